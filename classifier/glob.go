@@ -1,0 +1,209 @@
+package classifier
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxAlternatives bounds what the braces of one path expand to: they multiply.
+const maxAlternatives = 256
+
+// pathGlob matches paths. Braces are expanded when it is compiled, so that
+// matching is a plain walk over segments, once per alternative.
+type pathGlob struct {
+	everything   bool
+	alternatives [][]segment
+}
+
+// segment is what one segment of a path is compared with.
+type segment struct {
+	kind segmentKind
+	text string
+}
+
+type segmentKind uint8
+
+const (
+	literal  segmentKind = iota
+	wild                 // text has a *
+	anyDepth             // **
+)
+
+func compileGlob(pattern string) (*pathGlob, error) {
+	if pattern == "/" {
+		return &pathGlob{everything: true}, nil
+	}
+	var expanded []string
+	if err := expandBraces(&expanded, pattern); err != nil {
+		return nil, fmt.Errorf("%q: %w", pattern, err)
+	}
+	g := &pathGlob{}
+	for _, alternative := range expanded {
+		segments, err := splitSegments(alternative)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", pattern, err)
+		}
+		g.alternatives = append(g.alternatives, segments)
+	}
+	return g, nil
+}
+
+func (g *pathGlob) matches(path string) bool {
+	if g.everything {
+		return true
+	}
+	if !strings.HasPrefix(path, "/") {
+		return false // "*" of an OPTIONS request, or the authority of a CONNECT
+	}
+	for _, segments := range g.alternatives {
+		if matchSegments(segments, path) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchSegments compares path, which starts with "/", with pattern. On a
+// mismatch it goes back to the latest ** and lets it take one segment more.
+// Going back further can't help: what lies before the latest ** has already
+// been matched with the fewest segments. So it takes at most len(pattern) x
+// segments(path) steps and needs no stack.
+func matchSegments(pattern []segment, path string) bool {
+	next, start := 0, 1      // in pattern, and of the segment in path
+	latest, resume := -1, -1 // the latest **, and where the path goes on after it
+	for start <= len(path) {
+		end := segmentEnd(path, start)
+		switch {
+		case next < len(pattern) && pattern[next].kind == anyDepth:
+			latest, resume = next, start
+			next++
+		case next < len(pattern) && pattern[next].matches(path[start:end]):
+			next, start = next+1, end+1
+		case latest >= 0:
+			resume = segmentEnd(path, resume) + 1
+			next, start = latest+1, resume
+		default:
+			return false
+		}
+	}
+	for next < len(pattern) && pattern[next].kind == anyDepth {
+		next++
+	}
+	return next == len(pattern)
+}
+
+func (s segment) matches(text string) bool {
+	if s.kind == literal {
+		return s.text == text
+	}
+	return wildcard(s.text, text, false)
+}
+
+func segmentEnd(path string, start int) int {
+	if i := strings.IndexByte(path[start:], '/'); i >= 0 {
+		return start + i
+	}
+	return len(path)
+}
+
+func splitSegments(pattern string) ([]segment, error) {
+	rest, ok := strings.CutPrefix(pattern, "/")
+	if !ok {
+		return nil, errors.New("a path starts with /")
+	}
+	var segments []segment
+	for text := range strings.SplitSeq(rest, "/") {
+		switch {
+		case text == "**":
+			segments = append(segments, segment{kind: anyDepth})
+		case strings.Contains(text, "**"):
+			return nil, errors.New("** stands for whole segments, as in /a/**/b")
+		case strings.Contains(text, "*"):
+			segments = append(segments, segment{wild, text})
+		default:
+			segments = append(segments, segment{literal, text})
+		}
+	}
+	return segments, nil
+}
+
+// expandBraces appends to out all texts that pattern stands for, by replacing
+// its first pair of braces and then expanding the result.
+func expandBraces(out *[]string, pattern string) error {
+	open := strings.IndexAny(pattern, "{}")
+	if open < 0 {
+		if len(*out) == maxAlternatives {
+			return fmt.Errorf("more than %d alternatives", maxAlternatives)
+		}
+		*out = append(*out, pattern)
+		return nil
+	}
+	if pattern[open] == '}' {
+		return errors.New("} without {")
+	}
+	alternatives, end := splitAlternatives(pattern, open)
+	if end < 0 {
+		return errors.New("{ without }")
+	}
+	for _, alternative := range alternatives {
+		if err := expandBraces(out, pattern[:open]+alternative+pattern[end:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitAlternatives splits what is inside the brace at open by its own commas,
+// and returns the position after the closing brace, or -1 without one.
+func splitAlternatives(pattern string, open int) (alternatives []string, end int) {
+	depth, start := 0, open+1
+	for i := open; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '{':
+			depth++
+		case c == ',' && depth == 1:
+			alternatives = append(alternatives, pattern[start:i])
+			start = i + 1
+		case c == '}':
+			depth--
+			if depth == 0 {
+				return append(alternatives, pattern[start:i]), i + 1
+			}
+		}
+	}
+	return nil, -1
+}
+
+// wildcard reports whether text is what pattern stands for, each * being any
+// run of bytes. With fold, ASCII case is ignored and pattern must be lower
+// case. Like [matchSegments] it only ever goes back to the latest *.
+func wildcard(pattern, text string, fold bool) bool {
+	next, i := 0, 0
+	latest, resume := -1, 0
+	for i < len(text) {
+		switch {
+		case next < len(pattern) && pattern[next] == '*':
+			latest, resume = next, i
+			next++
+		case next < len(pattern) && (pattern[next] == text[i] || fold && pattern[next] == lower(text[i])):
+			next, i = next+1, i+1
+		case latest >= 0:
+			resume++
+			next, i = latest+1, resume
+		default:
+			return false
+		}
+	}
+	for next < len(pattern) && pattern[next] == '*' {
+		next++
+	}
+	return next == len(pattern)
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}

@@ -1,0 +1,143 @@
+package classifier
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestPathGlob(t *testing.T) {
+	for _, test := range []struct {
+		pattern  string
+		match    []string
+		mismatch []string
+	}{
+		{"/", []string{"/", "/a", "/a/b", "*", ""}, nil},
+		{"/reports", []string{"/reports"}, []string{"/", "/reports/", "/reports/x", "/Reports", "/reportsx"}},
+		{"/reports/", []string{"/reports/"}, []string{"/reports", "/reports/x"}},
+		{"/reports/*", []string{"/reports/x", "/reports/"}, []string{"/reports", "/reports/x/y", "/reports/x/"}},
+		{"/reports/**", []string{"/reports", "/reports/", "/reports/x", "/reports/x/y/"}, []string{"/report", "/reportsx", "/a/reports"}},
+		{"/**", []string{"/", "/a", "/a/b"}, []string{"*", "", "a/b"}},
+		{"/**/b", []string{"/b", "/a/b", "/b/b", "/a/a/b"}, []string{"/", "/b/", "/bb", "/a/b/c"}},
+		{"/a/**/b/**/c", []string{"/a/b/c", "/a/x/b/y/z/c", "/a/b/c/b/c"}, []string{"/a/c", "/a/b", "/a/c/b"}},
+		{"/**/*.js", []string{"/x.js", "/a/b/x.js", "/.js"}, []string{"/x.jsx", "/x.js/y"}},
+		{"/v*/users", []string{"/v/users", "/v1/users"}, []string{"/v1/x/users", "/users"}},
+		{"/a*b*c", []string{"/abc", "/axbxc", "/abcbc"}, []string{"/acb", "/ab/c"}},
+		{"/{a,b}/x", []string{"/a/x", "/b/x"}, []string{"/c/x", "/{a,b}/x"}},
+		{"/x{,/y}", []string{"/x", "/x/y"}, []string{"/x/", "/xy"}},
+		{"/{api/v1,app{1,2}}/**", []string{"/api/v1/x", "/app1", "/app2/"}, []string{"/api", "/app", "/app12"}},
+		{"/a?[b]", []string{"/a?[b]"}, []string{"/axb"}},
+	} {
+		glob, err := compileGlob(test.pattern)
+		if err != nil {
+			t.Errorf("compileGlob(%q): %v", test.pattern, err)
+			continue
+		}
+		for _, path := range test.match {
+			if !glob.matches(path) {
+				t.Errorf("%q does not match %q", test.pattern, path)
+			}
+		}
+		for _, path := range test.mismatch {
+			if glob.matches(path) {
+				t.Errorf("%q matches %q", test.pattern, path)
+			}
+		}
+	}
+}
+
+func TestPathGlobErrors(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"reports":                   "starts with /",
+		"*":                         "starts with /",
+		"/{a,b":                     "{ without }",
+		"/a}":                       "} without {",
+		"/a}{b}":                    "} without {",
+		"/{a,{b}":                   "{ without }",
+		"/a**":                      "whole segments",
+		"/{a,b**}":                  "whole segments",
+		strings.Repeat("/{a,b}", 9): "alternatives",
+	} {
+		_, err := compileGlob(pattern)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("compileGlob(%q) = %v, want an error with %q", pattern, err, want)
+		}
+	}
+}
+
+func TestWildcard(t *testing.T) {
+	for _, test := range []struct {
+		pattern, text string
+		fold, want    bool
+	}{
+		{"*bot*", "Mozilla/5.0 (compatible; GoogleBot/2.1)", true, true},
+		{"*bot*", "GoogleBot", false, false},
+		{"*bot", "bot/bot", true, true},
+		{"a*", "", false, false},
+		{"*", "", false, true},
+		{"", "", false, true},
+		{"**", "x", false, true},
+		{"x*", "\u212a", true, false}, // KELVIN SIGN: only ASCII is folded
+	} {
+		if got := wildcard(test.pattern, test.text, test.fold); got != test.want {
+			t.Errorf("wildcard(%q, %q, fold %v) = %v", test.pattern, test.text, test.fold, got)
+		}
+	}
+}
+
+// FuzzGlob compares the matcher with a translation into a regular expression.
+func FuzzGlob(f *testing.F) {
+	f.Add("/reports/**", "/reports")
+	f.Add("/a/**/b/**/*c*d", "/a/b/b/xcxdd")
+	f.Add("/{a,b{c,d/**}}/x", "/bd/y/x")
+	f.Add("/**/**", "//")
+	f.Add("/x{,/y}*", "/x/yz")
+	f.Fuzz(func(t *testing.T, pattern, path string) {
+		if !utf8.ValidString(pattern) || !utf8.ValidString(path) {
+			t.Skip("regexp matches runes")
+		}
+		if strings.Count(pattern, "{") > 5 {
+			t.Skip("the naive expansion is exponential")
+		}
+		glob, err := compileGlob(pattern)
+		if err != nil {
+			return
+		}
+		if got, want := glob.matches(path), naiveGlob(t, pattern, path); got != want {
+			t.Errorf("%q matches %q: %v, the regular expression says %v", pattern, path, got, want)
+		}
+	})
+}
+
+var innermostBraces = regexp.MustCompile(`(?s)\{[^{}]*\}`)
+
+// naiveGlob expands braces from the inside out, where [expandBraces] goes from
+// left to right, and leaves the rest to package regexp.
+func naiveGlob(t *testing.T, pattern, path string) bool {
+	if pattern == "/" {
+		return true
+	}
+	if at := innermostBraces.FindStringIndex(pattern); at != nil {
+		for alternative := range strings.SplitSeq(pattern[at[0]+1:at[1]-1], ",") {
+			if naiveGlob(t, pattern[:at[0]]+alternative+pattern[at[1]:], path) {
+				return true
+			}
+		}
+		return false
+	}
+	var expr strings.Builder
+	expr.WriteString(`(?s)^`)
+	for segment := range strings.SplitSeq(pattern[1:], "/") {
+		if segment == "**" {
+			expr.WriteString(`(/[^/]*)*`)
+			continue
+		}
+		expr.WriteString("/" + strings.ReplaceAll(regexp.QuoteMeta(segment), `\*`, `[^/]*`))
+	}
+	re, err := regexp.Compile(expr.String() + `$`)
+	if err != nil {
+		t.Skip(err) // a pattern too large for regexp
+	}
+	return strings.HasPrefix(path, "/") && re.MatchString(path)
+}
