@@ -1,211 +1,340 @@
-// Package config is Overtake's configuration: the YAML file, strictly decoded,
-// with every problem found at once and named by line and column.
 package config
 
 import (
 	"net/netip"
 	"time"
+
+	"overtake/classifier"
 )
 
 // Config is the whole configuration of one process, complete: defaults are
-// filled in and references between parts are checked.
+// filled in and references between parts are checked. It must not be changed.
 type Config struct {
-	// Listeners accept requests.
-	Listeners []Listener `yaml:"listeners"`
-	// Admin is the address of the admin listener; "off" for none.
-	Admin string `yaml:"admin"`
-	// Classes are the latency classes, most urgent first.
-	Classes []Class `yaml:"classes"`
-	// DefaultClass is for requests that no rule matches.
-	DefaultClass string `yaml:"default_class"`
-	// Flow says whose request it is; the client address by default.
-	Flow Flow `yaml:"flow"`
-	// Rules give requests their class; the first match wins.
-	Rules []Rule `yaml:"rules"`
-	// Routes say where requests go; the first match wins.
-	Routes []Route `yaml:"routes"`
+	// Listeners accept requests. Default: one named public on ":8080".
+	Listeners []Listener `yaml:"listeners,omitempty"`
+	// Admin is the address of the admin listener, or off for none. Default:
+	// 127.0.0.1:9901, as it shows internals to whoever can reach it.
+	Admin string `yaml:"admin,omitempty"`
+	// Classes are the latency classes, most urgent first, at most 8. Default:
+	// interactive, standard and batch.
+	Classes []Class `yaml:"classes,omitempty"`
+	// DefaultClass is the class of requests that no rule matches. Default:
+	// standard if there is such a class, else the one in the middle, and of two
+	// in the middle the less urgent.
+	DefaultClass string `yaml:"default_class,omitempty"`
+	// Flow says whose request it is. Default: the client address.
+	Flow Flow `yaml:"flow,omitempty"`
+	// Rules give requests their class; the first match wins. Default: the
+	// built-in rules of package classifier.
+	Rules []Rule `yaml:"rules,omitempty"`
+	// Routes say where requests go; the first match wins, and what matches none
+	// is refused. Default: everything to the upstream, if there is just one.
+	Routes []Route `yaml:"routes,omitempty"`
 	// Upstreams are the apps, by name.
-	Upstreams map[string]Upstream `yaml:"upstreams"`
-	// Brokers are the message brokers, by name.
-	Brokers map[string]Broker `yaml:"brokers"`
+	Upstreams map[string]Upstream `yaml:"upstreams,omitempty"`
+	// Brokers are the message brokers, by name. Default, if there are queues:
+	// one named local, a NATS server inside this process.
+	Brokers map[string]Broker `yaml:"brokers,omitempty"`
 	// Queues are the message queues, by name.
-	Queues map[string]Queue `yaml:"queues"`
-	// Tracing says where spans go.
-	Tracing Tracing `yaml:"tracing"`
-	// Expose says who sees Latency-Class and Server-Timing on responses.
-	Expose string `yaml:"expose"`
-	// DryRun decides and counts, but changes nothing.
-	DryRun bool `yaml:"dry_run"`
-	// DrainTimeout bounds how long SIGTERM waits for work under way.
+	Queues map[string]Queue `yaml:"queues,omitempty"`
+	// Tracing says where spans go. Default: nowhere; trace context is passed on
+	// all the same.
+	Tracing Tracing `yaml:"tracing,omitempty"`
+	// Expose says who sees Latency-Class and Server-Timing on responses: all,
+	// trusted (the networks that a listener trusts) or none. Default: trusted.
+	Expose string `yaml:"expose,omitempty"`
+	// DryRun decides and counts, but changes nothing. Default: false.
+	DryRun bool `yaml:"dry_run,omitempty"`
+	// DrainTimeout bounds how long SIGTERM waits for work under way; 0s does
+	// not wait. Default: 30s.
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
+
+	// Warnings are what the file asks for and this version accepts without
+	// doing it, and parts that can never take effect.
+	Warnings []Problem `yaml:"-"`
+
+	// written holds, by path, the values that were made from environment
+	// variables, as they are written in the file.
+	written map[string]string
 }
 
 // Listener is one address that accepts requests.
 type Listener struct {
-	Name    string `yaml:"name"`
-	Address string `yaml:"address"`
-	// Role is ingress, inbound or outbound.
-	Role string `yaml:"role"`
-	// Trust lists the networks whose Latency-Class is believed.
-	Trust         []netip.Prefix `yaml:"trust"`
-	TLS           *TLS           `yaml:"tls"`
-	ProxyProtocol bool           `yaml:"proxy_protocol"`
+	// Name is the listener in logs and metrics, 1 to 32 of a-z, 0-9 and '-'.
+	// Default: public for the first, listener-2 and so on for the others.
+	Name string `yaml:"name,omitempty"`
+	// Address is HOST:PORT; without a host, all addresses. Required.
+	Address string `yaml:"address,omitempty"`
+	// Role is ingress (believes no class but from Trust), inbound (from other
+	// hops, to the app) or outbound (from the app). Default: ingress.
+	Role string `yaml:"role,omitempty"`
+	// Trust lists the networks whose Latency-Class is believed, such as
+	// 10.0.0.0/8. Default: none.
+	Trust []netip.Prefix `yaml:"trust,omitempty"`
+	// TLS makes it an HTTPS listener. Default: plain HTTP.
+	TLS *TLS `yaml:"tls,omitempty"`
+	// ProxyProtocol reads the client's address from a PROXY protocol header.
+	// Default: false.
+	ProxyProtocol bool `yaml:"proxy_protocol,omitempty"`
 	// AbortOnClose treats a client that closed its sending side as gone. Turn
 	// it off for clients that half-close and still wait for the answer.
-	AbortOnClose *bool `yaml:"abort_on_close"`
+	// Default: true. It is never nil.
+	AbortOnClose *bool `yaml:"abort_on_close,omitempty"`
 }
 
-// TLS names a certificate and its key, both PEM files.
+// TLS names a certificate and its key.
 type TLS struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
+	// Cert is the path of a PEM file: the certificate and its chain. Required.
+	Cert string `yaml:"cert,omitempty"`
+	// Key is the path of the PEM file with the certificate's key. Required.
+	Key string `yaml:"key,omitempty"`
 }
 
-// Class is one latency class.
+// Class is one latency class. The default classes have defaults of their own;
+// a class of another name has those marked "other".
 type Class struct {
-	Name string `yaml:"name"`
-	// Objective is the wanted p99 of the time spent waiting here.
-	Objective time.Duration `yaml:"objective"`
-	// Reserve is auto, a number of slots, or a share of the limit.
-	Reserve Reserve `yaml:"reserve"`
-	// Floor is the least share of dispatches the class gets while it waits.
+	// Name is 1 to 32 of a-z, 0-9 and '-', but not dead: that is where queues
+	// keep their dead letters. Required.
+	Name string `yaml:"name,omitempty"`
+	// Objective is the wanted p99 of the time spent waiting here. Default: none.
+	Objective time.Duration `yaml:"objective,omitempty"`
+	// Reserve is slots that less urgent classes may not take: a number, a share
+	// of each upstream's limit, or auto to meet the objective. All reserves
+	// together leave at least one slot. Default: 0.
+	Reserve Reserve `yaml:"reserve,omitempty"`
+	// Floor is the least share of dispatches the class gets while it waits. All
+	// floors together are at most 90%. Default: standard 10%, batch 5%, other 0%.
 	Floor Percent `yaml:"floor"`
-	// MaxWaiting and MaxWaitingBytes bound the class's waiting room.
-	MaxWaiting      int  `yaml:"max_waiting"`
+	// MaxWaiting is the most requests that wait in front of one upstream, 0 to
+	// 1000000; with 0, what can't run at once is refused. Default: 1000.
+	MaxWaiting int `yaml:"max_waiting"`
+	// MaxWaitingBytes bounds the sizes of waiting requests, all together, in
+	// front of one upstream; 0 is no bound. Default: 64MiB.
 	MaxWaitingBytes Size `yaml:"max_waiting_bytes"`
-	// MaxWait is the longest a request waits for a slot.
+	// MaxWait is the longest a request waits for a slot; 0s is no bound.
+	// Default: interactive 1s, standard 10s, batch 30s, other 10s.
 	MaxWait time.Duration `yaml:"max_wait"`
 	// Deadline is for the whole request; it only shortens an incoming one.
-	Deadline time.Duration `yaml:"deadline"`
-	Socket   Socket        `yaml:"socket"`
+	// Default: none.
+	Deadline time.Duration `yaml:"deadline,omitempty"`
+	// Socket is what the kernel is told about the class's packets. Default:
+	// nothing.
+	Socket Socket `yaml:"socket,omitempty"`
 }
 
 // Socket is what the kernel is told about a class's packets.
 type Socket struct {
-	Priority   *int   `yaml:"priority"`
-	DSCP       string `yaml:"dscp"`
-	Congestion string `yaml:"congestion"`
+	// Priority is SO_PRIORITY, 0 to 15; above 6 it takes CAP_NET_ADMIN. Default:
+	// not set.
+	Priority *int `yaml:"priority,omitempty"`
+	// DSCP is a code point by name: LE, DF, CS0 to CS7, AF11 to AF43, VA or EF.
+	// Default: not set.
+	DSCP string `yaml:"dscp,omitempty"`
+	// Congestion is a TCP congestion control that the kernel offers, such as
+	// bbr. Default: not set.
+	Congestion string `yaml:"congestion,omitempty"`
 }
 
 // Flow names where the flow of a request is read from.
 type Flow struct {
-	// Header holds the flow's key, such as an API key.
-	Header string `yaml:"header"`
+	// Header is the name of the header with the flow's key, such as X-Api-Key.
+	// Default: none, and the flow is the client address.
+	Header string `yaml:"header,omitempty"`
 }
 
 // Rule gives a class to the requests it matches.
 type Rule struct {
-	Name  string `yaml:"name"`
-	Class string `yaml:"class"`
-	Match Match  `yaml:"match"`
+	// Name is the rule in metrics and explanations, at most 64 characters.
+	// Default: rule-1, rule-2 and so on.
+	Name string `yaml:"name,omitempty"`
+	// Class is the latency class that the rule gives. Required.
+	Class string `yaml:"class,omitempty"`
+	// Match says which requests are meant. Default: all.
+	Match Match `yaml:"match,omitempty"`
 }
 
-// Route sends the requests it matches to an upstream or into a queue.
+// Route sends the requests it matches to an upstream or into a queue: one of
+// the two is required.
 type Route struct {
-	Match    Match  `yaml:"match"`
-	Upstream string `yaml:"upstream"`
-	Queue    string `yaml:"queue"`
+	// Match says which requests are meant. Default: all.
+	Match Match `yaml:"match,omitempty"`
+	// Upstream is the name of the upstream that answers.
+	Upstream string `yaml:"upstream,omitempty"`
+	// Queue is the name of the queue that takes the request as a message.
+	Queue string `yaml:"queue,omitempty"`
 }
 
-// Match says which requests are meant; all fields that are set must hold.
+// Match says which requests are meant; all fields that are given must hold.
+// Without any, it matches everything. Package classifier documents the
+// patterns.
 type Match struct {
-	Hosts       []string          `yaml:"hosts"`
-	Path        string            `yaml:"path"`
-	Methods     []string          `yaml:"methods"`
-	Headers     map[string]string `yaml:"headers"`
-	Query       map[string]string `yaml:"query"`
-	Sources     []netip.Prefix    `yaml:"sources"`
-	Size        *SizeRange        `yaml:"size"`
-	ContentType string            `yaml:"content_type"`
-	Expr        string            `yaml:"expr"`
+	// Hosts are the hosts, without port; one of them must match.
+	Hosts []string `yaml:"hosts,omitempty"`
+	// Path is a pattern for the path, such as /reports/**.
+	Path string `yaml:"path,omitempty"`
+	// Methods are the request methods; one of them must match.
+	Methods []string `yaml:"methods,omitempty"`
+	// Headers are patterns for header values, by header name.
+	Headers map[string]string `yaml:"headers,omitempty"`
+	// Query are patterns for the values of query parameters, by name.
+	Query map[string]string `yaml:"query,omitempty"`
+	// Sources are the networks of the client; one of them must match.
+	Sources []netip.Prefix `yaml:"sources,omitempty"`
+	// Size is the range of the request body's size.
+	Size *SizeRange `yaml:"size,omitempty"`
+	// ContentType is a pattern for the media type of the request body.
+	ContentType string `yaml:"content_type,omitempty"`
+	// Expr is an expression over the request that must be true.
+	Expr string `yaml:"expr,omitempty"`
 }
 
-// SizeRange is a range of body sizes, both ends included; zero is open.
+// Spec returns the match in the words of package classifier.
+func (m Match) Spec() classifier.Match {
+	spec := classifier.Match{
+		Hosts:       m.Hosts,
+		Path:        m.Path,
+		Methods:     m.Methods,
+		Headers:     m.Headers,
+		Query:       m.Query,
+		Sources:     m.Sources,
+		ContentType: m.ContentType,
+		Expr:        m.Expr,
+	}
+	if m.Size != nil {
+		spec.MinSize, spec.MaxSize = int64(m.Size.Min), int64(m.Size.Max)
+	}
+	return spec
+}
+
+// SizeRange is a range of body sizes, both ends included.
 type SizeRange struct {
-	Min Size `yaml:"min"`
-	Max Size `yaml:"max"`
+	// Min is the smallest size. Default: 0, no bound.
+	Min Size `yaml:"min,omitempty"`
+	// Max is the largest size. Default: 0, no bound.
+	Max Size `yaml:"max,omitempty"`
 }
 
 // Upstream is one app: servers that share a scheduler.
 type Upstream struct {
-	// Servers are http://host:port or unix:///path.
-	Servers []string `yaml:"servers"`
-	Limit   Limit    `yaml:"limit"`
-	// Timeout is from the dispatch to the start of the response.
-	Timeout time.Duration `yaml:"timeout"`
-	Health  *Health       `yaml:"health"`
-	Retry   *Retry        `yaml:"retry"`
+	// Servers are http://host:port or unix:///path. Required.
+	Servers []string `yaml:"servers,omitempty"`
+	// Limit is how many requests all servers together work on at once.
+	Limit Limit `yaml:"limit,omitempty"`
+	// Timeout is from the dispatch to the start of the response, more than 0.
+	// Default: 30s.
+	Timeout time.Duration `yaml:"timeout,omitempty"`
+	// Health is the active check of the servers. Default: none.
+	Health *Health `yaml:"health,omitempty"`
+	// Retry says what is tried again on another server. Default: a request
+	// whose connection could not be made.
+	Retry *Retry `yaml:"retry,omitempty"`
 }
 
 // Limit is how many requests an upstream works on at the same time.
 type Limit struct {
-	// Mode is adaptive, fixed (uses Max) or off.
-	Mode    string `yaml:"mode"`
-	Initial int    `yaml:"initial"`
-	Min     int    `yaml:"min"`
-	Max     int    `yaml:"max"`
+	// Mode is fixed (uses Max), adaptive (starts at Initial, moves between Min
+	// and Max) or off. Default: fixed.
+	Mode string `yaml:"mode,omitempty"`
+	// Initial is where an adaptive limit starts, Min to Max. Default: 16.
+	Initial int `yaml:"initial,omitempty"`
+	// Min is the least an adaptive limit goes down to, at least 1. Default: 1.
+	Min int `yaml:"min,omitempty"`
+	// Max is the limit, or the most an adaptive one goes up to, 1 to 100000.
+	// Default: 64, adaptive 512.
+	Max int `yaml:"max,omitempty"`
 }
 
 // Health is the active check of an upstream's servers.
 type Health struct {
-	Path     string        `yaml:"path"`
-	Interval time.Duration `yaml:"interval"`
+	// Path is what the check asks for; it begins with a slash. Default: /.
+	Path string `yaml:"path,omitempty"`
+	// Interval is the time between two checks, at least 100ms. Default: 2s.
+	Interval time.Duration `yaml:"interval,omitempty"`
 }
 
 // Retry says how often a request is tried again, within a budget.
 type Retry struct {
-	Attempts int     `yaml:"attempts"`
-	Budget   Percent `yaml:"budget"`
+	// Attempts is how often a request is sent at most, 1 to 10. Default: 2.
+	Attempts int `yaml:"attempts,omitempty"`
+	// Budget is the share of requests that may be tried again. Default: 10%.
+	Budget Percent `yaml:"budget"`
 }
 
 // Broker is one message broker.
 type Broker struct {
-	// Type is nats or rabbitmq.
-	Type string `yaml:"type"`
-	// Embedded runs the NATS server inside this process, with its data in Dir.
-	Embedded bool   `yaml:"embedded"`
-	Dir      string `yaml:"dir"`
-	URL      string `yaml:"url"`
-	// MaxBytes bounds the disk that the embedded server's messages take.
-	MaxBytes Size `yaml:"max_bytes"`
+	// Type is nats or rabbitmq. Required.
+	Type string `yaml:"type,omitempty"`
+	// Embedded runs the NATS server inside this process. Default: false.
+	Embedded bool `yaml:"embedded,omitempty"`
+	// Dir is the directory with the embedded server's messages. Default:
+	// ./overtake-data.
+	Dir string `yaml:"dir,omitempty"`
+	// URL is where a broker that is not embedded listens: nats://host:port,
+	// amqp://user:password@host:port/vhost.
+	URL string `yaml:"url,omitempty"`
+	// MaxBytes bounds the disk that the embedded server's messages take, at
+	// least 1MiB. Default: 1GiB.
+	MaxBytes Size `yaml:"max_bytes,omitempty"`
 }
 
-// Queue is one message queue with a lane per class.
+// Queue is one message queue with a lane per class. Its name is 1 to 32 of
+// a-z, 0-9 and '-', as it becomes part of the names of streams and exchanges.
 type Queue struct {
-	Broker  string   `yaml:"broker"`
-	Deliver *Deliver `yaml:"deliver"`
-	// Attempts is how often a message is delivered before it is dead.
-	Attempts int `yaml:"attempts"`
-	// Strategy is lanes or native.
-	Strategy string `yaml:"strategy"`
-	// MaxBody is the largest request body the queue takes.
-	MaxBody Size `yaml:"max_body"`
+	// Broker is the name of the broker that keeps the messages. Default: the
+	// only one, or local.
+	Broker string `yaml:"broker,omitempty"`
+	// Deliver says where the messages go. Default: nowhere; they wait for a
+	// consumer elsewhere.
+	Deliver *Deliver `yaml:"deliver,omitempty"`
+	// Attempts is how often a message is delivered before it is dead, 1 to 100.
+	// Default: 5.
+	Attempts int `yaml:"attempts,omitempty"`
+	// Strategy is lanes (one queue per class) or native (the broker's own
+	// priorities). Default: lanes.
+	Strategy string `yaml:"strategy,omitempty"`
+	// MaxBody is the largest request body the queue takes, 1B to 64MiB.
+	// Default: 1MiB.
+	MaxBody Size `yaml:"max_body,omitempty"`
 }
 
 // Deliver says where the messages of a queue go.
 type Deliver struct {
-	Upstream string `yaml:"upstream"`
-	// Path replaces the path of the original request; empty keeps it.
-	Path string `yaml:"path"`
+	// Upstream is the name of the upstream. Default: the only one.
+	Upstream string `yaml:"upstream,omitempty"`
+	// Path replaces the path of the original request. Default: that is kept.
+	Path string `yaml:"path,omitempty"`
 }
 
 // Tracing says where spans go and how many.
 type Tracing struct {
-	// Exporter is otlp, jaeger or none.
-	Exporter string  `yaml:"exporter"`
-	Endpoint string  `yaml:"endpoint"`
-	Sample   float64 `yaml:"sample"`
+	// Exporter is otlp, jaeger or none. Default: none.
+	Exporter string `yaml:"exporter,omitempty"`
+	// Endpoint is where the exporter sends to: http://host:port. Required
+	// unless the exporter is none.
+	Endpoint string `yaml:"endpoint,omitempty"`
+	// Sample is the share of traces that are recorded, 0 to 1. Default: 0.01.
+	Sample float64 `yaml:"sample"`
 }
 
-// Size is a number of bytes with a unit: 512B, 64KiB, 10MB.
+// Size is a number of bytes, written with a unit: 512B, 64KiB, 10MB.
 type Size int64
 
 // Percent is a share in hundredths of a percent: 10% is 1000.
 type Percent int
 
-// Reserve is slots kept from less urgent classes.
+// Reserve is slots kept from less urgent classes: Auto, or a number of Slots,
+// or a Share of the limit; the others are zero then.
 type Reserve struct {
 	Auto  bool
 	Slots int
 	Share Percent
+}
+
+// Of returns how many slots the reserve keeps of a limit. A share is rounded
+// up. [Reserve.Auto] keeps none in this version.
+func (r Reserve) Of(limit int) int {
+	if r.Share > 0 {
+		return (limit*int(r.Share) + 9999) / 10000
+	}
+	return r.Slots
 }

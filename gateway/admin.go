@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"overtake/scheduler"
+)
+
+// admin is the listener for those who operate the gateway. It shows internals
+// and has no authentication of its own: it belongs on loopback.
+type admin struct {
+	listener net.Listener // nil when it is off
+	server   *http.Server
+	done     chan struct{}
+}
+
+// listenAdmin opens the admin address; "off" is none.
+func (g *Gateway) listenAdmin(address string) (*admin, error) {
+	if address == "off" {
+		return &admin{}, nil
+	}
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: admin listener: %w; free the address or give another", err)
+	}
+	return &admin{
+		listener: ln, done: make(chan struct{}),
+		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: headerPatience},
+	}, nil
+}
+
+func (a *admin) serve(log *slog.Logger) {
+	if a.listener == nil {
+		return
+	}
+	log.Info("listening", "listener", "admin", "address", a.listener.Addr().String())
+	go func() {
+		defer close(a.done)
+		if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			log.Error("listener ended", "listener", "admin", "error", err)
+		}
+	}()
+}
+
+func (a *admin) addr() net.Addr {
+	if a.listener == nil {
+		return nil
+	}
+	return a.listener.Addr()
+}
+
+// close gives the address back without having served.
+func (a *admin) close() {
+	if a.listener != nil {
+		a.listener.Close()
+	}
+}
+
+func (a *admin) shutdown(ctx context.Context) error {
+	if a.listener == nil {
+		return nil
+	}
+	err := a.server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, a.server.Close())
+	}
+	<-a.done
+	return err
+}
+
+func (g *Gateway) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	mux.HandleFunc("GET /readyz", g.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /debug/queues", g.debugQueues)
+	mux.HandleFunc("GET /debug/config", g.debugConfig)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// debugConfig shows the configuration in effect, without secrets.
+func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
+	text, err := g.config.Redacted()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(text) // the client's connection at most
+}
+
+// readyz tells whether new requests will be served: not draining, and every
+// upstream and broker reachable.
+func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
+	defer cancel()
+	problems := []string{}
+	if g.draining.Load() {
+		problems = append(problems, "draining")
+	}
+	for name, u := range g.upstreams {
+		if err := u.reachable(ctx); err != nil {
+			problems = append(problems, fmt.Sprintf("upstream %s: %v", name, err))
+		}
+	}
+	for name, q := range g.queues {
+		if _, err := q.Depths(ctx); err != nil {
+			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
+		}
+	}
+	status := http.StatusOK
+	if len(problems) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
+}
+
+// reachable connects to a server of the upstream; one that answers is enough.
+func (u *upstream) reachable(ctx context.Context) error {
+	var errs []error
+	for _, s := range u.servers {
+		c, err := s.dial(ctx)
+		if err == nil {
+			return c.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// The JSON of /debug/queues.
+type (
+	queuesState struct {
+		Upstreams map[string]upstreamState `json:"upstreams"`
+		Queues    map[string]queueState    `json:"queues"`
+	}
+	upstreamState struct {
+		Limit    int                   `json:"limit"`
+		InFlight int                   `json:"in_flight"`
+		Classes  map[string]classState `json:"classes"`
+	}
+	classState struct {
+		InFlight     int               `json:"in_flight"`
+		Waiting      int               `json:"waiting"`
+		WaitingBytes int64             `json:"waiting_bytes"`
+		OldestMillis float64           `json:"oldest_ms"`
+		WorstMillis  float64           `json:"worst_wait_ms"`
+		Reserve      int               `json:"reserve"`
+		Dispatched   uint64            `json:"dispatched"`
+		Overtakes    uint64            `json:"overtakes"`
+		Left         uint64            `json:"left"`
+		Shed         map[string]uint64 `json:"shed"`
+	}
+	queueState struct {
+		Lanes map[string]int `json:"lanes,omitempty"`
+		Error string         `json:"error,omitempty"`
+	}
+)
+
+func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
+	state := queuesState{Upstreams: make(map[string]upstreamState), Queues: make(map[string]queueState)}
+	for name, u := range g.upstreams {
+		snap := u.scheduler.Snapshot()
+		us := upstreamState{Limit: snap.Limit, InFlight: snap.Running, Classes: make(map[string]classState)}
+		for i, class := range g.classes.Names() {
+			us.Classes[class] = newClassState(&snap.Classes[i])
+		}
+		state.Upstreams[name] = us
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
+	defer cancel()
+	for name, q := range g.queues {
+		depths, err := q.Depths(ctx)
+		qs := queueState{Lanes: depths}
+		if err != nil {
+			qs.Error = err.Error()
+		}
+		state.Queues[name] = qs
+	}
+	writeJSON(w, http.StatusOK, state)
+}
+
+func newClassState(c *scheduler.ClassSnapshot) classState {
+	s := classState{
+		InFlight: c.Running, Waiting: c.Waiting, WaitingBytes: c.WaitingBytes,
+		OldestMillis: millis(c.Oldest), WorstMillis: millis(c.WorstWait), Reserve: c.Reserve,
+		Dispatched: c.Dispatched, Overtakes: c.Overtakes, Left: c.Withdrawn, Shed: make(map[string]uint64),
+	}
+	for _, reason := range scheduler.Reasons() {
+		s.Shed[reason.String()] = c.ShedBy(reason)
+	}
+	return s
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v) // the client's connection at most
+}

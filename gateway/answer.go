@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"net/http/httputil"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// answer is the response to an outbound request. Its body must be closed, also
+// when it is empty; then the connection is free for the next request.
+type answer struct {
+	conn   *upstreamConn
+	server *server
+	life   *lifetime
+	header *fasthttp.ResponseHeader
+
+	left    int64 // bytes of the body still to come; -1 chunked, -2 until close
+	chunks  io.Reader
+	timeout time.Duration
+	until   time.Time // the read deadline that is set
+	sender  *sender   // nil when the request's body has been sent
+	keep    bool      // the connection may be used again
+	ended   bool      // the body has been read to its end
+	err     error     // why it could not be
+}
+
+// frame finds how the body is delimited, RFC 9112 section 6.3.
+func (a *answer) frame(bodyless bool) error {
+	h := a.header
+	status := h.StatusCode()
+	a.keep = !h.ConnectionClose()
+	switch length := h.ContentLength(); {
+	case bodyless || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
+		a.ended = true
+	case length == -1:
+		a.left = -1
+		// Leaves the trailer section unread, which fasthttp's header takes.
+		a.chunks = httputil.NewChunkedReader(a.conn.br)
+	case length < 0:
+		a.left = -2
+		a.keep = false
+	default:
+		a.left = int64(length)
+		a.ended = length == 0
+	}
+	return nil
+}
+
+// Read implements io.Reader over the body.
+func (a *answer) Read(p []byte) (int, error) {
+	if a.ended {
+		return 0, io.EOF
+	}
+	if a.err != nil {
+		return 0, a.err
+	}
+	if now := time.Now(); a.until.Sub(now) < a.timeout/2 {
+		a.until = now.Add(a.timeout)
+		if err := a.conn.SetReadDeadline(a.until); err != nil {
+			return 0, a.fail(err)
+		}
+	}
+	switch a.left {
+	case -1:
+		n, err := a.chunks.Read(p)
+		if err == io.EOF {
+			err = a.trailer()
+		}
+		if err != nil && err != io.EOF {
+			return n, a.fail(err)
+		}
+		return n, err
+	case -2:
+		n, err := a.conn.br.Read(p)
+		if err == io.EOF {
+			a.ended = true
+			return n, io.EOF
+		}
+		if err != nil {
+			return n, a.fail(err)
+		}
+		return n, nil
+	}
+	if int64(len(p)) > a.left {
+		p = p[:a.left]
+	}
+	n, err := a.conn.br.Read(p)
+	a.left -= int64(n)
+	if a.left == 0 {
+		a.ended = true
+		return n, io.EOF
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return n, a.fail(err)
+	}
+	return n, nil
+}
+
+// trailer reads the trailer section and the end of a chunked body.
+func (a *answer) trailer() error {
+	if err := a.header.ReadTrailer(a.conn.br); err != nil && err != io.EOF {
+		return err
+	}
+	a.ended = true
+	return io.EOF
+}
+
+func (a *answer) fail(err error) error {
+	if cause := a.life.Err(); cause != nil {
+		err = cause
+	}
+	a.err = fmt.Errorf("gateway: response body of %s: %w", a.server.name, err)
+	return a.err
+}
+
+// Close ends the exchange. The connection is used again if both bodies have
+// ended well. It reports whether the request's body was given up before its end;
+// then the client's connection can't be used again either.
+func (a *answer) Close() (aborted bool) {
+	if a.conn == nil {
+		return false
+	}
+	a.server.running.Add(-1)
+	if a.sender != nil {
+		aborted = a.sender.stop(a.conn) != nil
+	}
+	if aborted || !a.ended || !a.keep || a.conn.br.Buffered() > 0 {
+		a.drop()
+		return aborted
+	}
+	a.life.unguard()
+	conn := a.conn
+	a.conn = nil
+	if a.life.Err() == nil && conn.SetDeadline(time.Time{}) == nil {
+		a.server.put(conn)
+	} else {
+		conn.Close()
+	}
+	return false
+}
+
+// drop closes the connection.
+func (a *answer) drop() {
+	if a.conn == nil {
+		return
+	}
+	a.life.unguard()
+	a.conn.Close()
+	if a.sender != nil {
+		_ = a.sender.stop(a.conn)
+	}
+	a.conn = nil
+}

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// writePatience is how long one write to a client may take.
+	writePatience = time.Minute
+	// lingerTime and lingerBytes bound how much of a request is thrown away
+	// after its answer, so that the client gets to read the answer before the
+	// kernel resets the connection.
+	lingerTime  = time.Second
+	lingerBytes = 4 << 20
+)
+
+// clientConn is one accepted connection, and the request that it is serving.
+type clientConn struct {
+	net.Conn
+	listener *listener
+	addr     netip.Addr
+	fd       int // -1 where there is none
+	request  request
+
+	// busySince is when the present request began, in nanoseconds since the
+	// gateway's start, 0 between requests. serial counts the requests, so that
+	// leavers can tell them apart.
+	busySince atomic.Int64
+	serial    atomic.Uint64
+
+	linger     atomic.Bool // throw away what is unread before closing
+	closed     atomic.Bool
+	patientTil time.Time // write deadline; used by the writing goroutine alone
+}
+
+func newClientConn(c net.Conn, l *listener) *clientConn {
+	cc := &clientConn{Conn: c, listener: l, fd: -1}
+	if ap, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
+		cc.addr = ap.Addr().Unmap()
+	}
+	if sc, ok := c.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			// The number stays valid for as long as the connection is open.
+			_ = raw.Control(func(fd uintptr) { cc.fd = int(fd) })
+		}
+	}
+	return cc
+}
+
+// clientOf returns the client connection behind a connection that fasthttp
+// serves: itself, or the one below TLS.
+func clientOf(c net.Conn) *clientConn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return c.(*clientConn)
+}
+
+// Write writes with a deadline that moves on, so that a slow download is not cut
+// but a client that stopped reading is.
+func (c *clientConn) Write(p []byte) (int, error) {
+	if now := time.Now(); c.patientTil.Sub(now) < writePatience/2 {
+		c.patientTil = now.Add(writePatience)
+		if err := c.SetWriteDeadline(c.patientTil); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// Close closes the connection. A request body that nobody wanted is read a
+// little further first: closing with unread bytes makes the kernel reset the
+// connection, which can destroy an answer on its way.
+func (c *clientConn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	c.listener.leavers.remove(c)
+	if c.linger.Load() {
+		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+			_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+			_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, lingerBytes))
+		}
+	}
+	return c.Conn.Close()
+}

@@ -1,0 +1,315 @@
+package config
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+// writeCertificate puts a self-signed certificate into the working directory.
+func writeCertificate(t *testing.T, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The example that the documentation shows is accepted as it stands, and says
+// of each part that this version does not have that it has no effect.
+func TestContract(t *testing.T) {
+	example, err := filepath.Abs("testdata/contract.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	writeCertificate(t, "tls.crt", "tls.key")
+	c, err := Load(example, lookup)
+	if err != nil {
+		t.Fatalf("the example is refused:\n%v", err)
+	}
+	var warned []string
+	for _, w := range c.Warnings {
+		warned = append(warned, w.Path)
+	}
+	want := []string{
+		"classes[0].objective", "classes[0].reserve", "classes[0].socket", "classes[2].socket",
+		"upstreams.app.limit.mode", "upstreams.app.health", "upstreams.app.retry", "brokers.rabbit", "tracing.exporter",
+	}
+	if !slices.Equal(warned, want) {
+		t.Errorf("warnings about %q, want %q", warned, want)
+	}
+	if got := c.Classes[0]; got.Objective != 25*time.Millisecond || got.MaxWaitingBytes != 64<<20 || got.Deadline != 10*time.Second || !got.Reserve.Auto {
+		t.Errorf("interactive is %+v", got)
+	}
+	if got := c.Classes[1]; got.Floor != 1000 || got.MaxWait != 10*time.Second || got.MaxWaiting != 1000 {
+		t.Errorf("standard is %+v", got)
+	}
+	if got := c.Upstreams["app"].Limit.Slots(); got != 16 {
+		t.Errorf("the adaptive limit grants %d slots, want its initial 16", got)
+	}
+	if got := c.Brokers["rabbit"].URL; got != variables["RABBITMQ_URL"] {
+		t.Errorf("the broker's URL is %q", got)
+	}
+	if got := c.Queues["jobs"]; got.Deliver.Path != "/work" || got.MaxBody != 1<<20 {
+		t.Errorf("jobs is %+v", got)
+	}
+
+	shown, err := c.Redacted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(shown, []byte("hunter2")) || !bytes.Contains(shown, []byte("${RABBITMQ_URL}")) {
+		t.Errorf("the configuration shows its secret:\n%s", shown)
+	}
+	checkRoundTrip(t, c)
+}
+
+func TestCertificateOfAnotherKey(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeCertificate(t, "a.crt", "a.key")
+	writeCertificate(t, "b.crt", "b.key")
+	_, err := Parse("overtake.yaml", []byte("listeners: [{address: \":443\", tls: {cert: a.crt, key: b.key}}]"), lookup)
+	if err == nil || !strings.HasPrefix(err.Error(), "overtake.yaml:1:31: listeners[0].tls: not a certificate and its key") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestDefault(t *testing.T) {
+	c, err := Default("http://127.0.0.1:9000/", "unix:///run/app.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 {
+		t.Errorf("warnings: %v", c.Warnings)
+	}
+	if got := c.Upstreams["app"]; !slices.Equal(got.Servers, []string{"http://127.0.0.1:9000", "unix:///run/app.sock"}) || got.Limit.Slots() != 64 || got.Timeout != 30*time.Second {
+		t.Errorf("app is %+v", got)
+	}
+	if l := c.Listeners[0]; l.Name != "public" || l.Address != ":8080" || l.Role != "ingress" || !*l.AbortOnClose {
+		t.Errorf("listener is %+v", l)
+	}
+	if c.DefaultClass != "standard" || c.Admin != "127.0.0.1:9901" || c.Expose != "trusted" || c.DrainTimeout != 30*time.Second || len(c.Rules) != 0 {
+		t.Errorf("configuration is %+v", c)
+	}
+	if len(c.Routes) != 1 || c.Routes[0].Upstream != "app" || !c.Routes[0].Match.isEverything() {
+		t.Errorf("routes are %+v", c.Routes)
+	}
+	checkRoundTrip(t, c)
+}
+
+// What is written is never replaced by a default, not even a zero.
+func TestZerosAreKept(t *testing.T) {
+	c, err := Parse("overtake.yaml", []byte(`
+classes: [{name: standard, floor: 0%, max_waiting: 0, max_waiting_bytes: 0, max_wait: 0}]
+tracing: {sample: 0}
+drain_timeout: 0
+`), lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Class{Name: "standard"}
+	if c.Classes[0] != want || c.Tracing.Sample != 0 || c.DrainTimeout != 0 {
+		t.Errorf("configuration is %+v", c)
+	}
+	checkRoundTrip(t, c)
+}
+
+func TestDefaultsByName(t *testing.T) {
+	for text, want := range map[string]string{
+		"classes: [{name: a}]":                                   "a",
+		"classes: [{name: a}, {name: b}]":                        "b",
+		"classes: [{name: a}, {name: b}, {name: c}]":             "b",
+		"classes: [{name: a}, {name: b}, {name: c}, {name: d}]":  "c",
+		"classes: [{name: standard}, {name: b}, {name: urgent}]": "standard",
+	} {
+		c, err := Parse("overtake.yaml", []byte(text), lookup)
+		if err != nil || c.DefaultClass != want {
+			t.Errorf("%s: default class %q, error %v; want %q", text, c.DefaultClass, err, want)
+		}
+	}
+}
+
+func TestQueueDefaults(t *testing.T) {
+	c, err := Parse("overtake.yaml", []byte(`
+upstreams: {app: {servers: ["http://a:1"]}}
+queues: {jobs: {deliver: {}}}
+routes: [{queue: jobs}]
+`), lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := c.Queues["jobs"]; q.Broker != "local" || q.Deliver.Upstream != "app" || q.Attempts != 5 || q.Strategy != "lanes" || q.MaxBody != 1<<20 {
+		t.Errorf("jobs is %+v", q)
+	}
+	if b := c.Brokers["local"]; b != (Broker{Type: "nats", Embedded: true, Dir: "./overtake-data", MaxBytes: 1 << 30}) {
+		t.Errorf("local is %+v", b)
+	}
+	checkRoundTrip(t, c)
+}
+
+// A small file with aliases can't stand for a huge configuration.
+func TestAliasesAreBounded(t *testing.T) {
+	hosts := "[" + strings.Repeat("a.example, ", 1000) + "]"
+	var text strings.Builder
+	text.WriteString("rules:\n- &r {class: batch, match: {hosts: " + hosts + "}}\n")
+	text.WriteString(strings.Repeat("- *r\n", 20_000))
+	start := time.Now()
+	_, err := Parse("overtake.yaml", []byte(text.String()), lookup)
+	problems, ok := errors.AsType[Problems](err)
+	if !ok || !strings.Contains(problems.Error(), "more than 100000 values") {
+		t.Errorf("error is %.200v", err)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestFileTooLarge(t *testing.T) {
+	_, err := Parse("overtake.yaml", bytes.Repeat([]byte("# ...\n"), 100_000), lookup)
+	if err == nil || err.Error() != "overtake.yaml: the file is larger than 256KiB" {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestNotUTF8(t *testing.T) {
+	_, err := Parse("overtake.yaml", []byte("admin: off\nexpose: \xff\n"), lookup)
+	if err == nil || err.Error() != "overtake.yaml:2:9: the text is not UTF-8" {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	_, err := Load("testdata/none.yaml", lookup)
+	if err == nil || err.Error() != "testdata/none.yaml: can't be read: no such file or directory" {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestUnitsRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := Size(rapid.Int64Min(0).Draw(t, "size"))
+		var sizeBack Size
+		if err := sizeBack.UnmarshalText([]byte(size.String())); err != nil || sizeBack != size {
+			t.Fatalf("%d is written %s, read %d, %v", int64(size), size, int64(sizeBack), err)
+		}
+		share := Percent(rapid.IntRange(0, 10_000).Draw(t, "share"))
+		var shareBack Percent
+		if err := shareBack.UnmarshalText([]byte(share.String())); err != nil || shareBack != share {
+			t.Fatalf("%d is written %s, read %d, %v", int(share), share, int(shareBack), err)
+		}
+		d := time.Duration(rapid.Int64Min(0).Draw(t, "duration"))
+		if back, err := parseDuration(d.String()); err != nil || back != d {
+			t.Fatalf("%d is written %s, read %d, %v", d, d, back, err)
+		}
+	})
+}
+
+func TestReserveOf(t *testing.T) {
+	for _, test := range []struct {
+		reserve Reserve
+		limit   int
+		want    int
+	}{
+		{Reserve{}, 10, 0},
+		{Reserve{Auto: true}, 10, 0},
+		{Reserve{Slots: 3}, 10, 3},
+		{Reserve{Share: 1000}, 10, 1},
+		{Reserve{Share: 1000}, 11, 2},
+	} {
+		if got := test.reserve.Of(test.limit); got != test.want {
+			t.Errorf("%s of %d is %d, want %d", test.reserve, test.limit, got, test.want)
+		}
+	}
+}
+
+// checkRoundTrip reads what Redacted writes: it is the same configuration.
+func checkRoundTrip(t *testing.T, c *Config) {
+	t.Helper()
+	text, err := c.Redacted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Parse("overtake.yaml", text, lookup)
+	if err != nil {
+		t.Fatalf("what Redacted writes is refused:\n%v\n%s", err, text)
+	}
+	before, after := *c, *back
+	before.Warnings, after.Warnings = nil, nil
+	before.written, after.written = nil, nil
+	if !reflect.DeepEqual(before, after) {
+		t.Errorf("after a round trip\n%+v\nwas\n%+v", after, before)
+	}
+}
+
+// Whatever stands before a mistake, its position is right: checked against
+// where the text is.
+func TestPositions(t *testing.T) {
+	for _, before := range []string{
+		"",
+		"# comment\n",
+		"\n\n# ü, 漢字\n\n",
+		"---\n",
+		"%YAML 1.2\n---\n",
+		"admin: off # comment\n",
+		"flow:\n  # comment\n  header: X\n\n",
+		"default_class: >\n  standard\n\n# comment\n",
+		"rules:\n- class: batch\n  match:\n    expr: |-\n      request.size > 1 &&\n\n      request.size < 3\n",
+		"rules:\n- class: batch\n  match:\n    expr: \"request.size > 1 &&\n      request.size < 3\"\n",
+		"rules:\n- class: batch\n  match:\n    expr: 'request.size > 1 &&\n\n      request.size < 3'\n",
+		"rules:\n- class: batch\n  match:\n    expr: request.size > 1 &&\n      request.size < 3\n",
+		"rules: [\n  # comment\n  {class: batch,\n   match: {path: /ü}}, # comment\n]\n",
+	} {
+		for _, end := range []string{"\n", "\r\n"} {
+			text := strings.ReplaceAll(before+"expose: 'ü' # comment\nqueues: {jobs: {x: é, attempts: 0}}\n", "\n", end)
+			_, err := Parse("f", []byte(text), lookup)
+			problems, _ := errors.AsType[Problems](err)
+			want := []string{positionOf(text, "'ü'"), positionOf(text, "x: é"), positionOf(text, "0}}")}
+			var got []string
+			for _, p := range problems {
+				if p.Path == "expose" || p.Path == "queues.jobs.x" || p.Path == "queues.jobs.attempts" {
+					got = append(got, fmt.Sprintf("%d:%d", p.Line, p.Column))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("positions %q, want %q, in\n%q\n%v", got, want, text, err)
+			}
+		}
+	}
+}
+
+func positionOf(text, part string) string {
+	before, _, _ := strings.Cut(text, part)
+	line := before[strings.LastIndexByte(before, '\n')+1:]
+	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, utf8.RuneCountInString(line)+1)
+}

@@ -1,0 +1,144 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The defaults that appear in more than one place.
+const (
+	defaultAddress  = ":8080"
+	defaultAdmin    = "127.0.0.1:9901"
+	defaultUpstream = "app"
+	defaultBroker   = "local"
+)
+
+// defaultClasses are the classes of a configuration without any, and the
+// defaults of classes that carry one of their names.
+var defaultClasses = []Class{
+	{Name: "interactive", MaxWait: time.Second},
+	{Name: "standard", MaxWait: 10 * time.Second, Floor: 1000},
+	{Name: "batch", MaxWait: 30 * time.Second, Floor: 500},
+}
+
+// fillDefaults gives every value that was not given its default.
+func fillDefaults(c *Config, src *source) {
+	if len(c.Listeners) == 0 {
+		c.Listeners = []Listener{{Address: defaultAddress}}
+	}
+	for i := range c.Listeners {
+		defaultListener(&c.Listeners[i], src, i)
+	}
+	setDefault(src, "admin", &c.Admin, defaultAdmin)
+	if len(c.Classes) == 0 {
+		c.Classes = slices.Clone(defaultClasses)
+	}
+	for i := range c.Classes {
+		defaultClass(&c.Classes[i], src, item("classes", i))
+	}
+	setDefault(src, "default_class", &c.DefaultClass, middleClass(c.Classes))
+	for i := range c.Rules {
+		setDefault(src, item("rules", i)+".name", &c.Rules[i].Name, fmt.Sprintf("rule-%d", i+1))
+	}
+	for name, u := range c.Upstreams {
+		defaultUpstreamParts(&u, src, join("upstreams", name))
+		c.Upstreams[name] = u
+	}
+	if len(c.Routes) == 0 && len(c.Upstreams) == 1 {
+		c.Routes = []Route{{Upstream: onlyName(c.Upstreams)}}
+	}
+	if len(c.Queues) > 0 && len(c.Brokers) == 0 && !src.isBroken("brokers") {
+		c.Brokers = map[string]Broker{defaultBroker: {Type: "nats", Embedded: true}}
+	}
+	for name, b := range c.Brokers {
+		if b.Embedded {
+			setDefault(src, join("brokers", name)+".dir", &b.Dir, "./overtake-data")
+			setDefault(src, join("brokers", name)+".max_bytes", &b.MaxBytes, 1<<30)
+			c.Brokers[name] = b
+		}
+	}
+	for name, q := range c.Queues {
+		defaultQueue(&q, src, join("queues", name), c)
+		c.Queues[name] = q
+	}
+	setDefault(src, "tracing.exporter", &c.Tracing.Exporter, "none")
+	setDefault(src, "tracing.sample", &c.Tracing.Sample, 0.01)
+	setDefault(src, "expose", &c.Expose, "trusted")
+	setDefault(src, "drain_timeout", &c.DrainTimeout, 30*time.Second)
+}
+
+func defaultListener(l *Listener, src *source, i int) {
+	path, name := item("listeners", i), "public"
+	if i > 0 {
+		name = fmt.Sprintf("listener-%d", i+1)
+	}
+	setDefault(src, path+".name", &l.Name, name)
+	setDefault(src, path+".role", &l.Role, "ingress")
+	setDefault(src, path+".abort_on_close", &l.AbortOnClose, new(true))
+}
+
+func defaultClass(c *Class, src *source, path string) {
+	d := Class{MaxWait: 10 * time.Second}
+	if i := slices.IndexFunc(defaultClasses, func(d Class) bool { return d.Name == c.Name }); i >= 0 {
+		d = defaultClasses[i]
+	}
+	setDefault(src, path+".floor", &c.Floor, d.Floor)
+	setDefault(src, path+".max_wait", &c.MaxWait, d.MaxWait)
+	setDefault(src, path+".max_waiting", &c.MaxWaiting, 1000)
+	setDefault(src, path+".max_waiting_bytes", &c.MaxWaitingBytes, 64<<20)
+}
+
+// middleClass chooses the class of requests that nothing is known about:
+// standard, or what stands where standard would.
+func middleClass(classes []Class) string {
+	if slices.ContainsFunc(classes, func(c Class) bool { return c.Name == "standard" }) {
+		return "standard"
+	}
+	return classes[len(classes)/2].Name
+}
+
+func defaultUpstreamParts(u *Upstream, src *source, path string) {
+	for i, server := range u.Servers {
+		u.Servers[i] = strings.TrimSuffix(server, "/")
+	}
+	setDefault(src, path+".timeout", &u.Timeout, 30*time.Second)
+	setDefault(src, path+".limit.mode", &u.Limit.Mode, "fixed")
+	switch limit := path + ".limit"; u.Limit.Mode {
+	case "fixed":
+		setDefault(src, limit+".max", &u.Limit.Max, 64)
+	case "adaptive":
+		setDefault(src, limit+".max", &u.Limit.Max, max(512, u.Limit.Initial, u.Limit.Min))
+		setDefault(src, limit+".min", &u.Limit.Min, 1)
+		setDefault(src, limit+".initial", &u.Limit.Initial, max(min(16, u.Limit.Max), u.Limit.Min))
+	}
+	if u.Health != nil {
+		setDefault(src, path+".health.path", &u.Health.Path, "/")
+		setDefault(src, path+".health.interval", &u.Health.Interval, 2*time.Second)
+	}
+	if u.Retry != nil {
+		setDefault(src, path+".retry.attempts", &u.Retry.Attempts, 2)
+		setDefault(src, path+".retry.budget", &u.Retry.Budget, 1000)
+	}
+}
+
+func defaultQueue(q *Queue, src *source, path string, c *Config) {
+	broker := defaultBroker
+	if len(c.Brokers) == 1 {
+		broker = onlyName(c.Brokers)
+	}
+	setDefault(src, path+".broker", &q.Broker, broker)
+	setDefault(src, path+".attempts", &q.Attempts, 5)
+	setDefault(src, path+".strategy", &q.Strategy, "lanes")
+	setDefault(src, path+".max_body", &q.MaxBody, 1<<20)
+	if q.Deliver != nil && len(c.Upstreams) == 1 {
+		setDefault(src, path+".deliver.upstream", &q.Deliver.Upstream, onlyName(c.Upstreams))
+	}
+}
+
+// onlyName returns the name of the only element of m.
+func onlyName[T any](m map[string]T) string {
+	return slices.Collect(maps.Keys(m))[0]
+}

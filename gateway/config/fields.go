@@ -1,0 +1,93 @@
+package config
+
+import (
+	"encoding"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// fieldsOf returns the keys of a struct type, with the index of their fields
+// and in their order. A field without a key is not part of the file.
+func fieldsOf(t reflect.Type) (index map[string]int, names []string) {
+	index = make(map[string]int)
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		index[name] = i
+		names = append(names, name)
+	}
+	return index, names
+}
+
+// isText says whether v is written as a single value though its Go kind is a
+// struct.
+func isText(v reflect.Value) bool {
+	_, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
+	return ok
+}
+
+// wanted names the kind of value that v takes.
+func wanted(v reflect.Value) string {
+	switch v.Interface().(type) {
+	case time.Duration:
+		return "a duration"
+	case Size:
+		return "a size"
+	case Percent:
+		return "a percentage"
+	case Reserve:
+		return "a reserve"
+	case netip.Prefix:
+		return "a network"
+	}
+	switch v.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "a mapping"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	}
+	return "text"
+}
+
+// kindOf names the kind of a node as a user would.
+func kindOf(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a mapping"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		return "a number"
+	case *ast.BoolNode:
+		return "true or false"
+	case *ast.StringNode, *ast.LiteralNode:
+		return "text"
+	}
+	return "something else"
+}
+
+func hasKey(n ast.Node, key string) bool {
+	m, ok := n.(*ast.MappingNode)
+	return ok && slices.ContainsFunc(m.Values, func(entry *ast.MappingValueNode) bool {
+		text, _ := scalarText(entry.Key)
+		return text == key
+	})
+}
+
+func anchorNames(anchors map[string]ast.Node) []string {
+	return slices.Sorted(maps.Keys(anchors))
+}

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// FuzzParse: no input panics or runs away, every error is Problems with
+// something to say, and what is accepted survives being written and read.
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, test := range strings.Split(string(text), "=== ")[1:] {
+			_, rest, _ := strings.Cut(test, "\n")
+			input, _, _ := strings.Cut(rest, "----\n")
+			f.Add([]byte(input))
+		}
+	}
+	contract, err := os.ReadFile("testdata/contract.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(contract)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 8<<10 || bytes.Contains(data, []byte("tls")) {
+			return // the parser is slow on long input; files are not ours to read
+		}
+		c, err := Parse("overtake.yaml", data, lookup)
+		if err != nil {
+			problems, ok := errors.AsType[Problems](err)
+			if !ok || len(problems) == 0 || problems[0].Text == "" {
+				t.Fatalf("error is %#v", err)
+			}
+			return
+		}
+		text, err := c.Redacted()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := Parse("overtake.yaml", text, lookup)
+		if err != nil {
+			t.Fatalf("what Redacted writes is refused:\n%v\n%s", err, text)
+		}
+		again, err := back.Redacted()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(again, text) {
+			t.Fatalf("second time\n%s\nfirst time\n%s", again, text)
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong with a configuration, or, in
+// [Config.Warnings], one thing that is accepted but has no effect.
+type Problem struct {
+	// File is the file's name, or the flag or environment variable that gave
+	// the value.
+	File string
+	// Line and Column are where the value is, from 1. Zero if the value does
+	// not come from a file.
+	Line, Column int
+	// Path names the value: upstreams.app.limit.mode, rules[2].class.
+	Path string
+	// Text says what is wrong.
+	Text string
+	// Hint says what to write instead; it may be empty.
+	Hint string
+}
+
+// String formats the problem as one line:
+//
+//	overtake.yaml:12:5: upstreams.app.limit.mode: "fxed" is not a mode; did you mean "fixed"?
+func (p Problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		b.WriteString(p.File)
+		if p.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
+		}
+		b.WriteString(": ")
+	}
+	if p.Path != "" {
+		b.WriteString(p.Path + ": ")
+	}
+	b.WriteString(p.Text)
+	if p.Hint != "" {
+		b.WriteString("; " + p.Hint)
+	}
+	return b.String()
+}
+
+// Problems are all problems of one configuration, sorted by position.
+type Problems []Problem
+
+// Error prints one problem per line.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (ps Problems) sort() {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// suggest is the hint for a name that is not one of names: the nearest, or all
+// of them when none is near.
+func suggest(name string, names []string) string {
+	if near := nearest(name, names); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return "want " + names[0]
+	}
+	last := len(names) - 1
+	return "want " + strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// nearest returns the one of names that is a likely misspelling away from
+// name, or that name begins; otherwise "".
+func nearest(name string, names []string) string {
+	// Two wrong letters in a word of three are another word.
+	best, limit := "", min(2, (len(name)-1)/2)
+	for _, n := range names {
+		if d := distance(strings.ToLower(name), strings.ToLower(n)); d <= limit {
+			best, limit = n, d-1
+		}
+	}
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(n, name) }); best == "" && i >= 0 && len(name) > 3 {
+		return names[i]
+	}
+	return best
+}
+
+// distance counts the single-byte insertions, deletions, substitutions and
+// swaps of neighbours between a and b (optimal string alignment).
+func distance(a, b string) int {
+	// Only small distances matter, and b may be long when it is a typing accident.
+	if d := len(a) - len(b); d > 2 || d < -2 {
+		return 3
+	}
+	before, prev, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, prev, row = prev, row, before
+	}
+	return prev[len(b)]
+}

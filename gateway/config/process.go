@@ -1,0 +1,184 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caarlos0/env/v10"
+)
+
+// Process is the settings of one process, from flags or from the environment.
+// What is empty was not given.
+type Process struct {
+	// Config is the path of the configuration file.
+	Config string `env:"OVERTAKE_CONFIG"`
+	// Listen replaces the address of the first listener.
+	Listen string `env:"OVERTAKE_LISTEN"`
+	// Admin replaces the address of the admin listener.
+	Admin string `env:"OVERTAKE_ADMIN"`
+	// Upstream replaces the servers of the upstream app, or of the only one. In
+	// the environment, a list separated by commas.
+	Upstream []string `env:"OVERTAKE_UPSTREAM"`
+	// LogLevel is debug, info, warn or error. Default: info.
+	LogLevel string `env:"OVERTAKE_LOG_LEVEL"`
+	// LogFormat is text or json. Default: text.
+	LogFormat string `env:"OVERTAKE_LOG_FORMAT"`
+
+	// Warnings name environment variables that look like settings and are none.
+	Warnings []string
+}
+
+// flagNames are what Resolve calls a setting that came from a flag.
+var flagNames = map[string]string{
+	"OVERTAKE_CONFIG":     "-c",
+	"OVERTAKE_LISTEN":     "--listen",
+	"OVERTAKE_ADMIN":      "--admin",
+	"OVERTAKE_UPSTREAM":   "--upstream",
+	"OVERTAKE_LOG_LEVEL":  "--log-level",
+	"OVERTAKE_LOG_FORMAT": "--log-format",
+}
+
+// serviceLink matches the variables that Kubernetes sets in every pod beside a
+// Service whose name begins with overtake.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT|PORT)(_\w+)?$`)
+
+// ProcessFromEnv returns the settings that the environment gives. An unknown
+// variable that begins with OVERTAKE_ is a warning only, since the file may use
+// it as ${OVERTAKE_...}.
+func ProcessFromEnv() (Process, error) {
+	return processFrom(os.Environ())
+}
+
+func processFrom(environ []string) (Process, error) {
+	known := make([]string, 0, len(flagNames))
+	for name := range flagNames {
+		known = append(known, name)
+	}
+	slices.Sort(known)
+	vars := make(map[string]string, len(environ))
+	var warnings []string
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		vars[name] = value
+		if !strings.HasPrefix(name, "OVERTAKE_") || slices.Contains(known, name) || serviceLink.MatchString(name) {
+			continue
+		}
+		warnings = append(warnings, fmt.Sprintf("environment variable %s is not a setting; %s", name, suggest(name, known)))
+	}
+	slices.Sort(warnings)
+	var p Process
+	if err := env.ParseWithOptions(&p, env.Options{Environment: vars}); err != nil {
+		return Process{}, fmt.Errorf("config: environment: %w", err)
+	}
+	for i := range p.Upstream {
+		p.Upstream[i] = strings.TrimSpace(p.Upstream[i])
+	}
+	p.Warnings = warnings
+	return p, nil
+}
+
+// Over returns the settings of p, and those of under where p has none.
+func (p Process) Over(under Process) Process {
+	merged := Process{
+		Config:    cmp.Or(p.Config, under.Config),
+		Listen:    cmp.Or(p.Listen, under.Listen),
+		Admin:     cmp.Or(p.Admin, under.Admin),
+		Upstream:  p.Upstream,
+		LogLevel:  cmp.Or(p.LogLevel, under.LogLevel),
+		LogFormat: cmp.Or(p.LogFormat, under.LogFormat),
+		Warnings:  slices.Concat(p.Warnings, under.Warnings),
+	}
+	if len(merged.Upstream) == 0 {
+		merged.Upstream = under.Upstream
+	}
+	return merged
+}
+
+// Resolve returns the configuration of the gateway command: the file that
+// flags or environment name, if any, with their settings in place of the
+// file's. Flags win over environment, environment over file. It is called
+// again to reload. Every error is [Problems].
+func Resolve(flags, environment Process, lookupEnv func(string) (string, bool)) (*Config, error) {
+	p := flags.Over(environment)
+	if p.Config == "" && len(p.Upstream) == 0 {
+		return nil, Problems{{
+			Text: "nothing to stand in front of",
+			Hint: "give a configuration file (-c FILE or OVERTAKE_CONFIG) or an app (--upstream URL or OVERTAKE_UPSTREAM)",
+		}}
+	}
+	d := newDraft("")
+	if p.Config != "" {
+		d = readFile(p.Config, lookupEnv)
+	}
+	d.overlay(flags, environment)
+	return d.finish()
+}
+
+// overlay puts the settings of a process in place of the file's.
+func (d *draft) overlay(flags, environment Process) {
+	p := flags.Over(environment)
+	origin := func(variable string, byFlag bool) place {
+		if byFlag {
+			return place{file: flagNames[variable]}
+		}
+		return place{file: variable}
+	}
+	c, src := d.config, d.source
+	if p.Listen != "" {
+		if len(c.Listeners) == 0 {
+			c.Listeners = []Listener{{}}
+		}
+		c.Listeners[0].Address = p.Listen
+		src.replace("listeners[0].address", origin("OVERTAKE_LISTEN", flags.Listen != ""))
+	}
+	if p.Admin != "" {
+		c.Admin = p.Admin
+		src.replace("admin", origin("OVERTAKE_ADMIN", flags.Admin != ""))
+	}
+	if len(p.Upstream) > 0 {
+		d.overlayUpstream(p.Upstream, origin("OVERTAKE_UPSTREAM", len(flags.Upstream) > 0))
+	}
+	v := validator{c, src}
+	if p.LogLevel != "" {
+		src.replace("log_level", origin("OVERTAKE_LOG_LEVEL", flags.LogLevel != ""))
+		v.oneOf("log_level", p.LogLevel, "a log level", "debug", "info", "warn", "error")
+	}
+	if p.LogFormat != "" {
+		src.replace("log_format", origin("OVERTAKE_LOG_FORMAT", flags.LogFormat != ""))
+		v.oneOf("log_format", p.LogFormat, "a log format", "text", "json")
+	}
+}
+
+func (d *draft) overlayUpstream(servers []string, from place) {
+	c, src := d.config, d.source
+	name := defaultUpstream
+	if _, ok := c.Upstreams[name]; !ok && len(c.Upstreams) == 1 {
+		name = onlyName(c.Upstreams)
+	} else if !ok && len(c.Upstreams) > 1 {
+		src.report("", from, fmt.Sprintf("the file has %d upstreams and none is named %s", len(c.Upstreams), name), "name the one meant "+name)
+		return
+	}
+	if c.Upstreams == nil {
+		c.Upstreams = make(map[string]Upstream, 1)
+	}
+	u := c.Upstreams[name]
+	u.Servers = slices.Clone(servers)
+	c.Upstreams[name] = u
+	path := join("upstreams", name) + ".servers"
+	src.replace(path, from)
+	for i := range servers {
+		src.replace(item(path, i), from)
+	}
+}
+
+// replace notes that the value at path was given anew, and forgets what was
+// known about it.
+func (s *source) replace(path string, at place) {
+	s.places[path] = at
+	delete(s.broken, path)
+	delete(s.written, path)
+}

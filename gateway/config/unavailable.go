@@ -1,0 +1,103 @@
+package config
+
+import (
+	"maps"
+	"slices"
+)
+
+// This file is what the configuration can say and this version does not do.
+// Where ignoring it would be dangerous it is a problem, otherwise a warning.
+// As a part is built, its lines here go.
+
+const notAvailable = "not available in this version"
+
+// Slots returns how many slots the limit grants; 0 is no limit. An adaptive
+// limit stays at Initial in this version.
+func (l Limit) Slots() int {
+	switch l.Mode {
+	case "fixed":
+		return l.Max
+	case "adaptive":
+		return l.Initial
+	}
+	return 0
+}
+
+// unavailable reports all of it.
+func (v validator) unavailable() {
+	if v.DryRun {
+		v.problem("dry_run", "remove it", notAvailable)
+	}
+	v.unavailableListeners()
+	v.unavailableClasses()
+	for _, name := range slices.Sorted(maps.Keys(v.Upstreams)) {
+		path, u := join("upstreams", name), v.Upstreams[name]
+		if u.Limit.Mode == "adaptive" {
+			v.warn(path+".limit.mode", "adaptive is %s; in effect is a fixed limit of initial, %d", notAvailable, u.Limit.Initial)
+		}
+		if u.Health != nil {
+			v.warn(path+".health", "%s; servers are not checked actively", notAvailable)
+		}
+		if u.Retry != nil {
+			v.warn(path+".retry", "%s; only a request whose connection could not be made is tried on another server", notAvailable)
+		}
+	}
+	v.unavailableBrokers()
+	if t := v.Tracing.Exporter; t == "otlp" || t == "jaeger" {
+		v.warn("tracing.exporter", "%s is %s; trace context is passed on, and no spans are exported", t, notAvailable)
+	}
+}
+
+func (v validator) unavailableListeners() {
+	for i, l := range v.Listeners {
+		path := item("listeners", i)
+		if l.Role == "inbound" || l.Role == "outbound" {
+			v.wrong(path+".role", l.Role, "is "+notAvailable, "want ingress")
+		}
+		if l.ProxyProtocol {
+			v.problem(path+".proxy_protocol", "remove it", notAvailable)
+		}
+	}
+}
+
+func (v validator) unavailableClasses() {
+	for i, c := range v.Classes {
+		path := item("classes", i)
+		if c.Reserve.Auto {
+			v.warn(path+".reserve", "auto is %s; in effect is no reserve", notAvailable)
+		}
+		if c.Objective > 0 {
+			v.warn(path+".objective", "%s; nothing is sized to meet it", notAvailable)
+		}
+		if c.Socket != (Socket{}) {
+			v.warn(path+".socket", "%s; sockets are not marked", notAvailable)
+		}
+	}
+}
+
+func (v validator) unavailableBrokers() {
+	used := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
+		path, q := join("queues", name), v.Queues[name]
+		used[q.Broker] = true
+		if v.Brokers[q.Broker].Type == "rabbitmq" {
+			v.problem(path+".broker", "want a broker of type nats", "broker %s is of type rabbitmq, which is %s", q.Broker, notAvailable)
+		}
+		if q.Strategy == "native" {
+			v.warn(path+".strategy", "native is %s; in effect is lanes", notAvailable)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.Brokers)) {
+		switch path, b := join("brokers", name), v.Brokers[name]; {
+		case b.Type == "rabbitmq" && !used[name]:
+			v.warn(path, "rabbitmq is %s; no queue uses it", notAvailable)
+		case b.Type == "nats" && !b.Embedded && b.URL != "":
+			v.problem(path+".url", "write embedded: true instead", "a nats broker by url is %s", notAvailable)
+		}
+	}
+}
+
+// noTLSToUpstream refuses an https:// server.
+func (v validator) noTLSToUpstream(path string) {
+	v.problem(path, "write http://HOST:PORT", "https is %s", notAvailable)
+}

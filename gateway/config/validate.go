@@ -1,0 +1,336 @@
+package config
+
+import (
+	"crypto/tls"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"unicode"
+
+	"overtake/classifier"
+)
+
+// maxFloors is what all floors together may promise. The rest keeps the order
+// of urgency alive.
+const maxFloors Percent = 9000
+
+// validator checks a configuration whose defaults are filled in.
+type validator struct {
+	*Config
+	*source
+}
+
+func validate(c *Config, src *source) {
+	v := validator{c, src}
+	v.validateListeners()
+	v.validateClasses()
+	v.validateReserves()
+	v.validateRules()
+	v.validateRoutes()
+	for _, name := range slices.Sorted(maps.Keys(c.Upstreams)) {
+		v.validateUpstream(name, c.Upstreams[name])
+	}
+	v.validateBrokers()
+	v.validateQueues()
+	v.validateTracing()
+	if h := c.Flow.Header; !only(strings.ToLower(h), "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
+		v.wrong("flow.header", h, "is not the name of a header", "write X-Api-Key")
+	}
+	v.oneOf("expose", c.Expose, "an audience", "all", "trusted", "none")
+}
+
+func (v validator) validateListeners() {
+	names, addresses := map[string]string{}, map[string]string{}
+	for i, l := range v.Listeners {
+		path := item("listeners", i)
+		v.name(path+".name", l.Name)
+		v.unique(names, path+".name", path, l.Name)
+		if v.address(path+".address", l.Address) && !strings.HasSuffix(l.Address, ":0") {
+			v.unique(addresses, path+".address", path, l.Address)
+		}
+		v.oneOf(path+".role", l.Role, "a role", "ingress", "inbound", "outbound")
+		if l.TLS != nil {
+			v.validateTLS(path+".tls", l.TLS)
+		}
+	}
+	if v.Admin != "off" && v.address("admin", v.Admin) && !strings.HasSuffix(v.Admin, ":0") {
+		v.unique(addresses, "admin", "admin", v.Admin)
+	}
+}
+
+func (v validator) validateTLS(path string, t *TLS) {
+	readable := true
+	for _, file := range []struct{ key, name string }{{"cert", t.Cert}, {"key", t.Key}} {
+		at := join(path, file.key)
+		if file.name == "" {
+			v.problem(at, "name a PEM file", "is missing")
+			readable = false
+		} else if _, err := os.ReadFile(file.name); err != nil {
+			v.wrong(at, file.name, "can't be read: "+cause(err), "")
+			readable = false
+		}
+	}
+	if !readable {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+		v.problem(path, "", "not a certificate and its key: %v", err)
+	}
+}
+
+func (v validator) validateClasses() {
+	if n := len(v.Classes); n > classifier.MaxClasses {
+		v.problem(item("classes", classifier.MaxClasses), "", "%d classes, want at most %d", n, classifier.MaxClasses)
+	}
+	names := map[string]string{}
+	var floors Percent
+	for i, c := range v.Classes {
+		path := item("classes", i)
+		v.name(path+".name", c.Name)
+		v.unique(names, path+".name", path, c.Name)
+		if c.Name == "dead" {
+			v.wrong(path+".name", c.Name, "is kept for the dead letters of queues", "choose another name")
+		}
+		if before := floors; before <= maxFloors && before+c.Floor > maxFloors {
+			v.problem(path+".floor", "lower one of them", "the floors up to here sum to %s, want at most %s", before+c.Floor, maxFloors)
+		}
+		floors += c.Floor
+		v.within(path+".max_waiting", c.MaxWaiting, 0, 1_000_000)
+		v.validateSocket(path+".socket", c.Socket)
+	}
+	if _, found := names[v.DefaultClass]; !found && !v.anyBroken("classes") {
+		v.wrong("default_class", v.DefaultClass, "is not a class", suggest(v.DefaultClass, v.classNames()))
+	}
+}
+
+func (v validator) validateSocket(path string, s Socket) {
+	if s.Priority != nil {
+		v.within(path+".priority", *s.Priority, 0, 15)
+	}
+	if s.DSCP != "" {
+		v.oneOf(path+".dscp", s.DSCP, "a DSCP", "LE", "DF", "EF", "VA",
+			"CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7",
+			"AF11", "AF12", "AF13", "AF21", "AF22", "AF23", "AF31", "AF32", "AF33", "AF41", "AF42", "AF43")
+	}
+	// The kernel's limit is TCP_CA_NAME_MAX, with the final NUL.
+	if s.Congestion != "" && (len(s.Congestion) > 15 || !only(s.Congestion, "abcdefghijklmnopqrstuvwxyz0123456789-_")) {
+		v.wrong(path+".congestion", s.Congestion, "is not the name of a congestion control", "write cubic or bbr")
+	}
+}
+
+// validateReserves checks that in front of every upstream a slot is left that
+// everybody may take. Each class is named once, for the first upstream.
+func (v validator) validateReserves() {
+	reported := make([]bool, len(v.Classes))
+	for _, name := range slices.Sorted(maps.Keys(v.Upstreams)) {
+		limit := v.Upstreams[name].Limit.Slots()
+		if limit <= 0 {
+			continue
+		}
+		kept := 0
+		for i, c := range v.Classes {
+			before := kept
+			kept += min(c.Reserve.Of(limit), limit)
+			if before < limit && kept >= limit && !reported[i] {
+				reported[i] = true
+				v.problem(item("classes", i)+".reserve", "reserve fewer",
+					"the reserves up to here keep %d slots, and upstream %s has %d; want at least one left for everybody", kept, name, limit)
+			}
+		}
+	}
+}
+
+func (v validator) validateRules() {
+	names := map[string]string{}
+	var before []Match
+	for i, r := range v.Rules {
+		path := item("rules", i)
+		if r.Name == "" || len(r.Name) > 64 || strings.ContainsFunc(r.Name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+			v.wrong(path+".name", r.Name, "is not a rule name", "want 1 to 64 printable characters")
+		}
+		v.unique(names, path+".name", path, r.Name)
+		v.reference(path+".class", "class", r.Class, v.classNames(), "classes")
+		v.validateMatch(path+".match", r.Match)
+		v.reachable(path, "rules", before, r.Match)
+		before = append(before, r.Match)
+	}
+}
+
+func (v validator) validateRoutes() {
+	upstreams, queues := slices.Sorted(maps.Keys(v.Upstreams)), slices.Sorted(maps.Keys(v.Queues))
+	var before []Match
+	for i, r := range v.Routes {
+		path := item("routes", i)
+		toUpstream := r.Upstream != "" || v.given(path+".upstream")
+		toQueue := r.Queue != "" || v.given(path+".queue")
+		switch {
+		case toUpstream && toQueue:
+			v.problem(path, "keep one of them; a queue's deliver.upstream says who works on its messages", "names both an upstream and a queue")
+		case !toUpstream && !toQueue:
+			v.problem(path, "add upstream: or queue:", "goes nowhere")
+		}
+		if toUpstream {
+			v.reference(path+".upstream", "upstream", r.Upstream, upstreams, "upstreams")
+		}
+		if toQueue {
+			v.reference(path+".queue", "queue", r.Queue, queues, "queues")
+		}
+		v.validateMatch(path+".match", r.Match)
+		v.reachable(path, "routes", before, r.Match)
+		before = append(before, r.Match)
+	}
+	if len(v.Routes) == 0 && len(v.Upstreams) > 1 && !v.given("routes") {
+		v.problem("upstreams", "add routes:", "%d upstreams and no routes", len(v.Upstreams))
+	}
+	if len(v.Routes) == 0 && len(v.Upstreams) == 0 {
+		v.warn("", "there is no upstream and no route, so every request is refused")
+	}
+	for _, name := range upstreams {
+		if len(v.Routes) > 0 && !v.isUsed(name) {
+			v.warn(join("upstreams", name), "is never used: no route and no queue names it")
+		}
+	}
+}
+
+func (v validator) isUsed(upstream string) bool {
+	for _, q := range v.Queues {
+		if q.Deliver != nil && q.Deliver.Upstream == upstream {
+			return true
+		}
+	}
+	return slices.ContainsFunc(v.Routes, func(r Route) bool { return r.Upstream == upstream })
+}
+
+// validateMatch reports what package classifier finds wrong with a match.
+func (v validator) validateMatch(path string, m Match) {
+	if m.Size != nil && m.Size.Max > 0 && m.Size.Min > m.Size.Max {
+		v.problem(path+".size.min", "swap them", "%s is more than max, %s", m.Size.Min, m.Size.Max)
+		m.Size = nil
+	}
+	if _, err := classifier.Compile(m.Spec()); err != nil {
+		for _, e := range matchErrors(err) {
+			at := join(path, e.Field)
+			if e.Key != "" {
+				at = join(at, e.Key)
+			}
+			// The text of the error may quote the value.
+			if v.anyWritten(at) {
+				v.problem(at, "", "is not a pattern, after its variables are replaced")
+				continue
+			}
+			v.problem(at, "", "%v", e.Err)
+		}
+	}
+}
+
+// matchErrors takes the error of classifier.Compile apart.
+func matchErrors(err error) []*classifier.MatchError {
+	switch e := err.(type) {
+	case *classifier.MatchError:
+		return []*classifier.MatchError{e}
+	case interface{ Unwrap() []error }:
+		var all []*classifier.MatchError
+		for _, part := range e.Unwrap() {
+			all = append(all, matchErrors(part)...)
+		}
+		return all
+	}
+	return []*classifier.MatchError{{Field: "expr", Err: err}}
+}
+
+// reachable warns of a rule or route that an earlier one always wins over.
+func (v validator) reachable(path, list string, before []Match, m Match) {
+	for i, earlier := range before {
+		switch {
+		case earlier.isEverything():
+			v.warn(path, "is never reached: %s matches everything", item(list, i))
+			return
+		case sameMatch(earlier, m):
+			v.warn(path, "is never reached: %s has the same match", item(list, i))
+			return
+		}
+	}
+}
+
+// oneOf checks a value that has a fixed set of words.
+func (v validator) oneOf(path, value, noun string, words ...string) {
+	if !slices.Contains(words, value) {
+		v.wrong(path, value, "is not "+noun, suggest(value, words))
+	}
+}
+
+// within checks the range of a number.
+func (v validator) within(path string, n, low, high int) {
+	if n < low || n > high {
+		v.problem(path, "", "%d is out of range; want %d to %d", n, low, high)
+	}
+}
+
+// name checks a name that becomes part of metric labels, headers and streams.
+func (v validator) name(path, name string) {
+	const hint = "want 1 to 32 of a-z, 0-9 and '-'"
+	switch {
+	case name == "":
+		v.problem(path, hint, "no name")
+	case len(name) > 32 || !only(name, "abcdefghijklmnopqrstuvwxyz0123456789-"):
+		v.wrong(path, name, "is not a valid name", hint)
+	}
+}
+
+// unique checks that owner is the first to use value.
+func (v validator) unique(users map[string]string, path, owner, value string) {
+	if first, twice := users[value]; twice && value != "" {
+		v.wrong(path, value, "is used by "+first+" already", "")
+		return
+	}
+	users[value] = owner
+}
+
+// reference checks that name is one of names, which part defines.
+func (v validator) reference(path, noun, name string, names []string, part string) {
+	switch {
+	case slices.Contains(names, name):
+	case name == "":
+		v.problem(path, suggest(name, names), "no %s is named", noun)
+	case v.isBroken(part) || part == "classes" && v.anyBroken(part):
+		// It may be the one that could not be decoded.
+	case len(names) == 0:
+		v.wrong(path, name, "is not "+article(noun), "there are no "+part)
+	default:
+		v.wrong(path, name, "is not "+article(noun), suggest(name, names))
+	}
+}
+
+func (v validator) classNames() []string {
+	names := make([]string, len(v.Classes))
+	for i, c := range v.Classes {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// anyBroken says whether anything at or below path could not be decoded.
+func (v validator) anyBroken(path string) bool { return anyBelow(v.broken, path) }
+
+// anyWritten says whether anything at or below path came from the environment.
+func (v validator) anyWritten(path string) bool { return anyBelow(v.source.written, path) }
+
+func anyBelow[T any](m map[string]T, path string) bool {
+	for p := range m {
+		rest, below := strings.CutPrefix(p, path)
+		if below && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
+func article(noun string) string {
+	if strings.ContainsAny(noun[:1], "aeiou") {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+func only(text, letters string) bool { return strings.Trim(text, letters) == "" }

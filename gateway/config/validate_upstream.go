@@ -1,0 +1,247 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func (v validator) validateUpstream(name string, u Upstream) {
+	path := join("upstreams", name)
+	v.name(path, name)
+	if len(u.Servers) == 0 {
+		v.problem(path+".servers", `write servers: ["http://127.0.0.1:9000"]`, "no server")
+	}
+	seen := map[string]string{}
+	for i, server := range u.Servers {
+		at := item(path+".servers", i)
+		v.server(at, server)
+		v.unique(seen, at, at, server)
+	}
+	if u.Timeout <= 0 {
+		v.problem(path+".timeout", "write 30s", "must be more than 0")
+	}
+	v.validateLimit(path+".limit", u.Limit)
+	if h := u.Health; h != nil {
+		v.absolutePath(path+".health.path", h.Path)
+		if h.Interval < 100*time.Millisecond {
+			v.problem(path+".health.interval", "want 100ms or more", "%s is too short", h.Interval)
+		}
+	}
+	if r := u.Retry; r != nil {
+		v.within(path+".retry.attempts", r.Attempts, 1, 10)
+	}
+}
+
+func (v validator) validateLimit(path string, l Limit) {
+	v.oneOf(path+".mode", l.Mode, "a mode", "adaptive", "fixed", "off")
+	if l.Mode == "fixed" || l.Mode == "adaptive" {
+		v.within(path+".max", l.Max, 1, 100_000)
+	}
+	if l.Mode != "adaptive" {
+		return
+	}
+	v.within(path+".min", l.Min, 1, 100_000)
+	if l.Min > l.Max {
+		v.problem(path+".min", "", "%d is more than max, %d", l.Min, l.Max)
+	} else if l.Initial < l.Min || l.Initial > l.Max {
+		v.problem(path+".initial", "", "%d is not between min, %d, and max, %d", l.Initial, l.Min, l.Max)
+	}
+}
+
+// server checks the address of an app.
+func (v validator) server(path, server string) {
+	if socket, ok := strings.CutPrefix(server, "unix://"); ok {
+		if !filepath.IsAbs(socket) {
+			v.wrong(path, server, "has no absolute path", "write unix:///run/app.sock")
+		}
+		return
+	}
+	hint := "write http://HOST:PORT or unix:///PATH"
+	u, err := url.Parse(server)
+	switch {
+	case !strings.Contains(server, "://"):
+		if _, _, ok := splitAddress(server); ok && v.shown(path, server) == server {
+			hint = "write http://" + server
+		}
+		v.wrong(path, server, "is not a URL", hint)
+	case err != nil:
+		v.wrong(path, server, "is not a URL", hint)
+	case u.Scheme == "https":
+		v.noTLSToUpstream(path)
+	case u.Scheme != "http":
+		v.wrong(path, server, "is not an http:// or unix:// URL", hint)
+	case u.User != nil:
+		v.problem(path, "let the app's callers send them", "a server's URL can't carry credentials")
+	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
+		v.wrong(path, server, "has more than a host and a port", hint)
+	case u.Hostname() == "" || !validPort(u.Port()) || u.Port() == "0":
+		v.wrong(path, server, "has no host and port", hint)
+	}
+}
+
+// address checks where a listener listens, and says whether it is right.
+func (v validator) address(path, address string) bool {
+	hint := "write HOST:PORT or :PORT"
+	if address == "" {
+		v.problem(path, `write address: ":8080"`, "no address")
+		return false
+	}
+	if host, _, ok := splitAddress(address); ok && validHost(host) {
+		return true
+	}
+	if validPort(address) {
+		hint = "write " + strconv.Quote(":"+address)
+	}
+	v.wrong(path, address, "is not an address", hint)
+	return false
+}
+
+// splitAddress takes HOST:PORT apart; an IPv6 host is in brackets.
+func splitAddress(address string) (host, port string, ok bool) {
+	i := strings.LastIndexByte(address, ':')
+	if i < 0 || !validPort(address[i+1:]) {
+		return "", "", false
+	}
+	return address[:i], address[i+1:], true
+}
+
+// validHost accepts what one can listen on: nothing, an IP address or a name.
+func validHost(host string) bool {
+	if inner, v6 := strings.CutPrefix(host, "["); v6 {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return err == nil && addr.Is6() && strings.HasSuffix(host, "]")
+	}
+	return only(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789-._")
+}
+
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n <= 65535 && only(port, "0123456789")
+}
+
+func (v validator) absolutePath(path, value string) {
+	if !strings.HasPrefix(value, "/") {
+		v.wrong(path, value, "does not begin with a slash", "write /"+value)
+	}
+}
+
+func (v validator) validateBrokers() {
+	dirs := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(v.Brokers)) {
+		path, b := join("brokers", name), v.Brokers[name]
+		v.name(path, name)
+		if b.Type == "" {
+			v.problem(path+".type", "write type: nats", "no type")
+			continue
+		}
+		v.oneOf(path+".type", b.Type, "a broker", "nats", "rabbitmq")
+		switch {
+		case b.Embedded && b.Type == "rabbitmq":
+			v.problem(path+".embedded", "only nats can be embedded", "a rabbitmq broker can't be embedded")
+		case b.Embedded && b.URL != "":
+			v.problem(path+".url", "remove it, or embedded", "an embedded broker has no URL")
+		case !b.Embedded && b.URL == "":
+			hint := "write embedded: true"
+			if b.Type == "rabbitmq" {
+				hint = "write url: amqp://HOST:5672"
+			}
+			v.problem(path, hint, "says neither embedded nor url")
+		case b.URL != "":
+			v.brokerURL(path+".url", b)
+		}
+		if b.Embedded && b.Type == "nats" {
+			v.unique(dirs, path+".dir", path, filepath.Clean(b.Dir))
+			if b.MaxBytes < 1<<20 {
+				v.problem(path+".max_bytes", "want 1MiB or more", "%s is too small", b.MaxBytes)
+			}
+		}
+	}
+}
+
+func (v validator) brokerURL(path string, b Broker) {
+	schemes := map[string][]string{"nats": {"nats", "tls"}, "rabbitmq": {"amqp", "amqps"}}[b.Type]
+	u, err := url.Parse(b.URL)
+	if err != nil || u.Host == "" || schemes != nil && !slices.Contains(schemes, u.Scheme) {
+		// The URL may carry a password, so it is not shown.
+		hint := ""
+		if schemes != nil {
+			hint = "write " + schemes[0] + "://HOST:PORT"
+		}
+		v.problem(path, hint, "not the URL of a %s broker", b.Type)
+	}
+}
+
+func (v validator) validateQueues() {
+	brokers := slices.Sorted(maps.Keys(v.Brokers))
+	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
+		path, q := join("queues", name), v.Queues[name]
+		v.name(path, name)
+		v.reference(path+".broker", "broker", q.Broker, brokers, "brokers")
+		if d := q.Deliver; d != nil {
+			v.reference(path+".deliver.upstream", "upstream", d.Upstream, slices.Sorted(maps.Keys(v.Upstreams)), "upstreams")
+			if d.Path != "" {
+				v.absolutePath(path+".deliver.path", d.Path)
+			}
+		}
+		v.within(path+".attempts", q.Attempts, 1, 100)
+		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
+		if q.MaxBody < 1 || q.MaxBody > 64<<20 {
+			v.problem(path+".max_body", "want 1B to 64MiB", "%s is out of range", q.MaxBody)
+		}
+	}
+}
+
+func (v validator) validateTracing() {
+	t := v.Tracing
+	v.oneOf("tracing.exporter", t.Exporter, "an exporter", "otlp", "jaeger", "none")
+	if t.Sample < 0 || t.Sample > 1 {
+		v.problem("tracing.sample", "write 0.01 for one in a hundred", "%v is out of range; want 0 to 1", t.Sample)
+	}
+	u, err := url.Parse(t.Endpoint)
+	switch {
+	case t.Endpoint == "" && t.Exporter != "none":
+		v.problem("tracing.endpoint", "write http://127.0.0.1:4318", "no endpoint")
+	case t.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
+		v.problem("tracing.endpoint", "write http://HOST:PORT", "not a URL")
+	}
+}
+
+// isEverything says whether a match holds for every request.
+func (m Match) isEverything() bool {
+	if m.Path == "/" {
+		m.Path = "" // the classifier's spelling of every path
+	}
+	return sameMatch(m, Match{})
+}
+
+// sameMatch compares what two matches mean; an empty list is none.
+func sameMatch(a, b Match) bool {
+	return a.Path == b.Path && a.ContentType == b.ContentType && a.Expr == b.Expr &&
+		slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Sources, b.Sources) &&
+		maps.Equal(a.Headers, b.Headers) && maps.Equal(a.Query, b.Query) &&
+		reflect.DeepEqual(sizeOrZero(a.Size), sizeOrZero(b.Size))
+}
+
+func sizeOrZero(s *SizeRange) SizeRange {
+	if s == nil {
+		return SizeRange{}
+	}
+	return *s
+}
+
+// cause is the bare reason of a failed file operation.
+func cause(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,324 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/broker"
+	"overtake/classifier"
+	"overtake/scheduler"
+	"overtake/tracing"
+)
+
+// Delivery to the app: how long between two attempts, and how many messages of
+// one lane may be in hand, that is delivered to the gateway and not settled.
+const (
+	firstBackoff = 500 * time.Millisecond
+	lastBackoff  = time.Minute
+	inHand       = 256
+	settleWithin = 10 * time.Second
+)
+
+// courier delivers the messages of one lane to the queue's upstream, through the
+// same slots and in the same order as requests.
+//
+// It holds one message at a time that has no slot yet, the first of the lane,
+// which stands in the scheduler for all behind it. So at most one message per
+// lane and gateway has left the broker without being worked on, and lanes and
+// requests are ordered by the scheduler alone.
+type courier struct {
+	q       *queue
+	class   classifier.Class
+	name    string // of the class
+	metrics *metrics
+	log     *slog.Logger
+	hands   chan struct{} // capacity inHand: a token per message in hand
+	wg      sync.WaitGroup
+}
+
+// run delivers until ctx ends, and then waits for the deliveries under way.
+func (c *courier) run(ctx context.Context) {
+	defer c.wg.Wait()
+	for {
+		select {
+		case c.hands <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		d, err := c.q.Consumer.Next(ctx, c.name)
+		if err != nil {
+			<-c.hands
+			if ctx.Err() != nil || errors.Is(err, broker.ErrClosed) {
+				return
+			}
+			c.log.Warn("can't take messages", "error", err)
+			if !pause(ctx, firstBackoff) {
+				return
+			}
+			continue
+		}
+		trail := tracing.Extract(messageCarrier{d.Header})
+		lease, err := c.acquire(ctx, trail.Deadline)
+		if err != nil {
+			c.unworked(d, err)
+			<-c.hands
+			continue
+		}
+		c.wg.Go(func() {
+			c.deliver(ctx, d, &trail, lease)
+			<-c.hands
+		})
+	}
+}
+
+func (c *courier) acquire(ctx context.Context, deadline time.Time) (scheduler.Lease, error) {
+	return c.q.upstream.scheduler.Acquire(ctx, scheduler.Work{
+		Class: c.class, Flow: c.q.flow, Deadline: deadline, Kept: true,
+	})
+}
+
+// unworked settles a message that got no slot.
+func (c *courier) unworked(d *broker.Delivery, err error) {
+	var shed *scheduler.ShedError
+	if errors.As(err, &shed) && shed.Reason == scheduler.Deadline {
+		c.dead(d, reasonDeadline)
+		return
+	}
+	// Shutting down: the next gateway gets it.
+	c.settled(d, "returned", func(ctx context.Context) error { return d.Retry(ctx, 0) })
+}
+
+// deliver hands the message to the app and settles it by the answer. It owns the
+// lease. While the app can't be reached, the message stays in hand and no
+// attempt is counted: nobody has seen it.
+func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracing.Trail, lease scheduler.Lease) {
+	c.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
+	trail.Class = c.name
+	o, err := c.outbound(d, trail)
+	if err != nil {
+		lease.Release()
+		c.dead(d, err.Error())
+		return
+	}
+	for try := 0; ; try++ {
+		status, after, err := c.send(o)
+		lease.Release()
+		var f *failure
+		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
+			c.settle(d, status, after, err)
+			return
+		}
+		if try == 0 {
+			c.log.Warn("the app can't be reached; messages wait", "error", err)
+		}
+		if !pause(ctx, backoff(try)) {
+			c.unworked(d, ctx.Err())
+			return
+		}
+		if lease, err = c.acquire(ctx, trail.Deadline); err != nil {
+			c.unworked(d, err)
+			return
+		}
+	}
+}
+
+// send makes one attempt. It returns the status and the answer's Retry-After.
+func (c *courier) send(o *outbound) (status int, after time.Duration, err error) {
+	var life lifetime
+	var header fasthttp.ResponseHeader
+	header.DisableNormalizing()
+	a, err := c.q.upstream.do(&life, o, &header, false)
+	if err != nil {
+		return 0, 0, err
+	}
+	status = header.StatusCode()
+	for name, value := range header.All() {
+		if strings.EqualFold(alias(name), "Retry-After") {
+			after = parseRetryAfter(string(value))
+		}
+	}
+	_, err = io.Copy(io.Discard, a)
+	a.Close()
+	return status, after, err
+}
+
+// settle decides by the app's answer: 2xx is done; 429 and 503 come again when
+// the app says, other 5xx and failures after a growing pause; all else is dead,
+// as the app will not change its mind.
+func (c *courier) settle(d *broker.Delivery, status int, after time.Duration, err error) {
+	if after == 0 {
+		after = backoff(d.Attempt - 1)
+	}
+	switch {
+	case err == nil && status >= 200 && status < 300:
+		c.settled(d, "done", d.Done)
+	case err == nil && status < 500 && status != fasthttp.StatusTooManyRequests:
+		c.dead(d, fmt.Sprintf("the app answered %d", status))
+	case d.Attempt >= c.q.attempts && err != nil:
+		c.dead(d, fmt.Sprintf("attempt %d of %d failed: %v", d.Attempt, c.q.attempts, err))
+	case d.Attempt >= c.q.attempts:
+		c.dead(d, fmt.Sprintf("attempt %d of %d: the app answered %d", d.Attempt, c.q.attempts, status))
+	default:
+		c.log.Info("delivery failed, comes again", "id", d.ID, "attempt", d.Attempt, "status", status, "after", after, "error", err)
+		c.settled(d, "retry", func(ctx context.Context) error { return d.Retry(ctx, after) })
+	}
+}
+
+func (c *courier) dead(d *broker.Delivery, reason string) {
+	c.log.Warn("message is dead", "id", d.ID, "attempt", d.Attempt, "reason", reason)
+	c.settled(d, "dead", func(ctx context.Context) error { return d.Dead(ctx, reason) })
+}
+
+// settled tells the broker what became of a message. If that fails, the message
+// comes again, under the same id.
+func (c *courier) settled(d *broker.Delivery, result string, tell func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
+	defer cancel()
+	if err := tell(ctx); err != nil {
+		c.log.Warn("message not settled; it will come again", "id", d.ID, "result", result, "error", err)
+		result = "unsettled"
+	}
+	c.metrics.deliveries.WithLabelValues(c.q.name, c.name, result).Inc()
+}
+
+// outbound is the message as the request that it came in as.
+func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound, error) {
+	method, target := d.Header.Get(messageMethod), d.Header.Get(messageTarget)
+	if method == "" {
+		method = fasthttp.MethodPost // published by an app, not by a gateway
+	}
+	target, err := c.target(target)
+	if err != nil {
+		return nil, err
+	}
+	if !isToken(method) {
+		return nil, fmt.Errorf("the message's method %q is not one", method)
+	}
+	head := append([]byte(nil), method+" "+target+" HTTP/1.1\r\n"...)
+	host := d.Header.Get(messageField + "Host")
+	if host == "" {
+		host = c.q.upstream.name
+	}
+	if head, err = appendChecked(head, "Host", host); err != nil {
+		return nil, err
+	}
+	if head, err = c.appendFields(head, d); err != nil {
+		return nil, err
+	}
+	head = appendField(head, "Via", "1.1 overtake")
+	head = appendField(head, "Latency-Attempt", strconv.Itoa(d.Attempt))
+	head = appendField(head, "Idempotency-Key", d.ID)
+	stamped := stampedFields{head: head}
+	trail.Stamp(&stamped)
+	return &outbound{
+		head:   append(stamped.head, "Content-Length: "+strconv.Itoa(len(d.Body))+"\r\n\r\n"...),
+		body:   bytes.NewReader(d.Body),
+		length: int64(len(d.Body)), bodyless: method == fasthttp.MethodHead,
+		timeout: c.q.upstream.timeout, deadline: trail.Deadline,
+	}, nil
+}
+
+// appendFields appends the fields of the original request.
+func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) {
+	var err error
+	if contentType := d.Header.Get(broker.HeaderContentType); contentType != "" {
+		if head, err = appendChecked(head, "Content-Type", contentType); err != nil {
+			return nil, err
+		}
+	}
+	for key, values := range d.Header {
+		name, ok := strings.CutPrefix(key, messageField)
+		if !ok || hopByHop(name) || strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Type") ||
+			strings.EqualFold(name, "Latency-Attempt") || strings.EqualFold(name, "Idempotency-Key") {
+			continue
+		}
+		for _, value := range values {
+			if head, err = appendChecked(head, name, value); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return head, nil
+}
+
+// appendChecked appends a field that may come from anybody who can publish: a
+// line break in it must not become another field, or a second request.
+func appendChecked(head []byte, name, value string) ([]byte, error) {
+	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+		return nil, fmt.Errorf("the message's field %q can't be an HTTP header field", name)
+	}
+	return appendField(head, name, value), nil
+}
+
+// isToken reports whether s is a token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// target is the message's target with the queue's own path, if it has one; the
+// query stays.
+func (c *courier) target(target string) (string, error) {
+	if target == "" {
+		target = "/"
+	}
+	u, err := url.ParseRequestURI(target)
+	if err != nil || strings.ContainsAny(target, " \r\n") {
+		return "", fmt.Errorf("the message's target %q is not one", target)
+	}
+	if c.q.path == "" {
+		return target, nil
+	}
+	if u.RawQuery != "" {
+		return c.q.path + "?" + u.RawQuery, nil
+	}
+	return c.q.path, nil
+}
+
+func backoff(try int) time.Duration {
+	d := min(firstBackoff<<min(try, 10), lastBackoff)
+	return d/2 + rand.N(d/2+1) // so that what failed together does not come again together
+}
+
+// parseRetryAfter reads seconds or a date, RFC 9110 section 10.2.3; 0 for
+// neither.
+func parseRetryAfter(value string) time.Duration {
+	const most = time.Hour
+	if s, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && s >= 0 {
+		return min(time.Duration(s)*time.Second, most)
+	}
+	if t, err := fasthttp.ParseHTTPDate([]byte(value)); err == nil {
+		return max(0, min(time.Until(t), most))
+	}
+	return 0
+}
+
+// pause waits for d and reports false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

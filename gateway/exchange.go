@@ -1,0 +1,170 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// outbound is one request on its way to a server.
+type outbound struct {
+	head []byte    // request line and header, with the empty line
+	body io.Reader // nil when there is none
+	// length is the number of bytes of body, -1 when it is to be chunked.
+	length int64
+	// streamed says that body comes from the network and may block: it is then
+	// sent while the response is already being read.
+	streamed bool
+	// bodyless says that the response has no body whatever its header says.
+	bodyless bool
+	// timeout bounds the time to the response header and between two parts of
+	// the bodies; deadline, if set, the time to the response header as well.
+	timeout  time.Duration
+	deadline time.Time
+	// abortBody unblocks a Read of a streamed body, which then fails with
+	// errBodyAborted.
+	abortBody func()
+}
+
+// errStale is a kept connection that the server had closed: nothing of the
+// request was worked on.
+var errStale = errors.New("gateway: the server closed the idle connection")
+
+// errDeadline is the request's own deadline, as against the upstream's timeout.
+var errDeadline = errors.New("gateway: the request's deadline passed")
+
+// exchange sends o to s and reads the header of the response into header. It
+// returns a *failure whose reason tells what went wrong, or the cause of life's
+// end.
+func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
+	conn, err := s.connect(life, o)
+	if err != nil {
+		return nil, err
+	}
+	if cause := life.guard(conn); cause != nil {
+		conn.Close()
+		return nil, cause
+	}
+	a := &answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout}
+	if err := a.start(o); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// connect gets a connection within the request's patience.
+func (s *server) connect(life *lifetime, o *outbound) (*upstreamConn, error) {
+	ctx := context.Context(life)
+	if !o.deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(life, o.deadline, errDeadline)
+		defer cancel()
+	}
+	conn, err := s.get(ctx)
+	switch {
+	case err == nil:
+		return conn, nil
+	case life.Err() != nil:
+		return nil, life.Err()
+	case !o.deadline.IsZero() && !time.Now().Before(o.deadline):
+		return nil, &failure{reason: reasonDeadline, err: errDeadline}
+	}
+	return nil, &failure{reason: reasonConnectFailed, err: err}
+}
+
+// start sends the request, as far as that can be done without waiting for the
+// client, and reads the response's header.
+func (a *answer) start(o *outbound) error {
+	headerBy := time.Now().Add(o.timeout)
+	late := reasonUpstreamTimeout
+	if !o.deadline.IsZero() && o.deadline.Before(headerBy) {
+		headerBy, late = o.deadline, reasonDeadline
+	}
+	a.until = headerBy
+	err := a.conn.SetDeadline(headerBy)
+	if err != nil {
+		return a.failed(err, late)
+	}
+	if sendErr := a.send(o); sendErr != nil {
+		// The server may have answered before it stopped reading.
+		if err = a.readHeader(o.bodyless); err != nil {
+			return a.failed(sendErr, late)
+		}
+		a.keep = false
+		return nil
+	}
+	if err = a.readHeader(o.bodyless); err != nil {
+		return a.failed(err, late)
+	}
+	return nil
+}
+
+func (a *answer) send(o *outbound) error {
+	bw := a.conn.bw
+	if _, err := bw.Write(o.head); err != nil {
+		return err
+	}
+	if o.body != nil && o.streamed {
+		if err := bw.Flush(); err != nil {
+			return err
+		}
+		a.sender = startSender(a.conn, o)
+		return nil
+	}
+	if o.body != nil {
+		if err := writeBody(bw, o.body, o.length); err != nil {
+			return err
+		}
+	}
+	return bw.Flush()
+}
+
+// readHeader reads interim responses and then the final header.
+func (a *answer) readHeader(bodyless bool) error {
+	const maxInterim = 100
+	for range maxInterim {
+		if err := a.header.Read(a.conn.br); err != nil {
+			return err
+		}
+		if status := a.header.StatusCode(); status < 100 || status >= 200 {
+			return a.frame(bodyless)
+		}
+		if a.header.StatusCode() == fasthttp.StatusSwitchingProtocols {
+			return errors.New("the server switched protocols unasked")
+		}
+	}
+	return fmt.Errorf("more than %d interim responses", maxInterim)
+}
+
+// failed drops the connection and says why the exchange broke off.
+func (a *answer) failed(err error, late string) error {
+	reused := a.conn.reused
+	a.drop()
+	var bodyErr *clientBodyError
+	switch {
+	case a.life.Err() != nil:
+		return a.life.Err()
+	case a.sender != nil && errors.As(a.sender.err, &bodyErr):
+		return &failure{reason: reasonBadRequest, err: bodyErr}
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout):
+		if late == reasonDeadline {
+			err = errDeadline
+		}
+		return &failure{reason: late, err: err}
+	case reused && a.sender == nil && hungUpErr(err):
+		return &failure{reason: reasonUpstreamFailed, err: errStale}
+	}
+	return &failure{reason: reasonUpstreamFailed, err: err}
+}
+
+// hungUpErr reports whether err is what a connection says that the other side
+// has closed.
+func hungUpErr(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"strings"
+	"unsafe"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/tracing"
+)
+
+// field is one header line. Both strings alias fasthttp's buffer: they are valid
+// while the request is.
+type field struct{ name, value string }
+
+// fields are the header lines of a request as they were received: names as
+// spelled, repeated lines apart, in order. It is a tracing.Carrier to read from.
+type fields []field
+
+// read fills f with the header's lines, reusing its memory.
+func (f fields) read(h *fasthttp.RequestHeader) fields {
+	f = f[:0]
+	for name, value := range h.AllInOrder() {
+		f = append(f, field{alias(name), alias(value)})
+	}
+	return f
+}
+
+// lookup returns the value of a field in any case, its lines combined with ", "
+// as RFC 9110 section 5.3 allows.
+func (f fields) lookup(name string) (string, bool) {
+	value, found := "", false
+	for i := range f {
+		if len(f[i].name) != len(name) || !strings.EqualFold(f[i].name, name) {
+			continue
+		}
+		if found {
+			value += ", " + f[i].value
+		} else {
+			value, found = f[i].value, true
+		}
+	}
+	return value, found
+}
+
+// Get implements tracing.Carrier.
+func (f fields) Get(name string) string {
+	value, _ := f.lookup(name)
+	return value
+}
+
+// Set implements tracing.Carrier. What was received is only read.
+func (f fields) Set(string, string) { panic("gateway: received fields are read-only") }
+
+// Del implements tracing.Carrier.
+func (f fields) Del(string) { panic("gateway: received fields are read-only") }
+
+var _ tracing.Carrier = fields(nil)
+
+// stampedFields is a header under construction, as a tracing.Carrier to stamp.
+// The lines that the trail owns have not been copied into it.
+type stampedFields struct{ head []byte }
+
+// Get implements tracing.Carrier.
+func (s *stampedFields) Get(string) string { return "" }
+
+// Set implements tracing.Carrier.
+func (s *stampedFields) Set(name, value string) { s.head = appendField(s.head, name, value) }
+
+// Del implements tracing.Carrier.
+func (s *stampedFields) Del(string) {}
+
+func appendField(head []byte, name, value string) []byte {
+	head = append(head, name...)
+	head = append(head, ": "...)
+	head = append(head, value...)
+	return append(head, "\r\n"...)
+}
+
+// alias returns b as a string without copying it. The string is valid as long as
+// b is not changed.
+func alias(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

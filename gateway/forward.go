@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/scheduler"
+)
+
+// forward waits for a slot of the upstream and sends the request on. It returns
+// as soon as the response's header is there; the body follows by responseBody.
+func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
+	g.shrinkDeadline(r)
+	if err := g.acquire(r); err != nil {
+		return err
+	}
+	dispatched := time.Now()
+	a, err := r.upstream.do(&r.life, g.outbound(ctx, client, r), &ctx.Response.Header, idempotent(ctx))
+	r.upTime = time.Since(dispatched)
+	if err != nil {
+		r.lease.Release()
+		return err
+	}
+	status := a.header.StatusCode()
+	cleanResponse(a.header)
+	g.expose(ctx, r)
+	if a.sender != nil && !a.sender.finished() {
+		// Answered before the request had ended: the rest of the body stands
+		// between this request and the next.
+		ctx.SetConnectionClose()
+	}
+	if g.draining.Load() {
+		ctx.SetConnectionClose()
+	}
+	if a.ended {
+		ctx.Response.SkipBody = true
+		if aborted := a.Close(); aborted {
+			client.linger.Store(true)
+		}
+		r.lease.Release()
+		return nil
+	}
+	r.answer = a
+	if a.left < 0 && !ctx.Request.Header.IsHTTP11() {
+		g.untilClose(ctx, client, r, status)
+		return nil
+	}
+	ctx.Response.ImmediateHeaderFlush = a.conn.br.Buffered() == 0
+	ctx.Response.SetBodyStream(&responseBody{g: g, client: client, status: status}, int(max(a.left, -1)))
+	return nil
+}
+
+// acquire waits for a slot in class order.
+func (g *Gateway) acquire(r *request) error {
+	work := scheduler.Work{
+		Class: r.decision.Class, Flow: r.flow, Deadline: r.trail.Deadline,
+		Bytes: int64(len(r.fields)*32 + requestOverhead),
+	}
+	var err error
+	r.lease, err = r.upstream.scheduler.Acquire(&r.life, work)
+	if err == nil {
+		g.metrics.waited(r.upstream.name, r.trail.Class, r.lease.Waited)
+	}
+	return err
+}
+
+// requestOverhead is about what a waiting request holds in memory: fasthttp's
+// context with its buffers, the connection and a goroutine's stack.
+const requestOverhead = 16 << 10
+
+// outbound is the request as the app gets it.
+func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *request) *outbound {
+	method, host := alias(ctx.Method()), alias(ctx.Host())
+	head := append(r.head[:0], method...)
+	head = append(head, ' ')
+	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
+	head = append(head, " HTTP/1.1\r\n"...)
+	head = appendField(head, "Host", host)
+	head = appendEndToEnd(head, r.fields)
+	via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
+	if r.trusted {
+		via.received = r.fields
+	}
+	via.each(func(name, value string) { head = appendField(head, name, value) })
+	head = appendField(head, "Via", "1.1 overtake")
+	stamped := stampedFields{head: head}
+	r.trail.Stamp(&stamped)
+	o := &outbound{
+		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.trail.Deadline,
+	}
+	o.head = o.frameBody(stamped.head, ctx, r.bodyRead)
+	r.head = o.head
+	return o
+}
+
+// frameBody writes the framing of the request's body and ends the header. The
+// framing is always written anew, from what was understood.
+func (o *outbound) frameBody(head []byte, ctx *fasthttp.RequestCtx, body *clientBody) []byte {
+	const prefetched = 8 << 10 // fasthttp reads so much before the handler runs
+	if body != nil {
+		o.body, o.abortBody = body, body.abort
+		o.length = int64(ctx.Request.Header.ContentLength())
+		o.streamed = o.length < 0 || o.length > prefetched
+		if o.length < 0 {
+			head = appendField(head, "Transfer-Encoding", "chunked")
+		} else {
+			head = append(head, "Content-Length: "...)
+			head = strconv.AppendInt(head, o.length, 10)
+			head = append(head, "\r\n"...)
+		}
+	} else if !ctx.IsGet() && !ctx.IsHead() {
+		head = appendField(head, "Content-Length", "0")
+	}
+	return append(head, "\r\n"...)
+}
+
+// idempotent reports whether a request may be sent again when it is unknown
+// whether it was worked on: RFC 9110 section 9.2.2.
+func idempotent(ctx *fasthttp.RequestCtx) bool {
+	switch string(ctx.Method()) {
+	case fasthttp.MethodGet, fasthttp.MethodHead, fasthttp.MethodOptions, fasthttp.MethodTrace,
+		fasthttp.MethodPut, fasthttp.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// untilClose answers an HTTP/1.0 client with a body of unknown length, which for
+// it ends with the connection. fasthttp would send chunks, which it can't read.
+func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *request, status int) {
+	a := r.answer
+	body := &responseBody{g: g, client: client, status: status}
+	ctx.SetConnectionClose()
+	a.header.Del(fasthttp.HeaderContentLength)
+	head := append([]byte(nil), a.header.Header()...)
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(conn net.Conn) {
+		_, err := conn.Write(head)
+		if err == nil {
+			_, err = body.WriteTo(conn)
+		}
+		if err = errors.Join(err, body.Close()); err != nil {
+			g.log.Debug("answer to an HTTP/1.0 client broken off", "error", err)
+		}
+	})
+}

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/classifier"
+	"overtake/gateway/config"
+)
+
+// Options are what a gateway is made of.
+type Options struct {
+	Config *config.Config
+	// Queues are the queues of the configuration, opened, by name.
+	Queues map[string]Queue
+	// Logger gets what happens. Default: slog.Default.
+	Logger *slog.Logger
+}
+
+// Gateway is the ingress in front of an app.
+type Gateway struct {
+	config       *config.Config
+	log          *slog.Logger
+	classes      classifier.Classes
+	classifier   *classifier.Classifier
+	defaultClass classifier.Class
+	deadlines    []time.Duration // by class; 0 is none
+	flowHeader   string
+	exposure     string
+	routes       routes
+	upstreams    map[string]*upstream
+	queues       map[string]*queue
+	metrics      *metrics
+	leavers      *leavers
+	admin        *admin
+	listeners    []*listener
+
+	draining atomic.Bool
+
+	stopCouriers  context.CancelFunc
+	couriers      sync.WaitGroup
+	stopHousework chan struct{}
+	housework     sync.WaitGroup
+}
+
+// New returns a gateway that does nothing yet.
+func New(o Options) (*Gateway, error) {
+	cfg := o.Config
+	g := &Gateway{
+		config: cfg, log: o.Logger, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
+		leavers: newLeavers(), stopHousework: make(chan struct{}),
+	}
+	if g.log == nil {
+		g.log = slog.Default()
+	}
+	var err error
+	if g.classes, g.classifier, err = newClassifier(cfg); err != nil {
+		return nil, err
+	}
+	g.defaultClass, _ = g.classes.Lookup(cfg.DefaultClass)
+	for _, c := range cfg.Classes {
+		g.deadlines = append(g.deadlines, c.Deadline)
+	}
+	g.metrics = newMetrics(g)
+	for name, c := range cfg.Upstreams {
+		if g.upstreams[name], err = newUpstream(name, c, cfg.Classes); err != nil {
+			return nil, err
+		}
+	}
+	for name, c := range cfg.Queues {
+		q, ok := o.Queues[name]
+		if !ok {
+			return nil, fmt.Errorf("gateway: queue %s has not been opened", name)
+		}
+		g.queues[name] = newQueue(name, c, q, g.upstreams)
+	}
+	g.routes, err = newRoutes(cfg.Routes, g.upstreams, g.queues)
+	return g, err
+}
+
+// Start opens all listeners and begins to serve. When it fails, nothing is left
+// running.
+func (g *Gateway) Start() (err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range g.listeners {
+				l.inner.Close()
+			}
+		}
+	}()
+	for _, c := range g.config.Listeners {
+		l, err := g.listen(c)
+		if err != nil {
+			return err
+		}
+		g.listeners = append(g.listeners, l)
+	}
+	if g.admin, err = g.listenAdmin(g.config.Admin); err != nil {
+		return err
+	}
+	for i, l := range g.listeners {
+		tlsConfig, err := tlsConfigOf(g.config.Listeners[i].TLS)
+		if err != nil {
+			g.admin.close()
+			return err
+		}
+		go l.serve(tlsConfig, g.log)
+		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
+	}
+	g.admin.serve(g.log)
+	g.startCouriers()
+	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
+	g.housework.Go(g.keepHouse)
+	return nil
+}
+
+// Addr returns the address that the named listener is bound to.
+func (g *Gateway) Addr(listener string) net.Addr {
+	for _, l := range g.listeners {
+		if l.name == listener {
+			return l.inner.Addr()
+		}
+	}
+	return nil
+}
+
+// AdminAddr returns the address of the admin listener; nil when it is off.
+func (g *Gateway) AdminAddr() net.Addr { return g.admin.addr() }
+
+// Shutdown drains: it stops accepting, lets what waits and runs finish, and
+// returns when nothing is left, or ctx has ended and the rest was cut off. The
+// admin listener goes last.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.draining.Store(true)
+	g.stopCouriers()
+	var errs []error
+	var closing sync.WaitGroup
+	results := make([]error, len(g.listeners))
+	for i, l := range g.listeners {
+		closing.Go(func() { results[i] = g.shutListener(ctx, l) })
+	}
+	closing.Wait()
+	errs = append(errs, results...)
+	g.couriers.Wait()
+	close(g.stopHousework)
+	g.housework.Wait()
+	for _, u := range g.upstreams {
+		u.closeIdle(0)
+	}
+	errs = append(errs, g.admin.shutdown(ctx))
+	return errors.Join(errs...)
+}
+
+// shutListener drains one listener. What has not ended with ctx is shed if it
+// waits, and cut off if it runs.
+func (g *Gateway) shutListener(ctx context.Context, l *listener) error {
+	err := l.server.ShutdownWithContext(ctx)
+	if err != nil {
+		for _, u := range g.upstreams {
+			u.scheduler.Drain()
+		}
+		g.leavers.endAll(errCutOff)
+		last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if again := l.server.ShutdownWithContext(last); again == nil {
+			err = fmt.Errorf("gateway: listener %s: requests were cut off: %w", l.name, err)
+		} else {
+			err = fmt.Errorf("gateway: listener %s: connections left open: %w", l.name, err)
+		}
+	}
+	<-l.done
+	return err
+}
+
+// errCutOff ends the requests that outlast the drain.
+var errCutOff = errors.New("gateway: shutting down")
+
+// startCouriers starts a courier per lane of every queue that is delivered.
+func (g *Gateway) startCouriers() {
+	var ctx context.Context
+	ctx, g.stopCouriers = context.WithCancel(context.Background())
+	for _, name := range slices.Sorted(maps.Keys(g.queues)) {
+		q := g.queues[name]
+		if q.upstream == nil || q.Consumer == nil {
+			continue
+		}
+		for i, class := range g.classes.Names() {
+			c := &courier{
+				q: q, class: classifier.Class(i), name: class, metrics: g.metrics,
+				log: g.log.With("queue", q.name, "class", class), hands: make(chan struct{}, inHand),
+			}
+			g.couriers.Go(func() { c.run(ctx) })
+		}
+	}
+}
+
+// keepHouse closes idle upstream connections in time.
+func (g *Gateway) keepHouse() {
+	ticker := time.NewTicker(maxIdleTime / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-g.stopHousework:
+			return
+		case <-ticker.C:
+			for _, u := range g.upstreams {
+				u.closeIdle(maxIdleTime)
+			}
+		}
+	}
+}
+
+// badRequest answers what fasthttp could not parse.
+func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
+	f := &failure{reason: reasonBadRequest, err: errors.New("the request can't be parsed as HTTP/1.1")}
+	var small *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	switch {
+	case errors.As(err, &small):
+		f.status, f.err = fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("the header is larger than %d bytes", headerBytes)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		f.status, f.err = fasthttp.StatusRequestTimeout, errors.New("the header did not come in time")
+	}
+	refuse(ctx, f, "", g.defaultClass)
+	g.metrics.finished(clientOf(ctx.Conn()).listener.name, "", f.code(), 0)
+	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)
+}

@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// connectionOptions returns the names that the Connection fields list: they and
+// Connection itself are for this hop alone (RFC 9110 section 7.6.1).
+func connectionOptions(f fields) string {
+	value, _ := f.lookup("Connection")
+	return value
+}
+
+// listed reports whether name is among the comma-separated options.
+func listed(options, name string) bool {
+	for len(options) > 0 {
+		var option string
+		option, options, _ = strings.Cut(options, ",")
+		if strings.EqualFold(strings.Trim(option, " \t"), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// hopByHop reports whether a field is for one hop only, whatever Connection
+// says. Content-Length and Transfer-Encoding are too, in that the gateway writes
+// its own framing; Expect has been answered here.
+func hopByHop(name string) bool {
+	switch len(name) {
+	case 2:
+		return strings.EqualFold(name, "TE")
+	case 6:
+		return strings.EqualFold(name, "Expect")
+	case 7:
+		return strings.EqualFold(name, "Upgrade") || strings.EqualFold(name, "Trailer")
+	case 10:
+		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
+	case 14:
+		return strings.EqualFold(name, "Content-Length")
+	case 16:
+		return strings.EqualFold(name, "Proxy-Connection")
+	case 17:
+		return strings.EqualFold(name, "Transfer-Encoding")
+	case 18:
+		return strings.EqualFold(name, "Proxy-Authenticate")
+	case 19:
+		return strings.EqualFold(name, "Proxy-Authorization")
+	}
+	return false
+}
+
+// rewritten reports whether the gateway writes the field itself: the trail, the
+// client's address, and Host, which comes first.
+func rewritten(name string) bool {
+	switch len(name) {
+	case 4:
+		return strings.EqualFold(name, "Host")
+	case 7:
+		return strings.EqualFold(name, "baggage")
+	case 9:
+		return strings.EqualFold(name, "Forwarded")
+	case 10:
+		return strings.EqualFold(name, "tracestate")
+	case 11:
+		return strings.EqualFold(name, "traceparent")
+	case 13:
+		return strings.EqualFold(name, "Latency-Class")
+	case 15:
+		return strings.EqualFold(name, "X-Forwarded-For")
+	case 16:
+		return strings.EqualFold(name, "Latency-Deadline") || strings.EqualFold(name, "X-Forwarded-Host")
+	case 17:
+		return strings.EqualFold(name, "X-Forwarded-Proto")
+	}
+	return false
+}
+
+// appendEndToEnd appends the lines of f that are meant for the app.
+func appendEndToEnd(head []byte, f fields) []byte {
+	options := connectionOptions(f)
+	for i := range f {
+		name := f[i].name
+		if hopByHop(name) || rewritten(name) || (options != "" && listed(options, name)) {
+			continue
+		}
+		head = appendField(head, name, f[i].value)
+	}
+	return head
+}
+
+// forwardedFor describes the client to the app.
+type forwardedFor struct {
+	client netip.Addr
+	host   string
+	tls    bool
+	// received are the fields to extend, if the client is trusted; else what it
+	// says about clients before it is dropped.
+	received fields
+}
+
+// each yields Forwarded (RFC 7239) and its X-Forwarded-* forerunners.
+func (w forwardedFor) each(yield func(name, value string)) {
+	proto := "http"
+	if w.tls {
+		proto = "https"
+	}
+	client, node := "unknown", "unknown" // a unix socket's peer; RFC 7239 section 6.2
+	if w.client.IsValid() {
+		client = w.client.String()
+		node = client
+		if w.client.Is6() {
+			node = `"[` + client + `]"`
+		}
+	}
+	yield("Forwarded", w.extended("Forwarded", "for="+node+";host="+quoted(w.host)+";proto="+proto))
+	yield("X-Forwarded-For", w.extended("X-Forwarded-For", client))
+	yield("X-Forwarded-Host", w.first("X-Forwarded-Host", w.host))
+	yield("X-Forwarded-Proto", w.first("X-Forwarded-Proto", proto))
+}
+
+// extended adds value to the list that was received.
+func (w forwardedFor) extended(name, value string) string {
+	if before, ok := w.received.lookup(name); ok && before != "" {
+		return before + ", " + value
+	}
+	return value
+}
+
+// first keeps what was received: it tells of the client's own request.
+func (w forwardedFor) first(name, value string) string {
+	if before, ok := w.received.lookup(name); ok && before != "" {
+		return before
+	}
+	return value
+}
+
+// quoted returns a host as RFC 7239 wants it: a token as it is, all else, such
+// as a port's colon, in quotes.
+func quoted(host string) string {
+	for i := range len(host) {
+		c := host[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(host) + `"`
+		}
+	}
+	return host
+}
+
+// cleanResponse makes a header that was read from an upstream fit for the
+// client: hop-by-hop fields go, and the protocol is ours.
+func cleanResponse(h *fasthttp.ResponseHeader) {
+	h.ResetConnectionClose()
+	h.SetProtocol([]byte("HTTP/1.1"))
+	var options string
+	var drop [][]byte
+	for name, value := range h.All() {
+		if strings.EqualFold(alias(name), "Connection") {
+			options += "," + string(value)
+		}
+	}
+	for name := range h.All() {
+		n := alias(name)
+		// fasthttp has the length and the trailer's names in its own state.
+		kept := strings.EqualFold(n, "Content-Length") || strings.EqualFold(n, "Trailer")
+		ours := strings.EqualFold(n, "Latency-Class") || strings.EqualFold(n, "Overtake-Reason")
+		if ours || (!kept && (hopByHop(n) || listed(options, n))) {
+			drop = append(drop, append([]byte(nil), name...))
+		}
+	}
+	for _, name := range drop {
+		h.DelBytes(name)
+	}
+	if h.StatusCode() == fasthttp.StatusNoContent {
+		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
+	}
+}

@@ -1,0 +1,277 @@
+package gateway
+
+import (
+	"errors"
+	"hash/maphash"
+	"io"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/classifier"
+	"overtake/scheduler"
+	"overtake/tracing"
+)
+
+// request is one request from a client, from its header to the end of its
+// answer. It lives in its connection and is reused for the next one.
+type request struct {
+	life    lifetime
+	fields  fields
+	view    viewFields
+	head    []byte // the request as it is sent on
+	started time.Time
+
+	decision classifier.Decision
+	trail    tracing.Trail
+	trusted  bool // whether its class is believed, and it may see ours
+	flow     uint64
+
+	upstream *upstream
+	lease    scheduler.Lease
+	answer   *answer
+	bodyRead *clientBody
+	upTime   time.Duration // from the slot to the response's header
+}
+
+// serve is the life of one request.
+func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
+	client := clientOf(ctx.Conn())
+	r := &client.request
+	g.begin(ctx, client, r)
+	defer g.recovered(ctx, client)
+	err := g.handle(ctx, client, r)
+	if err == nil && r.answer != nil {
+		return // the body follows; the request ends with it
+	}
+	if err != nil {
+		g.refuse(ctx, client, r, err)
+	}
+	g.finish(ctx.Response.StatusCode(), client, r)
+	if r.bodyRead != nil && !r.bodyRead.drained() {
+		client.linger.Store(true)
+		ctx.SetConnectionClose()
+	}
+}
+
+func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request) {
+	r.life.reset()
+	client.listener.leavers.begin(client)
+	r.fields = r.fields.read(&ctx.Request.Header)
+	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
+	r.started = time.Now()
+	r.decision, r.trail = classifier.Decision{Class: g.defaultClass}, tracing.Trail{}
+	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
+	r.upstream, r.lease, r.answer, r.bodyRead, r.upTime = nil, scheduler.Lease{}, nil, nil, 0
+	if stream := ctx.RequestBodyStream(); stream != nil {
+		r.bodyRead = newClientBody(stream, client)
+	}
+}
+
+// recovered turns a panic of the handler into a 500, since fasthttp would let it
+// take the process down.
+func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	g.log.Error("panic while serving a request", "panic", p, "stack", string(debug.Stack()))
+	r := &client.request
+	if r.answer != nil {
+		r.answer.Close()
+		r.answer = nil
+		r.lease.Release()
+	}
+	ctx.Response.Reset()
+	ctx.Error("internal error", fasthttp.StatusInternalServerError)
+	ctx.SetConnectionClose()
+	g.finish(fasthttp.StatusInternalServerError, client, r)
+}
+
+// handle brings the request to its route. Where it returns nil and r.answer is
+// set, the response's body is still to be streamed.
+func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
+	if err := acceptable(ctx, r.fields); err != nil {
+		ctx.SetConnectionClose()
+		return &failure{reason: reasonBadRequest, err: err}
+	}
+	view := viewOf(ctx, &r.view, client.addr)
+	g.classify(&view, r)
+	if len(view.Path) > len(ownPrefix) && view.Path[:len(ownPrefix)] == ownPrefix {
+		return &failure{reason: reasonNoUpstream, err: errors.New("nothing is served below " + ownPrefix + " in this version")}
+	}
+	route := g.routes.find(&view)
+	switch {
+	case route == nil:
+		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
+	case route.queue != nil:
+		return g.enqueue(ctx, r, route.queue)
+	}
+	r.upstream = route.upstream
+	return g.forward(ctx, client, r)
+}
+
+// ownPrefix is where the gateway itself answers.
+const ownPrefix = "/_overtake/"
+
+// acceptable refuses what has two readings, or none that a gateway could serve.
+func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
+	if ctx.IsConnect() {
+		return errors.New("CONNECT is not served by an ingress")
+	}
+	_, length := f.lookup("Content-Length")
+	_, coding := f.lookup("Transfer-Encoding")
+	if length && coding {
+		return errors.New("Content-Length and Transfer-Encoding in one request (RFC 9112 section 6.1)")
+	}
+	if len(ctx.Host()) == 0 && ctx.Request.Header.IsHTTP11() {
+		return errors.New("no Host field (RFC 9112 section 3.2)")
+	}
+	return nil
+}
+
+// classify finds the request's trail, class and flow.
+func (g *Gateway) classify(view *classifier.Request, r *request) {
+	r.trail = tracing.Extract(r.fields)
+	claim := classifier.Claim{Trusted: r.trusted}
+	claim.Class, claim.Present = g.classes.Lookup(r.trail.Class)
+	r.decision = g.classifier.Classify(view, claim)
+	r.trail.Class = g.classes.Name(r.decision.Class)
+	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
+	r.flow = g.flowOf(r.fields, view.Source)
+}
+
+// flowSeed makes flow keys unpredictable, so that nobody can aim at another's.
+var flowSeed = maphash.MakeSeed()
+
+func (g *Gateway) flowOf(f fields, source netip.Addr) uint64 {
+	if g.flowHeader != "" {
+		if key, ok := f.lookup(g.flowHeader); ok {
+			return maphash.String(flowSeed, key)
+		}
+	}
+	return maphash.Comparable(flowSeed, source)
+}
+
+// shrinkDeadline applies the class's own deadline; it never extends one.
+func (g *Gateway) shrinkDeadline(r *request) {
+	own := g.deadlines[r.decision.Class]
+	if own == 0 {
+		return
+	}
+	if until := r.started.Add(own); r.trail.Deadline.IsZero() || until.Before(r.trail.Deadline) {
+		r.trail.Deadline = until
+	}
+}
+
+// refuse answers an error, or closes the connection where nobody waits for an
+// answer any more.
+func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *request, err error) {
+	if errors.Is(err, errClientLeft) {
+		ctx.Response.Reset()
+		ctx.SetStatusCode(statusClientClosed) // for the metrics; nobody reads it
+		ctx.SetConnectionClose()
+		return
+	}
+	f := asFailure(err)
+	ctxClose := ctx.Response.ConnectionClose()
+	refuse(ctx, f, g.classes.Name(r.decision.Class), r.decision.Class)
+	if ctxClose {
+		ctx.SetConnectionClose()
+	}
+	g.expose(ctx, r)
+	g.log.Debug("refused", "reason", f.reason, "class", r.trail.Class, "method", string(ctx.Method()),
+		"target", string(ctx.RequestURI()), "client", client.addr, "error", f.err)
+}
+
+// statusClientClosed is what nginx made customary for a client that left.
+const statusClientClosed = 499
+
+// expose adds what a trusted client may know of its request's way.
+func (g *Gateway) expose(ctx *fasthttp.RequestCtx, r *request) {
+	if g.exposure == "none" || (g.exposure == "trusted" && !r.trusted) {
+		return
+	}
+	h := &ctx.Response.Header
+	h.Set("Latency-Class", g.classes.Name(r.decision.Class))
+	if r.upstream != nil {
+		timing := make([]byte, 0, 48)
+		timing = append(timing, "queue;dur="...)
+		timing = appendMillis(timing, r.lease.Waited)
+		timing = append(timing, ", upstream;dur="...)
+		timing = appendMillis(timing, r.upTime)
+		h.Add("Server-Timing", alias(timing))
+	}
+}
+
+func appendMillis(b []byte, d time.Duration) []byte {
+	return strconv.AppendFloat(b, float64(d)/float64(time.Millisecond), 'f', 3, 64)
+}
+
+// finish ends a request whose answer is complete or given up.
+func (g *Gateway) finish(status int, client *clientConn, r *request) {
+	client.listener.leavers.end(client)
+	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, time.Since(r.started))
+}
+
+// responseBody streams an answer's body to the client; its Close ends the
+// request. The slot is held until then: the app works on it as long.
+type responseBody struct {
+	g      *Gateway
+	client *clientConn
+	status int
+}
+
+// Read implements io.Reader.
+func (b *responseBody) Read(p []byte) (int, error) { return b.client.request.answer.Read(p) }
+
+// WriteTo implements io.WriterTo with larger parts than fasthttp's own copying.
+func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	var sent int64
+	for {
+		n, err := b.client.request.answer.Read(*buf)
+		if n > 0 {
+			m, werr := w.Write((*buf)[:n])
+			sent += int64(m)
+			if werr != nil {
+				return sent, werr
+			}
+		}
+		if err == io.EOF {
+			return sent, nil
+		}
+		if err != nil {
+			return sent, err
+		}
+	}
+}
+
+// SupportsBodyWriteTo implements fasthttp.BodyWriterTo.
+func (b *responseBody) SupportsBodyWriteTo() bool { return true }
+
+// Close implements io.Closer. Its error makes fasthttp close the connection, with
+// the response visibly incomplete: nothing is ever appended to a broken one.
+func (b *responseBody) Close() error {
+	r := &b.client.request
+	if r.answer == nil {
+		return nil
+	}
+	broken := r.answer.err
+	if aborted := r.answer.Close(); aborted {
+		b.client.linger.Store(true)
+	}
+	r.answer = nil
+	r.lease.Release()
+	if errors.Is(r.life.Err(), errClientLeft) {
+		b.status = statusClientClosed
+	} else if broken != nil {
+		b.g.log.Warn("response broken off", "upstream", r.upstream.name, "error", broken)
+	}
+	b.g.finish(b.status, b.client, r)
+	return broken
+}

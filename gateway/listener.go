@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/config"
+)
+
+const (
+	// headerPatience is how long a client may take to send a request's header.
+	headerPatience = 10 * time.Second
+	// idlePatience is how long a connection may stay idle between requests.
+	idlePatience = 2 * time.Minute
+	// headerBytes bounds a request's header. It is allocated per connection.
+	headerBytes = 16 << 10
+)
+
+// listener accepts the connections of one address.
+type listener struct {
+	name         string
+	trust        []netip.Prefix
+	abortOnClose bool
+	leavers      *leavers
+	inner        net.Listener
+	server       *fasthttp.Server
+	done         chan struct{} // closed when Serve has returned
+}
+
+// listen opens the address of cfg. Nothing is accepted before serve.
+func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
+	l := &listener{
+		name: cfg.Name, trust: cfg.Trust, leavers: g.leavers, done: make(chan struct{}),
+		abortOnClose: cfg.AbortOnClose == nil || *cfg.AbortOnClose,
+	}
+	inner, err := net.Listen("tcp", cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: listener %s: %w; free the address or give another", cfg.Name, err)
+	}
+	l.inner = inner
+	l.server = &fasthttp.Server{
+		Handler:                       g.serve,
+		ErrorHandler:                  g.badRequest,
+		Name:                          "overtake",
+		NoDefaultServerHeader:         true,
+		NoDefaultContentType:          true,
+		NoDefaultDate:                 true,
+		DisableHeaderNamesNormalizing: true,
+		DisablePreParseMultipartForm:  true,
+		StreamRequestBody:             true,
+		CloseOnShutdown:               true,
+		SecureErrorLogMessage:         true,
+		ReadTimeout:                   headerPatience,
+		IdleTimeout:                   idlePatience,
+		ReadBufferSize:                headerBytes,
+		Logger:                        fasthttpLog{g.log},
+	}
+	return l, nil
+}
+
+// serve accepts until the listener is closed.
+func (l *listener) serve(tlsConfig *tls.Config, log *slog.Logger) {
+	defer close(l.done)
+	var ln net.Listener = acceptor{l.inner, l}
+	if tlsConfig != nil {
+		ln = tls.NewListener(ln, tlsConfig)
+	}
+	if err := l.server.Serve(ln); err != nil {
+		log.Error("listener ended", "listener", l.name, "error", err)
+	}
+}
+
+// trusts reports whether what a client says about classes is believed.
+func trusts(networks []netip.Prefix, addr netip.Addr) bool {
+	for _, network := range networks {
+		if network.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// acceptor makes client connections of accepted ones.
+type acceptor struct {
+	net.Listener
+	l *listener
+}
+
+// Accept implements net.Listener.
+func (a acceptor) Accept() (net.Conn, error) {
+	c, err := a.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	cc := newClientConn(c, a.l)
+	a.l.leavers.add(cc)
+	return cc, nil
+}
+
+// tlsConfigOf loads a listener's certificate.
+func tlsConfigOf(cfg *config.TLS) (*tls.Config, error) {
+	if cfg == nil {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.Cert, cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: certificate %s: %w", cfg.Cert, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// fasthttpLog puts what fasthttp has to say into the log. It is about single
+// connections, mostly hostile or broken ones.
+type fasthttpLog struct{ log *slog.Logger }
+
+// Printf implements fasthttp.Logger.
+func (l fasthttpLog) Printf(format string, args ...any) {
+	l.log.Debug("http", "message", fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"overtake/scheduler"
+)
+
+// metrics are those of the contract. Labels are bounded by the configuration,
+// never by what clients send.
+type metrics struct {
+	registry    *prometheus.Registry
+	requests    *prometheus.CounterVec
+	seconds     *prometheus.HistogramVec
+	queueWait   *prometheus.HistogramVec
+	deliveries  *prometheus.CounterVec
+	messageWait *prometheus.HistogramVec
+	classified  *prometheus.CounterVec
+}
+
+// waitBuckets reach from what a waiting time is when nothing waits to the
+// longest max_wait, a factor of two apart.
+var waitBuckets = prometheus.ExponentialBuckets(0.0005, 2, 18)
+
+func newMetrics(g *Gateway) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: waitBuckets}, labels)
+	}
+	m := &metrics{
+		registry:    prometheus.NewRegistry(),
+		requests:    counter("overtake_requests_total", "Requests answered.", "listener", "class", "code"),
+		seconds:     histogram("overtake_request_seconds", "Time from a request's header to the end of its answer.", "class"),
+		queueWait:   histogram("overtake_queue_wait_seconds", "Time a request waited for a slot.", "upstream", "class"),
+		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
+		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
+		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified,
+		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) finished(listener, class string, status int, took time.Duration) {
+	m.requests.WithLabelValues(listener, class, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(class).Observe(took.Seconds())
+}
+
+func (m *metrics) waited(upstream, class string, d time.Duration) {
+	m.queueWait.WithLabelValues(upstream, class).Observe(d.Seconds())
+}
+
+func (m *metrics) messageWaited(queue, class string, d time.Duration) {
+	m.messageWait.WithLabelValues(queue, class).Observe(d.Seconds())
+}
+
+// stateCollector reads what schedulers and lanes know at the time of a scrape.
+type stateCollector struct{ g *Gateway }
+
+var (
+	descInflight  = desc("overtake_inflight", "Slots in use.", "upstream", "class")
+	descLimit     = desc("overtake_limit", "Slots that there are.", "upstream")
+	descReserve   = desc("overtake_reserve", "Slots kept from less urgent classes.", "upstream", "class")
+	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
+	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
+	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
+	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descDepth,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s stateCollector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	for name, u := range s.g.upstreams {
+		snap := u.scheduler.Snapshot()
+		gauge(descLimit, snap.Limit, name)
+		for i, class := range s.g.classes.Names() {
+			c := &snap.Classes[i]
+			gauge(descInflight, c.Running, name, class)
+			gauge(descReserve, c.Reserve, name, class)
+			gauge(descWaiting, c.Waiting, name, class)
+			count(descOvertakes, c.Overtakes, name, class)
+			for _, reason := range scheduler.Reasons() {
+				count(descShed, c.ShedBy(reason), name, class, reason.String())
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), depthPatience)
+	defer cancel()
+	for name, q := range s.g.queues {
+		depths, err := q.Depths(ctx)
+		if err != nil {
+			s.g.log.Debug("lane depths unknown", "queue", name, "error", err)
+			continue
+		}
+		for class, n := range depths {
+			gauge(descDepth, n, name, class)
+		}
+	}
+}
+
+// depthPatience is how long a scrape or a readiness check waits for the broker.
+const depthPatience = 2 * time.Second

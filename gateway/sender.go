@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// sender sends a request body that comes from the network, while the response is
+// being read.
+type sender struct {
+	done  chan struct{} // closed when the goroutine has ended
+	err   error         // then: why the body was not sent completely
+	abort func()
+}
+
+// clientBodyError is a request body that broke off or was framed wrongly.
+type clientBodyError struct{ err error }
+
+func (e *clientBodyError) Error() string { return "gateway: request body: " + e.err.Error() }
+func (e *clientBodyError) Unwrap() error { return e.err }
+
+// errBodyAborted is what a streamed body's Read returns after abortBody.
+var errBodyAborted = errors.New("gateway: request body given up")
+
+func startSender(conn *upstreamConn, o *outbound) *sender {
+	s := &sender{done: make(chan struct{}), abort: o.abortBody}
+	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, deadline: o.deadline}
+	go func() {
+		defer close(s.done)
+		s.err = writeBody(conn.bw, body, o.length)
+		if s.err == nil {
+			s.err = conn.bw.Flush()
+		}
+		var bodyErr *clientBodyError
+		if errors.As(s.err, &bodyErr) {
+			// The server would wait in vain for the rest.
+			conn.Close()
+		}
+	}()
+	return s
+}
+
+// stop waits for the goroutine, which has ended already in a normal exchange.
+// If it has not, the server answered without waiting for the whole body; then
+// the rest is given up, and neither connection can be used again.
+func (s *sender) stop(conn net.Conn) error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+	}
+	conn.Close()
+	s.abort()
+	<-s.done
+	return errBodyAborted
+}
+
+// finished reports whether the body has been sent.
+func (s *sender) finished() bool {
+	select {
+	case <-s.done:
+		return s.err == nil
+	default:
+		return false
+	}
+}
+
+// patientBody moves the connection's deadline on as the body makes progress, so
+// that the timeout counts from the last part of a long upload.
+type patientBody struct {
+	io.Reader
+	conn     *upstreamConn
+	timeout  time.Duration
+	deadline time.Time // never moved past it
+	until    time.Time
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if now := time.Now(); b.until.Sub(now) < b.timeout/2 {
+		b.until = now.Add(b.timeout)
+		if !b.deadline.IsZero() && b.until.After(b.deadline) {
+			b.until = b.deadline
+		}
+		if derr := b.conn.SetDeadline(b.until); derr != nil && err == nil {
+			err = derr
+		}
+	}
+	return n, err
+}
+
+// writeBody writes a body of known length, or in chunks when length is -1. An
+// error of reading is a *clientBodyError.
+func writeBody(bw *bufio.Writer, body io.Reader, length int64) error {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	var sent int64
+	for {
+		n, err := body.Read(*buf)
+		if n > 0 {
+			sent += int64(n)
+			if werr := writePart(bw, (*buf)[:n], length < 0); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case err == io.EOF && length >= 0 && sent < length:
+			return &clientBodyError{io.ErrUnexpectedEOF}
+		case err == io.EOF && length < 0:
+			_, werr := bw.WriteString("0\r\n\r\n")
+			return werr
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, errBodyAborted):
+			return err
+		case err != nil:
+			return &clientBodyError{err}
+		}
+	}
+}
+
+func writePart(bw *bufio.Writer, p []byte, chunked bool) error {
+	if !chunked {
+		_, err := bw.Write(p)
+		return err
+	}
+	var size [20]byte
+	head := append(strconv.AppendInt(size[:0], int64(len(p)), 16), '\r', '\n')
+	if _, err := bw.Write(head); err != nil {
+		return err
+	}
+	if _, err := bw.Write(p); err != nil {
+		return err
+	}
+	if _, err := bw.WriteString("\r\n"); err != nil {
+		return err
+	}
+	// A chunk is passed on as it comes: the sender may wait for an answer to it.
+	return bw.Flush()
+}
+
+// copyBuffers are for moving bodies; 32 KiB, as io.Copy's.
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
