@@ -216,3 +216,16 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	enc.SetIndent("", "  ")
 	_ = enc.Encode(v) // the client's connection at most
 }
+
+// WarnUnreachable logs the upstreams that can't be reached now. They may come
+// later; until then their requests are answered with 502.
+func (g *Gateway) WarnUnreachable(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, depthPatience)
+	defer cancel()
+	for name, u := range g.upstreams {
+		if err := u.reachable(ctx); err != nil && ctx.Err() == nil {
+			g.log.Warn("upstream can't be reached; its requests get 502 until it can: is it running there?",
+				"upstream", name, "error", err)
+		}
+	}
+}

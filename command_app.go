@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"overtake/loadgen"
+)
+
+type appCommand struct {
+	Listen  string `default:"127.0.0.1:9000" placeholder:"ADDR" help:"Address to listen on (default ${default})."`
+	Workers int    `default:"8" help:"Requests worked on at the same time (default ${default}); the rest queues, first in, first out."`
+}
+
+// Help implements kong.HelpProvider.
+func (*appCommand) Help() string {
+	return `GET /work?ms=5 holds a worker for 5 ms; GET /echo answers with the headers it saw, as JSON.
+
+Example:
+  overtake app --listen 127.0.0.1:9000 --workers 8 &
+  curl 'http://127.0.0.1:9000/work?ms=5'`
+}
+
+// Run serves until ctx ends.
+func (c *appCommand) Run(ctx context.Context) error {
+	if c.Workers < 1 || c.Workers > 10_000 {
+		return &usageError{fmt.Errorf("--workers %d, want 1 to 10000", c.Workers)}
+	}
+	ln, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("app: %w; free the address or give another with --listen", err)
+	}
+	fmt.Printf("app: %d workers on http://%s\n", c.Workers, ln.Addr())
+	app := loadgen.NewApp(loadgen.AppConfig{Workers: c.Workers})
+	served := make(chan error, 1)
+	go func() { served <- app.Serve(ln) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return errors.Join(app.Shutdown(drain), <-served)
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+
+	"overtake/classifier"
+	"overtake/gateway"
+	"overtake/gateway/config"
+)
+
+type checkCommand struct {
+	Config string `short:"c" required:"" placeholder:"FILE" help:"Configuration file."`
+}
+
+// Help implements kong.HelpProvider.
+func (*checkCommand) Help() string {
+	return `Every problem is listed at once, with its line, its column and a remedy. The exit code is 0 for a file that the gateway would take, 2 otherwise.
+
+Example:
+  overtake check -c overtake.yaml`
+}
+
+// Run validates the file.
+func (c *checkCommand) Run() error {
+	cfg, err := config.Load(c.Config, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	for _, warning := range cfg.Warnings {
+		fmt.Printf("warning: %s\n", warning)
+	}
+	fmt.Printf("%s: ok: %d listeners, %d classes, %d rules, %d routes, %d upstreams, %d queues\n", c.Config,
+		len(cfg.Listeners), len(cfg.Classes), len(cfg.Rules), len(cfg.Routes), len(cfg.Upstreams), len(cfg.Queues))
+	return nil
+}
+
+type explainCommand struct {
+	Config string   `short:"c" placeholder:"FILE" help:"Configuration file; without one, the built-in rules explain."`
+	Header []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Header line of the request; repeat it for more."`
+	Source string   `placeholder:"IP" help:"Address that the request comes from."`
+	Method string   `arg:"" help:"Method of the request."`
+	URL    string   `arg:"" help:"URL of the request."`
+}
+
+// Help implements kong.HelpProvider.
+func (*explainCommand) Help() string {
+	return `The decision is made by the code that serves requests.
+
+Example:
+  overtake explain -c overtake.yaml GET http://shop.example/reports/2026 -H 'User-Agent: curl/8'`
+}
+
+// Run explains one request.
+func (c *explainCommand) Run() error {
+	cfg, err := c.config()
+	if err != nil {
+		return err
+	}
+	q := gateway.Question{Method: c.Method, URL: c.URL, Header: c.Header}
+	if c.Source != "" {
+		if q.Source, err = netip.ParseAddr(c.Source); err != nil {
+			return &usageError{fmt.Errorf("--source: %w", err)}
+		}
+	}
+	e, err := gateway.Explain(cfg, q)
+	if err != nil {
+		return &usageError{err}
+	}
+	printExplanation(e)
+	return nil
+}
+
+func (c *explainCommand) config() (*config.Config, error) {
+	if c.Config == "" {
+		return config.Default("http://127.0.0.1:9000")
+	}
+	return config.Load(c.Config, os.LookupEnv)
+}
+
+func printExplanation(e gateway.Explanation) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "class\t%s\n", e.Classes.Name(e.Decision.Class))
+	fmt.Fprintf(w, "rule\t%s\n", ruleText(e))
+	if e.Claimed != "" {
+		fmt.Fprintf(w, "claimed\t%s (%s)\n", e.Claimed, claimText(e))
+	}
+	fmt.Fprintf(w, "route\t%s\n", routeText(e))
+	if len(e.Trials) > 0 {
+		fmt.Fprintln(w, "\nrule tested\tclass\tresult")
+		for _, t := range e.Trials {
+			fmt.Fprintf(w, "%s\t%s\t%s\n", t.Rule, e.Classes.Name(t.Class), trialText(t))
+		}
+	}
+}
+
+func ruleText(e gateway.Explanation) string {
+	switch {
+	case e.Rule == classifier.RuleDefault:
+		return "default: no rule matches"
+	case e.Rule == classifier.RuleTrusted:
+		return "trusted: the class it came with is believed"
+	case e.Lowered:
+		return e.Rule + ", lowered at the request's own wish"
+	}
+	return e.Rule
+}
+
+func claimText(e gateway.Explanation) string {
+	switch {
+	case e.Trusted:
+		return "from a trusted network"
+	case e.Lowered:
+		return "not trusted, but less urgent than the rule's"
+	}
+	return "not believed: the source is not in the trust of any listener"
+}
+
+func routeText(e gateway.Explanation) string {
+	switch {
+	case e.Route < 0:
+		return "none: 404 no_upstream"
+	case e.Queue != "":
+		return fmt.Sprintf("routes[%d]: queue %s", e.Route, e.Queue)
+	}
+	return fmt.Sprintf("routes[%d]: upstream %s", e.Route, e.Upstream)
+}
+
+func trialText(t classifier.Trial) string {
+	if t.Matched {
+		return "matches"
+	}
+	field := t.Field
+	if t.Key != "" {
+		field += "." + t.Key
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s does not hold: %s", field, t.Seen))
+}
+
+type versionCommand struct{}
+
+// Help implements kong.HelpProvider.
+func (*versionCommand) Help() string {
+	return `Example:
+  overtake version`
+}
+
+// Run prints the version.
+func (*versionCommand) Run() error {
+	fmt.Println("overtake " + version())
+	return nil
+}
+
+// version is the module's version as the Go command stamped it, with the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	text := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			text += " " + s.Value[:12]
+		}
+	}
+	return text + " " + info.GoVersion
+}

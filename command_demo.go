@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"overtake/loadgen"
+)
+
+type demoCommand struct {
+	Duration time.Duration `default:"10s" help:"How long to send in each of the two phases (default ${default})."`
+	Out      string        `default:"overtake-demo" placeholder:"DIR" help:"Folder for report.html and report.json (default ${default})."`
+}
+
+// Help implements kong.HelpProvider.
+func (*demoCommand) Help() string {
+	return `Starts the sample app, a gateway with its embedded broker, and sends twice what the app can do: first with everything in one class, then with classes. Needs nothing but free ports on 127.0.0.1.
+
+Example:
+  overtake demo --duration 20s --out report`
+}
+
+// The demo's numbers. 8 workers can do 8 s of work a second; the load asks for
+// 200*5 ms + 160*50 ms + 140*50 ms = 16 s of it.
+const demoWorkers = 8
+
+var demoLoad = []string{
+	"interactive=200:/work?ms=5&for=page",
+	"batch-http=160:/work?ms=50&for=report",
+	"batch-jobs=140:POST /jobs/export?ms=50",
+}
+
+// demoPhase is one of the two gateways that get the same load.
+type demoPhase struct {
+	name    string
+	classes string // the part of the configuration that differs
+}
+
+var demoPhases = []demoPhase{
+	{"classes ignored", `
+classes:
+  - {name: standard, max_wait: 5s, max_waiting: 4000}
+`},
+	{"class order", `
+classes:
+  - {name: interactive, reserve: 1, max_wait: 5s}
+  - {name: standard, floor: 10%}
+  - {name: batch, floor: 5%, max_wait: 5s, max_waiting: 4000}
+rules:
+  - {name: pages, class: interactive, match: {path: /work, query: {for: page}}}
+  - {name: reports, class: batch, match: {path: /work, query: {for: report}}}
+  - {name: jobs, class: batch, match: {path: "/jobs/**"}}
+`},
+}
+
+// demoConfig is what both phases have in common. A limit of as many slots as the
+// app has workers keeps the queue in the gateway, where it has an order.
+const demoConfig = `
+listeners: [{name: public, address: "127.0.0.1:0"}]
+admin: "127.0.0.1:0"
+upstreams:
+  app: {servers: ["%s"], limit: {mode: fixed, max: %d}}
+brokers:
+  local: {type: nats, embedded: true, dir: "%s"}
+queues:
+  jobs: {broker: local, deliver: {upstream: app, path: /work}}
+routes:
+  - {match: {path: "/jobs/**", methods: [POST]}, queue: jobs}
+  - {match: {path: "/"}, upstream: app}
+drain_timeout: 1s
+%s`
+
+// Run plays both phases and tells what came of it.
+func (c *demoCommand) Run(ctx context.Context) error {
+	if c.Duration < time.Second {
+		return &usageError{fmt.Errorf("--duration %v, want at least 1s", c.Duration)}
+	}
+	scratch, err := os.MkdirTemp("", "overtake-demo-")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	var reports []*loadgen.Report
+	for i, phase := range demoPhases {
+		fmt.Fprintf(os.Stderr, "phase %d of %d: %s\n", i+1, len(demoPhases), phase.name)
+		report, err := c.play(ctx, phase, filepath.Join(scratch, fmt.Sprint(i)))
+		if err != nil {
+			return fmt.Errorf("demo: %s: %w", phase.name, err)
+		}
+		reports = append(reports, report)
+	}
+	report := loadgen.Merge(reports...)
+	if err := writeReport(report, c.Out); err != nil {
+		return err
+	}
+	fmt.Printf("\n%s\n\n%s\n", loadgen.Compare(report).Headline(), c.next())
+	return nil
+}
+
+// next says what to do after the demo.
+func (c *demoCommand) next() string {
+	path := filepath.Join(c.Out, "report.html")
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return "report: " + path + `
+next:   front an app of your own:  overtake gateway --upstream http://127.0.0.1:9000
+        drive a load at it:        overtake loadgen --target http://127.0.0.1:8080 --class 'interactive=100:/'`
+}
+
+// play runs one phase with an app and a gateway of its own.
+func (c *demoCommand) play(ctx context.Context, phase demoPhase, dir string) (_ *loadgen.Report, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	app, err := startChild(ctx, filepath.Join(dir, "app.log"), "app", "--listen", "127.0.0.1:0", "--workers", fmt.Sprint(demoWorkers))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, app.stop()) }()
+	appURL, err := app.find(ctx, `http://\S+`)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "overtake.yaml")
+	text := fmt.Sprintf(demoConfig, appURL, demoWorkers, filepath.Join(dir, "broker"), phase.classes)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	gw, err := startChild(ctx, filepath.Join(dir, "gateway.log"), "gateway", "-c", file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, gw.stop()) }()
+	address, err := gw.find(ctx, `listener=public address=(\S+)`)
+	if err != nil {
+		return nil, err
+	}
+	return c.drive(ctx, phase.name, "http://"+address, appURL)
+}
+
+// drive sends the load.
+func (c *demoCommand) drive(ctx context.Context, phase, target, appURL string) (*loadgen.Report, error) {
+	scenario := loadgen.Scenario{Target: target, Duration: c.Duration, Seed: 1}
+	for _, flag := range demoLoad {
+		stream, err := loadgen.ParseClassFlag(flag)
+		if err != nil {
+			return nil, err
+		}
+		stream.Job = stream.Method == "POST"
+		scenario.Streams = append(scenario.Streams, stream)
+	}
+	return loadgen.Run(ctx, scenario, loadgen.Options{
+		Phase: phase, Completions: appURL + "/completions", Version: version(),
+		Warmup: 500 * time.Millisecond, Grace: time.Second,
+		Progress: loadgen.ProgressLine(os.Stderr, isTerminal(os.Stderr)),
+	})
+}

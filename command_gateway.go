@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"overtake/broker/nats"
+	"overtake/gateway"
+	"overtake/gateway/config"
+)
+
+type gatewayCommand struct {
+	Config    string   `short:"c" placeholder:"FILE" help:"Configuration file."`
+	Listen    string   `placeholder:"ADDR" help:"Address to listen on, instead of the first listener's (default :8080)."`
+	Upstream  []string `sep:"none" placeholder:"URL" help:"App to stand in front of; repeat it for several servers of one app."`
+	Admin     string   `placeholder:"ADDR" help:"Address of the admin listener, or off (default 127.0.0.1:9901)."`
+	LogLevel  string   `placeholder:"LEVEL" help:"debug, info, warn or error (default info)."`
+	LogFormat string   `placeholder:"FORMAT" help:"text or json (default text)."`
+}
+
+// Help implements kong.HelpProvider.
+func (*gatewayCommand) Help() string {
+	return `Without a file, everything goes to --upstream with built-in rules and sensible bounds.
+The environment variables OVERTAKE_CONFIG, OVERTAKE_LISTEN, OVERTAKE_UPSTREAM, OVERTAKE_ADMIN, OVERTAKE_LOG_LEVEL and OVERTAKE_LOG_FORMAT stand in for flags that are not given. SIGTERM and SIGINT drain.
+
+Examples:
+  overtake gateway --upstream http://127.0.0.1:9000
+  overtake gateway -c overtake.yaml --listen :80`
+}
+
+// Run starts the gateway and drains it when ctx ends.
+func (c *gatewayCommand) Run(ctx context.Context) error {
+	environment, err := config.ProcessFromEnv()
+	if err != nil {
+		return &usageError{err}
+	}
+	flags := config.Process{
+		Config: c.Config, Listen: c.Listen, Admin: c.Admin, Upstream: c.Upstream,
+		LogLevel: c.LogLevel, LogFormat: c.LogFormat,
+	}
+	cfg, err := config.Resolve(flags, environment, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	process := flags.Over(environment)
+	log := newLogger(process.LogLevel, process.LogFormat)
+	slog.SetDefault(log)
+	for _, warning := range process.Warnings {
+		log.Warn(warning)
+	}
+	for _, warning := range cfg.Warnings {
+		log.Warn(warning.String())
+	}
+	return serve(ctx, cfg, log)
+}
+
+// serve runs a gateway from start to drained.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	brokers := &brokers{log: log}
+	defer func() { err = errors.Join(err, brokers.close()) }()
+	queues, err := brokers.open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Logger: log})
+	if err != nil {
+		return err
+	}
+	if err := g.Start(); err != nil {
+		return err
+	}
+	g.WarnUnreachable(ctx)
+	<-ctx.Done()
+	log.Info("draining", "timeout", cfg.DrainTimeout)
+	drain, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
+	defer cancel()
+	if err := g.Shutdown(drain); err != nil {
+		return err
+	}
+	log.Info("drained")
+	return nil
+}
+
+func newLogger(level, format string) *slog.Logger {
+	var l slog.Level
+	if level != "" {
+		_ = l.UnmarshalText([]byte(level)) // checked with the configuration
+	}
+	options := &slog.HandlerOptions{Level: l}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// brokers are the message brokers that the configured queues are on.
+type brokers struct {
+	log     *slog.Logger
+	closers []func(context.Context) error // in the order of opening
+}
+
+// brokerPatience bounds opening and closing a broker's parts.
+const brokerPatience = 30 * time.Second
+
+// open starts the brokers that have queues and opens those.
+func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gateway.Queue, error) {
+	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	classes := make([]string, len(cfg.Classes))
+	for i, c := range cfg.Classes {
+		classes[i] = c.Name
+	}
+	queues := make(map[string]gateway.Queue)
+	for name, broker := range cfg.Brokers {
+		on := 0
+		for _, q := range cfg.Queues {
+			if q.Broker == name {
+				on++
+			}
+		}
+		if on == 0 {
+			continue
+		}
+		conn, err := b.connect(name, broker)
+		if err != nil {
+			return nil, err
+		}
+		for queueName, q := range cfg.Queues {
+			if q.Broker != name {
+				continue
+			}
+			queue, err := b.queue(ctx, conn, nats.QueueConfig{
+				Name: queueName, Classes: classes, MaxBytes: laneBytes(broker, on, len(classes)),
+			})
+			if err != nil {
+				return nil, fmt.Errorf("broker %s: %w", name, err)
+			}
+			queues[queueName] = queue
+		}
+	}
+	return queues, nil
+}
+
+// laneBytes divides a broker's disk among its queues' lanes and dead letters.
+func laneBytes(broker config.Broker, queues, classes int) int64 {
+	return int64(broker.MaxBytes)/int64(queues*classes) - nats.DefaultDeadBytes/int64(classes)
+}
+
+// connect starts the embedded server of a broker and connects to it.
+func (b *brokers) connect(name string, broker config.Broker) (*nats.Conn, error) {
+	log := b.log.With("broker", name)
+	server, err := nats.StartServer(nats.ServerConfig{Dir: broker.Dir, MaxBytes: int64(broker.MaxBytes), Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("broker %s: %w", name, err)
+	}
+	b.closers = append(b.closers, server.Shutdown)
+	conn, err := nats.Connect(nats.ConnConfig{Server: server, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("broker %s: %w", name, err)
+	}
+	b.closers = append(b.closers, conn.Close)
+	return conn, nil
+}
+
+func (b *brokers) queue(ctx context.Context, conn *nats.Conn, cfg nats.QueueConfig) (gateway.Queue, error) {
+	q, err := conn.OpenQueue(ctx, cfg)
+	if err != nil {
+		return gateway.Queue{}, err
+	}
+	publisher, consumer := q.Publisher(), q.Consumer()
+	b.closers = append(b.closers, publisher.Close, consumer.Close)
+	depths := func(ctx context.Context) (map[string]int, error) {
+		lanes, err := q.Lanes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		depths := make(map[string]int, len(lanes))
+		for _, lane := range lanes {
+			depths[lane.Class] = lane.Depth
+		}
+		return depths, nil
+	}
+	return gateway.Queue{Publisher: publisher, Consumer: consumer, Depths: depths}, nil
+}
+
+// close closes all in the reverse order of opening.
+func (b *brokers) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), brokerPatience)
+	defer cancel()
+	var errs []error
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		errs = append(errs, b.closers[i](ctx))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"overtake/loadgen"
+)
+
+type loadgenCommand struct {
+	Target      string        `required:"" placeholder:"URL" help:"Where to send the load."`
+	Class       []string      `sep:"none" placeholder:"NAME=RATE:PATH" help:"One class of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. Repeat it for a mixed load."`
+	Duration    time.Duration `default:"30s" help:"How long to send (default ${default})."`
+	Warmup      time.Duration `default:"0s" help:"How long to send before measuring (default ${default})."`
+	Seed        uint64        `default:"1" help:"Seed of the schedules: the same seed sends the same requests at the same times (default ${default})."`
+	Job         []string      `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the app has done the work. Needs --completions."`
+	Completions string        `placeholder:"URL" help:"Where the sample app lists finished jobs: http://HOST:PORT/completions."`
+	Out         string        `placeholder:"DIR" help:"Folder to write report.html and report.json into."`
+}
+
+// Help implements kong.HelpProvider.
+func (*loadgenCommand) Help() string {
+	return `Each class is sent on a schedule of its own (Poisson arrivals) that never waits for the target; latency counts from the intended start. The generator judges itself: a run in which it was late is GENERATOR-BOUND, not a result, and exits with 1.
+
+Example:
+  overtake loadgen --target http://127.0.0.1:8080 --class 'interactive=200:/work?ms=5' --class 'batch=100:/work?ms=50' --duration 10s --out report`
+}
+
+// Run drives the load and reports.
+func (c *loadgenCommand) Run(ctx context.Context) error {
+	scenario, err := c.scenario()
+	if err != nil {
+		return &usageError{err}
+	}
+	report, err := loadgen.Run(ctx, scenario, loadgen.Options{
+		Warmup: c.Warmup, Completions: c.Completions, Version: version(),
+		Progress: loadgen.ProgressLine(os.Stderr, isTerminal(os.Stderr)),
+	})
+	if report == nil {
+		return err
+	}
+	if werr := writeReport(report, c.Out); werr != nil {
+		return errors.Join(err, werr)
+	}
+	if err != nil {
+		return err
+	}
+	for _, phase := range report.Phases {
+		if phase.Verdict.State != loadgen.Valid {
+			return fmt.Errorf("not a result: %s", phase.Verdict)
+		}
+	}
+	return nil
+}
+
+func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
+	s := loadgen.Scenario{Target: c.Target, Duration: c.Duration, Seed: c.Seed}
+	jobs := make(map[string]bool, len(c.Job))
+	for _, name := range c.Job {
+		jobs[name] = true
+	}
+	for _, flag := range c.Class {
+		stream, err := loadgen.ParseClassFlag(flag)
+		if err != nil {
+			return s, err
+		}
+		stream.Job = jobs[stream.Name]
+		delete(jobs, stream.Name)
+		s.Streams = append(s.Streams, stream)
+	}
+	for name := range jobs {
+		return s, fmt.Errorf("--job %s: there is no such --class", name)
+	}
+	if len(s.Streams) == 0 {
+		return s, errors.New("no load given; add --class 'interactive=200:/work?ms=5'")
+	}
+	return s, nil
+}
+
+// writeReport prints the table, and writes the files into dir unless it is "".
+func writeReport(report *loadgen.Report, dir string) error {
+	if err := loadgen.WriteTable(os.Stdout, report); err != nil {
+		return err
+	}
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w; give another folder with --out", err)
+	}
+	html, err := os.Create(filepath.Join(dir, "report.html"))
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	json, err := os.Create(filepath.Join(dir, "report.json"))
+	if err != nil {
+		return errors.Join(fmt.Errorf("report: %w", err), html.Close())
+	}
+	return errors.Join(loadgen.WriteHTML(html, report), html.Close(), loadgen.WriteJSON(json, report), json.Close())
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,95 @@
+// Overtake is a message-queue-aware priority gateway: it fronts an app, gives
+// every request a latency class, and lets latency-sensitive work overtake batch
+// work wherever work waits.
+//
+// This package is the command line, and the only place that wires the adapters
+// of brokers to the gateway.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"overtake/gateway/config"
+)
+
+// Exit codes of every command.
+const (
+	exitOK     = 0
+	exitFailed = 1 // failed at work
+	exitUsage  = 2 // wrong use or configuration
+)
+
+// commands is the command line.
+type commands struct {
+	Gateway gatewayCommand `cmd:"" help:"Run the gateway in front of an app."`
+	Loadgen loadgenCommand `cmd:"" help:"Drive a mixed load at a target and show what each class got."`
+	App     appCommand     `cmd:"" help:"Run the sample app: N workers behind one first-in, first-out queue."`
+	Demo    demoCommand    `cmd:"" help:"Show what class order does: app, broker, gateway and a mixed load, without and with classes."`
+	Check   checkCommand   `cmd:"" help:"Validate a configuration file."`
+	Explain explainCommand `cmd:"" help:"Show which class and route a request would get, and why."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run executes one command line and returns the exit code.
+func run(args []string) int {
+	var cli commands
+	exited := -1
+	parser, err := kong.New(&cli,
+		kong.Name("overtake"),
+		kong.Description("A message-queue-aware priority gateway. Start with: overtake demo"),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Exit(func(code int) { exited = code }),
+	)
+	if err != nil {
+		return fail(err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help
+	}
+	if err != nil {
+		return fail(&usageError{err})
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	return fail(parsed.Run())
+}
+
+// usageError is a mistake in how the program was called.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// fail prints err, if there is one, and returns the exit code that it deserves.
+func fail(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	var usage *usageError
+	var problems config.Problems
+	switch {
+	case errors.As(err, &problems):
+		fmt.Fprintln(os.Stderr, problems.Error())
+		return exitUsage
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "overtake: %v\n", err)
+		fmt.Fprintln(os.Stderr, "overtake: --help shows what there is; overtake COMMAND --help has an example")
+		return exitUsage
+	}
+	fmt.Fprintf(os.Stderr, "overtake: %v\n", err)
+	return exitFailed
+}
