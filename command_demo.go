@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"overtake/loadgen"
@@ -97,7 +98,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	if err := writeReport(report, c.Out); err != nil {
 		return err
 	}
-	fmt.Printf("\n%s\n\n%s\n", loadgen.Compare(report).Headline(), c.next())
+	fmt.Println("\n" + c.next())
 	return nil
 }
 
@@ -151,6 +152,7 @@ func (c *demoCommand) drive(ctx context.Context, phase, target, appURL string) (
 		if err != nil {
 			return nil, err
 		}
+		stream.Class, _, _ = strings.Cut(stream.Name, "-")
 		stream.Job = stream.Method == "POST"
 		scenario.Streams = append(scenario.Streams, stream)
 	}

@@ -1,0 +1,282 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// HeaderID is the request header by which the generator names each request:
+// <stream>/<number>. The app lists finished work under it.
+const HeaderID = "Loadgen-Id"
+
+const (
+	defaultWorkers  = 8
+	defaultMaxQueue = 1 << 16
+	defaultWork     = 5 * time.Millisecond
+	maxWorkMillis   = 60_000
+	maxWorkBytes    = 1 << 30
+)
+
+// AppConfig says how much work the sample app does at once. The zero value is
+// usable.
+type AppConfig struct {
+	// Workers is how many requests are worked on at the same time. 0 is 8.
+	Workers int
+	// MaxQueue bounds the requests that wait for a worker; above it the app
+	// answers 503. 0 is 65536, which in practice never refuses: overload then
+	// shows as waiting time, as in most real apps.
+	MaxQueue int
+}
+
+// App is the sample app: a fixed number of workers behind one strictly
+// first-in first-out queue. It orders nothing and refuses almost nothing, so a
+// flood of slow requests makes every fast one wait behind it. That is the
+// harm that a gateway in front of it is there to prevent.
+//
+//	/work?ms=5&bytes=0  holds a worker for ms milliseconds (default 5), then
+//	                    answers with that many bytes; any method
+//	/echo               answers with the request it saw, as JSON
+//	/completions?after= lists finished work that carried a [HeaderID]
+//	/healthz            answers 200
+//
+// Work whose client has left is done all the same.
+type App struct {
+	server    *fasthttp.Server
+	queue     chan *work
+	completed *completions
+	workers   int
+
+	startOnce sync.Once
+	stopOnce  sync.Once
+	stop      chan struct{} // closed when unfinished work is to be abandoned
+	working   sync.WaitGroup
+
+	busy, done, refused atomic.Int64
+}
+
+// work is one request that waits for a worker.
+type work struct {
+	hold     time.Duration
+	id       string        // from HeaderID, may be empty
+	finished chan struct{} // closed by the worker
+}
+
+// AppStats is a moment's view of an [App].
+type AppStats struct {
+	Workers int   `json:"workers"`
+	Busy    int   `json:"busy"`   // workers at work
+	Queued  int   `json:"queued"` // requests waiting for a worker
+	Done    int64 `json:"done"`   // requests worked on since the start
+	Refused int64 `json:"refused"`
+}
+
+// NewApp returns an app that does not work yet; its workers start with
+// [App.Serve].
+func NewApp(cfg AppConfig) *App {
+	if cfg.Workers <= 0 {
+		cfg.Workers = defaultWorkers
+	}
+	if cfg.MaxQueue <= 0 {
+		cfg.MaxQueue = defaultMaxQueue
+	}
+	a := &App{
+		queue:     make(chan *work, cfg.MaxQueue),
+		completed: newCompletions(completionsKept),
+		workers:   cfg.Workers,
+		stop:      make(chan struct{}),
+	}
+	a.server = &fasthttp.Server{
+		Handler:                       a.handle,
+		Name:                          "overtake-app",
+		StreamRequestBody:             true,
+		DisablePreParseMultipartForm:  true,
+		DisableHeaderNamesNormalizing: true, // /echo shows names as they came
+		CloseOnShutdown:               true,
+		IdleTimeout:                   2 * time.Minute,
+		Concurrency:                   1 << 20, // the queue is the bound, not the server
+		NoDefaultContentType:          true,
+	}
+	return a
+}
+
+// Serve accepts connections from ln and returns after [App.Shutdown], with nil,
+// or when ln fails. It may be called for several listeners.
+func (a *App) Serve(ln net.Listener) error {
+	a.startOnce.Do(func() {
+		for range a.workers {
+			a.working.Go(a.workLoop)
+		}
+	})
+	if err := a.server.Serve(ln); err != nil {
+		return fmt.Errorf("loadgen: app on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown stops accepting and waits for the requests at hand. When ctx ends
+// first, it abandons what is unfinished (those clients get a 503) and returns
+// the error of ctx. Either way the workers have ended when it returns.
+func (a *App) Shutdown(ctx context.Context) error {
+	err := a.server.ShutdownWithContext(ctx)
+	a.stopOnce.Do(func() { close(a.stop) })
+	a.working.Wait()
+	if err != nil {
+		return fmt.Errorf("loadgen: app shutdown: %w", err)
+	}
+	return nil
+}
+
+// Stats returns the present figures. They are read one after the other and may
+// be off by the requests that moved in between.
+func (a *App) Stats() AppStats {
+	return AppStats{
+		Workers: a.workers,
+		Busy:    int(a.busy.Load()),
+		Queued:  len(a.queue),
+		Done:    a.done.Load(),
+		Refused: a.refused.Load(),
+	}
+}
+
+func (a *App) workLoop() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-a.stop:
+			return
+		case w := <-a.queue:
+			if !a.work(w, timer) {
+				return
+			}
+		}
+	}
+}
+
+// work holds the calling worker as long as w asks for. It reports false when
+// the app is stopped meanwhile.
+func (a *App) work(w *work, timer *time.Timer) bool {
+	a.busy.Add(1)
+	defer a.busy.Add(-1)
+	if w.hold > 0 {
+		timer.Reset(w.hold)
+		select {
+		case <-timer.C:
+		case <-a.stop:
+			return false
+		}
+	}
+	a.done.Add(1)
+	if w.id != "" {
+		a.completed.add(w.id, time.Now())
+	}
+	close(w.finished)
+	return true
+}
+
+func (a *App) handle(ctx *fasthttp.RequestCtx) {
+	switch path := string(ctx.Path()); path {
+	case "/work":
+		a.handleWork(ctx)
+	case "/echo":
+		handleEcho(ctx)
+	case "/completions":
+		a.handleCompletions(ctx)
+	case "/healthz":
+		ctx.SetContentType("text/plain; charset=utf-8")
+		ctx.SetBodyString("ok\n")
+	default:
+		ctx.Error(fmt.Sprintf("no %s here: try /work, /echo, /completions or /healthz\n", path), fasthttp.StatusNotFound)
+	}
+}
+
+func (a *App) handleWork(ctx *fasthttp.RequestCtx) {
+	if _, err := drainRequest(ctx); err != nil {
+		ctx.Error("request body: "+err.Error()+"\n", fasthttp.StatusBadRequest)
+		ctx.SetConnectionClose()
+		return
+	}
+	ms, err := intArg(ctx, "ms", defaultWork.Milliseconds(), maxWorkMillis)
+	if err != nil {
+		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		return
+	}
+	size, err := intArg(ctx, "bytes", 0, maxWorkBytes)
+	if err != nil {
+		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		return
+	}
+	w := &work{
+		hold:     time.Duration(ms) * time.Millisecond,
+		id:       headerFold(ctx, HeaderID),
+		finished: make(chan struct{}),
+	}
+	select {
+	case a.queue <- w:
+	default:
+		a.refused.Add(1)
+		ctx.Error(fmt.Sprintf("%d requests are waiting already\n", cap(a.queue)), fasthttp.StatusServiceUnavailable)
+		return
+	}
+	select {
+	case <-w.finished:
+	case <-a.stop:
+		ctx.Error("the app is shutting down\n", fasthttp.StatusServiceUnavailable)
+		return
+	}
+	ctx.SetContentType("application/octet-stream")
+	if size > 0 {
+		ctx.SetBodyStream(io.LimitReader(filler{}, size), int(size))
+	}
+}
+
+// intArg reads the query argument name, an integer from 0 to limit.
+func intArg(ctx *fasthttp.RequestCtx, name string, fallback, limit int64) (int64, error) {
+	raw := ctx.QueryArgs().Peek(name)
+	if raw == nil {
+		return fallback, nil
+	}
+	n, err := fasthttp.ParseUint(raw)
+	if err != nil || int64(n) > limit {
+		return 0, fmt.Errorf("%s=%q: want an integer from 0 to %d", name, raw, limit)
+	}
+	return int64(n), nil
+}
+
+// drainRequest reads the request body to its end and returns its size.
+func drainRequest(ctx *fasthttp.RequestCtx) (int64, error) {
+	body := ctx.RequestBodyStream()
+	if body == nil {
+		return int64(len(ctx.PostBody())), nil
+	}
+	return io.Copy(io.Discard, body)
+}
+
+// headerFold finds a request header without regard to the case of its name:
+// the server keeps names as they came.
+func headerFold(ctx *fasthttp.RequestCtx, name string) string {
+	for key, value := range ctx.Request.Header.All() {
+		if strings.EqualFold(string(key), name) {
+			return string(value)
+		}
+	}
+	return ""
+}
+
+// filler is an endless reader of printable bytes: payload that costs no memory.
+type filler struct{}
+
+func (filler) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}

@@ -1,0 +1,119 @@
+package loadgen
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// jobGateway answers every POST with 202 and delivers it to the app later, as
+// a gateway with a queue does; every tenth delivery is repeated.
+func jobGateway(t *testing.T, appURL string) string {
+	t.Helper()
+	var deliveries sync.WaitGroup
+	t.Cleanup(deliveries.Wait) // after the server has stopped
+	slots := make(chan struct{}, 16)
+	var mu sync.Mutex
+	n := 0
+	return serve(t, func(ctx *fasthttp.RequestCtx) {
+		mu.Lock()
+		n++
+		times := 1 + n%10/9
+		mu.Unlock()
+		id, query, body := string(ctx.Request.Header.Peek(HeaderID)), string(ctx.QueryArgs().QueryString()), bytes.Clone(ctx.PostBody())
+		deliveries.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			for range times {
+				req, _ := http.NewRequest("POST", appURL+"/work?"+query, bytes.NewReader(body))
+				req.Close = true
+				req.Header.Set(HeaderID, id)
+				if resp, err := http.DefaultClient.Do(req); err == nil {
+					_ = resp.Body.Close()
+				}
+			}
+		})
+		ctx.SetStatusCode(202)
+	})
+}
+
+func TestJobsAreMeasuredToTheirCompletion(t *testing.T) {
+	app, appURL := startApp(t, AppConfig{Workers: 1})
+	ask(t, "GET", appURL+"/work?ms=0", "jobs/1", "") // of somebody else, before
+	url := jobGateway(t, appURL)
+	got, phase := runStream(t, url, 500*time.Millisecond,
+		Stream{Name: "jobs", Class: "batch", Rate: 60, Method: "POST", Path: "/jobs?ms=20", Body: []byte("x"), Job: true},
+		Options{Completions: appURL + "/completions"})
+	if got.Sent == 0 || got.Accepted != got.Sent || got.OK != got.Sent || !got.Job {
+		t.Errorf("sent %d, accepted %d, completed %d, failed %v", got.Sent, got.Accepted, got.OK, got.Failed)
+	}
+	// One worker with 20 ms for each job has work for longer than the schedule
+	// lasts: the last job ends that much after the last intended start.
+	backlog := 20*Millis(got.Sent) - 500
+	if got.Latency.P50 < 20 || got.Latency.Max < backlog {
+		t.Errorf("latency %+v of %d jobs, app %+v", got.Latency, got.Sent, app.Stats())
+	}
+	if phase.Generator.LostCompletions != 0 {
+		t.Errorf("lost %d", phase.Generator.LostCompletions)
+	}
+}
+
+func TestJobsThatAreNeverDoneAreUnfinished(t *testing.T) {
+	_, appURL := startApp(t, AppConfig{})
+	url := serve(t, func(ctx *fasthttp.RequestCtx) {
+		if bytes.HasSuffix(ctx.Request.Header.Peek(HeaderID), []byte("0")) {
+			return // 200 is the wrong answer to a job
+		}
+		ctx.SetStatusCode(202)
+	})
+	got, _ := runStream(t, url, 300*time.Millisecond, Stream{Name: "jobs", Rate: 200, Method: "POST", Path: "/", Job: true},
+		Options{Completions: appURL + "/completions", Grace: 100 * time.Millisecond})
+	if got.OK != 0 || got.Unfinished != got.Accepted || got.Failed[FailWrong] != got.Sent-got.Accepted || got.Failed[FailWrong] == 0 {
+		t.Errorf("sent %d, accepted %d, ok %d, failed %v", got.Sent, got.Accepted, got.OK, got.Failed)
+	}
+}
+
+func TestJobStreamsNeedACompletionsURL(t *testing.T) {
+	url := serve(t, func(*fasthttp.RequestCtx) {})
+	sc := Scenario{Target: url, Duration: time.Hour, Streams: []Stream{{Name: "jobs", Rate: 1, Path: "/", Job: true}}}
+	if _, err := Run(t.Context(), sc, Options{}); !errors.Is(err, errNoCompletions) {
+		t.Errorf("%v", err)
+	}
+	if _, err := Run(t.Context(), sc, Options{Completions: url + "/nothing"}); err == nil {
+		t.Error("no list of completions there, and no error")
+	}
+}
+
+// The answer and the completion of a job come in either order, and twice.
+func TestJobBooks(t *testing.T) {
+	r := newRecorder(0, time.Minute)
+	j := newJobs()
+	for _, id := range []string{"a", "b", "c", "d"} {
+		r.start(0, 0)
+		j.post(id, r, 0, 0)
+	}
+	ok := outcome{kind: outcomeOK}
+	j.answer("a", ok, time.Second)
+	j.complete("a", 2*time.Second)
+	j.complete("a", 3*time.Second) // delivered again
+	j.complete("b", 2*time.Second) // before its 202
+	j.answer("b", ok, 3*time.Second)
+	j.answer("c", failed(FailRead), time.Second)
+	j.complete("c", 2*time.Second) // done although the post failed
+	j.answer("d", ok, time.Second)
+	j.complete("of somebody else", time.Second)
+	if n := j.pending(); n != 1 {
+		t.Errorf("%d pending, want d", n)
+	}
+	j.expire(4 * time.Second)
+	got := checkBooks(t, r.result(Stream{}, time.Minute))
+	if got.OK != 2 || got.Accepted != 3 || got.Repeated != 1 || got.Failed[FailRead] != 1 || got.Unfinished != 1 ||
+		near(got.Latency.Max, 2000) {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,0 +1,138 @@
+package loadgen
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+func TestHistogramOfKnownValues(t *testing.T) {
+	h := newHistogram()
+	for i := 1; i <= 1000; i++ {
+		h.record(time.Duration(i) * time.Millisecond)
+	}
+	s := h.summary()
+	if s.Count != 1000 || near(s.P50, 500) || near(s.P90, 900) || near(s.P99, 990) || near(s.P999, 999) || near(s.Max, 1000) {
+		t.Errorf("summary %+v", s)
+	}
+	curve := h.curve()
+	if len(curve) != 61 || curve[0].Percentile != 0 || near(curve[0].Latency, 1) || curve[60].Percentile != 99.9 {
+		t.Errorf("curve of %d points from %+v to %+v", len(curve), curve[0], curve[len(curve)-1])
+	}
+	var total int64
+	last := Millis(0)
+	for _, b := range h.distribution() {
+		if b.UpTo <= last {
+			t.Errorf("bucket %v after %v", b.UpTo, last)
+		}
+		total, last = total+b.Count, b.UpTo
+	}
+	if total != 1000 || last < 1000 || last > 1300 {
+		t.Errorf("distribution of %d values up to %v ms", total, last)
+	}
+}
+
+func TestHistogramTakesAnything(t *testing.T) {
+	h := newHistogram()
+	if h.curve() != nil || h.distribution() != nil || h.summary() != (Latency{}) {
+		t.Error("an empty histogram has figures")
+	}
+	h.record(-time.Second)
+	h.record(100 * time.Hour)
+	if h.count() != 2 || h.quantile(1) < time.Hour {
+		t.Errorf("count %d, max %v", h.count(), h.quantile(1))
+	}
+}
+
+// Throughput and series go by the time of the answer, figures by the intended
+// start.
+func TestRecorderWindow(t *testing.T) {
+	r := newRecorder(time.Second, 3*time.Second)
+	ok := outcome{kind: outcomeOK}
+	for _, x := range []struct{ intended, at time.Duration }{
+		{100 * time.Millisecond, 900 * time.Millisecond},   // all in the warm-up
+		{900 * time.Millisecond, 1100 * time.Millisecond},  // from the warm-up, answered in the window
+		{1200 * time.Millisecond, 1300 * time.Millisecond}, // all in the window
+		{2900 * time.Millisecond, 4500 * time.Millisecond}, // answered after the window
+	} {
+		r.start(x.intended, x.intended)
+		r.finish(ok, x.intended, x.intended, x.at)
+	}
+	got := r.result(Stream{}, 2*time.Second)
+	if got.Sent != 2 || got.OK != 2 || got.Latency.Count != 2 || got.DonePerSecond != 1 {
+		t.Errorf("sent %d, ok %d, %d latencies, %v/s", got.Sent, got.OK, got.Latency.Count, got.DonePerSecond)
+	}
+	var done []int64
+	for _, s := range got.Series {
+		done = append(done, s.Done)
+	}
+	if fmt.Sprint(done) != "[2 0 0 1]" || near(got.Series[0].P99, 200) {
+		t.Errorf("series %+v", got.Series)
+	}
+}
+
+// The target chooses the reasons: they must not fill the memory.
+func TestCausesAreBounded(t *testing.T) {
+	r := newRecorder(0, time.Minute)
+	for i := range 1000 {
+		r.finish(outcome{kind: outcomeShed, cause: fmt.Sprint("reason ", i)}, 0, 0, 0)
+		r.finish(outcome{kind: outcomeFailed, cause: strings.Repeat("x", 65+i)}, 0, 0, 0)
+	}
+	got := r.result(Stream{}, time.Minute)
+	if len(got.Shed) != maxCauses+1 || got.ShedTotal() != 1000 || got.Failed["other"] != 1000 {
+		t.Errorf("%d reasons, %d shed, failed %v", len(got.Shed), got.ShedTotal(), got.Failed)
+	}
+}
+
+func TestClassifyError(t *testing.T) {
+	dial := func(err error) error { return &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", err)} }
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{dial(syscall.ECONNREFUSED), FailConnect},
+		{dial(syscall.EADDRNOTAVAIL), FailSockets},
+		{dial(syscall.ETIMEDOUT), FailTimeout},
+		{&net.OpError{Op: "socket", Err: os.NewSyscallError("socket", syscall.EMFILE)}, FailSockets},
+		{fasthttp.ErrNoFreeConns, FailSockets},
+		{fasthttp.ErrTimeout, FailTimeout},
+		{fasthttp.ErrConnectionClosed, FailRead},
+		{io.ErrUnexpectedEOF, FailRead},
+		{errors.New("anything"), FailRead},
+	} {
+		if got := classifyError(test.err); got.kind != outcomeFailed || got.cause != test.want {
+			t.Errorf("%v: %+v, want %s", test.err, got, test.want)
+		}
+	}
+}
+
+func TestProgressLine(t *testing.T) {
+	stream := StreamProgress{Name: "batch", Sent: 1200, DonePerSecond: 137.4, P50: 2 * time.Second, P99: 5 * time.Second, Shed: 3}
+	at := func(elapsed time.Duration, final bool) Progress {
+		return Progress{Phase: "run", Elapsed: elapsed, Total: 30 * time.Second, Final: final, Streams: []StreamProgress{stream}}
+	}
+	var plain, tty bytes.Buffer
+	onPlain, onTTY := ProgressLine(&plain, false), ProgressLine(&tty, true)
+	for ms := 500; ms <= 4500; ms += 500 {
+		onPlain(at(time.Duration(ms)*time.Millisecond, false))
+		onTTY(at(time.Duration(ms)*time.Millisecond, false))
+	}
+	onPlain(at(31*time.Second, true))
+	onTTY(at(31*time.Second, true))
+	lines := strings.Split(strings.TrimSpace(plain.String()), "\n")
+	if len(lines) != 4 || lines[1] != "run 2/30s | batch 1200 137/s p50 2,000 p99 5,000 shed 3" || lines[3] != "run 30/30s done | batch 1200 shed 3" {
+		t.Errorf("plain:\n%s", plain.String())
+	}
+	if n := strings.Count(tty.String(), "\n"); n != 1 || strings.Count(tty.String(), "\r") != 10 {
+		t.Errorf("tty: %q", tty.String())
+	}
+}

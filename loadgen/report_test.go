@@ -1,0 +1,218 @@
+package loadgen
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/table.txt")
+
+// sampleReport has two phases with figures that show every column.
+func sampleReport() *Report {
+	stream := func(name, class string, done float64, latency Latency) StreamResult {
+		return StreamResult{
+			Name: name, Class: class, Rate: 200, Method: "GET", Path: "/work?ms=5",
+			Intended: 6000, Sent: 6000, OK: 6000, DonePerSecond: done, Latency: latency,
+			Shed: map[string]int64{}, Failed: map[string]int64{},
+			Curve:        []CurvePoint{{0, latency.P50 / 2}, {50, latency.P50}, {99, latency.P99}},
+			Distribution: []Bucket{{latency.P50, 3000}, {latency.P99, 3000}},
+			Series:       []Second{{Second: 0, Done: 200, P50: latency.P50, P99: latency.P99}},
+		}
+	}
+	fifo := stream("interactive", "interactive", 97.7, Latency{Count: 2930, Mean: 1700, P50: 1503, P90: 1900, P99: 1980.4, P999: 2007, Max: 2010})
+	fifo.OK, fifo.Shed = 2930, map[string]int64{"max_wait": 3000, "queue_full": 50}
+	fifo.Failed = map[string]int64{"status 502 connect_failed": 20}
+	ordered := stream("interactive", "interactive", 199.8, Latency{Count: 6000, Mean: 7, P50: 6.5, P90: 12, P99: 21.04, P999: 33.3, Max: 40})
+	batch := stream("reports", "batch", 146, Latency{Count: 8000, Mean: 2000, P50: 2003, P90: 2005, P99: 2007, P999: 2008, Max: 2010})
+	batchAfter := stream("reports", "batch", 142, Latency{})
+	batchAfter.Repeated, batchAfter.Skipped, batchAfter.Intended = 3, 12, 6012
+	valid := newVerdict(nil)
+	return &Report{
+		Schema: ReportSchema, Created: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Target: "http://127.0.0.1:8080",
+		Environment: Environment{Version: "v1.0.0", Go: "go1.26", OS: "linux", Arch: "amd64", CPUs: 2, GOMAXPROCS: 2},
+		Verdict:     valid,
+		Phases: []Phase{
+			{Name: "first come, first served", DurationSeconds: 30, Verdict: valid, Streams: []StreamResult{fifo, batch}},
+			{Name: "class order", DurationSeconds: 30, Verdict: valid, Streams: []StreamResult{ordered, batchAfter}},
+		},
+	}
+}
+
+func TestWriteTable(t *testing.T) {
+	const golden = "testdata/table.txt"
+	var got bytes.Buffer
+	if err := WriteTable(&got, sampleReport()); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
+	}
+}
+
+func TestJSONComesBack(t *testing.T) {
+	var b bytes.Buffer
+	if err := WriteJSON(&b, sampleReport()); err != nil {
+		t.Fatal(err)
+	}
+	var back Report
+	dec := json.NewDecoder(&b)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&back); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(&back, sampleReport()) {
+		t.Errorf("came back as %+v", back)
+	}
+}
+
+func TestHTMLHoldsTheReportAndLoadsNothing(t *testing.T) {
+	r := sampleReport()
+	const evil = `</script><img src=x onerror=alert(1)>`
+	r.Phases[0].Name = evil
+	var b bytes.Buffer
+	if err := WriteHTML(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	html := b.String()
+	_, rest, found := strings.Cut(html, `<script type="application/json" id="report">`)
+	data, _, closed := strings.Cut(rest, "</script>")
+	if !found || !closed {
+		t.Fatal("no report in the page")
+	}
+	var back Report
+	if err := json.Unmarshal([]byte(data), &back); err != nil {
+		t.Fatalf("report in the page: %v", err)
+	}
+	if !reflect.DeepEqual(&back, r) {
+		t.Errorf("came back as %+v", back)
+	}
+	own := strings.Replace(html, chartLibrary, "", 1)
+	if strings.Contains(own, evil) || strings.Contains(own, "<img") {
+		t.Error("a phase name became markup")
+	}
+	if len(own) == len(html) {
+		t.Error("the page is without its chart library")
+	}
+	if hit := regexp.MustCompile(`(?i)(src|href)\s*=\s*["']?\s*(https?:|//)|@import|url\(`).FindString(own); hit != "" {
+		t.Errorf("the page loads something: %q", hit)
+	}
+	if !strings.Contains(html, `content="default-src 'none'`) {
+		t.Error("no policy that forbids loading")
+	}
+	for _, want := range []string{"1,980", "21.0", "94× less", "batch kept 97 % of its throughput", "VALID"} {
+		if !strings.Contains(own, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if strings.Contains(own, "ZgotmplZ") {
+		t.Error("the template refused a value")
+	}
+}
+
+// Reports with little or nothing in them must not break the page.
+func TestHTMLOfSmallReports(t *testing.T) {
+	single := sampleReport()
+	single.Phases = single.Phases[:1]
+	for name, r := range map[string]*Report{"empty": {}, "single": single} {
+		var b bytes.Buffer
+		if err := WriteHTML(&b, r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := WriteTable(&b, r); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	c := Compare(sampleReport())
+	if c.From != "first come, first served" || c.To != "class order" || len(c.Classes) != 2 {
+		t.Fatalf("%+v", c)
+	}
+	lead, ok := c.Lead()
+	if !ok || lead.Class != "interactive" || lead.Factor != 94.125 || lead.RefusedBefore != 0.512 || lead.RefusedAfter != 0 {
+		t.Errorf("lead %+v", lead)
+	}
+	if batch := c.Classes[1]; batch.Kept != 0.973 || batch.Factor != 0 {
+		t.Errorf("batch %+v", batch)
+	}
+	want := "interactive p99 1,980 ms -> 21.0 ms: 94x less; refused 51 % -> 0 %; batch kept 97 % of its throughput"
+	if got := c.Headline(); got != want {
+		t.Errorf("headline %q\nwant     %q", got, want)
+	}
+}
+
+func TestCompareWithoutGain(t *testing.T) {
+	r := sampleReport()
+	r.Phases[0], r.Phases[1] = r.Phases[1], r.Phases[0]
+	if lead, ok := Compare(r).Lead(); ok {
+		t.Errorf("lead %+v, though everything got worse", lead)
+	}
+	if got := Compare(r).Headline(); !strings.HasPrefix(got, "no class's p99 fell") {
+		t.Errorf("headline %q", got)
+	}
+	r.Phases = r.Phases[:1]
+	if got := Compare(r).Headline(); got != "" {
+		t.Errorf("headline of a single phase: %q", got)
+	}
+}
+
+func TestMergeKeepsTheWorstVerdict(t *testing.T) {
+	a, b := sampleReport(), sampleReport()
+	a.Phases, b.Phases = a.Phases[:1], b.Phases[1:]
+	b.Phases[0].Verdict = judge(GeneratorUsage{LagP99: 6})
+	merged := Merge(a, b)
+	if len(merged.Phases) != 2 || merged.Phases[1].Name != "class order" {
+		t.Errorf("phases %+v", merged.Phases)
+	}
+	want := "GENERATOR-BOUND: class order: requests started up to 6.0 ms late (p99; limit 5 ms)"
+	if got := merged.Verdict.String(); got != want {
+		t.Errorf("verdict %q, want %q", got, want)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	if v := judge(GeneratorUsage{LagP99: 5, SkippedShare: 0.001, CPUShare: 0.85}); v.String() != "VALID" {
+		t.Errorf("at the limits: %v", v)
+	}
+	for reason, u := range map[string]GeneratorUsage{
+		"late":        {LagP99: 5.1},
+		"skipped":     {SkippedShare: 0.0011},
+		"cores":       {CPUShare: 0.86},
+		"descriptor":  {SocketFailures: 1},
+		"completions": {LostCompletions: 1},
+	} {
+		if v := judge(u); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
+			t.Errorf("%+v: %v, want %q", u, v, reason)
+		}
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for want, got := range map[string]string{
+		"0": formatCount(0), "999": formatCount(999), "1,000": formatCount(1000),
+		"-123,456": formatCount(-123456), "12,345,678": formatCount(12345678),
+		"9.99": formatMillis(9.99), "10.0": formatMillis(9.996), "100": formatMillis(99.96), "2,007": formatMillis(2006.6),
+		"0.2": formatRate(0.2), "146": formatRate(146.2),
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

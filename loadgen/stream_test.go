@@ -1,0 +1,112 @@
+package loadgen
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseClassFlag(t *testing.T) {
+	for _, test := range []struct {
+		flag, name   string
+		rate         float64
+		method, path string
+	}{
+		{"interactive=200:/work?ms=5", "interactive", 200, "GET", "/work?ms=5"},
+		{"batch=140:POST /jobs/report?ms=50", "batch", 140, "POST", "/jobs/report?ms=50"},
+		{"a=0.5:/x:y=z", "a", 0.5, "GET", "/x:y=z"},
+		{"a=1e3:/", "a", 1000, "GET", "/"},
+	} {
+		s, err := ParseClassFlag(test.flag)
+		if err != nil {
+			t.Errorf("%s: %v", test.flag, err)
+			continue
+		}
+		if s.Name != test.name || s.Class != test.name || s.Rate != test.rate || s.Method != test.method || s.Path != test.path {
+			t.Errorf("%s: %+v", test.flag, s)
+		}
+	}
+}
+
+func TestParseClassFlagSaysTheRightForm(t *testing.T) {
+	for flag, problem := range map[string]string{
+		"":                  "'='",
+		"interactive":       "'='",
+		"interactive=200":   "':'",
+		"=200:/":            "name",
+		"a b=200:/":         "name",
+		"a/b=200:/":         "name",
+		"a=fast:/":          `rate "fast"`,
+		"a=0:/":             "rate",
+		"a=-1:/":            "rate",
+		"a=NaN:/":           "rate",
+		"a=Inf:/":           "rate",
+		"a=1:work":          "does not start with '/'",
+		"a=1:get /work":     "capital",
+		"a=1:GET /a b":      "encoded",
+		"a=1:/a\r\nX: evil": "method",
+		"a=1:":              "does not start with '/'",
+	} {
+		_, err := ParseClassFlag(flag)
+		if err == nil {
+			t.Errorf("%q was taken", flag)
+			continue
+		}
+		if !strings.Contains(err.Error(), problem) || !strings.Contains(err.Error(), "NAME=RATE:PATH") {
+			t.Errorf("%q: %v; want it to name %s and the form", flag, err, problem)
+		}
+	}
+}
+
+func FuzzParseClassFlag(f *testing.F) {
+	f.Add("interactive=200:/work?ms=5")
+	f.Add("batch=140:POST /jobs/report?ms=50")
+	f.Add("a=:=: /")
+	f.Fuzz(func(t *testing.T, flag string) {
+		s, err := ParseClassFlag(flag)
+		if err != nil {
+			return
+		}
+		if err := s.check(); err != nil {
+			t.Fatalf("%q gave a stream that is wrong: %v", flag, err)
+		}
+		again, err := ParseClassFlag(s.Name + "=" + strings.SplitN(strings.SplitN(flag, "=", 2)[1], ":", 2)[0] + ":" + s.Method + " " + s.Path)
+		if err != nil || again.Path != s.Path || again.Method != s.Method || again.Rate != s.Rate {
+			t.Fatalf("%q: %+v came back as %+v, %v", flag, s, again, err)
+		}
+	})
+}
+
+// Every problem is told at once.
+func TestScenarioTellsAllProblems(t *testing.T) {
+	err := Scenario{
+		Target:   "ftp://host",
+		Duration: -time.Second,
+		Streams:  []Stream{{Name: "a", Rate: 1, Path: "/"}, {Name: "a", Rate: 1, Path: "x"}},
+	}.validate()
+	if err == nil {
+		t.Fatal("taken")
+	}
+	for _, want := range []string{"ftp://host", "duration -1s", `"x"`, "defined twice"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: does not tell %s", err, want)
+		}
+	}
+}
+
+func TestParseTarget(t *testing.T) {
+	for raw, want := range map[string]target{
+		"http://127.0.0.1:8080/x": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", addr: "127.0.0.1:8080"},
+		"https://example.org":     {url: "https://example.org", host: "example.org", addr: "example.org:443", tls: true},
+		"http://[::1]":            {url: "http://[::1]", host: "[::1]", addr: "[::1]:80"},
+	} {
+		if got, err := parseTarget(raw); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", raw, got, err)
+		}
+	}
+	for _, raw := range []string{"", "127.0.0.1:8080", "http://", "ftp://x", "http://a b"} {
+		if _, err := parseTarget(raw); err == nil {
+			t.Errorf("%q was taken", raw)
+		}
+	}
+}

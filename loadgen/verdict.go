@@ -1,0 +1,82 @@
+package loadgen
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The generator's own limits. Above any of them a run says more about the
+// generator than about the target.
+const (
+	// maxLagP99 is absolute, because lag is part of every latency: 5 ms is
+	// below what class order is expected to win anywhere.
+	maxLagP99       = 5 * time.Millisecond
+	maxSkippedShare = 0.001
+	maxCPUShare     = 0.85
+)
+
+// VerdictState is whether a run can be believed.
+type VerdictState string
+
+const (
+	Valid          VerdictState = "VALID"
+	GeneratorBound VerdictState = "GENERATOR-BOUND"
+)
+
+// Verdict is what the generator says about itself.
+type Verdict struct {
+	State   VerdictState `json:"state"`
+	Reasons []string     `json:"reasons"` // empty if valid
+}
+
+// String returns "VALID" or "GENERATOR-BOUND: reason; reason".
+func (v Verdict) String() string {
+	if len(v.Reasons) == 0 {
+		return string(v.State)
+	}
+	return string(v.State) + ": " + strings.Join(v.Reasons, "; ")
+}
+
+func newVerdict(reasons []string) Verdict {
+	if len(reasons) == 0 {
+		return Verdict{State: Valid, Reasons: []string{}}
+	}
+	return Verdict{State: GeneratorBound, Reasons: reasons}
+}
+
+// judge decides whether the generator kept up.
+func judge(u GeneratorUsage) Verdict {
+	var reasons []string
+	add := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
+	if u.LagP99.Duration() > maxLagP99 {
+		add("requests started up to %.1f ms late (p99; limit %d ms)", float64(u.LagP99), maxLagP99.Milliseconds())
+	}
+	if u.SkippedShare > maxSkippedShare {
+		add("%.2f %% of the requests were skipped (limit %.1f %%)", u.SkippedShare*100, maxSkippedShare*100)
+	}
+	if u.SocketFailures > 0 {
+		add("%d requests found no free port, descriptor or connection here", u.SocketFailures)
+	}
+	if u.CPUShare > maxCPUShare {
+		add("this process used %.0f %% of all cores (limit %.0f %%)", u.CPUShare*100, maxCPUShare*100)
+	}
+	if u.LostCompletions > 0 {
+		add("%d completions were forgotten by the app before they were read", u.LostCompletions)
+	}
+	return newVerdict(reasons)
+}
+
+// mergeVerdicts is valid if that of each phase is.
+func mergeVerdicts(phases []Phase) Verdict {
+	var reasons []string
+	for _, p := range phases {
+		for _, reason := range p.Verdict.Reasons {
+			if len(phases) > 1 {
+				reason = p.Name + ": " + reason
+			}
+			reasons = append(reasons, reason)
+		}
+	}
+	return newVerdict(reasons)
+}
