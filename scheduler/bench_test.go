@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,4 +60,100 @@ func BenchmarkContended(b *testing.B) {
 			lease.Release()
 		}
 	})
+}
+
+// BenchmarkWaiting100k measures a dispatch and an arrival while 100,000 tickets of
+// 10,000 flows wait, and how much memory a ticket takes that waits.
+func BenchmarkWaiting100k(b *testing.B) {
+	const waiting, flows = 100_000, 10_000
+	cfg := threeClasses(1)
+	for i := range cfg.Classes {
+		cfg.Classes[i].MaxWaiting = waiting
+	}
+	c := newCore(cfg)
+	c.arrive(&ticket{}, 1)
+	c.decided = c.decided[:0]
+
+	before := heapInUse()
+	for i := range waiting {
+		c.arrive(&ticket{class: i % 3, flow: uint64(i % flows)}, 1)
+	}
+	perTicket := float64(heapInUse()-before) / waiting
+
+	now, running := time.Duration(1), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		now++
+		c.release(running)
+		c.dispatch(now)
+		t := c.decided[0]
+		c.decided = c.decided[:0]
+		running = t.class
+		*t = ticket{class: t.class, flow: t.flow}
+		c.arrive(t, now)
+	}
+	b.ReportMetric(perTicket, "B/waiting")
+	if c.waiting != waiting {
+		b.Fatalf("%d wait, want %d", c.waiting, waiting)
+	}
+}
+
+// BenchmarkAcquireWaiting100k is the same through the shell: one goroutine per
+// waiting ticket, as in a gateway.
+func BenchmarkAcquireWaiting100k(b *testing.B) {
+	const waiting, flows = 100_000, 10_000
+	cfg := threeClasses(1)
+	for i := range cfg.Classes {
+		cfg.Classes[i] = ClassConfig{MaxWaiting: waiting}
+	}
+	s := newScheduler(b, cfg)
+	busy := mustAcquire(b, s, Work{})
+	ctx, cancel := context.WithCancel(b.Context())
+	var wg sync.WaitGroup
+	before := heapInUse()
+	for i := range waiting {
+		wg.Go(func() {
+			if lease, err := s.Acquire(ctx, Work{Class: 2, Flow: uint64(i % flows)}); err == nil {
+				lease.Release()
+			}
+		})
+	}
+	for s.Snapshot().Classes[2].Waiting < waiting {
+		runtime.Gosched()
+	}
+	perTicket := float64(heapInUse()-before) / waiting
+
+	// Urgent work arrives and waits; the slot comes free and is handed to it, past
+	// all that waits.
+	next := make(chan Lease)
+	arrivals := make(chan struct{})
+	wg.Go(func() {
+		for range arrivals {
+			next <- mustAcquire(b, s, Work{})
+		}
+	})
+	b.ReportAllocs()
+	for b.Loop() {
+		arrivals <- struct{}{}
+		for waits := false; !waits; runtime.Gosched() {
+			s.mu.Lock()
+			waits = s.core.classes[0].waiting.n > 0
+			s.mu.Unlock()
+		}
+		busy.Release()
+		busy = <-next
+	}
+	close(arrivals)
+	b.ReportMetric(perTicket, "B/waiting")
+	cancel()
+	wg.Wait()
+	busy.Release()
+}
+
+// heapInUse is the live heap and the stacks.
+func heapInUse() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc + stats.StackInuse
 }

@@ -31,11 +31,13 @@ type ClassConfig struct {
 	// ReserveShare is the reserve as a share of the limit, rounded up. It is
 	// used where Reserve is 0.
 	ReserveShare BasisPoints
-	// Floor is the least share of dispatches the class gets while it waits. All
-	// floors together are at most 90 %.
+	// Floor is the least share of dispatches the class gets while it waits,
+	// counted over any 10/Floor of them. To keep it the scheduler may have to
+	// give a tenth more, so all floors together are at most 90 %.
 	Floor BasisPoints
 	// MaxWaiting bounds the number that waits; 0 means that nothing of this
-	// class may wait.
+	// class may wait. A class may go beyond its bounds only by pushing out as
+	// much of less urgent classes.
 	MaxWaiting int
 	// MaxWaitingBytes bounds the sum of Work.Bytes that wait; 0 is no bound.
 	MaxWaitingBytes int64

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"overtake/classifier"
@@ -36,7 +37,6 @@ type core struct {
 type classState struct {
 	reserve    int
 	floor      BasisPoints
-	early      BasisPoints // how much credit ahead of time the floor is owed
 	maxWaiting int
 	maxBytes   int64
 	maxWait    time.Duration
@@ -44,9 +44,9 @@ type classState struct {
 	running int
 	waiting list // all that wait, in order of arrival
 	flows   flows
-	bounded int   // of those, the ones that count towards maxWaiting
-	bytes   int64 // of the bounded ones
-	credit  BasisPoints
+	bounded int         // of those, the ones that count towards maxWaiting
+	bytes   int64       // of the bounded ones
+	credit  BasisPoints // in the unit of price
 
 	counts Counts
 }
@@ -55,7 +55,8 @@ type classState struct {
 type Counts struct {
 	// Dispatched is how many got a slot.
 	Dispatched uint64
-	// Queued is how many of them went through the waiting room.
+	// Queued is how many of them found no free slot when they came, or
+	// something waiting.
 	Queued uint64
 	// Overtakes is how many were dispatched before something that came earlier.
 	Overtakes uint64
@@ -67,32 +68,28 @@ type Counts struct {
 	Shed [numReasons]uint64
 }
 
-// unbounded is a bound in bytes that is never met, and may be summed over all
-// classes without overflow.
-const unbounded = math.MaxInt64 / (2 * classifier.MaxClasses)
+// unbounded and forever are bounds that are never met. They may be summed, over
+// all classes and to any time, without overflow.
+const (
+	unbounded = math.MaxInt64 / (2 * classifier.MaxClasses)
+	forever   = math.MaxInt64 / 2 * time.Nanosecond
+)
 
 func newCore(cfg Config) *core {
-	c := &core{classes: make([]classState, len(cfg.Classes)), configs: cfg.Classes}
-	floors := 0
+	c := &core{classes: make([]classState, len(cfg.Classes)), configs: slices.Clone(cfg.Classes)}
 	for i, cc := range cfg.Classes {
-		if cc.MaxWaitingBytes == 0 {
-			cc.MaxWaitingBytes = unbounded
-		}
-		c.classes[i] = classState{
-			floor: cc.Floor, maxWaiting: cc.MaxWaiting, maxBytes: cc.MaxWaitingBytes, maxWait: cc.MaxWait,
+		class := classState{
+			floor: cc.Floor, maxWaiting: min(cc.MaxWaiting, math.MaxInt32),
+			maxBytes: min(cc.MaxWaitingBytes, unbounded), maxWait: min(cc.MaxWait, forever),
 			flows: flows{byKey: make(map[uint64]*flowQueue)},
 		}
-		c.maxWaiting += cc.MaxWaiting
-		c.maxBytes += cc.MaxWaitingBytes
-		if cc.Floor > 0 {
-			floors++
+		if class.maxBytes == 0 {
+			class.maxBytes = unbounded
 		}
-	}
-	c.anyFloor = floors > 0
-	for i := range c.classes {
-		if c.classes[i].floor > 0 {
-			c.classes[i].early = BasisPoints(floors-1) * c.classes[i].floor
-		}
+		c.classes[i] = class
+		c.maxWaiting += class.maxWaiting
+		c.maxBytes += class.maxBytes
+		c.anyFloor = c.anyFloor || class.floor > 0
 	}
 	c.resize(cfg.Limit)
 	return c
@@ -122,14 +119,11 @@ func (c *core) arrive(t *ticket, now time.Duration) {
 	c.seq++
 	t.seq, t.arrived, t.state = c.seq, now, idle
 	class := &c.classes[t.class]
-	if t.late = MaxWait; class.maxWait > 0 && !t.kept {
+	t.late = Deadline
+	if class.maxWait > 0 && !t.kept {
 		if until := now + class.maxWait; t.expires == 0 || until < t.expires {
-			t.expires = until
-		} else {
-			t.late = Deadline
+			t.expires, t.late = until, MaxWait
 		}
-	} else {
-		t.late = Deadline
 	}
 	switch {
 	case c.draining:
@@ -139,25 +133,11 @@ func (c *core) arrive(t *ticket, now time.Duration) {
 		c.decide(t, t.late, now)
 		return
 	}
-	if !t.kept && !c.nextIs(t.class) {
-		if reason := c.makeRoom(t, now); reason != 0 {
-			c.decide(t, reason, now)
-			return
-		}
-	}
 	c.enqueue(t)
 	c.dispatch(now)
-}
-
-// nextIs reports whether work of class would start right after its arrival, and
-// so needs no room to wait in.
-func (c *core) nextIs(class int) bool {
-	for i := 0; i <= class; i++ {
-		if c.classes[i].waiting.n > 0 {
-			return false
-		}
+	if t.state == waiting && !t.kept {
+		c.fit(t, now)
 	}
-	return c.open(class) && c.owed() < 0
 }
 
 // release gives a slot of class back. If anything waits, dispatch must follow.

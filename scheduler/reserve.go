@@ -9,12 +9,19 @@ func reserves(classes []ClassConfig, limit int) []int {
 	for i, class := range classes {
 		want := class.Reserve
 		if want == 0 {
-			want = int((BasisPoints(limit)*class.ReserveShare + whole - 1) / whole)
+			want = shareOf(limit, class.ReserveShare)
 		}
 		kept[i] = min(want, left)
 		left -= kept[i]
 	}
 	return kept
+}
+
+// shareOf returns share of limit, rounded up. It does not overflow, whatever the
+// limit.
+func shareOf(limit int, share BasisPoints) int {
+	wholes, rest := BasisPoints(limit)/whole, BasisPoints(limit)%whole
+	return int(wholes*share + (rest*share+whole-1)/whole)
 }
 
 // unfilled is how many slots must stay free for the class: its reserve less

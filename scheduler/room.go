@@ -2,57 +2,61 @@ package scheduler
 
 import "time"
 
-// makeRoom finds room for t in the waiting room, if need be by pushing out the
-// newest work of less urgent classes. It reports 0, or why there is no room;
-// then nothing was pushed out.
-func (c *core) makeRoom(t *ticket, now time.Duration) Reason {
+// fit keeps the waiting room within its bounds after t, which is not kept, had
+// to enter it. If there is no room for t, the newest work of less urgent classes
+// is pushed out, or else t itself is refused.
+func (c *core) fit(t *ticket, now time.Duration) {
 	class := &c.classes[t.class]
-	if t.bytes > class.maxBytes {
-		return QueueBytes
+	// Work without bytes takes no bytes from anybody, even where more urgent
+	// work holds more than the bound.
+	lackCount := class.bounded > class.maxWaiting || c.bounded > c.maxWaiting
+	lackBytes := t.bytes > 0 && (class.bytes > class.maxBytes || c.bytes > c.maxBytes)
+	full, need := QueueFull, int64(0)
+	if !lackCount {
+		full = QueueBytes
 	}
-	lackCount := class.bounded >= class.maxWaiting || c.bounded >= c.maxWaiting
-	lackBytes := class.bytes+t.bytes > class.maxBytes || c.bytes+t.bytes > c.maxBytes
-	if !lackCount && !lackBytes {
-		return 0
-	}
-	if class.maxWaiting == 0 {
-		return QueueFull
-	}
-	full := QueueBytes
-	if lackCount {
-		full = QueueFull
-	}
-	var need int64
 	if lackBytes {
 		need = t.bytes
 	}
-	lower, lowerBytes := 0, int64(0)
-	for i := t.class + 1; i < len(c.classes); i++ {
-		lower += c.classes[i].bounded
-		lowerBytes += c.classes[i].bytes
+	switch {
+	case t.bytes > class.maxBytes:
+		c.shed(t, QueueBytes, now)
+	case !lackCount && !lackBytes:
+		// There is room.
+	case class.maxWaiting == 0:
+		c.shed(t, QueueFull, now)
+	case !c.displace(t.class, need, now):
+		c.shed(t, full, now)
 	}
-	if lower == 0 || lowerBytes < need {
-		return full
+}
+
+// displace pushes out the newest work of the least urgent class below class, and
+// goes on until what it pushed out held need bytes. It reports whether all work
+// below class held so much; otherwise it pushes nothing out.
+func (c *core) displace(class int, need int64, now time.Duration) bool {
+	below, held := 0, int64(0)
+	for i := class + 1; i < len(c.classes); i++ {
+		below += c.classes[i].bounded
+		held += c.classes[i].bytes
 	}
-	// One victim makes room for one arrival, however many bytes it held; more
-	// follow until their bytes suffice.
-	for i, freed := len(c.classes)-1, int64(-1); freed < need; {
-		victim := c.classes[i].newestBounded()
-		if victim == nil {
+	if below == 0 || held < need {
+		return false
+	}
+	i := len(c.classes) - 1
+	for more := true; more; more = need > 0 {
+		for c.classes[i].bounded == 0 {
 			i--
-			continue
 		}
-		freed = max(freed, 0) + victim.bytes
+		victim := c.classes[i].newestBounded()
+		need -= victim.bytes
 		c.shed(victim, Displaced, now)
 	}
-	return 0
+	return true
 }
 
 // newestBounded returns the latest arrival of the class that may be displaced.
+// There must be one.
 func (c *classState) newestBounded() *ticket {
-	if c.bounded == 0 {
-		return nil
-	}
 	t := c.waiting.tail
 	for t.kept {
 		t = t.inClass.prev

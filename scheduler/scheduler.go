@@ -14,7 +14,8 @@ type Work struct {
 	Class classifier.Class
 	// Flow says whose work it is: flows take turns inside a class.
 	Flow uint64
-	// Bytes is the memory that the work holds while it waits.
+	// Bytes is the memory that the work holds while it waits. A negative number
+	// counts as none.
 	Bytes int64
 	// Deadline is when the work must have been dispatched at the latest; zero
 	// for none.
@@ -45,7 +46,8 @@ func New(cfg Config) (*Scheduler, error) {
 	return s, nil
 }
 
-// Lease is the right to one slot. Release it exactly once.
+// Lease is the right to one slot. Release it exactly once: a second release
+// gives back the slot of other work, or panics when the class has none in use.
 type Lease struct {
 	s     *Scheduler
 	class classifier.Class
@@ -57,12 +59,12 @@ type Lease struct {
 func (l Lease) Release() {
 	s := l.s
 	s.mu.Lock()
+	defer s.mu.Unlock() // even after the panic, which a server may recover from
 	s.core.release(int(l.class))
 	if s.core.waiting > 0 {
 		s.core.dispatch(s.now())
 		s.wake()
 	}
-	s.mu.Unlock()
 }
 
 // TryAcquire takes a slot for w if it can be had without waiting and without
@@ -72,21 +74,26 @@ func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
 		return Lease{}, false
 	}
 	s.mu.Lock()
-	ok := s.core.startNow(int(w.Class))
-	s.mu.Unlock()
-	return Lease{s: s, class: w.Class}, ok
+	defer s.mu.Unlock()
+	if !s.core.startNow(int(w.Class)) {
+		return Lease{}, false
+	}
+	return Lease{s: s, class: w.Class}, true
 }
 
 // Acquire waits for a slot for w. It returns a *ShedError when the work was
 // refused, and the context's cause when ctx ended first. Like other context-aware
-// functions, it may succeed though ctx has ended if it need not wait.
+// functions, it may succeed though ctx has ended if it can take a slot at once.
 func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
 	if lease, ok := s.TryAcquire(w); ok {
 		return lease, nil
 	}
+	if ctx.Err() != nil {
+		return Lease{}, context.Cause(ctx) // rather than push out other work
+	}
 	wt := s.waiters.Get().(*waiter)
 	defer s.waiters.Put(wt)
-	wt.ticket = ticket{class: int(w.Class), flow: w.Flow, bytes: w.Bytes, kept: w.Kept, waiter: wt}
+	wt.ticket = ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, waiter: wt}
 	if !w.Deadline.IsZero() {
 		wt.expires = max(w.Deadline.Sub(s.epoch), 1)
 	}

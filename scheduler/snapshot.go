@@ -14,7 +14,7 @@ type ClassSnapshot struct {
 	Counts
 	Running int
 	Waiting int
-	// WaitingBytes is the sum of Work.Bytes that wait.
+	// WaitingBytes is the sum of Work.Bytes that wait, without kept work.
 	WaitingBytes int64
 	// Oldest is how long the earliest arrival that still waits has waited.
 	Oldest time.Duration
