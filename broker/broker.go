@@ -14,14 +14,22 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
 // Message headers that every adapter carries, as the wire contract names them.
 const (
-	HeaderClass       = "latency-class"
+	HeaderClass       = "latency-class"    // set by the adapter from Message.Class
 	HeaderDeadline    = "latency-deadline" // unix milliseconds, decimal
 	HeaderContentType = "content-type"
+)
+
+// Headers that an adapter adds to a dead letter.
+const (
+	HeaderDeadReason   = "overtake-dead-reason"
+	HeaderDeadAttempts = "overtake-dead-attempts" // decimal
 )
 
 // Errors that a caller decides on. Adapters wrap them with the place and cause.
@@ -35,12 +43,17 @@ var (
 	ErrTooLarge = errors.New("message too large")
 	// ErrUnknownClass: the queue has no lane for the message's class.
 	ErrUnknownClass = errors.New("no lane for class")
+	// ErrInvalid: the message's ID or header can't be carried; see [Message.Validate].
+	ErrInvalid = errors.New("invalid message")
+	// ErrSettled: the delivery has been settled before, or is being settled.
+	ErrSettled = errors.New("delivery already settled")
 	// ErrClosed: the publisher or consumer has been closed.
 	ErrClosed = errors.New("broker client closed")
 )
 
 // Header holds the header fields of a message. Names are case-sensitive, as
-// in AMQP and NATS; the ones that Overtake writes are lower case.
+// in AMQP and NATS; the ones that Overtake writes are lower case. Several
+// values of one name keep their order; space around a value may be lost.
 type Header map[string][]string
 
 // Get returns the first value of name, or "".
@@ -65,14 +78,57 @@ type Message struct {
 	Body   []byte
 }
 
+// maxIDLength bounds [Message.ID]: AMQP has 255 bytes for it, and adapters may
+// need a few of their own.
+const maxIDLength = 128
+
+// Validate reports whether every broker can carry the message's ID and header,
+// as an [ErrInvalid] that names the first offender. Publishers call it.
+func (m *Message) Validate() error {
+	if len(m.ID) == 0 || len(m.ID) > maxIDLength {
+		return fmt.Errorf("%w: ID of %d characters, want 1 to %d", ErrInvalid, len(m.ID), maxIDLength)
+	}
+	for i := range len(m.ID) {
+		if m.ID[i] <= ' ' || m.ID[i] > '~' {
+			return fmt.Errorf("%w: ID %q, want printable ASCII without spaces", ErrInvalid, m.ID)
+		}
+	}
+	for name, values := range m.Header {
+		if !isToken(name) {
+			return fmt.Errorf("%w: header name %q, want a token of RFC 9110", ErrInvalid, name)
+		}
+		for _, value := range values {
+			if strings.ContainsAny(value, "\r\n\x00") {
+				return fmt.Errorf("%w: header %s holds a line break or NUL: %q", ErrInvalid, name, value)
+			}
+		}
+	}
+	return nil
+}
+
+// isToken reports whether s is a token, RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alnum := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
 // Publisher puts messages into the lanes of one queue. It is safe for
 // concurrent use.
 type Publisher interface {
 	// Publish returns nil only after the broker has confirmed that it stored
 	// the message. A repeated ID within the broker's window is confirmed
-	// without being stored again.
+	// without being stored again. It neither keeps nor changes m. After an
+	// error other than ErrFull, ErrTooLarge, ErrUnknownClass and ErrInvalid
+	// the message may be stored all the same.
 	Publish(ctx context.Context, m *Message) error
 	// Close waits for publishes under way, then releases the resources.
+	// Publish returns ErrClosed from then on.
 	Close(ctx context.Context) error
 }
 
@@ -82,10 +138,12 @@ type Consumer interface {
 	// called from one goroutine per lane at a time; lanes are independent.
 	// Call it only when the message can be worked on soon: what was delivered
 	// can't be overtaken by other consumers. While the broker is away it
-	// keeps trying; only ctx or Close end it.
+	// keeps trying; only ctx or Close (then with ErrClosed) end it.
 	Next(ctx context.Context, class string) (*Delivery, error)
-	// Close stops all calls of Next. Deliveries that are not settled come
-	// again to another consumer.
+	// Close stops all calls of Next and waits for settlements under way.
+	// Deliveries that are not settled are given back and come at once to
+	// another consumer, so settle first what was worked on; settling later
+	// returns ErrClosed.
 	Close(ctx context.Context) error
 }
 
@@ -101,9 +159,15 @@ type Delivery struct {
 }
 
 // Settler decides what becomes of a delivery. Its methods are safe for
-// concurrent use.
+// concurrent use; of several that settle, one wins and the others return
+// ErrSettled.
+//
+// When one that settles fails, it may be called again. If it is not, the
+// message comes again once the broker gives up waiting, as if its consumer had
+// died.
 type Settler interface {
-	// Done removes the message: it has been worked on.
+	// Done removes the message: it has been worked on. It returns nil only
+	// after the broker has confirmed that.
 	Done(ctx context.Context) error
 	// Retry gives the message back, to be delivered again not before after.
 	// It does not hold up the rest of its lane.

@@ -1,0 +1,124 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"overtake/broker"
+)
+
+var _ broker.Consumer = (*Consumer)(nil)
+
+// Consumer consumes the lanes of one queue. It owns one goroutine per lane,
+// which pulls, and one that sends heartbeats.
+type Consumer struct {
+	q     *Queue
+	lanes map[string]*lane // by class
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the goroutines above
+
+	settling gate // settlements under way
+
+	mu   sync.Mutex
+	open map[*delivery]struct{} // neither settled nor being settled
+}
+
+// Consumer returns a new consumer for q.
+func (q *Queue) Consumer() *Consumer {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Consumer{
+		q:      q,
+		lanes:  make(map[string]*lane, len(q.cfg.Classes)),
+		ctx:    ctx,
+		cancel: cancel,
+		open:   make(map[*delivery]struct{}),
+	}
+	for _, class := range q.cfg.Classes {
+		l := &lane{c: c, class: class, demand: make(chan struct{}), ready: make(chan *delivery)}
+		c.lanes[class] = l
+		c.wg.Go(l.run)
+	}
+	c.wg.Go(c.sendHeartbeats)
+	return c
+}
+
+// Next implements [broker.Consumer]. When ctx ends just as a message comes,
+// the consumer keeps the message for the next call, and gives it back when
+// there is none within AckWait (which counts as an attempt).
+func (c *Consumer) Next(ctx context.Context, class string) (*broker.Delivery, error) {
+	l, ok := c.lanes[class]
+	if !ok {
+		return nil, fmt.Errorf("nats: consume queue %q: %w %q", c.q.cfg.Name, broker.ErrUnknownClass, class)
+	}
+	d, err := l.next(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("nats: consume %s: %w", c.q.subject(class), err)
+	}
+	return d.asBroker(), nil
+}
+
+// Close implements [broker.Consumer].
+func (c *Consumer) Close(ctx context.Context) error {
+	c.cancel()
+	c.wg.Wait() // not for long: everything that these wait for ends with c.ctx
+	if err := c.settling.close(ctx); err != nil {
+		return fmt.Errorf("nats: close consumer of queue %q: %w", c.q.cfg.Name, err)
+	}
+	given := 0
+	for _, d := range c.unsettled() {
+		if d.giveBack() {
+			given++
+		}
+	}
+	if given == 0 {
+		return nil
+	}
+	// What does not get through comes again after AckWait.
+	if err := c.q.conn.Ping(ctx); err != nil {
+		return fmt.Errorf("nats: close consumer of queue %q: give back %d deliveries: %w", c.q.cfg.Name, given, err)
+	}
+	return nil
+}
+
+// sendHeartbeats tells the server, until the consumer is closed, that the
+// unsettled deliveries are being worked on.
+func (c *Consumer) sendHeartbeats() {
+	tick := time.NewTicker(max(c.q.cfg.AckWait/3, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, d := range c.unsettled() {
+			d.heartbeat()
+		}
+	}
+}
+
+func (c *Consumer) hold(d *delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open[d] = struct{}{}
+}
+
+func (c *Consumer) release(d *delivery) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, d)
+}
+
+func (c *Consumer) unsettled() []*delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*delivery, 0, len(c.open))
+	for d := range c.open {
+		all = append(all, d)
+	}
+	return all
+}

@@ -1,0 +1,136 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func (q *Queue) laneConfig(class string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        q.stream(class),
+		Description: fmt.Sprintf("Overtake queue %s, class %s", q.cfg.Name, class),
+		Subjects:    []string{q.subject(class)},
+		Retention:   jetstream.WorkQueuePolicy,
+		Discard:     jetstream.DiscardNew,
+		Storage:     jetstream.FileStorage,
+		MaxBytes:    q.cfg.MaxBytes,
+		MaxMsgSize:  q.maxMessage(),
+		Duplicates:  q.cfg.DedupeWindow,
+	}
+}
+
+func (q *Queue) deadConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        q.stream(deadName),
+		Description: fmt.Sprintf("Overtake queue %s, dead letters", q.cfg.Name),
+		Subjects:    []string{q.subject(deadName)},
+		Retention:   jetstream.LimitsPolicy,
+		Discard:     jetstream.DiscardOld,
+		Storage:     jetstream.FileStorage,
+		MaxBytes:    q.cfg.DeadBytes,
+		Duplicates:  q.cfg.DedupeWindow,
+		AllowDirect: true, // reads without wrapping each message in JSON
+	}
+}
+
+func (q *Queue) consumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:    consumerName,
+		AckPolicy:  jetstream.AckExplicitPolicy,
+		AckWait:    q.cfg.AckWait,
+		MaxDeliver: -1, // who counts attempts makes a dead letter of the message
+		// The default of 1000 counts messages that wait for a retry, too, and
+		// so many of them would stop the lane.
+		MaxAckPending: -1,
+	}
+}
+
+// declareLane declares the stream of class and returns its consumer.
+func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consumer, error) {
+	s, err := q.declareStream(ctx, q.laneConfig(class))
+	if err != nil {
+		return nil, err
+	}
+	var c jetstream.Consumer
+	err = q.conn.request(ctx, func(ctx context.Context) (err error) {
+		c, err = s.CreateOrUpdateConsumer(ctx, q.consumerConfig())
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nats: queue %q: declare consumer %q of stream %q: %w",
+			q.cfg.Name, consumerName, q.stream(class), err)
+	}
+	return c, nil
+}
+
+// declareStream creates the stream of cfg or brings it in line with cfg.
+func (q *Queue) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
+	err = q.conn.request(ctx, func(ctx context.Context) error {
+		s, err = q.createOrUpdate(ctx, cfg)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nats: queue %q: declare stream %q: %w%s", q.cfg.Name, cfg.Name, err, remedy(cfg, err))
+	}
+	return s, nil
+}
+
+// errForeign: a stream of that name takes other subjects, so it must be
+// somebody else's. Changing it would take the messages of its owner.
+var errForeign = errors.New("the stream exists and takes other subjects")
+
+func (q *Queue) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := q.conn.js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return q.conn.js.CreateStream(ctx, cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if subjects := s.CachedInfo().Config.Subjects; !slices.Equal(subjects, cfg.Subjects) {
+		return nil, fmt.Errorf("%w: %q, not %q", errForeign, subjects, cfg.Subjects)
+	}
+	return q.conn.js.UpdateStream(ctx, cfg)
+}
+
+// remedy returns what can be done about the refusal of a stream, if anything.
+func remedy(cfg jetstream.StreamConfig, err error) string {
+	switch errorCode(err) {
+	case codeStorageLimitExceeded, codeInsufficientResources:
+		return fmt.Sprintf("; the broker can't reserve %d bytes more: give it more disk, or its queues smaller lanes", cfg.MaxBytes)
+	case codeStreamInvalidConfig:
+		return "; it exists with settings that can't be changed: empty and delete it, or give the queue another name"
+	case codeStreamSubjectOverlap:
+		return fmt.Sprintf("; another stream takes %q: give the queue another name", cfg.Subjects)
+	}
+	if errors.Is(err, errForeign) {
+		return "; give the queue another name"
+	}
+	return ""
+}
+
+// reportOrphans logs the lanes that hold messages and that nobody consumes,
+// since their class is no longer configured.
+func (q *Queue) reportOrphans(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	list := q.conn.js.ListStreams(ctx, jetstream.WithStreamListSubject(q.cfg.Name+".*"))
+	for info := range list.Info() {
+		class, ok := strings.CutPrefix(info.Config.Name, q.cfg.Name+"_")
+		if !ok || class == deadName || q.hasLane(class) || info.State.Msgs == 0 {
+			continue
+		}
+		q.conn.log.Warn("nats: messages wait in the lane of a class that is not configured; "+
+			"configure the class until the lane is empty, or purge it",
+			"queue", q.cfg.Name, "class", class, "messages", info.State.Msgs)
+	}
+	if err := list.Err(); err != nil {
+		return fmt.Errorf("nats: queue %q: list lanes: %w", q.cfg.Name, cause(ctx, err))
+	}
+	return nil
+}

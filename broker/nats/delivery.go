@@ -1,0 +1,170 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"overtake/broker"
+)
+
+var _ broker.Settler = (*delivery)(nil)
+
+// settleState is how far a delivery has come.
+type settleState uint8
+
+const (
+	unsettled settleState = iota
+	settling              // a call that settles is under way
+	settled
+	failed // to settle; it may be tried again
+)
+
+// delivery is a message that the server has handed to this consumer.
+type delivery struct {
+	c       *Consumer
+	msg     jetstream.Msg
+	message broker.Message
+	meta    *jetstream.MsgMetadata
+
+	// mu orders what is sent about the message: a heartbeat that overtook a
+	// Retry would undo its delay.
+	mu    sync.Mutex
+	state settleState
+}
+
+func newDelivery(c *Consumer, class string, msg jetstream.Msg) (*delivery, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("nats: metadata of a message from %s: %w", msg.Subject(), err)
+	}
+	id, header := decodeHeader(msg.Headers())
+	if id == "" { // published by somebody else
+		id = fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream)
+	}
+	return &delivery{
+		c:       c,
+		msg:     msg,
+		message: broker.Message{ID: id, Class: class, Header: header, Body: msg.Data()},
+		meta:    meta,
+	}, nil
+}
+
+func (d *delivery) asBroker() *broker.Delivery {
+	return &broker.Delivery{
+		Message:   d.message,
+		Attempt:   int(d.meta.NumDelivered),
+		Published: d.meta.Timestamp,
+		Settler:   d,
+	}
+}
+
+// Done implements [broker.Settler].
+func (d *delivery) Done(ctx context.Context) error {
+	return d.settle(ctx, "done", d.ack)
+}
+
+// Retry implements [broker.Settler].
+func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
+	return d.settle(ctx, "retry", func(ctx context.Context) error {
+		// Without a delay it is a plain Nak.
+		if err := d.msg.NakWithDelay(max(after, 0)); err != nil {
+			return cause(ctx, err)
+		}
+		return nil
+	})
+}
+
+// Dead implements [broker.Settler].
+func (d *delivery) Dead(ctx context.Context, reason string) error {
+	return d.settle(ctx, "dead", func(ctx context.Context) error {
+		if err := d.c.q.storeDead(ctx, d, reason); err != nil {
+			return err
+		}
+		return d.ack(ctx)
+	})
+}
+
+// Working implements [broker.Settler].
+func (d *delivery) Working(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return d.wrap("working", cause(ctx, ctx.Err()))
+	}
+	if !d.c.settling.enter() {
+		return d.wrap("working", broker.ErrClosed)
+	}
+	defer d.c.settling.leave()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state == settling || d.state == settled {
+		return d.wrap("working", broker.ErrSettled)
+	}
+	if err := d.msg.InProgress(); err != nil {
+		return d.wrap("working", cause(ctx, err))
+	}
+	return nil
+}
+
+// settle runs send, which settles the delivery, unless that has been done.
+// From here on there are no heartbeats: if send fails and nobody tries again,
+// the message must come again.
+func (d *delivery) settle(ctx context.Context, verb string, send func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return d.wrap(verb, cause(ctx, ctx.Err()))
+	}
+	if !d.c.settling.enter() {
+		return d.wrap(verb, broker.ErrClosed)
+	}
+	defer d.c.settling.leave()
+	if !d.claim() {
+		return d.wrap(verb, broker.ErrSettled)
+	}
+	d.c.release(d)
+	err := send(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		d.state = failed
+		return d.wrap(verb, err)
+	}
+	d.state = settled
+	return nil
+}
+
+func (d *delivery) claim() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state == settling || d.state == settled {
+		return false
+	}
+	d.state = settling
+	return true
+}
+
+// ack acknowledges the message and waits for the server to confirm it.
+func (d *delivery) ack(ctx context.Context) error {
+	return d.c.q.conn.request(ctx, d.msg.DoubleAck)
+}
+
+// heartbeat puts off the redelivery. When it can't be sent there is no
+// connection, and nothing else to do about that.
+func (d *delivery) heartbeat() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state == unsettled {
+		_ = d.msg.InProgress()
+	}
+}
+
+// giveBack returns the message to its lane, and reports whether it was sent.
+func (d *delivery) giveBack() bool {
+	d.c.release(d)
+	return d.claim() && d.msg.Nak() == nil
+}
+
+func (d *delivery) wrap(verb string, err error) error {
+	return fmt.Errorf("nats: %s %s of %s, attempt %d: %w", verb, d.message.ID, d.msg.Subject(), d.meta.NumDelivered, err)
+}
