@@ -1,0 +1,395 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// An archRule says what a package may not import, and why. Patterns are import
+// paths; "x/..." is x and all below it, and the module itself is "overtake".
+type archRule struct {
+	pkg   string   // whom it binds
+	not   []string // what it may not import
+	but   []string // except these
+	shell []string // files it does not bind
+	tests bool     // binds _test.go files too
+	why   string
+}
+
+// archRules is the layout of the program: imports point down only.
+//
+//	main -> gateway, loadgen, broker/nats, broker/rabbitmq -> scheduler, broker, tracing -> classifier
+var archRules = []archRule{{
+	pkg: "overtake",
+	not: []string{"overtake/broker/brokertest/..."},
+	why: "main wires everything together, but a conformance suite is for tests",
+}, {
+	pkg: "overtake/classifier/...", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/classifier/..."},
+	why: "the classifier is a leaf: every hop needs its classes, so it can need nothing of theirs",
+}, {
+	pkg: "overtake/scheduler/...", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/scheduler/...", "overtake/classifier"},
+	why: "requests and messages share one order, so the scheduler can know neither",
+}, {
+	pkg: "overtake/scheduler/...", tests: true,
+	not: []string{"net/http/...", "github.com/valyala/fasthttp/...", "golang.org/x/net/..."},
+	why: "HTTP/1.1, HTTP/2 and queue deliveries come to the same scheduler; it can't be made for one of them",
+}, {
+	pkg: "overtake/scheduler/...",
+	not: []string{"log/...", "github.com/prometheus/...", "go.opentelemetry.io/...", "os/...", "net"},
+	why: "the scheduler does no I/O, logs nothing and counts nothing by itself: others read its snapshot",
+}, {
+	pkg: "overtake/scheduler", shell: []string{"scheduler.go"},
+	not: []string{"sync/..."},
+	why: "the core is a state machine without locks; they belong to the shell, which is named in this rule",
+}, {
+	pkg: "overtake/tracing/...", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/tracing/...", "overtake/classifier"},
+	why: "a trail is carried by whoever forwards work; it knows neither the gateway, nor the order, nor a broker",
+}, {
+	pkg: "overtake/broker", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/broker", "overtake/broker/brokertest", "overtake/classifier"},
+	why: "the broker interfaces know none of those who implement or use them",
+}, {
+	pkg: "overtake/broker/brokertest", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/broker", "overtake/broker/brokertest", "overtake/classifier"},
+	why: "the conformance suite tests promises, so it can't know an adapter",
+}, {
+	pkg: "overtake/broker/nats/...", tests: true,
+	not: []string{"overtake", "overtake/gateway/...", "overtake/loadgen/...", "overtake/broker/..."},
+	but: []string{"overtake/broker/nats/...", "overtake/broker", "overtake/broker/brokertest"},
+	why: "adapters know the broker interfaces, not each other and not who uses them",
+}, {
+	pkg: "overtake/broker/rabbitmq/...", tests: true,
+	not: []string{"overtake", "overtake/gateway/...", "overtake/loadgen/...", "overtake/broker/..."},
+	but: []string{"overtake/broker/rabbitmq/...", "overtake/broker", "overtake/broker/brokertest"},
+	why: "adapters know the broker interfaces, not each other and not who uses them",
+}, {
+	pkg: "overtake/broker/...",
+	not: []string{"overtake/broker/brokertest"},
+	why: "a conformance suite is for tests",
+}, {
+	// Not for tests: those may put a real adapter behind the interface.
+	pkg: "overtake/gateway/...",
+	not: []string{"overtake/broker/..."},
+	but: []string{"overtake/broker"},
+	why: "the gateway speaks to every broker through the interfaces of package broker; main chooses the adapter",
+}, {
+	pkg: "overtake/gateway/...", tests: true,
+	not: []string{"overtake/loadgen/..."},
+	why: "what measures the gateway must not be part of it",
+}, {
+	pkg: "overtake/gateway/socket/...", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/gateway/socket/...", "overtake/classifier"},
+	why: "the kernel boundary sets one option on one socket and knows nothing above it",
+}, {
+	pkg: "overtake/gateway/config/...", tests: true,
+	not: []string{"overtake/gateway/..."},
+	but: []string{"overtake/gateway/config/..."},
+	why: "the configuration is plain data, read by the gateway and never the other way round",
+}, {
+	pkg: "overtake/loadgen/...", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/loadgen/..."},
+	why: "the load generator is a black-box client: sharing code with the gateway would share its mistakes",
+}}
+
+// archImporters says who may import a module. A module that isn't here may have
+// one importer, which need not be named.
+var archImporters = map[string][]string{
+	"cel.dev/cel-go": {"overtake/classifier"},
+	"github.com/HdrHistogram/hdrhistogram-go": {"overtake/loadgen"},
+	"github.com/alecthomas/kong":              {"overtake"},
+	"github.com/caarlos0/env/v10":             {"overtake/gateway/config"},
+	"github.com/goccy/go-yaml":                {"overtake/gateway/config"},
+	"github.com/nats-io/nats-server/v2":       {"overtake/broker/nats"},
+	"github.com/nats-io/nats.go":              {"overtake/broker/nats"},
+	"github.com/prometheus/client_golang":     {"overtake/gateway"},
+	"github.com/rabbitmq/amqp091-go":          {"overtake/broker/rabbitmq"},
+	"github.com/uber/jaeger-client-go":        {"overtake/tracing"},
+	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"},                                                    // a server each
+	"golang.org/x/sys":                        {"overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/loadgen"}, // extends the standard library
+	"golang.org/x/time":                       {"overtake/gateway", "overtake/loadgen"},
+}
+
+// archNames are names that say nothing about what is inside.
+var archNames = []string{"base", "common", "helper", "helpers", "misc", "shared", "util", "utils"}
+
+// An archFile is one Go file with what it imports.
+type archFile struct {
+	pkg     string // import path of its directory
+	name    string
+	clause  string // the name in its package clause
+	imports []string
+}
+
+func (f archFile) test() bool { return strings.HasSuffix(f.name, "_test.go") }
+
+// checkArch returns what is wrong with files, sorted and without repeats.
+func checkArch(files []archFile, modules []string) []string {
+	var wrong []string
+	importers := map[string][]string{}
+	for _, f := range files {
+		var bound bool
+		for _, rule := range archRules {
+			if !archMatch(f.pkg, rule.pkg) {
+				continue
+			}
+			bound = true
+			if slices.Contains(rule.shell, f.name) || f.test() && !rule.tests {
+				continue
+			}
+			for _, imported := range f.imports {
+				if archMatchAny(imported, rule.not) && !archMatchAny(imported, rule.but) {
+					wrong = append(wrong, fmt.Sprintf("%s/%s imports %s: %s", f.pkg, f.name, imported, rule.why))
+				}
+			}
+		}
+		if !bound {
+			wrong = append(wrong, fmt.Sprintf("%s is in no rule: say in archRules what it may not import, and why", f.pkg))
+		}
+		for _, name := range []string{path.Base(f.pkg), strings.TrimSuffix(f.clause, "_test")} {
+			if slices.Contains(archNames, name) {
+				wrong = append(wrong, fmt.Sprintf("%s: package %s: name it after what it holds", f.pkg, name))
+			}
+		}
+		if f.test() {
+			continue // a test may speak to the real thing, whoever wraps it
+		}
+		for _, imported := range f.imports {
+			if module := archModule(imported, modules); module != "" && !slices.Contains(importers[module], f.pkg) {
+				importers[module] = append(importers[module], f.pkg)
+			}
+		}
+	}
+	for module, pkgs := range importers {
+		allowed, listed := archImporters[module]
+		for _, pkg := range pkgs {
+			if listed && !slices.Contains(allowed, pkg) {
+				wrong = append(wrong, fmt.Sprintf("%s imports %s, which is for %s: a dependency with one importer can be replaced",
+					pkg, module, strings.Join(allowed, ", ")))
+			}
+		}
+		if !listed && len(pkgs) > 1 {
+			slices.Sort(pkgs)
+			wrong = append(wrong, fmt.Sprintf("%s is imported by %s: a dependency with one importer can be replaced",
+				module, strings.Join(pkgs, ", ")))
+		}
+	}
+	slices.Sort(wrong)
+	return slices.Compact(wrong)
+}
+
+func archMatch(importPath, pattern string) bool {
+	parent, tree := strings.CutSuffix(pattern, "/...")
+	return importPath == parent || tree && strings.HasPrefix(importPath, parent+"/")
+}
+
+func archMatchAny(importPath string, patterns []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return archMatch(importPath, p) })
+}
+
+// archModule returns the module of a third-party import path: the longest that
+// matches.
+func archModule(importPath string, modules []string) string {
+	var module string
+	for _, m := range modules {
+		if len(m) > len(module) && archMatch(importPath, m+"/...") {
+			module = m
+		}
+	}
+	return module
+}
+
+// archFiles reads the imports of all Go files below the root, whatever their
+// build constraints; go list would show those of one platform only.
+func archFiles(t *testing.T) []archFile {
+	t.Helper()
+	var files []archFile
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			if name != "." && (strings.HasPrefix(entry.Name(), ".") || strings.HasPrefix(entry.Name(), "_") || entry.Name() == "testdata") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if path.Ext(name) != ".go" {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		file := archFile{
+			pkg:    path.Join("overtake", filepath.ToSlash(filepath.Dir(name))),
+			name:   entry.Name(),
+			clause: parsed.Name.Name,
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			file.imports = append(file.imports, imported)
+		}
+		files = append(files, file)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// archModules returns the modules that go.mod requires.
+func archModules(t *testing.T) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json", "go.mod")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct{ Require []struct{ Path string } }
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	for _, r := range mod.Require {
+		modules = append(modules, r.Path)
+	}
+	return modules
+}
+
+func TestArchitecture(t *testing.T) {
+	files := archFiles(t)
+	if len(files) == 0 {
+		t.Fatal("no Go files found")
+	}
+	for _, wrong := range checkArch(files, archModules(t)) {
+		t.Error(wrong)
+	}
+}
+
+// TestArchitectureChecker shows that the check can fail.
+func TestArchitectureChecker(t *testing.T) {
+	modules := []string{"github.com/valyala/fasthttp", "github.com/goccy/go-yaml", "example.org/queue", "example.org/queue/v2"}
+	for _, tc := range []struct {
+		name  string
+		files []archFile
+		want  []string // each part of the one problem; none: nothing is wrong
+	}{{
+		name: "down is fine",
+		files: []archFile{
+			{pkg: "overtake", name: "main.go", imports: []string{"fmt", "overtake/gateway", "overtake/broker/nats"}},
+			{pkg: "overtake/gateway", name: "gateway.go", imports: []string{"net/http", "overtake/scheduler", "overtake/broker"}},
+			{pkg: "overtake/gateway", name: "queue_test.go", imports: []string{"overtake/broker/nats", "example.org/queue"}},
+			{pkg: "overtake/scheduler", name: "scheduler.go", imports: []string{"sync", "overtake/classifier"}},
+			{pkg: "overtake/broker/nats", name: "nats.go", imports: []string{"overtake/broker", "example.org/queue"}},
+		},
+	}, {
+		name:  "classifier up",
+		files: []archFile{{pkg: "overtake/classifier", name: "class.go", imports: []string{"overtake/tracing"}}},
+		want:  []string{"overtake/classifier/class.go imports overtake/tracing", "leaf"},
+	}, {
+		name:  "scheduler with HTTP, in a test",
+		files: []archFile{{pkg: "overtake/scheduler", name: "core_test.go", imports: []string{"net/http/httptest"}}},
+		want:  []string{"core_test.go imports net/http/httptest", "HTTP/1.1"},
+	}, {
+		name:  "scheduler with fasthttp",
+		files: []archFile{{pkg: "overtake/scheduler", name: "core.go", imports: []string{"github.com/valyala/fasthttp"}}},
+		want:  []string{"HTTP/1.1", "which is for overtake/gateway, overtake/loadgen"},
+	}, {
+		name:  "scheduler with a log",
+		files: []archFile{{pkg: "overtake/scheduler", name: "scheduler.go", imports: []string{"log/slog"}}},
+		want:  []string{"scheduler.go imports log/slog", "snapshot"},
+	}, {
+		name:  "lock in the core",
+		files: []archFile{{pkg: "overtake/scheduler", name: "floor.go", imports: []string{"sync/atomic"}}},
+		want:  []string{"floor.go imports sync/atomic", "without locks"},
+	}, {
+		name:  "scheduler knows a broker",
+		files: []archFile{{pkg: "overtake/scheduler", name: "core.go", imports: []string{"overtake/broker"}}},
+		want:  []string{"requests and messages share one order"},
+	}, {
+		name:  "tracing up",
+		files: []archFile{{pkg: "overtake/tracing", name: "trail.go", imports: []string{"overtake/gateway/config"}}},
+		want:  []string{"trail.go imports overtake/gateway/config"},
+	}, {
+		name:  "broker knows an adapter",
+		files: []archFile{{pkg: "overtake/broker", name: "broker.go", imports: []string{"overtake/broker/nats"}}},
+		want:  []string{"broker.go imports overtake/broker/nats"},
+	}, {
+		name:  "adapter knows another",
+		files: []archFile{{pkg: "overtake/broker/nats", name: "dead_test.go", imports: []string{"overtake/broker/rabbitmq"}}},
+		want:  []string{"dead_test.go imports overtake/broker/rabbitmq", "not each other"},
+	}, {
+		name:  "adapter knows the gateway",
+		files: []archFile{{pkg: "overtake/broker/rabbitmq", name: "conn.go", imports: []string{"overtake/gateway/config"}}},
+		want:  []string{"conn.go imports overtake/gateway/config", "not who uses them"},
+	}, {
+		name:  "suite outside of tests",
+		files: []archFile{{pkg: "overtake/broker/nats", name: "conn.go", imports: []string{"overtake/broker/brokertest"}}},
+		want:  []string{"a conformance suite is for tests"},
+	}, {
+		name:  "gateway knows an adapter",
+		files: []archFile{{pkg: "overtake/gateway", name: "queue.go", imports: []string{"overtake/broker/nats"}}},
+		want:  []string{"main chooses the adapter"},
+	}, {
+		name:  "loadgen knows the gateway",
+		files: []archFile{{pkg: "overtake/loadgen", name: "app.go", imports: []string{"overtake/gateway"}}},
+		want:  []string{"black-box client"},
+	}, {
+		name:  "dependency of another package",
+		files: []archFile{{pkg: "overtake/loadgen", name: "scenario.go", imports: []string{"github.com/goccy/go-yaml/ast"}}},
+		want:  []string{"overtake/loadgen imports github.com/goccy/go-yaml, which is for overtake/gateway/config"},
+	}, {
+		name: "unlisted dependency with two importers",
+		files: []archFile{
+			{pkg: "overtake/tracing", name: "a.go", imports: []string{"example.org/queue/v2/client"}},
+			{pkg: "overtake/gateway", name: "b.go", imports: []string{"example.org/queue/v2"}},
+		},
+		want: []string{"example.org/queue/v2 is imported by overtake/gateway, overtake/tracing"},
+	}, {
+		name:  "a package that says nothing",
+		files: []archFile{{pkg: "overtake/gateway/util", name: "strings.go", clause: "util"}},
+		want:  []string{"overtake/gateway/util: package util"},
+	}, {
+		name:  "a package without a rule",
+		files: []archFile{{pkg: "overtake/metrics", name: "metrics.go", clause: "metrics"}},
+		want:  []string{"overtake/metrics is in no rule"},
+	}} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := strings.Join(checkArch(tc.files, modules), "\n")
+			if len(tc.want) == 0 && got != "" {
+				t.Errorf("found what isn't wrong:\n%s", got)
+			}
+			for _, part := range tc.want {
+				if !strings.Contains(got, part) {
+					t.Errorf("got %q, want %q in it", got, part)
+				}
+			}
+		})
+	}
+}
