@@ -52,7 +52,7 @@ func startChild(ctx context.Context, logFile string, args ...string) (*child, er
 	if err := c.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", c.name, err), log.Close(), in.Close(), out.Close())
 	}
-	in.Close()
+	_ = in.Close() // the child has it
 	go c.read(out, log)
 	return c, nil
 }
@@ -123,9 +123,10 @@ func (c *child) stop() error {
 	kill := time.AfterFunc(childPatience, func() { _ = c.cmd.Process.Kill() })
 	defer kill.Stop()
 	<-c.done
-	// How it ended is of no matter any more: a drain cut short exits with 1.
+	// How it ended is of no matter any more: a drain cut short exits with 1, and
+	// where the context has ended, its owner knows.
 	var exit *exec.ExitError
-	if err := c.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+	if err := c.cmd.Wait(); err != nil && !errors.As(err, &exit) && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil

@@ -29,6 +29,9 @@ func (c *appCommand) Run(ctx context.Context) error {
 	if c.Workers < 1 || c.Workers > 10_000 {
 		return &usageError{fmt.Errorf("--workers %d, want 1 to 10000", c.Workers)}
 	}
+	if _, err := net.ResolveTCPAddr("tcp", c.Listen); err != nil {
+		return &usageError{fmt.Errorf("--listen %q is not an address, want HOST:PORT: %w", c.Listen, err)}
+	}
 	ln, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("app: %w; free the address or give another with --listen", err)

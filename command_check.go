@@ -64,7 +64,7 @@ func (c *explainCommand) Run() error {
 	q := gateway.Question{Method: c.Method, URL: c.URL, Header: c.Header}
 	if c.Source != "" {
 		if q.Source, err = netip.ParseAddr(c.Source); err != nil {
-			return &usageError{fmt.Errorf("--source: %w", err)}
+			return &usageError{fmt.Errorf("--source %q is not an IP address, want one such as 10.1.2.3", c.Source)}
 		}
 	}
 	e, err := gateway.Explain(cfg, q)
@@ -84,7 +84,7 @@ func (c *explainCommand) config() (*config.Config, error) {
 
 func printExplanation(e gateway.Explanation) {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush()
+	defer func() { _ = w.Flush() }()
 	fmt.Fprintf(w, "class\t%s\n", e.Classes.Name(e.Decision.Class))
 	fmt.Fprintf(w, "rule\t%s\n", ruleText(e))
 	if e.Claimed != "" {

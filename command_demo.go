@@ -80,11 +80,14 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	if c.Duration < time.Second {
 		return &usageError{fmt.Errorf("--duration %v, want at least 1s", c.Duration)}
 	}
+	if err := makeReportFolder(c.Out); err != nil {
+		return err
+	}
 	scratch, err := os.MkdirTemp("", "overtake-demo-")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	defer os.RemoveAll(scratch)
+	defer func() { _ = os.RemoveAll(scratch) }()
 	var reports []*loadgen.Report
 	for i, phase := range demoPhases {
 		fmt.Fprintf(os.Stderr, "phase %d of %d: %s\n", i+1, len(demoPhases), phase.name)

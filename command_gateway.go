@@ -125,6 +125,10 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		if on == 0 {
 			continue
 		}
+		lane, dead, err := divide(broker, name, on, len(classes))
+		if err != nil {
+			return nil, err
+		}
 		conn, err := b.connect(name, broker)
 		if err != nil {
 			return nil, err
@@ -134,7 +138,7 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 				continue
 			}
 			queue, err := b.queue(ctx, conn, nats.QueueConfig{
-				Name: queueName, Classes: classes, MaxBytes: laneBytes(broker, on, len(classes)),
+				Name: queueName, Classes: classes, MaxBytes: lane, DeadBytes: dead,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("broker %s: %w", name, err)
@@ -145,9 +149,24 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 	return queues, nil
 }
 
-// laneBytes divides a broker's disk among its queues' lanes and dead letters.
-func laneBytes(broker config.Broker, queues, classes int) int64 {
-	return int64(broker.MaxBytes)/int64(queues*classes) - nats.DefaultDeadBytes/int64(classes)
+// leastLane is the fewest bytes that a lane can be bound to.
+const leastLane = 64 << 10
+
+// divide divides a broker's disk evenly among its queues, and a queue's among
+// the lanes of its classes and its dead letters. These get no more than they
+// need.
+func divide(broker config.Broker, name string, queues, classes int) (lane, dead int64, err error) {
+	share := int64(broker.MaxBytes) / int64(queues)
+	dead = min(nats.DefaultDeadBytes, share/int64(classes+1))
+	lane = (share - dead) / int64(classes)
+	if dead >= leastLane {
+		return lane, dead, nil
+	}
+	return 0, 0, config.Problems{{
+		Path: "brokers." + name + ".max_bytes",
+		Text: fmt.Sprintf("%s is too small for %d queues of %d classes", broker.MaxBytes, queues, classes),
+		Hint: fmt.Sprintf("want %s or more", config.Size(queues*(classes+1)*leastLane)),
+	}}
 }
 
 // connect starts the embedded server of a broker and connects to it.

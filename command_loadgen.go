@@ -36,6 +36,9 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return &usageError{err}
 	}
+	if err := makeReportFolder(c.Out); err != nil {
+		return err
+	}
 	report, err := loadgen.Run(ctx, scenario, loadgen.Options{
 		Warmup: c.Warmup, Completions: c.Completions, Version: version(),
 		Progress: loadgen.ProgressLine(os.Stderr, isTerminal(os.Stderr)),
@@ -75,22 +78,35 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	for name := range jobs {
 		return s, fmt.Errorf("--job %s: there is no such --class", name)
 	}
+	if c.Duration <= 0 {
+		return s, fmt.Errorf("--duration %v, want more than 0s", c.Duration)
+	}
 	if len(s.Streams) == 0 {
 		return s, errors.New("no load given; add --class 'interactive=200:/work?ms=5'")
 	}
 	return s, nil
 }
 
-// writeReport prints the table, and writes the files into dir unless it is "".
+// makeReportFolder makes the folder for the report, so that a run's result is
+// not lost for want of it. "" is none.
+func makeReportFolder(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("report: %w; give another folder with --out", err)
+	}
+	return nil
+}
+
+// writeReport prints the table, and writes the files into dir, which is there,
+// unless it is "".
 func writeReport(report *loadgen.Report, dir string) error {
 	if err := loadgen.WriteTable(os.Stdout, report); err != nil {
 		return err
 	}
 	if dir == "" {
 		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("report: %w; give another folder with --out", err)
 	}
 	html, err := os.Create(filepath.Join(dir, "report.html"))
 	if err != nil {

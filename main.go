@@ -46,12 +46,11 @@ func run(args []string) int {
 	parser, err := kong.New(&cli,
 		kong.Name("overtake"),
 		kong.Description("A message-queue-aware priority gateway. Start with: overtake demo"),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Exit(func(code int) { exited = code }),
 	)
 	if err != nil {
-		return fail(err)
+		return fail(err, "")
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -61,12 +60,24 @@ func run(args []string) int {
 		return exited // --help
 	}
 	if err != nil {
-		return fail(&usageError{err})
+		return fail(&usageError{err}, commandOf(err))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return fail(parsed.Run())
+	return fail(parsed.Run(), parsed.Selected().Name)
+}
+
+// commandOf returns the command that was being parsed when err came up, "" if
+// it had not come to that.
+func commandOf(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if selected := parse.Context.Selected(); selected != nil {
+			return selected.Name
+		}
+	}
+	return ""
 }
 
 // usageError is a mistake in how the program was called.
@@ -75,7 +86,9 @@ type usageError struct{ error }
 func (e *usageError) Unwrap() error { return e.error }
 
 // fail prints err, if there is one, and returns the exit code that it deserves.
-func fail(err error) int {
+// After wrong use it names the help of command, rather than print all of it and
+// push the message out of sight.
+func fail(err error, command string) int {
 	if err == nil {
 		return exitOK
 	}
@@ -86,8 +99,11 @@ func fail(err error) int {
 		fmt.Fprintln(os.Stderr, problems.Error())
 		return exitUsage
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "overtake: %v\n", err)
-		fmt.Fprintln(os.Stderr, "overtake: --help shows what there is; overtake COMMAND --help has an example")
+		help := "overtake --help shows what there is"
+		if command != "" {
+			help = "overtake " + command + " --help has an example"
+		}
+		fmt.Fprintf(os.Stderr, "overtake: %v (%s)\n", err, help)
 		return exitUsage
 	}
 	fmt.Fprintf(os.Stderr, "overtake: %v\n", err)
