@@ -125,10 +125,7 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		if on == 0 {
 			continue
 		}
-		lane, dead, err := divide(broker, name, on, len(classes))
-		if err != nil {
-			return nil, err
-		}
+		lane, dead := divide(broker.MaxBytes, on, len(classes))
 		conn, err := b.connect(name, broker)
 		if err != nil {
 			return nil, err
@@ -149,24 +146,13 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 	return queues, nil
 }
 
-// leastLane is the fewest bytes that a lane can be bound to.
-const leastLane = 64 << 10
-
 // divide divides a broker's disk evenly among its queues, and a queue's among
-// the lanes of its classes and its dead letters. These get no more than they
-// need.
-func divide(broker config.Broker, name string, queues, classes int) (lane, dead int64, err error) {
-	share := int64(broker.MaxBytes) / int64(queues)
+// the lanes of its classes and its dead letters, which get no more than they
+// need. The configuration has made sure that there is enough.
+func divide(disk config.Size, queues, classes int) (lane, dead int64) {
+	share := int64(disk) / int64(queues)
 	dead = min(nats.DefaultDeadBytes, share/int64(classes+1))
-	lane = (share - dead) / int64(classes)
-	if dead >= leastLane {
-		return lane, dead, nil
-	}
-	return 0, 0, config.Problems{{
-		Path: "brokers." + name + ".max_bytes",
-		Text: fmt.Sprintf("%s is too small for %d queues of %d classes", broker.MaxBytes, queues, classes),
-		Hint: fmt.Sprintf("want %s or more", config.Size(queues*(classes+1)*leastLane)),
-	}}
+	return (share - dead) / int64(classes), dead
 }
 
 // connect starts the embedded server of a broker and connects to it.

@@ -84,7 +84,7 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	if len(s.Streams) == 0 {
 		return s, errors.New("no load given; add --class 'interactive=200:/work?ms=5'")
 	}
-	return s, nil
+	return s, s.Validate()
 }
 
 // makeReportFolder makes the folder for the report, so that a run's result is

@@ -144,8 +144,8 @@ routes: [{queue: jobs}]
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := runProgram(t, nil, "gateway", "-c", file)
-		checkRefused(t, r, exitUsage, `.*brokers.local.max_bytes: 1MiB is too small for 2 queues of 8 classes; want 1152KiB or more`)
+		r := runProgram(t, nil, "check", "-c", file)
+		checkRefused(t, r, exitUsage, `.*brokers.local.max_bytes: 1MiB is too small for the broker's queues; want 1152KiB or more`)
 	})
 }
 

@@ -67,7 +67,7 @@ var errNoCompletions = errors.New("loadgen: a job stream needs the app's complet
 // When ctx ends, Run stops at once and returns both the report of what was
 // measured and the cause of ctx. Either way, everything it started has ended.
 func Run(ctx context.Context, sc Scenario, opts Options) (*Report, error) {
-	if err := sc.validate(); err != nil {
+	if err := sc.Validate(); err != nil {
 		return nil, err
 	}
 	t, err := parseTarget(sc.Target)

@@ -124,8 +124,8 @@ func (s Stream) check() error {
 func notInTarget(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
 func notInName(r rune) bool   { return r <= ' ' || r >= 0x7f || r == '/' }
 
-// validate returns everything wrong with the scenario.
-func (sc Scenario) validate() error {
+// Validate reports all that is wrong with the scenario. Run does so too.
+func (sc Scenario) Validate() error {
 	var problems []error
 	add := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("loadgen: "+format, args...))

@@ -83,7 +83,7 @@ func TestScenarioTellsAllProblems(t *testing.T) {
 		Target:   "ftp://host",
 		Duration: -time.Second,
 		Streams:  []Stream{{Name: "a", Rate: 1, Path: "/"}, {Name: "a", Rate: 1, Path: "x"}},
-	}.validate()
+	}.Validate()
 	if err == nil {
 		t.Fatal("taken")
 	}

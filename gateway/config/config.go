@@ -292,7 +292,7 @@ type Queue struct {
 	// Strategy is lanes (one queue per class) or native (the broker's own
 	// priorities). Default: lanes.
 	Strategy string `yaml:"strategy,omitempty"`
-	// MaxBody is the largest request body the queue takes, 1B to 64MiB.
+	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
 	MaxBody Size `yaml:"max_body,omitempty"`
 }

@@ -160,10 +160,30 @@ func (v validator) validateBrokers() {
 		}
 		if b.Embedded && b.Type == "nats" {
 			v.unique(dirs, path+".dir", path, filepath.Clean(b.Dir))
-			if b.MaxBytes < 1<<20 {
-				v.problem(path+".max_bytes", "want 1MiB or more", "%s is too small", b.MaxBytes)
-			}
+			v.diskOf(path+".max_bytes", name, b)
 		}
+	}
+}
+
+const (
+	// leastLane is the fewest bytes that a lane can be bound to.
+	leastLane Size = 64 << 10
+	// mostBody leaves room for the header in the largest message that a NATS
+	// server takes, 8 MiB.
+	mostBody Size = 7 << 20
+)
+
+// diskOf checks that a broker's disk suffices for its queues: each has a lane
+// per class and one for dead letters.
+func (v validator) diskOf(path, name string, b Broker) {
+	var least Size
+	for _, q := range v.Queues {
+		if q.Broker == name {
+			least += Size(len(v.Classes)+1) * leastLane
+		}
+	}
+	if least = max(least, 1<<20); b.MaxBytes < least {
+		v.problem(path, "want "+least.String()+" or more", "%s is too small for the broker's queues", b.MaxBytes)
 	}
 }
 
@@ -194,8 +214,8 @@ func (v validator) validateQueues() {
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)
 		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
-		if q.MaxBody < 1 || q.MaxBody > 64<<20 {
-			v.problem(path+".max_body", "want 1B to 64MiB", "%s is out of range", q.MaxBody)
+		if q.MaxBody < 1 || q.MaxBody > mostBody {
+			v.problem(path+".max_body", "want 1B to "+mostBody.String(), "%s is out of range", q.MaxBody)
 		}
 	}
 }
