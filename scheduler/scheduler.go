@@ -56,21 +56,23 @@ type Lease struct {
 }
 
 // Release gives the slot back, and so lets the next in order start.
-func (l Lease) Release() {
-	s := l.s
+func (l Lease) Release() { l.s.release(int(l.class)).wake() }
+
+func (s *Scheduler) release(class int) *ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock() // even after the panic, which a server may recover from
-	s.core.release(int(l.class))
-	if s.core.waiting > 0 {
-		s.core.dispatch(s.now())
-		s.wake()
+	s.core.release(class)
+	if s.core.waiting == 0 {
+		return nil
 	}
+	s.core.dispatch(s.now())
+	return s.decided()
 }
 
 // TryAcquire takes a slot for w if it can be had without waiting and without
 // overtaking anything. Otherwise it changes nothing.
 func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
-	if !w.Deadline.IsZero() && !time.Now().Before(w.Deadline) {
+	if w.late() {
 		return Lease{}, false
 	}
 	s.mu.Lock()
@@ -81,32 +83,19 @@ func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
 	return Lease{s: s, class: w.Class}, true
 }
 
+// late reports whether the deadline has passed.
+func (w *Work) late() bool { return !w.Deadline.IsZero() && !time.Now().Before(w.Deadline) }
+
 // Acquire waits for a slot for w. It returns a *ShedError when the work was
 // refused, and the context's cause when ctx ended first. Like other context-aware
 // functions, it may succeed though ctx has ended if it can take a slot at once.
 func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
-	if lease, ok := s.TryAcquire(w); ok {
-		return lease, nil
+	wt, other := s.arrive(ctx, w)
+	if wt == nil {
+		return Lease{s: s, class: w.Class}, nil
 	}
-	if ctx.Err() != nil {
-		return Lease{}, context.Cause(ctx) // rather than push out other work
-	}
-	wt := s.waiters.Get().(*waiter)
+	other.wake()
 	defer s.waiters.Put(wt)
-	wt.ticket = ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, waiter: wt}
-	if !w.Deadline.IsZero() {
-		wt.expires = max(w.Deadline.Sub(s.epoch), 1)
-	}
-
-	s.mu.Lock()
-	now := s.now()
-	s.core.arrive(&wt.ticket, now)
-	s.wake()
-	if wt.state == waiting && wt.expires != 0 {
-		wt.timer.Reset(wt.expires - now)
-	}
-	s.mu.Unlock()
-
 	left := wt.wait(ctx, s)
 	wt.timer.Stop()
 	switch {
@@ -118,6 +107,31 @@ func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
 	return Lease{s: s, class: w.Class, Waited: wt.decided - wt.arrived}, nil
 }
 
+// arrive brings w to the core. It returns nil if w has its slot already, and
+// otherwise its waiter and the ticket that the caller has to wake.
+func (s *Scheduler) arrive(ctx context.Context, w Work) (wt *waiter, other *ticket) {
+	late := w.late()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !late && s.core.startNow(int(w.Class)) {
+		return nil, nil
+	}
+	wt = s.waiters.Get().(*waiter)
+	wt.ticket = ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, waiter: wt}
+	if !w.Deadline.IsZero() {
+		wt.expires = max(w.Deadline.Sub(s.epoch), 1)
+	}
+	if ctx.Err() != nil {
+		return wt, nil // rather than push out other work
+	}
+	now := s.now()
+	s.core.arrive(&wt.ticket, now)
+	if wt.state == waiting && wt.expires != 0 {
+		wt.timer.Reset(wt.expires - now)
+	}
+	return wt, s.decided()
+}
+
 // SetLimit changes the number of slots. Work that runs keeps its slots: after a
 // cut, none is handed out until enough have come back. It panics on a limit
 // below 1.
@@ -125,30 +139,40 @@ func (s *Scheduler) SetLimit(limit int) {
 	if limit < 1 {
 		panic("scheduler: SetLimit below 1")
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.core.resize(limit)
-	s.core.dispatch(s.now())
-	s.wake()
+	s.update(func(now time.Duration) {
+		s.core.resize(limit)
+		s.core.dispatch(now)
+	})
 }
 
 // Drain sheds all that waits, and from now on refuses all that comes, as
 // [Draining]. Slots in use stay valid until they are released.
-func (s *Scheduler) Drain() {
+func (s *Scheduler) Drain() { s.update(s.core.drain) }
+
+// update changes the core and wakes those whose fate that decided.
+func (s *Scheduler) update(change func(now time.Duration)) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.core.drain(s.now())
-	s.wake()
+	change(s.now())
+	t := s.decided()
+	s.mu.Unlock()
+	t.wake()
 }
 
 // now is the core's time. Called with mu held, so that it never goes backwards.
 func (s *Scheduler) now() time.Duration { return time.Since(s.epoch) }
 
-// wake tells the waiters whose fate the core has decided. Called with mu held.
-func (s *Scheduler) wake() {
-	for i, t := range s.core.decided {
-		t.waiter.ready <- struct{}{}
-		s.core.decided[i] = nil
+// decided returns a ticket whose fate the core has decided, for the caller to
+// wake after it has released mu: waking is the longest part of a hand-over. If
+// there are more, it wakes those itself. Called with mu held.
+func (s *Scheduler) decided() *ticket {
+	if len(s.core.decided) == 0 {
+		return nil
 	}
+	first := s.core.decided[0]
+	for _, t := range s.core.decided[1:] {
+		t.wake()
+	}
+	clear(s.core.decided)
 	s.core.decided = s.core.decided[:0]
+	return first
 }

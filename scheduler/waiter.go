@@ -20,6 +20,13 @@ func newWaiter() *waiter {
 	return &waiter{ready: make(chan struct{}, 1), timer: timer}
 }
 
+// wake tells the waiter that its ticket is decided. A nil ticket has none.
+func (t *ticket) wake() {
+	if t != nil {
+		t.waiter.ready <- struct{}{}
+	}
+}
+
 // wait blocks until the ticket's fate is decided or ctx ends. It reports whether
 // ctx ended first; then the work has no slot.
 func (wt *waiter) wait(ctx context.Context, s *Scheduler) (left bool) {
@@ -28,18 +35,16 @@ func (wt *waiter) wait(ctx context.Context, s *Scheduler) (left bool) {
 		case <-wt.ready:
 			return false
 		case <-wt.timer.C:
-			s.mu.Lock()
-			now := s.now()
-			if !s.core.expire(&wt.ticket, now) && wt.state == waiting {
-				wt.timer.Reset(wt.expires - now)
-			}
-			s.wake()
-			s.mu.Unlock()
+			s.update(func(now time.Duration) {
+				if !s.core.expire(&wt.ticket, now) && wt.state == waiting {
+					wt.timer.Reset(wt.expires - now)
+				}
+			})
 		case <-ctx.Done():
 			s.mu.Lock()
-			withdrawn := s.core.withdraw(&wt.ticket)
+			undecided := wt.state == idle || s.core.withdraw(&wt.ticket) // idle: ctx ended before the arrival
 			s.mu.Unlock()
-			if withdrawn {
+			if undecided {
 				return true
 			}
 			// Decided just before ctx ended. A refusal tells more than the
