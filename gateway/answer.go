@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http/httputil"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -31,7 +32,7 @@ type answer struct {
 func (a *answer) frame(bodyless bool) error {
 	h := a.header
 	status := h.StatusCode()
-	a.keep = !h.ConnectionClose()
+	a.keep = keepAlive(h)
 	switch length := h.ContentLength(); {
 	case bodyless || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
 		a.ended = true
@@ -47,6 +48,18 @@ func (a *answer) frame(bodyless bool) error {
 		a.ended = length == 0
 	}
 	return nil
+}
+
+// keepAlive reports whether the server will take another request on the
+// connection. fasthttp sees "close" only in lower case and alone in the last
+// Connection field.
+func keepAlive(h *fasthttp.ResponseHeader) bool {
+	for name, value := range h.All() {
+		if strings.EqualFold(alias(name), fasthttp.HeaderConnection) && listed(alias(value), "close") {
+			return false
+		}
+	}
+	return true
 }
 
 // Read implements io.Reader over the body.

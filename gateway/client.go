@@ -13,11 +13,10 @@ import (
 const (
 	// writePatience is how long one write to a client may take.
 	writePatience = time.Minute
-	// lingerTime and lingerBytes bound how much of a request is thrown away
-	// after its answer, so that the client gets to read the answer before the
-	// kernel resets the connection.
-	lingerTime  = time.Second
-	lingerBytes = 4 << 20
+	// lingerTime bounds how long the rest of a request is thrown away after its
+	// answer, so that the client gets to read the answer before the kernel resets
+	// the connection. Bytes are no bound: a fast client sends many in no time.
+	lingerTime = 2 * time.Second
 )
 
 // clientConn is one accepted connection, and the request that it is serving.
@@ -34,6 +33,7 @@ type clientConn struct {
 	busySince atomic.Int64
 	serial    atomic.Uint64
 
+	ended      atomic.Bool // the client sends no more
 	linger     atomic.Bool // throw away what is unread before closing
 	closed     atomic.Bool
 	patientTil time.Time // write deadline; used by the writing goroutine alone
@@ -56,10 +56,36 @@ func newClientConn(c net.Conn, l *listener) *clientConn {
 // clientOf returns the client connection behind a connection that fasthttp
 // serves: itself, or the one below TLS.
 func clientOf(c net.Conn) *clientConn {
-	if t, ok := c.(*tls.Conn); ok {
+	if t, ok := c.(tlsConn); ok {
 		c = t.NetConn()
 	}
 	return c.(*clientConn)
+}
+
+// Read notes the end of what the client sends. fasthttp does not tell it from
+// the end of a chunked body.
+func (c *clientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.ended.Store(true)
+	}
+	return n, err
+}
+
+// tlsConn is a client connection with TLS, which has an end of its own.
+type tlsConn struct{ *tls.Conn }
+
+// Read implements net.Conn. The end comes alone: together with the last bytes, it
+// would be noted before they are read.
+func (c tlsConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	switch {
+	case err == io.EOF && n > 0:
+		err = nil
+	case err == io.EOF:
+		clientOf(c).ended.Store(true)
+	}
+	return n, err
 }
 
 // Write writes with a deadline that moves on, so that a slow download is not cut
@@ -85,7 +111,7 @@ func (c *clientConn) Close() error {
 	if c.linger.Load() {
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			_ = c.SetReadDeadline(time.Now().Add(lingerTime))
-			_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, lingerBytes))
+			_, _ = io.Copy(io.Discard, c.Conn)
 		}
 	}
 	return c.Conn.Close()

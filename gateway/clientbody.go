@@ -43,9 +43,12 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		return 0, errBodyAborted
 	}
 	n, err := b.stream.Read(p)
-	if err == io.EOF {
+	switch {
+	case err == io.EOF && b.client.ended.Load():
+		err = io.ErrUnexpectedEOF // between two chunks; fasthttp says EOF
+	case err == io.EOF:
 		b.eof = true
-	} else if err != nil && b.aborted.Load() {
+	case err != nil && b.aborted.Load():
 		err = errBodyAborted
 	}
 	return n, err

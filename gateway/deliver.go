@@ -45,13 +45,14 @@ type courier struct {
 	metrics *metrics
 	log     *slog.Logger
 	hands   chan struct{} // capacity inHand: a token per message in hand
+	cutOff  context.Context
 	wg      sync.WaitGroup
 }
 
 // run delivers until ctx ends, and then waits for the deliveries under way.
 func (c *courier) run(ctx context.Context) {
 	defer c.wg.Wait()
-	for {
+	for ctx.Err() == nil {
 		select {
 		case c.hands <- struct{}{}:
 		case <-ctx.Done():
@@ -137,6 +138,7 @@ func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracin
 // send makes one attempt. It returns the status and the answer's Retry-After.
 func (c *courier) send(o *outbound) (status int, after time.Duration, err error) {
 	var life lifetime
+	defer context.AfterFunc(c.cutOff, func() { life.end(errCutOff) })()
 	var header fasthttp.ResponseHeader
 	header.DisableNormalizing()
 	a, err := c.q.upstream.do(&life, o, &header, false)
@@ -162,6 +164,8 @@ func (c *courier) settle(d *broker.Delivery, status int, after time.Duration, er
 		after = backoff(d.Attempt - 1)
 	}
 	switch {
+	case errors.Is(err, errCutOff):
+		c.unworked(d, err)
 	case err == nil && status >= 200 && status < 300:
 		c.settled(d, "done", d.Done)
 	case err == nil && status < 500 && status != fasthttp.StatusTooManyRequests:
@@ -219,7 +223,12 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 	}
 	head = appendField(head, "Via", "1.1 overtake")
 	head = appendField(head, "Latency-Attempt", strconv.Itoa(d.Attempt))
-	head = appendField(head, "Idempotency-Key", d.ID)
+	if head, err = appendChecked(head, "Idempotency-Key", d.ID); err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(trail.State, lineBreaks) {
+		return nil, errors.New("the message's tracestate has a line break in it")
+	}
 	stamped := stampedFields{head: head}
 	trail.Stamp(&stamped)
 	return &outbound{
@@ -240,8 +249,7 @@ func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) 
 	}
 	for key, values := range d.Header {
 		name, ok := strings.CutPrefix(key, messageField)
-		if !ok || hopByHop(name) || strings.EqualFold(name, "Host") || strings.EqualFold(name, "Content-Type") ||
-			strings.EqualFold(name, "Latency-Attempt") || strings.EqualFold(name, "Idempotency-Key") {
+		if !ok || hopByHop(name) || ofTrail(name) || ofDelivery(name) {
 			continue
 		}
 		for _, value := range values {
@@ -253,10 +261,19 @@ func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) 
 	return head, nil
 }
 
+// ofDelivery reports whether outbound writes the field itself.
+func ofDelivery(name string) bool {
+	return spells(name, "Host") || spells(name, "Content-Type") ||
+		spells(name, "Latency-Attempt") || spells(name, "Idempotency-Key")
+}
+
+// lineBreaks would end a field's value.
+const lineBreaks = "\r\n\x00"
+
 // appendChecked appends a field that may come from anybody who can publish: a
 // line break in it must not become another field, or a second request.
 func appendChecked(head []byte, name, value string) ([]byte, error) {
-	if !isToken(name) || strings.ContainsAny(value, "\r\n\x00") {
+	if !isToken(name) || strings.ContainsAny(value, lineBreaks) {
 		return nil, fmt.Errorf("the message's field %q can't be an HTTP header field", name)
 	}
 	return appendField(head, name, value), nil
@@ -285,7 +302,7 @@ func (c *courier) target(target string) (string, error) {
 		return "", fmt.Errorf("the message's target %q is not one", target)
 	}
 	if c.q.path == "" {
-		return target, nil
+		return originForm(target), nil
 	}
 	if u.RawQuery != "" {
 		return c.q.path + "?" + u.RawQuery, nil
@@ -303,7 +320,7 @@ func backoff(try int) time.Duration {
 func parseRetryAfter(value string) time.Duration {
 	const most = time.Hour
 	if s, err := strconv.Atoi(strings.TrimSpace(value)); err == nil && s >= 0 {
-		return min(time.Duration(s)*time.Second, most)
+		return time.Duration(min(s, int(most/time.Second))) * time.Second
 	}
 	if t, err := fasthttp.ParseHTTPDate([]byte(value)); err == nil {
 		return max(0, min(time.Until(t), most))

@@ -7,7 +7,7 @@
 //
 //	accept        listener.go, client.go   one client connection, leavers.go watches it
 //	classify      ingress.go, view.go      rules over a read-only view of the header
-//	trail         carrier.go               trace ids, class and deadline are read and stamped
+//	trail         fields.go                trace ids, class and deadline are read and stamped
 //	route         route.go                 an upstream, or a queue
 //	slot          upstream.go              the scheduler decides who goes next
 //	forward       forward.go, header.go    header rewritten, body streamed

@@ -37,7 +37,7 @@ func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error 
 	if err != nil {
 		return err
 	}
-	m := &broker.Message{ID: jobID(q, r), Class: r.trail.Class, Header: g.messageHeader(ctx, r), Body: body}
+	m := &broker.Message{ID: g.jobID(q, r), Class: r.trail.Class, Header: g.messageHeader(ctx, r), Body: body}
 	patience, cancel := context.WithTimeout(&r.life, publishPatience)
 	defer cancel()
 	if err := q.Publisher.Publish(patience, m); err != nil {
@@ -93,15 +93,17 @@ func (r *request) readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error
 	return body, nil
 }
 
-// jobID is a new identifier, or the same one for requests of the same flow with
-// the same Idempotency-Key: the broker then keeps only the first.
-func jobID(q *queue, r *request) string {
+// jobID is a new identifier, or the same one for requests of the same client with
+// the same Idempotency-Key: the broker then keeps only the first. Clients are told
+// apart by their credentials and flow header, as their addresses may change.
+func (g *Gateway) jobID(q *queue, r *request) string {
 	key, ok := r.fields.lookup("Idempotency-Key")
 	if !ok || key == "" {
 		return rand.Text()
 	}
 	owner, _ := r.fields.lookup("Authorization")
-	sum := sha256.Sum256([]byte(q.name + "\x00" + owner + "\x00" + key))
+	flow, _ := r.fields.lookup(g.flowHeader)
+	sum := sha256.Sum256([]byte(q.name + "\x00" + owner + "\x00" + flow + "\x00" + key))
 	return hex.EncodeToString(sum[:16])
 }
 
@@ -119,11 +121,12 @@ func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Hea
 	}
 	h.Set(messageMethod, string(ctx.Method()))
 	h.Set(messageTarget, strings.Clone(originForm(alias(ctx.RequestURI()))))
-	h.Set(messageField+"Host", string(ctx.Host()))
+	host := strings.Clone(authority(ctx))
+	h.Set(messageField+"Host", host)
 	if contentType := ctx.Request.Header.ContentType(); len(contentType) > 0 {
 		h.Set(broker.HeaderContentType, string(contentType))
 	}
-	via := forwardedFor{client: clientOf(ctx.Conn()).addr, host: string(ctx.Host()), tls: ctx.IsTLS()}
+	via := forwardedFor{client: clientOf(ctx.Conn()).addr, host: host, tls: ctx.IsTLS()}
 	if r.trusted {
 		via.received = r.fields
 	}

@@ -50,7 +50,10 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	if err := q.read(&ctx.Request); err != nil {
 		return Explanation{}, err
 	}
-	f := fields(nil).read(&ctx.Request.Header)
+	f, err := fields(nil).read(&ctx.Request.Header)
+	if err != nil {
+		return Explanation{}, fmt.Errorf("gateway: explain: not a request that would be served: %w", err)
+	}
 	view := viewOf(&ctx, &viewFields{fields: f, uri: ctx.Request.URI()}, q.Source)
 	e := Explanation{Classes: classes, Claimed: tracing.Extract(f).Class, Route: -1}
 	for _, l := range cfg.Listeners {

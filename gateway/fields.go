@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 	"unsafe"
 
@@ -17,13 +20,38 @@ type field struct{ name, value string }
 // spelled, repeated lines apart, in order. It is a tracing.Carrier to read from.
 type fields []field
 
-// read fills f with the header's lines, reusing its memory.
-func (f fields) read(h *fasthttp.RequestHeader) fields {
+// read fills f with the header's lines, reusing its memory. It fails on what
+// fasthttp lets pass though others may read it differently, and then f is empty.
+func (f fields) read(h *fasthttp.RequestHeader) (fields, error) {
 	f = f[:0]
+	if err := checkLines(h.RawHeaders()); err != nil {
+		return f, err
+	}
 	for name, value := range h.AllInOrder() {
+		if bytes.IndexByte(name, ' ') >= 0 {
+			return f[:0], fmt.Errorf("the field name %q is not a token (RFC 9110 section 5.1)", name)
+		}
 		f = append(f, field{alias(name), alias(value)})
 	}
-	return f
+	return f, nil
+}
+
+// checkLines refuses lines that end in a bare LF, and folded ones. RFC 9112
+// sections 2.2 and 5.2 allow both to be refused; fasthttp's passes over a header
+// do not agree about them.
+func checkLines(raw []byte) error {
+	for rest := raw; ; {
+		i := bytes.IndexByte(rest, '\n')
+		switch {
+		case i < 0:
+			return nil
+		case i == 0 || rest[i-1] != '\r':
+			return errors.New("a line of the header ends without CR (RFC 9112 section 2.2)")
+		case i+1 < len(rest) && (rest[i+1] == ' ' || rest[i+1] == '\t'):
+			return errors.New("a line of the header is folded (RFC 9112 section 5.2)")
+		}
+		rest = rest[i+1:]
+	}
 }
 
 // lookup returns the value of a field in any case, its lines combined with ", "

@@ -22,13 +22,13 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	a, err := r.upstream.do(&r.life, g.outbound(ctx, client, r), &ctx.Response.Header, idempotent(ctx))
 	r.upTime = time.Since(dispatched)
 	if err != nil {
-		r.lease.Release()
+		r.release()
 		return err
 	}
 	status := a.header.StatusCode()
 	cleanResponse(a.header)
 	g.expose(ctx, r)
-	if a.sender != nil && !a.sender.finished() {
+	if a.sender != nil && !a.sender.readAll.Load() {
 		// Answered before the request had ended: the rest of the body stands
 		// between this request and the next.
 		ctx.SetConnectionClose()
@@ -41,7 +41,7 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 		if aborted := a.Close(); aborted {
 			client.linger.Store(true)
 		}
-		r.lease.Release()
+		r.release()
 		return nil
 	}
 	r.answer = a
@@ -63,6 +63,7 @@ func (g *Gateway) acquire(r *request) error {
 	var err error
 	r.lease, err = r.upstream.scheduler.Acquire(&r.life, work)
 	if err == nil {
+		r.running = true
 		g.metrics.waited(r.upstream.name, r.trail.Class, r.lease.Waited)
 	}
 	return err
@@ -74,7 +75,7 @@ const requestOverhead = 16 << 10
 
 // outbound is the request as the app gets it.
 func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *request) *outbound {
-	method, host := alias(ctx.Method()), alias(ctx.Host())
+	method, host := alias(ctx.Method()), authority(ctx)
 	head := append(r.head[:0], method...)
 	head = append(head, ' ')
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
@@ -102,8 +103,10 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 func (o *outbound) frameBody(head []byte, ctx *fasthttp.RequestCtx, body *clientBody) []byte {
 	const prefetched = 8 << 10 // fasthttp reads so much before the handler runs
 	if body != nil {
-		o.body, o.abortBody = body, body.abort
 		o.length = int64(ctx.Request.Header.ContentLength())
+		if o.length != 0 {
+			o.body, o.abortBody = body, body.abort
+		}
 		o.streamed = o.length < 0 || o.length > prefetched
 		if o.length < 0 {
 			head = appendField(head, "Transfer-Encoding", "chunked")
@@ -137,8 +140,11 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	ctx.SetConnectionClose()
 	a.header.Del(fasthttp.HeaderContentLength)
 	head := append([]byte(nil), a.header.Header()...)
+	g.streams.Add(1)
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {
+		defer g.streams.Done()
+		client.patientTil = time.Time{} // fasthttp has taken the deadlines off
 		_, err := conn.Write(head)
 		if err == nil {
 			_, err = body.WriteTo(conn)

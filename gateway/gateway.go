@@ -48,7 +48,10 @@ type Gateway struct {
 	draining atomic.Bool
 
 	stopCouriers  context.CancelFunc
+	cutOff        context.Context // ends what outlasts the drain
+	cut           context.CancelFunc
 	couriers      sync.WaitGroup
+	streams       sync.WaitGroup // answers that outlive their handler, see untilClose
 	stopHousework chan struct{}
 	housework     sync.WaitGroup
 }
@@ -64,6 +67,7 @@ func New(o Options) (*Gateway, error) {
 	if g.log == nil {
 		g.log = slog.Default()
 	}
+	g.cutOff, g.cut = context.WithCancel(context.Background())
 	var err error
 	if g.classes, g.classifier, err = newClassifier(cfg); err != nil {
 		return nil, err
@@ -144,15 +148,25 @@ func (g *Gateway) AdminAddr() net.Addr { return g.admin.addr() }
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
 	g.stopCouriers()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		var all sync.WaitGroup
+		for _, l := range g.listeners {
+			all.Go(l.shutdown)
+		}
+		all.Wait()
+		g.streams.Wait()
+		g.couriers.Wait()
+	}()
 	var errs []error
-	var closing sync.WaitGroup
-	results := make([]error, len(g.listeners))
-	for i, l := range g.listeners {
-		closing.Go(func() { results[i] = g.shutListener(ctx, l) })
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		errs = append(errs, fmt.Errorf("gateway: what had not ended was cut off: %w", context.Cause(ctx)))
+		g.cutOffAll(drained)
 	}
-	closing.Wait()
-	errs = append(errs, results...)
-	g.couriers.Wait()
+	g.cut()
 	close(g.stopHousework)
 	g.housework.Wait()
 	for _, u := range g.upstreams {
@@ -162,25 +176,23 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// shutListener drains one listener. What has not ended with ctx is shed if it
-// waits, and cut off if it runs.
-func (g *Gateway) shutListener(ctx context.Context, l *listener) error {
-	err := l.server.ShutdownWithContext(ctx)
-	if err != nil {
-		for _, u := range g.upstreams {
-			u.scheduler.Drain()
-		}
-		g.leavers.endAll(errCutOff)
-		last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if again := l.server.ShutdownWithContext(last); again == nil {
-			err = fmt.Errorf("gateway: listener %s: requests were cut off: %w", l.name, err)
-		} else {
-			err = fmt.Errorf("gateway: listener %s: connections left open: %w", l.name, err)
-		}
+// cutOffAll sheds what waits and ends what runs. Clients get a moment to read
+// why, then their connections are closed.
+func (g *Gateway) cutOffAll(drained <-chan struct{}) {
+	const moment = 2 * time.Second
+	for _, u := range g.upstreams {
+		u.scheduler.Drain()
 	}
-	<-l.done
-	return err
+	g.cut()
+	g.leavers.endAll(errCutOff)
+	timer := time.NewTimer(moment)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+		g.leavers.closeAll()
+		<-drained
+	}
 }
 
 // errCutOff ends the requests that outlast the drain.
@@ -199,6 +211,7 @@ func (g *Gateway) startCouriers() {
 			c := &courier{
 				q: q, class: classifier.Class(i), name: class, metrics: g.metrics,
 				log: g.log.With("queue", q.name, "class", class), hands: make(chan struct{}, inHand),
+				cutOff: g.cutOff,
 			}
 			g.couriers.Go(func() { c.run(ctx) })
 		}
@@ -233,6 +246,8 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 		f.status, f.err = fasthttp.StatusRequestTimeout, errors.New("the header did not come in time")
 	}
 	refuse(ctx, f, "", g.defaultClass)
-	g.metrics.finished(clientOf(ctx.Conn()).listener.name, "", f.code(), 0)
+	client := clientOf(ctx.Conn())
+	client.linger.Store(true) // the rest of the header may still be on its way
+	g.metrics.finished(client.listener.name, "", f.code(), 0)
 	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)
 }

@@ -58,25 +58,52 @@ func hopByHop(name string) bool {
 func rewritten(name string) bool {
 	switch len(name) {
 	case 4:
-		return strings.EqualFold(name, "Host")
-	case 7:
-		return strings.EqualFold(name, "baggage")
+		return spells(name, "Host")
 	case 9:
-		return strings.EqualFold(name, "Forwarded")
-	case 10:
-		return strings.EqualFold(name, "tracestate")
-	case 11:
-		return strings.EqualFold(name, "traceparent")
-	case 13:
-		return strings.EqualFold(name, "Latency-Class")
+		return spells(name, "Forwarded")
 	case 15:
-		return strings.EqualFold(name, "X-Forwarded-For")
+		return spells(name, "X-Forwarded-For")
 	case 16:
-		return strings.EqualFold(name, "Latency-Deadline") || strings.EqualFold(name, "X-Forwarded-Host")
+		return spells(name, "X-Forwarded-Host") || ofTrail(name)
 	case 17:
-		return strings.EqualFold(name, "X-Forwarded-Proto")
+		return spells(name, "X-Forwarded-Proto")
+	}
+	return ofTrail(name)
+}
+
+// ofTrail reports whether a field is part of the trail, which is stamped anew.
+func ofTrail(name string) bool {
+	switch len(name) {
+	case 7:
+		return spells(name, "baggage")
+	case 10:
+		return spells(name, "tracestate")
+	case 11:
+		return spells(name, "traceparent")
+	case 13:
+		return spells(name, "Latency-Class")
+	case 16:
+		return spells(name, "Latency-Deadline")
 	}
 	return false
+}
+
+// spells reports whether name is want to some app: in any case, and with
+// underscores for hyphens, as CGI's successors (WSGI, Rack, PHP) read both as one.
+func spells(name, want string) bool {
+	if len(name) != len(want) {
+		return false
+	}
+	for i := range len(name) {
+		got := name[i]
+		if got == '_' {
+			got = '-'
+		}
+		if got != want[i] && (got|0x20 != want[i]|0x20 || got|0x20 < 'a' || got|0x20 > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // appendEndToEnd appends the lines of f that are meant for the app.
@@ -144,22 +171,24 @@ func quoted(host string) string {
 	for i := range len(host) {
 		c := host[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
-			return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(host) + `"`
+			return `"` + escapeQuoted.Replace(host) + `"`
 		}
 	}
 	return host
 }
+
+var escapeQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // cleanResponse makes a header that was read from an upstream fit for the
 // client: hop-by-hop fields go, and the protocol is ours.
 func cleanResponse(h *fasthttp.ResponseHeader) {
 	h.ResetConnectionClose()
 	h.SetProtocol([]byte("HTTP/1.1"))
-	var options string
+	var options []byte
 	var drop [][]byte
 	for name, value := range h.All() {
 		if strings.EqualFold(alias(name), "Connection") {
-			options += "," + string(value)
+			options = append(append(options, ','), value...)
 		}
 	}
 	for name := range h.All() {
@@ -167,7 +196,7 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 		// fasthttp has the length and the trailer's names in its own state.
 		kept := strings.EqualFold(n, "Content-Length") || strings.EqualFold(n, "Trailer")
 		ours := strings.EqualFold(n, "Latency-Class") || strings.EqualFold(n, "Overtake-Reason")
-		if ours || (!kept && (hopByHop(n) || listed(options, n))) {
+		if ours || (!kept && (hopByHop(n) || listed(alias(options), n))) {
 			drop = append(drop, append([]byte(nil), name...))
 		}
 	}

@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"hash/maphash"
 	"io"
 	"net/netip"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -21,6 +24,7 @@ import (
 type request struct {
 	life    lifetime
 	fields  fields
+	broken  error // what is wrong with the header's form
 	view    viewFields
 	head    []byte // the request as it is sent on
 	started time.Time
@@ -32,6 +36,7 @@ type request struct {
 
 	upstream *upstream
 	lease    scheduler.Lease
+	running  bool // holds the lease's slot
 	answer   *answer
 	bodyRead *clientBody
 	upTime   time.Duration // from the slot to the response's header
@@ -44,6 +49,9 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	g.begin(ctx, client, r)
 	defer g.recovered(ctx, client)
 	err := g.handle(ctx, client, r)
+	if listed(connectionOptions(r.fields), "close") {
+		ctx.SetConnectionClose() // in any case and company; fasthttp knows it only as "close"
+	}
 	if err == nil && r.answer != nil {
 		return // the body follows; the request ends with it
 	}
@@ -60,14 +68,22 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request) {
 	r.life.reset()
 	client.listener.leavers.begin(client)
-	r.fields = r.fields.read(&ctx.Request.Header)
+	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
 	r.started = time.Now()
 	r.decision, r.trail = classifier.Decision{Class: g.defaultClass}, tracing.Trail{}
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
-	r.upstream, r.lease, r.answer, r.bodyRead, r.upTime = nil, scheduler.Lease{}, nil, nil, 0
+	r.upstream, r.lease, r.running, r.answer, r.bodyRead, r.upTime = nil, scheduler.Lease{}, false, nil, nil, 0
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)
+	}
+}
+
+// release gives the slot back if the request holds one.
+func (r *request) release() {
+	if r.running {
+		r.running = false
+		r.lease.Release()
 	}
 }
 
@@ -80,21 +96,29 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 	}
 	g.log.Error("panic while serving a request", "panic", p, "stack", string(debug.Stack()))
 	r := &client.request
+	if r.bodyRead != nil {
+		r.bodyRead.abort()
+		client.linger.Store(true)
+	}
 	if r.answer != nil {
 		r.answer.Close()
 		r.answer = nil
-		r.lease.Release()
 	}
+	r.life.end(errPanicked) // closes the connection of an exchange that broke off
+	r.release()
 	ctx.Response.Reset()
 	ctx.Error("internal error", fasthttp.StatusInternalServerError)
 	ctx.SetConnectionClose()
 	g.finish(fasthttp.StatusInternalServerError, client, r)
 }
 
+// errPanicked ends the lifetime of a request whose handler panicked.
+var errPanicked = errors.New("gateway: the handler panicked")
+
 // handle brings the request to its route. Where it returns nil and r.answer is
 // set, the response's body is still to be streamed.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
-	if err := acceptable(ctx, r.fields); err != nil {
+	if err := acceptable(ctx, r); err != nil {
 		ctx.SetConnectionClose()
 		return &failure{reason: reasonBadRequest, err: err}
 	}
@@ -118,14 +142,23 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 const ownPrefix = "/_overtake/"
 
 // acceptable refuses what has two readings, or none that a gateway could serve.
-func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
+func acceptable(ctx *fasthttp.RequestCtx, r *request) error {
+	if r.broken != nil {
+		return r.broken
+	}
+	if !bytes.HasPrefix(ctx.Request.Header.Protocol(), []byte("HTTP/1.")) {
+		return errors.New("only HTTP/1.1 and HTTP/1.0 are served here")
+	}
 	if ctx.IsConnect() {
 		return errors.New("CONNECT is not served by an ingress")
 	}
-	_, length := f.lookup("Content-Length")
-	_, coding := f.lookup("Transfer-Encoding")
-	if length && coding {
+	_, length := r.fields.lookup("Content-Length")
+	coding, coded := r.fields.lookup("Transfer-Encoding")
+	if length && coded {
 		return errors.New("Content-Length and Transfer-Encoding in one request (RFC 9112 section 6.1)")
+	}
+	if coded && !strings.EqualFold(coding, "chunked") {
+		return errors.New("Transfer-Encoding is not chunked (RFC 9112 section 6.1)")
 	}
 	if len(ctx.Host()) == 0 && ctx.Request.Header.IsHTTP11() {
 		return errors.New("no Host field (RFC 9112 section 3.2)")
@@ -229,15 +262,21 @@ type responseBody struct {
 func (b *responseBody) Read(p []byte) (int, error) { return b.client.request.answer.Read(p) }
 
 // WriteTo implements io.WriterTo with larger parts than fasthttp's own copying.
+// Before it waits for more of the body, it lets the client have what there is.
 func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
+	buffered, _ := w.(*bufio.Writer) // nil where each Write is flushed anyway
+	a := b.client.request.answer
 	var sent int64
 	for {
-		n, err := b.client.request.answer.Read(*buf)
+		n, err := a.Read(*buf)
 		if n > 0 {
 			m, werr := w.Write((*buf)[:n])
 			sent += int64(m)
+			if werr == nil && buffered != nil && !a.ended && a.conn.br.Buffered() == 0 {
+				werr = buffered.Flush()
+			}
 			if werr != nil {
 				return sent, werr
 			}
@@ -266,7 +305,7 @@ func (b *responseBody) Close() error {
 		b.client.linger.Store(true)
 	}
 	r.answer = nil
-	r.lease.Release()
+	r.release()
 	if errors.Is(r.life.Err(), errClientLeft) {
 		b.status = statusClientClosed
 	} else if broken != nil {

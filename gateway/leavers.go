@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -85,6 +87,17 @@ func (w *leavers) look() {
 		s.conn.request.life.endIf(errClientLeft, func() bool {
 			return s.conn.serial.Load() == s.serial && s.conn.busySince.Load() != 0
 		})
+	}
+}
+
+// closeAll closes all connections.
+func (w *leavers) closeAll() {
+	w.mu.Lock()
+	conns := slices.Collect(maps.Keys(w.conns))
+	w.mu.Unlock()
+	for _, c := range conns {
+		c.linger.Store(false)
+		_ = c.Close() // takes it out of conns; nobody can act on an error
 	}
 }
 

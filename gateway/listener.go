@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -46,6 +48,7 @@ func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 	l.inner = inner
 	l.server = &fasthttp.Server{
 		Handler:                       g.serve,
+		HeaderReceived:                seeExpectation,
 		ErrorHandler:                  g.badRequest,
 		Name:                          "overtake",
 		NoDefaultServerHeader:         true,
@@ -67,13 +70,19 @@ func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 // serve accepts until the listener is closed.
 func (l *listener) serve(tlsConfig *tls.Config, log *slog.Logger) {
 	defer close(l.done)
-	var ln net.Listener = acceptor{l.inner, l}
-	if tlsConfig != nil {
-		ln = tls.NewListener(ln, tlsConfig)
-	}
-	if err := l.server.Serve(ln); err != nil {
+	if err := l.server.Serve(acceptor{l.inner, l, tlsConfig}); err != nil {
 		log.Error("listener ended", "listener", l.name, "error", err)
 	}
+}
+
+// shutdown stops accepting and waits until no connection is left: idle ones are
+// closed, the others after the request that they serve.
+func (l *listener) shutdown() {
+	// Not by ShutdownWithContext alone, which knows of no listener before Serve
+	// has come to run.
+	l.inner.Close()
+	_ = l.server.ShutdownWithContext(context.Background()) // that it was closed already
+	<-l.done
 }
 
 // trusts reports whether what a client says about classes is believed.
@@ -89,7 +98,8 @@ func trusts(networks []netip.Prefix, addr netip.Addr) bool {
 // acceptor makes client connections of accepted ones.
 type acceptor struct {
 	net.Listener
-	l *listener
+	l   *listener
+	tls *tls.Config // nil for plain HTTP
 }
 
 // Accept implements net.Listener.
@@ -100,7 +110,21 @@ func (a acceptor) Accept() (net.Conn, error) {
 	}
 	cc := newClientConn(c, a.l)
 	a.l.leavers.add(cc)
+	if a.tls != nil {
+		return tlsConn{tls.Server(cc, a.tls)}, nil
+	}
 	return cc, nil
+}
+
+// seeExpectation lets fasthttp find an expectation that is spelled in another
+// case: it would wait for a body that its client sends only after a 100.
+func seeExpectation(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
+	for _, name := range []string{fasthttp.HeaderExpect, "expect"} {
+		if strings.EqualFold(alias(h.Peek(name)), "100-continue") {
+			h.Set(fasthttp.HeaderExpect, "100-continue")
+		}
+	}
+	return none
 }
 
 // tlsConfigOf loads a listener's certificate.

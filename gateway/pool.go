@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -40,7 +38,6 @@ type upstreamConn struct {
 	net.Conn
 	br       *bufio.Reader
 	bw       *bufio.Writer
-	response fasthttp.ResponseHeader // scratch for interim responses and messages
 	lastUsed time.Time
 	reused   bool
 }
@@ -96,9 +93,9 @@ func (s *server) dial(ctx context.Context) (*upstreamConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	uc := &upstreamConn{Conn: c, br: bufio.NewReaderSize(c, bufferSize), bw: bufio.NewWriterSize(c, bufferSize)}
-	uc.response.DisableNormalizing()
-	return uc, nil
+	return &upstreamConn{
+		Conn: c, br: bufio.NewReaderSize(c, bufferSize), bw: bufio.NewWriterSize(c, bufferSize),
+	}, nil
 }
 
 // put keeps a connection whose exchange has ended cleanly.

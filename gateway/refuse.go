@@ -62,10 +62,15 @@ func asFailure(err error) *failure {
 		return f
 	case errors.As(err, &shed):
 		return &failure{reason: shed.Reason.String(), err: err}
+	case errors.Is(err, errCutOff):
+		return &failure{reason: scheduler.Draining.String(), err: err}
 	case errors.Is(err, broker.ErrFull):
 		return &failure{reason: reasonQueueFull, err: err}
 	case errors.Is(err, broker.ErrTooLarge):
-		return &failure{reason: reasonBadRequest, status: fasthttp.StatusRequestEntityTooLarge, err: err}
+		return &failure{
+			reason: reasonBadRequest, status: fasthttp.StatusRequestEntityTooLarge,
+			err: errors.New("the request is larger than the queue's broker takes"),
+		}
 	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, broker.ErrClosed):
 		return &failure{reason: reasonBrokerUnavailable, err: err}
 	}

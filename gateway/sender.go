@@ -7,15 +7,17 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // sender sends a request body that comes from the network, while the response is
 // being read.
 type sender struct {
-	done  chan struct{} // closed when the goroutine has ended
-	err   error         // then: why the body was not sent completely
-	abort func()
+	done    chan struct{} // closed when the goroutine has ended
+	err     error         // then: why the body was not sent completely
+	readAll atomic.Bool   // the body has come from the client completely
+	abort   func()
 }
 
 // clientBodyError is a request body that broke off or was framed wrongly.
@@ -29,7 +31,7 @@ var errBodyAborted = errors.New("gateway: request body given up")
 
 func startSender(conn *upstreamConn, o *outbound) *sender {
 	s := &sender{done: make(chan struct{}), abort: o.abortBody}
-	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, deadline: o.deadline}
+	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, deadline: o.deadline, ended: &s.readAll}
 	go func() {
 		defer close(s.done)
 		s.err = writeBody(conn.bw, body, o.length)
@@ -45,10 +47,16 @@ func startSender(conn *upstreamConn, o *outbound) *sender {
 	return s
 }
 
-// stop waits for the goroutine, which has ended already in a normal exchange.
-// If it has not, the server answered without waiting for the whole body; then
-// the rest is given up, and neither connection can be used again.
+// stop waits for the goroutine, which has ended already in a normal exchange, or
+// is about to: it may still be in the call that sent what the server has
+// answered. If it has not, the server answered without waiting for the whole
+// body; then the rest is given up, and neither connection can be used again.
 func (s *sender) stop(conn net.Conn) error {
+	if s.readAll.Load() {
+		_ = conn.SetWriteDeadline(time.Now().Add(lookEvery))
+		<-s.done
+		return s.err
+	}
 	select {
 	case <-s.done:
 		return s.err
@@ -60,16 +68,6 @@ func (s *sender) stop(conn net.Conn) error {
 	return errBodyAborted
 }
 
-// finished reports whether the body has been sent.
-func (s *sender) finished() bool {
-	select {
-	case <-s.done:
-		return s.err == nil
-	default:
-		return false
-	}
-}
-
 // patientBody moves the connection's deadline on as the body makes progress, so
 // that the timeout counts from the last part of a long upload.
 type patientBody struct {
@@ -78,18 +76,20 @@ type patientBody struct {
 	timeout  time.Duration
 	deadline time.Time // never moved past it
 	until    time.Time
+	ended    *atomic.Bool // set when there is no more to read
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if now := time.Now(); b.until.Sub(now) < b.timeout/2 {
+	if now := time.Now(); err == io.EOF || b.until.Sub(now) < b.timeout/2 {
 		b.until = now.Add(b.timeout)
 		if !b.deadline.IsZero() && b.until.After(b.deadline) {
 			b.until = b.deadline
 		}
-		if derr := b.conn.SetDeadline(b.until); derr != nil && err == nil {
-			err = derr
-		}
+		_ = b.conn.SetDeadline(b.until) // on a closed connection, the next write says so
+	}
+	if err == io.EOF {
+		b.ended.Store(true)
 	}
 	return n, err
 }

@@ -53,6 +53,15 @@ func hostname(authority string) string {
 	return host
 }
 
+// authority returns the host that the request is for, as it came: from Host, or
+// from a target in absolute form, which overrides it (RFC 9112 section 3.2.2).
+func authority(ctx *fasthttp.RequestCtx) string {
+	if target := ctx.RequestURI(); target[0] == '/' || string(target) == "*" {
+		return alias(ctx.Request.Header.Host())
+	}
+	return alias(ctx.Host())
+}
+
 // originForm returns a request target as an origin server gets it (RFC 9112
 // section 3.2.1): byte for byte what came, but for a target in absolute form,
 // whose authority goes into Host.

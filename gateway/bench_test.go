@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/config"
+	"overtake/scheduler"
+)
+
+// benchApp is an app that costs next to nothing.
+func benchApp(b *testing.B, body int) string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	answer := bytes.Repeat([]byte("x"), body)
+	server := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBody(answer) }, NoDefaultDate: true, CloseOnShutdown: true}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ln) }()
+	b.Cleanup(func() { server.Shutdown(); <-done })
+	return "http://" + ln.Addr().String()
+}
+
+func benchGateway(b *testing.B, app string) *Gateway {
+	cfg, err := config.Parse("bench.yaml", []byte(`
+listeners: [{address: "127.0.0.1:0"}]
+admin: off
+rules: [{class: batch, match: {path: "/reports/**"}}, {class: interactive, match: {headers: {X-Plan: gold}}}]
+upstreams: {app: {servers: [`+strconv.Quote(app)+`], limit: {max: 256}}}
+`), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := New(Options{Config: cfg, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return g
+}
+
+// BenchmarkRequest is the whole way of a request, client and app included, on
+// loopback. "direct" is the same without the gateway.
+func BenchmarkRequest(b *testing.B) {
+	for _, size := range []int{64, 64 << 10} {
+		app := benchApp(b, size)
+		g := benchGateway(b, app)
+		if err := g.Start(); err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { g.Shutdown(b.Context()) })
+		for name, url := range map[string]string{"direct": app, "gateway": "http://" + g.Addr("public").String()} {
+			b.Run(name+"/"+strconv.Itoa(size), func(b *testing.B) {
+				client := &fasthttp.Client{
+					NoDefaultUserAgentHeader: true, MaxConnsPerHost: 512,
+					Dial: func(addr string) (net.Conn, error) { return net.Dial("tcp", addr) },
+				}
+				b.Cleanup(client.CloseIdleConnections)
+				var failed atomic.Int64
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+					defer fasthttp.ReleaseRequest(req)
+					defer fasthttp.ReleaseResponse(resp)
+					req.SetRequestURI(url + "/some/path?a=b")
+					req.Header.Set("Accept", "text/html")
+					for pb.Next() {
+						if err := client.DoTimeout(req, resp, time.Minute); err != nil || resp.StatusCode() != 200 {
+							failed.Add(1)
+						}
+					}
+				})
+				if n := failed.Load(); n > 0 {
+					b.Errorf("%d requests failed", n)
+				}
+			})
+		}
+	}
+}
+
+// parts is a request inside the gateway, without sockets.
+type parts struct {
+	g      *Gateway
+	ctx    fasthttp.RequestCtx
+	client *clientConn
+}
+
+func newParts(b *testing.B) *parts {
+	g := benchGateway(b, "http://127.0.0.1:1")
+	p := &parts{g: g, client: &clientConn{listener: &listener{leavers: g.leavers}, fd: -1}}
+	raw := "GET /some/path?a=b HTTP/1.1\r\nHost: app.example\r\nUser-Agent: bench\r\nAccept: text/html\r\nAccept-Encoding: gzip\r\n" +
+		"Cookie: a=1; b=2\r\nX-Request-Id: 1234\r\n\r\n"
+	p.ctx.Init2(p.client, nil, false)
+	if err := readRequest(&p.ctx.Request, raw); err != nil {
+		b.Fatal(err)
+	}
+	p.client.request.upstream = g.upstreams["app"]
+	return p
+}
+
+func readRequest(req *fasthttp.Request, raw string) error {
+	req.Header.DisableNormalizing()
+	return req.Header.Read(bufio.NewReader(strings.NewReader(raw)))
+}
+
+func BenchmarkBegin(b *testing.B) {
+	p := newParts(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.g.begin(&p.ctx, p.client, &p.client.request)
+	}
+}
+
+func BenchmarkClassify(b *testing.B) {
+	p := newParts(b)
+	r := &p.client.request
+	p.g.begin(&p.ctx, p.client, r)
+	b.ReportAllocs()
+	for b.Loop() {
+		view := viewOf(&p.ctx, &r.view, p.client.addr)
+		p.g.classify(&view, r)
+	}
+}
+
+func BenchmarkOutbound(b *testing.B) {
+	p := newParts(b)
+	r := &p.client.request
+	p.g.begin(&p.ctx, p.client, r)
+	view := viewOf(&p.ctx, &r.view, p.client.addr)
+	p.g.classify(&view, r)
+	r.upstream = p.g.upstreams["app"]
+	b.ReportAllocs()
+	for b.Loop() {
+		p.g.outbound(&p.ctx, p.client, r)
+	}
+}
+
+func BenchmarkAcquireByLifetime(b *testing.B) {
+	p := newParts(b)
+	u, r := p.g.upstreams["app"], &p.client.request
+	b.ReportAllocs()
+	for b.Loop() {
+		lease, err := u.scheduler.Acquire(&r.life, scheduler.Work{Class: 1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		lease.Release()
+	}
+}

@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// TestExplainAgreesWithTheGateway asks both about the same requests.
+func TestExplainAgreesWithTheGateway(t *testing.T) {
+	const yaml = `
+listeners: [{address: "127.0.0.1:0", trust: ["127.0.0.0/8"]}]
+expose: all
+rules:
+  - {name: urgent, class: interactive, match: {path: "/a/*", methods: [GET]}}
+  - {name: big, class: batch, match: {size: {min: 10B}}}
+  - {name: host, class: batch, match: {hosts: ["*.batch.example"]}}
+  - {name: query, class: interactive, match: {query: {now: "1"}}}
+routes:
+  - {match: {path: "/jobs/**"}, queue: jobs}
+  - {match: {path: "/app/**"}, upstream: app}
+  - {match: {path: "/a/**"}, upstream: app}
+queues: {jobs: {}}
+`
+	app := serveApp(t, func(http.ResponseWriter, *http.Request) {})
+	q := newFakeQueue()
+	g := start(t, yaml, app, q.open())
+	stranger := netip.MustParseAddr("192.0.2.1")
+	for _, tc := range []struct {
+		Question
+		class, rule, upstream, queue string
+	}{
+		{Question{Method: "GET", URL: "/a/b"}, "interactive", "urgent", "app", ""},
+		{Question{Method: "get", URL: "/a/b"}, "interactive", "urgent", "app", ""},
+		{Question{Method: "POST", URL: "/a/b"}, "standard", "default", "app", ""},
+		{Question{Method: "GET", URL: "/a/x/../b"}, "interactive", "urgent", "app", ""},
+		{Question{Method: "GET", URL: "/a/%62"}, "interactive", "urgent", "app", ""},
+		{Question{Method: "GET", URL: "/app/../jobs/1"}, "standard", "default", "", "jobs"},
+		{Question{Method: "POST", URL: "/app/1", Header: []string{"Content-Length: 10"}}, "batch", "big", "app", ""},
+		{Question{Method: "GET", URL: "http://x.batch.example/app/1"}, "batch", "host", "app", ""},
+		{Question{Method: "GET", URL: "http://X.BATCH.example:81/app/1"}, "batch", "host", "app", ""},
+		{Question{Method: "GET", URL: "/app/1?now=1"}, "interactive", "query", "app", ""},
+		{Question{Method: "GET", URL: "/elsewhere"}, "standard", "default", "", ""},
+		{Question{Method: "GET", URL: "/app/1", Header: []string{"Latency-Class: interactive"}}, "interactive", "trusted", "app", ""},
+		{Question{Method: "GET", URL: "/app/1", Header: []string{"latency-class: batch"}}, "batch", "trusted", "app", ""},
+		{Question{Method: "GET", URL: "/app/1", Header: []string{"Latency-Class: vip"}}, "standard", "default", "app", ""},
+	} {
+		t.Run(tc.Method+" "+tc.URL+" "+strings.Join(tc.Header, ""), func(t *testing.T) {
+			tc.Source = netip.MustParseAddr("127.0.0.1")
+			e, err := Explain(g.config, tc.Question)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if class := e.Classes.Name(e.Class); class != tc.class || e.Rule != tc.rule || e.Upstream != tc.upstream || e.Queue != tc.queue {
+				t.Errorf("explained as %s by %s, to %q %q", class, e.Rule, e.Upstream, e.Queue)
+			}
+			p := g.dial()
+			target, host := tc.URL, "localhost"
+			if rest, absolute := strings.CutPrefix(target, "http://"); absolute {
+				host, target, _ = strings.Cut(rest, "/")
+				target = "/" + target
+			}
+			p.send(strings.ToUpper(tc.Method), " ", target, " HTTP/1.1\r\nHost: ", host, "\r\n", strings.Join(tc.Header, "\r\n"))
+			if len(tc.Header) > 0 {
+				p.send("\r\n")
+			}
+			p.send("\r\n", "0123456789") // the body, where there is one
+			resp, body := p.response(tc.Method)
+			if got := resp.Header.Get("Latency-Class"); got != tc.class {
+				t.Errorf("served as %s", got)
+			}
+			want := 404
+			if tc.upstream != "" {
+				want = 200
+			} else if tc.queue != "" {
+				want = 202
+			}
+			if resp.StatusCode != want {
+				t.Errorf("served with %d %s, want %d", resp.StatusCode, body, want)
+			}
+			tc.Source = stranger
+			if e, _ := Explain(g.config, tc.Question); e.Trusted || e.Rule == "trusted" {
+				t.Error("a stranger is explained as trusted")
+			}
+			p.Close()
+		})
+	}
+}
+
+func TestExplainRefusesWhatIsNotARequest(t *testing.T) {
+	g := newGateway(t, "", deadAddress(t))
+	for _, q := range []Question{
+		{Method: "GET", URL: "http://a b/"},
+		{Method: "G T", URL: "/"},
+		{Method: "", URL: "/"},
+		{Method: "GET", URL: "/", Header: []string{"no colon"}},
+		{Method: "GET", URL: "/", Header: []string{"Host: x"}},
+		{Method: "GET", URL: "/", Header: []string{"X-A: 1\r\n folded"}},
+		{Method: "GET", URL: "/", Header: []string{"X A: 1"}},
+	} {
+		if _, err := Explain(g.config, q); err == nil || !strings.Contains(err.Error(), "explain") {
+			t.Errorf("%+v: error %v", q, err)
+		}
+	}
+}

@@ -1,0 +1,205 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+func FuzzHostname(f *testing.F) {
+	for _, s := range []string{"", "a", "a.example:80", "[::1]", "[::1]:80", "[", "]", "::1", ":80", "a:b:c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, authority string) {
+		host := hostname(authority)
+		if !strings.Contains(authority, host) || strings.Contains(host, ":") && authority[0] != '[' {
+			t.Errorf("%q: host %q", authority, host)
+		}
+		if strings.Count(authority, ":") > 1 && authority[0] != '[' {
+			return // an IPv6 address without brackets, of which nobody knows where it ends
+		}
+		if u, err := url.Parse("//" + authority); err == nil && u.Host == authority && u.Hostname() != host {
+			t.Errorf("%q: host %q, want %q", authority, host, u.Hostname())
+		}
+	})
+}
+
+func FuzzOriginForm(f *testing.F) {
+	for _, s := range []string{"/", "*", "/a?b", "http://a", "http://a/b", "http://a?b", "/a://b", "//a/b", "://", "a://", "http://a?b/c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		if target == "" {
+			return // fasthttp makes a slash of it
+		}
+		got := originForm(target)
+		switch {
+		case target[0] == '/' || target == "*" || !strings.Contains(target, "://"):
+			if got != target {
+				t.Errorf("%q became %q", target, got)
+			}
+		case got == "" || got[0] != '/':
+			t.Errorf("%q became %q", target, got)
+		case got != "/" && !strings.HasSuffix(target, got) && !strings.HasSuffix(target, got[1:]):
+			t.Errorf("%q became %q, which is no part of it", target, got)
+		}
+	})
+}
+
+// FuzzForwarded: whatever Host a client sends, it stays inside its parameter.
+func FuzzForwarded(f *testing.F) {
+	for _, s := range []string{"", "a", "a:80", `a"b`, `a\`, `a;for=b`, `a, for=b`, "[::1]:80", "ä"} {
+		f.Add(s, true)
+	}
+	f.Fuzz(func(t *testing.T, host string, v6 bool) {
+		client := netip.MustParseAddr("192.0.2.1")
+		if v6 {
+			client = netip.MustParseAddr("2001:db8::1")
+		}
+		var value string
+		forwardedFor{client: client, host: host}.each(func(name, v string) {
+			if name == "Forwarded" {
+				value = v
+			}
+		})
+		parts, elements := splitForwarded(value)
+		if elements != 1 || len(parts) != 3 || parts["host"] != host || parts["proto"] != "http" ||
+			strings.Trim(parts["for"], "[]") != client.String() {
+			t.Errorf("host %q gives %s, which reads as %q in %d elements", host, value, parts, elements)
+		}
+	})
+}
+
+// splitForwarded is a reader of RFC 7239 for one element.
+func splitForwarded(s string) (parts map[string]string, elements int) {
+	parts, elements = make(map[string]string), 1
+	name, value, quotes, inValue := "", "", false, false
+	flush := func() { parts[name] = value; name, value, inValue = "", "", false }
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quotes && c == '\\' && i+1 < len(s):
+			i++
+			value += string(s[i : i+1])
+		case c == '"':
+			quotes = !quotes
+		case !quotes && c == ';':
+			flush()
+		case !quotes && c == ',':
+			elements++
+		case !inValue && c == '=':
+			inValue = true
+		case inValue:
+			value += string(s[i : i+1])
+		default:
+			name += string(s[i : i+1])
+		}
+	}
+	flush()
+	return parts, elements
+}
+
+func FuzzParseRetryAfter(f *testing.F) {
+	for _, s := range []string{"", "0", "7", " 7 ", "-1", "9999999999", "9223372036854775807", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 2999 23:59:59 GMT", "soon"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		if d := parseRetryAfter(value); d < 0 || d > time.Hour {
+			t.Errorf("%q: %s", value, d)
+		}
+	})
+}
+
+// FuzzResponseHeader reads raw response headers as they come from an app, and
+// what becomes of them as a client does.
+func FuzzResponseHeader(f *testing.F) {
+	for _, s := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nConnection: close, x-a\r\nX-A: 1\r\nX-B: 2\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n",
+		"HTTP/1.0 304 Not Modified\r\nlatency-class: x\r\nOvertake-Reason: y\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n",
+		"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nKeep-Alive: 1\r\nX-A: 1\r\n folded\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var h fasthttp.ResponseHeader
+		h.DisableNormalizing()
+		if err := h.Read(bufio.NewReader(bytes.NewReader(raw))); err != nil {
+			return
+		}
+		status, cookies := h.StatusCode(), countSetCookies(&h)
+		keepAlive(&h)
+		cleanResponse(&h)
+		for name, value := range h.All() {
+			n := strings.ToLower(string(name))
+			if n == "connection" || n == "keep-alive" || n == "upgrade" || n == "latency-class" || n == "overtake-reason" {
+				t.Errorf("%q passed, in %q", name, raw)
+			}
+			if bytes.ContainsAny(value, "\r\n\x00") || bytes.ContainsAny(name, "\r\n\x00:") {
+				t.Errorf("%q: %q can't be sent", name, value)
+			}
+		}
+		if h.StatusCode() != status || countSetCookies(&h) > cookies {
+			t.Errorf("status %d and %d cookies became %d and %d", status, cookies, h.StatusCode(), countSetCookies(&h))
+		}
+		if got := string(h.Header()); !strings.HasPrefix(got, "HTTP/1.1 ") || strings.Count(got, "\r\n\r\n") != 1 {
+			t.Errorf("%q became %q", raw, got)
+		}
+	})
+}
+
+func countSetCookies(h *fasthttp.ResponseHeader) (n int) {
+	for name := range h.All() {
+		if strings.EqualFold(string(name), "Set-Cookie") {
+			n++
+		}
+	}
+	return n
+}
+
+// FuzzRequestHeader reads raw request headers, and checks what is sent on: one
+// request, with nothing in it that the gateway means to write itself.
+func FuzzRequestHeader(f *testing.F) {
+	for _, s := range []string{
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-a, close\r\nX-A: 1\r\nLatency_Class: x\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\nX: 1\n\nGET / HTTP/1.1\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n  y\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var h fasthttp.RequestHeader
+		h.DisableNormalizing()
+		if err := h.Read(bufio.NewReader(bytes.NewReader(raw))); err != nil {
+			return
+		}
+		got, err := fields(nil).read(&h)
+		if err != nil {
+			return
+		}
+		head := string(append(appendEndToEnd(nil, got), "\r\n"...))
+		if strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Contains(strings.TrimSuffix(head, "\r\n"), "\r\n\r\n") {
+			t.Errorf("%q is sent on as %q", raw, head)
+		}
+		br := bufio.NewReader(strings.NewReader(head))
+		for {
+			line, err := br.ReadString('\n')
+			if err == io.EOF || line == "\r\n" {
+				break
+			}
+			name, _, ok := strings.Cut(line, ":")
+			if !ok || hopByHop(name) || rewritten(name) {
+				t.Errorf("%q: line %q passed", raw, line)
+			}
+		}
+	})
+}
