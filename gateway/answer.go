@@ -22,10 +22,12 @@ type answer struct {
 	chunks  io.Reader
 	timeout time.Duration
 	until   time.Time // the read deadline that is set
-	sender  *sender   // nil when the request's body has been sent
-	keep    bool      // the connection may be used again
-	ended   bool      // the body has been read to its end
-	err     error     // why it could not be
+	// deadline is the request's; the body is broken off there. Zero is none.
+	deadline time.Time
+	sender   *sender // nil when the request's body has been sent
+	keep     bool    // the connection may be used again
+	ended    bool    // the body has been read to its end
+	err      error   // why it could not be
 }
 
 // frame finds how the body is delimited, RFC 9112 section 6.3.
@@ -72,6 +74,9 @@ func (a *answer) Read(p []byte) (int, error) {
 	}
 	if now := time.Now(); a.until.Sub(now) < a.timeout/2 {
 		a.until = now.Add(a.timeout)
+		if !a.deadline.IsZero() && a.until.After(a.deadline) {
+			a.until = a.deadline
+		}
 		if err := a.conn.SetReadDeadline(a.until); err != nil {
 			return 0, a.fail(err)
 		}

@@ -376,3 +376,24 @@ func TestBodyUntilCloseBecomesChunked(t *testing.T) {
 		}
 	}
 }
+
+// The class's deadline is for the whole request: an answer that goes on for
+// longer is broken off, visibly, and its slot is given back.
+func TestDeadlineEndsTheBody(t *testing.T) {
+	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte("begun"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done() // until the gateway gives up
+	})
+	g := start(t, "classes: [{name: standard, deadline: 200ms}]\n", app)
+	resp, err := client(t).Get(g.url("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != 200 || string(body) != "begun" || err == nil {
+		t.Errorf("status %d, body %q, error %v; want a broken body", resp.StatusCode, body, err)
+	}
+	g.wholeAgain()
+}

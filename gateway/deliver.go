@@ -1,14 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,119 +193,6 @@ func (c *courier) settled(d *broker.Delivery, result string, tell func(context.C
 		result = "unsettled"
 	}
 	c.metrics.deliveries.WithLabelValues(c.q.name, c.name, result).Inc()
-}
-
-// outbound is the message as the request that it came in as.
-func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound, error) {
-	method, target := d.Header.Get(messageMethod), d.Header.Get(messageTarget)
-	if method == "" {
-		method = fasthttp.MethodPost // published by an app, not by a gateway
-	}
-	target, err := c.target(target)
-	if err != nil {
-		return nil, err
-	}
-	if !isToken(method) {
-		return nil, fmt.Errorf("the message's method %q is not one", method)
-	}
-	head := append([]byte(nil), method+" "+target+" HTTP/1.1\r\n"...)
-	host := d.Header.Get(messageField + "Host")
-	if host == "" {
-		host = c.q.upstream.name
-	}
-	if head, err = appendChecked(head, "Host", host); err != nil {
-		return nil, err
-	}
-	if head, err = c.appendFields(head, d); err != nil {
-		return nil, err
-	}
-	head = appendField(head, "Via", "1.1 overtake")
-	head = appendField(head, "Latency-Attempt", strconv.Itoa(d.Attempt))
-	if head, err = appendChecked(head, "Idempotency-Key", d.ID); err != nil {
-		return nil, err
-	}
-	if strings.ContainsAny(trail.State, lineBreaks) {
-		return nil, errors.New("the message's tracestate has a line break in it")
-	}
-	stamped := stampedFields{head: head}
-	trail.Stamp(&stamped)
-	return &outbound{
-		head:   append(stamped.head, "Content-Length: "+strconv.Itoa(len(d.Body))+"\r\n\r\n"...),
-		body:   bytes.NewReader(d.Body),
-		length: int64(len(d.Body)), bodyless: method == fasthttp.MethodHead,
-		timeout: c.q.upstream.timeout, deadline: trail.Deadline,
-	}, nil
-}
-
-// appendFields appends the fields of the original request.
-func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) {
-	var err error
-	if contentType := d.Header.Get(broker.HeaderContentType); contentType != "" {
-		if head, err = appendChecked(head, "Content-Type", contentType); err != nil {
-			return nil, err
-		}
-	}
-	for key, values := range d.Header {
-		name, ok := strings.CutPrefix(key, messageField)
-		if !ok || hopByHop(name) || ofTrail(name) || ofDelivery(name) {
-			continue
-		}
-		for _, value := range values {
-			if head, err = appendChecked(head, name, value); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return head, nil
-}
-
-// ofDelivery reports whether outbound writes the field itself.
-func ofDelivery(name string) bool {
-	return spells(name, "Host") || spells(name, "Content-Type") ||
-		spells(name, "Latency-Attempt") || spells(name, "Idempotency-Key")
-}
-
-// lineBreaks would end a field's value.
-const lineBreaks = "\r\n\x00"
-
-// appendChecked appends a field that may come from anybody who can publish: a
-// line break in it must not become another field, or a second request.
-func appendChecked(head []byte, name, value string) ([]byte, error) {
-	if !isToken(name) || strings.ContainsAny(value, lineBreaks) {
-		return nil, fmt.Errorf("the message's field %q can't be an HTTP header field", name)
-	}
-	return appendField(head, name, value), nil
-}
-
-// isToken reports whether s is a token of RFC 9110 section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// target is the message's target with the queue's own path, if it has one; the
-// query stays.
-func (c *courier) target(target string) (string, error) {
-	if target == "" {
-		target = "/"
-	}
-	u, err := url.ParseRequestURI(target)
-	if err != nil || strings.ContainsAny(target, " \r\n") {
-		return "", fmt.Errorf("the message's target %q is not one", target)
-	}
-	if c.q.path == "" {
-		return originForm(target), nil
-	}
-	if u.RawQuery != "" {
-		return c.q.path + "?" + u.RawQuery, nil
-	}
-	return c.q.path, nil
 }
 
 func backoff(try int) time.Duration {

@@ -6,14 +6,14 @@
 // The life of a request, and where to read on:
 //
 //	accept        listener.go, client.go   one client connection, leavers.go watches it
-//	classify      ingress.go, view.go      rules over a read-only view of the header
+//	classify      decider.go, view.go      rules over a read-only view of the header
 //	trail         fields.go                trace ids, class and deadline are read and stamped
-//	route         route.go                 an upstream, or a queue
+//	route         decider.go               an upstream, or a queue
 //	slot          upstream.go              the scheduler decides who goes next
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	refuse        refuse.go                503, 504, 502 with a reason
-//	queue         enqueue.go, deliver.go   a request becomes a message, a message a request
+//	queue         enqueue.go, deliver.go   a request waits as a message; message.go packs it
 //
 // HTTP/1.1 is served by fasthttp. The upstream side speaks HTTP/1.1 through
 // connections of its own, because a request must be cancelled when its client

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -105,32 +104,4 @@ func (g *Gateway) jobID(q *queue, r *request) string {
 	flow, _ := r.fields.lookup(g.flowHeader)
 	sum := sha256.Sum256([]byte(q.name + "\x00" + owner + "\x00" + flow + "\x00" + key))
 	return hex.EncodeToString(sum[:16])
-}
-
-// messageHeader packs the request's header, for its delivery to be "the request
-// as it came in".
-func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Header {
-	h := make(broker.Header, len(r.fields)+8)
-	options := connectionOptions(r.fields)
-	for _, f := range r.fields {
-		if hopByHop(f.name) || rewritten(f.name) || listed(options, f.name) || strings.EqualFold(f.name, "Idempotency-Key") {
-			continue
-		}
-		name := messageField + f.name
-		h[name] = append(h[name], strings.Clone(f.value))
-	}
-	h.Set(messageMethod, string(ctx.Method()))
-	h.Set(messageTarget, strings.Clone(originForm(alias(ctx.RequestURI()))))
-	host := strings.Clone(authority(ctx))
-	h.Set(messageField+"Host", host)
-	if contentType := ctx.Request.Header.ContentType(); len(contentType) > 0 {
-		h.Set(broker.HeaderContentType, string(contentType))
-	}
-	via := forwardedFor{client: clientOf(ctx.Conn()).addr, host: host, tls: ctx.IsTLS()}
-	if r.trusted {
-		via.received = r.fields
-	}
-	via.each(func(name, value string) { h.Set(messageField+name, strings.Clone(value)) })
-	r.trail.Stamp(messageCarrier{h})
-	return h
 }

@@ -24,7 +24,7 @@ type outbound struct {
 	// bodyless says that the response has no body whatever its header says.
 	bodyless bool
 	// timeout bounds the time to the response header and between two parts of
-	// the bodies; deadline, if set, the time to the response header as well.
+	// the bodies; deadline, if set, is when the whole exchange must have ended.
 	timeout  time.Duration
 	deadline time.Time
 	// abortBody unblocks a Read of a streamed body, which then fails with
@@ -51,7 +51,7 @@ func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseH
 		conn.Close()
 		return nil, cause
 	}
-	a := &answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout}
+	a := &answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout, deadline: o.deadline}
 	if err := a.start(o); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"bufio"
+	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -42,64 +44,59 @@ type Explanation struct {
 
 // Explain decides about a request by the code that serves requests.
 func Explain(cfg *config.Config, q Question) (Explanation, error) {
-	classes, c, err := newClassifier(cfg)
+	d, err := newDecider(cfg)
 	if err != nil {
 		return Explanation{}, err
 	}
 	var ctx fasthttp.RequestCtx
-	if err := q.read(&ctx.Request); err != nil {
-		return Explanation{}, err
-	}
-	f, err := fields(nil).read(&ctx.Request.Header)
+	f, err := q.read(&ctx)
 	if err != nil {
 		return Explanation{}, fmt.Errorf("gateway: explain: not a request that would be served: %w", err)
 	}
 	view := viewOf(&ctx, &viewFields{fields: f, uri: ctx.Request.URI()}, q.Source)
-	e := Explanation{Classes: classes, Claimed: tracing.Extract(f).Class, Route: -1}
+	trail := tracing.Extract(f)
+	e := Explanation{Classes: d.classes, Claimed: trail.Class, Route: d.route(&view)}
 	for _, l := range cfg.Listeners {
 		e.Trusted = e.Trusted || trusts(l.Trust, q.Source)
 	}
-	claim := classifier.Claim{Trusted: e.Trusted}
-	claim.Class, claim.Present = classes.Lookup(e.Claimed)
-	e.Explanation = c.Explain(&view, claim)
-	for i, r := range cfg.Routes {
-		matcher, err := classifier.Compile(r.Match.Spec())
-		if err != nil {
-			return e, fmt.Errorf("gateway: routes[%d]: %w", i, err)
-		}
-		if matcher.Matches(&view) {
-			e.Route, e.Upstream, e.Queue = i, r.Upstream, r.Queue
-			break
-		}
+	e.Explanation = d.classifier.Explain(&view, d.claim(&trail, e.Trusted))
+	if e.Route >= 0 {
+		e.Upstream, e.Queue = cfg.Routes[e.Route].Upstream, cfg.Routes[e.Route].Queue
 	}
 	return e, nil
 }
 
 // read parses the question as a request from the wire would be.
-func (q Question) read(req *fasthttp.Request) error {
+func (q Question) read(ctx *fasthttp.RequestCtx) (fields, error) {
 	u, err := url.Parse(q.URL)
-	if err != nil {
-		return fmt.Errorf("gateway: explain: %w", err)
-	}
-	host := u.Host
-	if host == "" {
-		host = "localhost"
+	switch {
+	case err != nil:
+		return nil, err
+	case !isToken(q.Method):
+		return nil, fmt.Errorf("method %q: want a name such as GET", q.Method)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", strings.ToUpper(q.Method), u.RequestURI(), host)
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", strings.ToUpper(q.Method), u.RequestURI(), cmp.Or(u.Host, "localhost"))
 	for _, line := range q.Header {
-		if !strings.Contains(line, ":") {
-			return fmt.Errorf("gateway: explain: header %q: want 'Name: value'", line)
+		name, value, ok := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case !ok || !isToken(name) || strings.ContainsAny(value, lineBreaks):
+			return nil, fmt.Errorf("header %q: want 'Name: value'", line)
+		case strings.EqualFold(name, "Host"):
+			return nil, fmt.Errorf("header %q: give the host in the URL: http://%s/", line, value)
 		}
-		if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(strings.TrimSpace(name), "Host") {
-			return fmt.Errorf("gateway: explain: header %q: give the host in the URL: http://%s/", line, strings.TrimSpace(value))
-		}
-		text.WriteString(line + "\r\n")
+		text.WriteString(name + ": " + value + "\r\n")
 	}
 	text.WriteString("\r\n")
-	req.Header.DisableNormalizing()
-	if err := req.Header.Read(bufio.NewReaderSize(strings.NewReader(text.String()), headerBytes)); err != nil {
-		return fmt.Errorf("gateway: explain: not a request that would be served: %w", err)
+	h := &ctx.Request.Header
+	h.DisableNormalizing()
+	if err := h.Read(bufio.NewReaderSize(strings.NewReader(text.String()), headerBytes)); err != nil {
+		return nil, errors.New("it can't be parsed as HTTP/1.1")
 	}
-	return nil
+	f, err := fields(nil).read(h)
+	if err != nil {
+		return nil, err
+	}
+	return f, acceptable(ctx, f)
 }

@@ -29,21 +29,19 @@ type Options struct {
 
 // Gateway is the ingress in front of an app.
 type Gateway struct {
-	config       *config.Config
-	log          *slog.Logger
-	classes      classifier.Classes
-	classifier   *classifier.Classifier
-	defaultClass classifier.Class
-	deadlines    []time.Duration // by class; 0 is none
-	flowHeader   string
-	exposure     string
-	routes       routes
-	upstreams    map[string]*upstream
-	queues       map[string]*queue
-	metrics      *metrics
-	leavers      *leavers
-	admin        *admin
-	listeners    []*listener
+	config *config.Config
+	log    *slog.Logger
+	*decider
+	targets    []target        // of the routes, by position
+	deadlines  []time.Duration // by class; 0 is none
+	flowHeader string
+	exposure   string
+	upstreams  map[string]*upstream
+	queues     map[string]*queue
+	metrics    *metrics
+	leavers    *leavers
+	admin      *admin
+	listeners  []*listener
 
 	draining atomic.Bool
 
@@ -69,10 +67,9 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.cutOff, g.cut = context.WithCancel(context.Background())
 	var err error
-	if g.classes, g.classifier, err = newClassifier(cfg); err != nil {
+	if g.decider, err = newDecider(cfg); err != nil {
 		return nil, err
 	}
-	g.defaultClass, _ = g.classes.Lookup(cfg.DefaultClass)
 	for _, c := range cfg.Classes {
 		g.deadlines = append(g.deadlines, c.Deadline)
 	}
@@ -89,8 +86,20 @@ func New(o Options) (*Gateway, error) {
 		}
 		g.queues[name] = newQueue(name, c, q, g.upstreams)
 	}
-	g.routes, err = newRoutes(cfg.Routes, g.upstreams, g.queues)
-	return g, err
+	for i, r := range cfg.Routes {
+		to := target{g.upstreams[r.Upstream], g.queues[r.Queue]}
+		if (to.upstream == nil) == (to.queue == nil) {
+			return nil, fmt.Errorf("gateway: routes[%d]: leads to neither a known upstream nor a known queue", i)
+		}
+		g.targets = append(g.targets, to)
+	}
+	return g, nil
+}
+
+// target is where a route leads to: one of the two.
+type target struct {
+	upstream *upstream
+	queue    *queue
 }
 
 // Start opens all listeners and begins to serve. When it fails, nothing is left

@@ -118,42 +118,37 @@ var errPanicked = errors.New("gateway: the handler panicked")
 // handle brings the request to its route. Where it returns nil and r.answer is
 // set, the response's body is still to be streamed.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
-	if err := acceptable(ctx, r); err != nil {
+	if r.broken == nil {
+		r.broken = acceptable(ctx, r.fields)
+	}
+	if r.broken != nil {
 		ctx.SetConnectionClose()
-		return &failure{reason: reasonBadRequest, err: err}
+		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
 	view := viewOf(ctx, &r.view, client.addr)
 	g.classify(&view, r)
-	if len(view.Path) > len(ownPrefix) && view.Path[:len(ownPrefix)] == ownPrefix {
-		return &failure{reason: reasonNoUpstream, err: errors.New("nothing is served below " + ownPrefix + " in this version")}
-	}
-	route := g.routes.find(&view)
-	switch {
-	case route == nil:
+	i := g.route(&view)
+	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
-	case route.queue != nil:
-		return g.enqueue(ctx, r, route.queue)
 	}
-	r.upstream = route.upstream
+	to := g.targets[i]
+	if to.queue != nil {
+		return g.enqueue(ctx, r, to.queue)
+	}
+	r.upstream = to.upstream
 	return g.forward(ctx, client, r)
 }
 
-// ownPrefix is where the gateway itself answers.
-const ownPrefix = "/_overtake/"
-
 // acceptable refuses what has two readings, or none that a gateway could serve.
-func acceptable(ctx *fasthttp.RequestCtx, r *request) error {
-	if r.broken != nil {
-		return r.broken
-	}
+func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
 	if !bytes.HasPrefix(ctx.Request.Header.Protocol(), []byte("HTTP/1.")) {
 		return errors.New("only HTTP/1.1 and HTTP/1.0 are served here")
 	}
 	if ctx.IsConnect() {
 		return errors.New("CONNECT is not served by an ingress")
 	}
-	_, length := r.fields.lookup("Content-Length")
-	coding, coded := r.fields.lookup("Transfer-Encoding")
+	_, length := f.lookup("Content-Length")
+	coding, coded := f.lookup("Transfer-Encoding")
 	if length && coded {
 		return errors.New("Content-Length and Transfer-Encoding in one request (RFC 9112 section 6.1)")
 	}
@@ -169,9 +164,7 @@ func acceptable(ctx *fasthttp.RequestCtx, r *request) error {
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.trail = tracing.Extract(r.fields)
-	claim := classifier.Claim{Trusted: r.trusted}
-	claim.Class, claim.Present = g.classes.Lookup(r.trail.Class)
-	r.decision = g.classifier.Classify(view, claim)
+	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
 	r.trail.Class = g.classes.Name(r.decision.Class)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
 	r.flow = g.flowOf(r.fields, view.Source)

@@ -3,11 +3,9 @@ package gateway
 import (
 	"context"
 	"hash/maphash"
-	"strings"
 
 	"overtake/broker"
 	"overtake/gateway/config"
-	"overtake/tracing"
 )
 
 // Queue is a message queue as the gateway uses it: an adapter's two ends.
@@ -40,27 +38,3 @@ func newQueue(name string, cfg config.Queue, q Queue, upstreams map[string]*upst
 	}
 	return out
 }
-
-// Message headers in which a request travels through a queue, beside those of
-// the contract.
-const (
-	messageMethod = "http-method"
-	messageTarget = "http-target"
-	// messageField is the prefix of the request's own header fields.
-	messageField = "http-field-"
-)
-
-// messageCarrier is a message's header as a trail's carrier: message headers
-// have a case, and the contract's are lower.
-type messageCarrier struct{ header broker.Header }
-
-// Get implements tracing.Carrier.
-func (c messageCarrier) Get(name string) string { return c.header.Get(strings.ToLower(name)) }
-
-// Set implements tracing.Carrier.
-func (c messageCarrier) Set(name, value string) { c.header.Set(strings.ToLower(name), value) }
-
-// Del implements tracing.Carrier.
-func (c messageCarrier) Del(name string) { delete(c.header, strings.ToLower(name)) }
-
-var _ tracing.Carrier = messageCarrier{}

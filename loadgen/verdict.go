@@ -19,6 +19,7 @@ const (
 // VerdictState is whether a run can be believed.
 type VerdictState string
 
+// The figures are the target's, or say more about the generator.
 const (
 	Valid          VerdictState = "VALID"
 	GeneratorBound VerdictState = "GENERATOR-BOUND"

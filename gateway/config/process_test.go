@@ -124,14 +124,15 @@ bad.yaml:1:9: expose: "trustd" is not an audience; did you mean "trusted"?`,
 				}
 				return
 			}
-			got := c.Listeners[0].Address + " " + c.Admin
+			var got strings.Builder
+			got.WriteString(c.Listeners[0].Address + " " + c.Admin)
 			for _, name := range []string{"app", "web"} {
 				if u, ok := c.Upstreams[name]; ok {
-					got += " " + name + "=" + strings.Join(u.Servers, ",")
+					got.WriteString(" " + name + "=" + strings.Join(u.Servers, ","))
 				}
 			}
-			if got != test.want {
-				t.Errorf("in effect is %s, want %s", got, test.want)
+			if got.String() != test.want {
+				t.Errorf("in effect is %s, want %s", got.String(), test.want)
 			}
 		})
 	}

@@ -226,7 +226,7 @@ func (v validator) validateMatch(path string, m Match) {
 
 // matchErrors takes the error of classifier.Compile apart.
 func matchErrors(err error) []*classifier.MatchError {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the tree is walked here, part by part
 	case *classifier.MatchError:
 		return []*classifier.MatchError{e}
 	case interface{ Unwrap() []error }:

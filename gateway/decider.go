@@ -1,0 +1,82 @@
+package gateway
+
+import (
+	"fmt"
+
+	"overtake/classifier"
+	"overtake/gateway/config"
+	"overtake/tracing"
+)
+
+// decider decides about requests by their header alone: which class, which
+// route. Serving and explaining use the same one.
+type decider struct {
+	classes      classifier.Classes
+	defaultClass classifier.Class
+	classifier   *classifier.Classifier
+	routes       []*classifier.Matcher // in the order of the configuration; the first match wins
+}
+
+// newDecider makes the decider of a configuration: its rules, or the built-in
+// ones where it has none, and its routes.
+func newDecider(cfg *config.Config) (*decider, error) {
+	names := make([]string, len(cfg.Classes))
+	for i, c := range cfg.Classes {
+		names[i] = c.Name
+	}
+	d := &decider{}
+	var err error
+	if d.classes, err = classifier.NewClasses(names...); err != nil {
+		return nil, err
+	}
+	var ok bool
+	if d.defaultClass, ok = d.classes.Lookup(cfg.DefaultClass); !ok {
+		return nil, fmt.Errorf("gateway: default class %q is not among the classes", cfg.DefaultClass)
+	}
+	rules := make([]classifier.Rule, 0, len(cfg.Rules))
+	for _, r := range cfg.Rules {
+		class, ok := d.classes.Lookup(r.Class)
+		if !ok {
+			return nil, fmt.Errorf("gateway: rule %q: class %q is not among the classes", r.Name, r.Class)
+		}
+		rules = append(rules, classifier.Rule{Name: r.Name, Class: class, Match: r.Match.Spec()})
+	}
+	if len(rules) == 0 {
+		rules = classifier.Builtin(d.classes)
+	}
+	d.classifier, err = classifier.New(classifier.Config{Classes: d.classes, Default: d.defaultClass, Rules: rules})
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range cfg.Routes {
+		matcher, err := classifier.Compile(r.Match.Spec())
+		if err != nil {
+			return nil, fmt.Errorf("gateway: routes[%d]: %w", i, err)
+		}
+		d.routes = append(d.routes, matcher)
+	}
+	return d, nil
+}
+
+// claim is the class that a trail came with.
+func (d *decider) claim(trail *tracing.Trail, trusted bool) classifier.Claim {
+	claim := classifier.Claim{Trusted: trusted}
+	claim.Class, claim.Present = d.classes.Lookup(trail.Class)
+	return claim
+}
+
+// route returns the position of the request's route, or -1 for none.
+func (d *decider) route(view *classifier.Request) int {
+	if len(view.Path) > len(ownPrefix) && view.Path[:len(ownPrefix)] == ownPrefix {
+		return -1 // the gateway's own, where nothing is served yet
+	}
+	for i, matcher := range d.routes {
+		if matcher.Matches(view) {
+			return i
+		}
+	}
+	return -1
+}
+
+// ownPrefix is where the gateway itself answers.
+const ownPrefix = "/_overtake/"
