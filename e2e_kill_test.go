@@ -84,7 +84,7 @@ func TestE2EKillWhileDelivering(t *testing.T) {
 }
 
 // The same without holding still: answers whose acknowledgement was on its way
-// to the broker may come again, too. They are the newest there were.
+// to the broker may come again, too. A lane has at most one for each slot.
 func TestE2EKillAtFullSpeed(t *testing.T) {
 	app := newRecorder(t, func(*delivery) bool { return true })
 	file := writeConfig(t, queueConfig(t, app.url))
@@ -99,11 +99,9 @@ func TestE2EKillAtFullSpeed(t *testing.T) {
 	g.stop(t)
 
 	again := repeated(checkDelivered(t, posts, app.all()))
-	const newest = 4 * killSlots
-	for _, d := range killed[:max(0, len(killed)-newest)] {
-		if slices.Contains(again, d.job) {
-			t.Errorf("job %s came again, %d deliveries before the kill", d.job, newest)
-		}
+	const lanes, inDoubt = 2, 2 * killSlots
+	if len(again) > lanes*inDoubt {
+		t.Errorf("%d jobs came again, want at most %d", len(again), lanes*inDoubt)
 	}
 	t.Logf("%d jobs, killed after %d deliveries, %d of them answered; repeated: %v", len(posts), len(killed), countAnswered(killed), again)
 }

@@ -20,14 +20,19 @@ import (
 	"overtake/tracing"
 )
 
-// Delivery to the app: how long between two attempts, and how many messages of
-// one lane may be in hand, that is delivered to the gateway and not settled.
+// Delivery to the app: how long between two attempts, and how long the broker may
+// take to settle a message.
 const (
 	firstBackoff = 500 * time.Millisecond
 	lastBackoff  = time.Minute
-	inHand       = 256
 	settleWithin = 10 * time.Second
 )
+
+// inHand is how many messages of one lane may be in hand, that is delivered to
+// the gateway and not settled, when the upstream has so many slots: one being
+// worked on and one being settled per slot. A gateway that is killed leaves no
+// more than these in doubt.
+func inHand(slots int) int { return min(2*slots, 256) }
 
 // courier delivers the messages of one lane to the queue's upstream, through the
 // same slots and in the same order as requests.
@@ -42,7 +47,7 @@ type courier struct {
 	name    string // of the class
 	metrics *metrics
 	log     *slog.Logger
-	hands   chan struct{} // capacity inHand: a token per message in hand
+	hands   chan struct{} // a token per message in hand; its capacity is inHand
 	cutOff  context.Context
 	wg      sync.WaitGroup
 }

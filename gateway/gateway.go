@@ -219,7 +219,7 @@ func (g *Gateway) startCouriers() {
 		for i, class := range g.classes.Names() {
 			c := &courier{
 				q: q, class: classifier.Class(i), name: class, metrics: g.metrics,
-				log: g.log.With("queue", q.name, "class", class), hands: make(chan struct{}, inHand),
+				log: g.log.With("queue", q.name, "class", class), hands: make(chan struct{}, inHand(q.upstream.scheduler.Snapshot().Limit)),
 				cutOff: g.cutOff,
 			}
 			g.couriers.Go(func() { c.run(ctx) })
