@@ -101,6 +101,9 @@ func (c *demoCommand) Run(ctx context.Context) error {
 	if err := writeReport(report, c.Out); err != nil {
 		return err
 	}
+	if report.Verdict.State != loadgen.Valid {
+		fmt.Println("\nThe machine was too busy for exact figures: run it again with nothing else running.")
+	}
 	fmt.Println("\n" + c.next())
 	return nil
 }
@@ -113,7 +116,7 @@ func (c *demoCommand) next() string {
 	}
 	return "report: " + path + `
 next:   front an app of your own:  overtake gateway --upstream http://127.0.0.1:9000
-        drive a load at it:        overtake loadgen --target http://127.0.0.1:8080 --class 'interactive=100:/'`
+        drive a load at it:        overtake loadgen --target http://127.0.0.1:8080 --class 'pages=100:/'`
 }
 
 // play runs one phase with an app and a gateway of its own.

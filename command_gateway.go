@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"overtake/broker/nats"
@@ -74,6 +76,10 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	g.WarnUnreachable(ctx)
+	stop := onHangup(func() {
+		log.Warn("SIGHUP: reloading is not available in this version; restart to apply a changed file")
+	})
+	defer stop()
 	<-ctx.Done()
 	log.Info("draining", "timeout", cfg.DrainTimeout)
 	drain, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
@@ -83,6 +89,25 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	}
 	log.Info("drained")
 	return nil
+}
+
+// onHangup calls f at each SIGHUP, which by default would end the process without
+// a drain, until stop is called.
+func onHangup(f func()) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hangups {
+			f()
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		<-done
+	}
 }
 
 func newLogger(level, format string) *slog.Logger {

@@ -13,7 +13,7 @@ import (
 
 type loadgenCommand struct {
 	Target      string        `required:"" placeholder:"URL" help:"Where to send the load."`
-	Class       []string      `sep:"none" placeholder:"NAME=RATE:PATH" help:"One class of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. Repeat it for a mixed load."`
+	Class       []string      `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load."`
 	Duration    time.Duration `default:"30s" help:"How long to send (default ${default})."`
 	Warmup      time.Duration `default:"0s" help:"How long to send before measuring (default ${default})."`
 	Seed        uint64        `default:"1" help:"Seed of the schedules: the same seed sends the same requests at the same times (default ${default})."`
@@ -52,10 +52,22 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return worth(report)
+}
+
+// worth says why a report is no result; nil if it is one.
+func worth(report *loadgen.Report) error {
+	ok := int64(0)
 	for _, phase := range report.Phases {
 		if phase.Verdict.State != loadgen.Valid {
-			return fmt.Errorf("not a result: %s", phase.Verdict)
+			return fmt.Errorf("not a result: %s; run it again with nothing else running, or with lower rates", phase.Verdict)
 		}
+		for _, s := range phase.Streams {
+			ok += s.OK
+		}
+	}
+	if ok == 0 {
+		return errors.New("not one request succeeded; the table says what happened to them")
 	}
 	return nil
 }

@@ -168,7 +168,9 @@ type (
 	}
 	queueState struct {
 		Lanes map[string]int `json:"lanes,omitempty"`
-		Error string         `json:"error,omitempty"`
+		// InHand are messages that have left their lane and are not settled.
+		InHand map[string]int `json:"in_hand"`
+		Error  string         `json:"error,omitempty"`
 	}
 )
 
@@ -186,7 +188,12 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	for name, q := range g.queues {
 		depths, err := q.Depths(ctx)
-		qs := queueState{Lanes: depths}
+		qs := queueState{Lanes: depths, InHand: make(map[string]int)}
+		for _, lane := range g.lanes {
+			if lane.q == q {
+				qs.InHand[lane.name] = int(lane.working.Load())
+			}
+		}
 		if err != nil {
 			qs.Error = err.Error()
 		}

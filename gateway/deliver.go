@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -48,14 +49,27 @@ type courier struct {
 	metrics *metrics
 	log     *slog.Logger
 	hands   chan struct{} // a token per message in hand; its capacity is inHand
+	working atomic.Int32  // messages in hand now, for people to see
+	away    atomic.Bool   // the app could not be reached the last time
 	cutOff  context.Context
 	wg      sync.WaitGroup
 }
+
+// awayPause is how often a courier whose app is away looks whether it is back,
+// and awayBackoff the longest pause between two attempts of one message then.
+const (
+	awayPause   = 100 * time.Millisecond
+	awayBackoff = 5 * time.Second
+)
 
 // run delivers until ctx ends, and then waits for the deliveries under way.
 func (c *courier) run(ctx context.Context) {
 	defer c.wg.Wait()
 	for ctx.Err() == nil {
+		if c.away.Load() { // leave the messages in the broker
+			pause(ctx, awayPause)
+			continue
+		}
 		select {
 		case c.hands <- struct{}{}:
 		case <-ctx.Done():
@@ -73,16 +87,18 @@ func (c *courier) run(ctx context.Context) {
 			}
 			continue
 		}
+		c.working.Add(1)
+		done := func() { c.working.Add(-1); <-c.hands }
 		trail := tracing.Extract(messageCarrier{d.Header})
 		lease, err := c.acquire(ctx, trail.Deadline)
 		if err != nil {
 			c.unworked(d, err)
-			<-c.hands
+			done()
 			continue
 		}
 		c.wg.Go(func() {
+			defer done()
 			c.deliver(ctx, d, &trail, lease)
-			<-c.hands
 		})
 	}
 }
@@ -121,13 +137,16 @@ func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracin
 		lease.Release()
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
+			if c.away.Swap(false) {
+				c.log.Info("the app is back")
+			}
 			c.settle(d, status, after, err)
 			return
 		}
-		if try == 0 {
+		if !c.away.Swap(true) {
 			c.log.Warn("the app can't be reached; messages wait", "error", err)
 		}
-		if !pause(ctx, backoff(try)) {
+		if !pause(ctx, min(backoff(try), awayBackoff)) {
 			c.unworked(d, ctx.Err())
 			return
 		}
@@ -178,7 +197,11 @@ func (c *courier) settle(d *broker.Delivery, status int, after time.Duration, er
 	case d.Attempt >= c.q.attempts:
 		c.dead(d, fmt.Sprintf("attempt %d of %d: the app answered %d", d.Attempt, c.q.attempts, status))
 	default:
-		c.log.Info("delivery failed, comes again", "id", d.ID, "attempt", d.Attempt, "status", status, "after", after, "error", err)
+		why := fmt.Sprintf("the app answered %d", status)
+		if err != nil {
+			why = err.Error()
+		}
+		c.log.Info("delivery failed, comes again", "id", d.ID, "attempt", d.Attempt, "after", after, "reason", why)
 		c.settled(d, "retry", func(ctx context.Context) error { return d.Retry(ctx, after) })
 	}
 }

@@ -32,11 +32,14 @@ type job struct {
 // The message has no deadline but the one that the client asked for: the class's
 // own is about clients that wait for the answer.
 func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error {
+	if deadline := r.trail.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) {
+		return &failure{reason: reasonDeadline, err: errDeadline}
+	}
 	body, err := r.readBody(ctx, q.maxBody)
 	if err != nil {
 		return err
 	}
-	m := &broker.Message{ID: g.jobID(q, r), Class: r.trail.Class, Header: g.messageHeader(ctx, r), Body: body}
+	m := &broker.Message{ID: g.jobID(ctx, q, r, body), Class: r.trail.Class, Header: g.messageHeader(ctx, r), Body: body}
 	patience, cancel := context.WithTimeout(&r.life, publishPatience)
 	defer cancel()
 	if err := q.Publisher.Publish(patience, m); err != nil {
@@ -92,16 +95,21 @@ func (r *request) readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error
 	return body, nil
 }
 
-// jobID is a new identifier, or the same one for requests of the same client with
-// the same Idempotency-Key: the broker then keeps only the first. Clients are told
-// apart by their credentials and flow header, as their addresses may change.
-func (g *Gateway) jobID(q *queue, r *request) string {
+// jobID is a new identifier, or the same one for a request that repeats another
+// of the same client under the same Idempotency-Key: the broker then keeps only
+// the first. Clients are told apart by their credentials and flow header, as
+// their addresses may change. A request that differs under the same key is
+// another job: better done twice than never.
+func (g *Gateway) jobID(ctx *fasthttp.RequestCtx, q *queue, r *request, body []byte) string {
 	key, ok := r.fields.lookup("Idempotency-Key")
 	if !ok || key == "" {
 		return rand.Text()
 	}
 	owner, _ := r.fields.lookup("Authorization")
 	flow, _ := r.fields.lookup(g.flowHeader)
-	sum := sha256.Sum256([]byte(q.name + "\x00" + owner + "\x00" + flow + "\x00" + key))
-	return hex.EncodeToString(sum[:16])
+	sum := sha256.New()
+	for _, part := range []string{q.name, owner, flow, key, alias(ctx.Method()), alias(ctx.RequestURI()), alias(body)} {
+		fmt.Fprintf(sum, "%d:%s", len(part), part)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

@@ -46,6 +46,7 @@ type Gateway struct {
 	draining atomic.Bool
 
 	stopCouriers  context.CancelFunc
+	lanes         []*courier      // one per lane that is delivered; immutable after Start
 	cutOff        context.Context // ends what outlasts the drain
 	cut           context.CancelFunc
 	couriers      sync.WaitGroup
@@ -131,8 +132,8 @@ func (g *Gateway) Start() (err error) {
 		go l.serve(tlsConfig, g.log)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
-	g.admin.serve(g.log)
 	g.startCouriers()
+	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
 	g.housework.Go(g.keepHouse)
 	return nil
@@ -222,6 +223,7 @@ func (g *Gateway) startCouriers() {
 				log: g.log.With("queue", q.name, "class", class), hands: make(chan struct{}, inHand(q.upstream.scheduler.Snapshot().Limit)),
 				cutOff: g.cutOff,
 			}
+			g.lanes = append(g.lanes, c)
 			g.couriers.Go(func() { c.run(ctx) })
 		}
 	}

@@ -128,6 +128,12 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	view := viewOf(ctx, &r.view, client.addr)
 	g.classify(&view, r)
 	i := g.route(&view)
+	if strings.HasPrefix(view.Path, ownPrefix) {
+		return &failure{
+			reason: reasonNoUpstream, err: errors.New("below " + ownPrefix),
+			detail: "Reading the status of a job is not available in this version.",
+		}
+	}
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}

@@ -77,8 +77,14 @@ func TestIdempotencyKeyMakesTheSameJob(t *testing.T) {
 			t.Errorf("with %q it is the same job", other)
 		}
 	}
-	if n := len(q.lane("standard")); n != 6 {
-		t.Errorf("%d messages, want 6", n)
+	for _, other := range [][2]string{{"/jobs/2", "x"}, {"/jobs/1", "another body"}} {
+		f := g.fetch("POST", other[0], strings.NewReader(other[1]), "Idempotency-Key: k")
+		if f.Header.Get("Location") == first {
+			t.Errorf("a request with target and body %q is the same job, and so would be lost", other)
+		}
+	}
+	if n := len(q.lane("standard")); n != 8 {
+		t.Errorf("%d messages, want 8", n)
 	}
 }
 
@@ -375,8 +381,11 @@ func TestMessagePastItsDeadlineIsDead(t *testing.T) {
 	app := newGate()
 	q := newFakeQueue()
 	g := start(t, jobsTo, serveApp(t, app.ServeHTTP), q.open())
-	deadline := fmt.Sprintf("Latency-Deadline: %d", time.Now().Add(-time.Second).UnixMilli())
-	g.fetch("POST", "/jobs/1", nil, deadline)
+	past := fmt.Sprint(time.Now().Add(-time.Second).UnixMilli())
+	wantRefusal(t, g.fetch("POST", "/jobs/1", nil, "Latency-Deadline: "+past), 504, "deadline")
+	q.mu.Lock()
+	q.put(&fakeMessage{Message: broker.Message{ID: "late", Class: "standard", Header: broker.Header{"latency-deadline": {past}}}})
+	q.mu.Unlock()
 	if got := q.settlement(t, 1); !strings.HasSuffix(got, " dead: deadline") {
 		t.Errorf("settled as %q", got)
 	}

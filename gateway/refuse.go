@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,8 @@ const (
 // failure is why a request was not answered by the app.
 type failure struct {
 	reason string
-	status int // 0: by the reason
+	status int    // 0: by the reason
+	detail string // for the client; "": by the reason
 	err    error
 }
 
@@ -106,7 +108,7 @@ type problem struct {
 // refuse writes the contract's answer for a failure. What the client did wrong
 // is told to it; what went wrong behind the gateway is for the log alone.
 func refuse(ctx *fasthttp.RequestCtx, f *failure, class string, rank classifier.Class) {
-	p := problem{Status: f.code(), Detail: details[f.reason], Reason: f.reason, Class: class}
+	p := problem{Status: f.code(), Detail: cmp.Or(f.detail, details[f.reason]), Reason: f.reason, Class: class}
 	p.Title = fasthttp.StatusMessage(p.Status)
 	if f.reason == reasonBadRequest {
 		p.Detail = f.err.Error()

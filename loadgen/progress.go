@@ -97,16 +97,19 @@ func progressText(p Progress) string {
 	}
 	fmt.Fprintf(&b, "%s %.0f/%.0fs%s", p.Phase, min(p.Elapsed, p.Total).Seconds(), p.Total.Seconds(), state)
 	for _, s := range p.Streams {
-		fmt.Fprintf(&b, " | %s %d", s.Name, s.Sent)
+		fmt.Fprintf(&b, " | %s: sent %d", s.Name, s.Sent)
 		if !p.Final {
-			fmt.Fprintf(&b, " %.0f/s p50 %s p99 %s", s.DonePerSecond, formatMillis(millis(s.P50)), formatMillis(millis(s.P99)))
+			fmt.Fprintf(&b, ", done %.0f/s", s.DonePerSecond)
+			if s.P99 > 0 {
+				fmt.Fprintf(&b, ", p50 %s p99 %s ms", formatMillis(millis(s.P50)), formatMillis(millis(s.P99)))
+			}
 		}
 		for _, bad := range []struct {
 			name string
 			n    int64
 		}{{"shed", s.Shed}, {"failed", s.Failed}, {"skipped", s.Skipped}} {
 			if bad.n > 0 {
-				fmt.Fprintf(&b, " %s %d", bad.name, bad.n)
+				fmt.Fprintf(&b, ", %s %d", bad.name, bad.n)
 			}
 		}
 	}

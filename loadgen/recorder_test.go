@@ -129,7 +129,7 @@ func TestProgressLine(t *testing.T) {
 	onPlain(at(31*time.Second, true))
 	onTTY(at(31*time.Second, true))
 	lines := strings.Split(strings.TrimSpace(plain.String()), "\n")
-	if len(lines) != 4 || lines[1] != "run 2/30s | batch 1200 137/s p50 2,000 p99 5,000 shed 3" || lines[3] != "run 30/30s done | batch 1200 shed 3" {
+	if len(lines) != 4 || lines[1] != "run 2/30s | batch: sent 1200, done 137/s, p50 2,000 p99 5,000 ms, shed 3" || lines[3] != "run 30/30s done | batch: sent 1200, shed 3" {
 		t.Errorf("plain:\n%s", plain.String())
 	}
 	if n := strings.Count(tty.String(), "\n"); n != 1 || strings.Count(tty.String(), "\r") != 10 {

@@ -28,6 +28,10 @@
   // Percentiles lie on the HDR scale: equal steps for each further nine.
   const hdr = (percentile) => -Math.log10(1 - percentile / 100);
   const bucketMiddle = 10 ** -0.05;
+  // The last second of a run is not a whole one: as a rate it would look like a
+  // collapse.
+  const wholeSeconds = (s) => (s.series || []).slice(0, -1);
+
   const plots = {
     percentiles: {
       data: (s) => (s.curve || []).map((c) => [hdr(c.percentile), c.ms]),
@@ -59,7 +63,7 @@
       overTime: true,
     },
     done: {
-      data: (s) => (s.series || []).map((t) => [t.second, t.done]),
+      data: (s) => wholeSeconds(s).map((t) => [t.second, t.done]),
       x: { type: "value", minInterval: 1, axisLabel: { formatter: "{value} s" } },
       y: { type: "value", min: 0 },
       title: (x) => `second ${x}`,
@@ -67,7 +71,7 @@
       overTime: true,
     },
     refused: {
-      data: (s) => (s.series || []).map((t) => [t.second, t.shed + t.failed]),
+      data: (s) => wholeSeconds(s).map((t) => [t.second, t.shed + t.failed]),
       x: { type: "value", minInterval: 1, axisLabel: { formatter: "{value} s" } },
       y: { type: "value", min: 0, minInterval: 1 },
       title: (x) => `second ${x}`,
