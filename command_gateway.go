@@ -183,7 +183,7 @@ func divide(disk config.Size, queues, classes int) (lane, dead int64) {
 // connect starts the embedded server of a broker and connects to it.
 func (b *brokers) connect(name string, broker config.Broker) (*nats.Conn, error) {
 	log := b.log.With("broker", name)
-	server, err := nats.StartServer(nats.ServerConfig{Dir: broker.Dir, MaxBytes: int64(broker.MaxBytes), Logger: log})
+	server, err := nats.StartServer(nats.ServerConfig{Dir: broker.Dir, Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}

@@ -18,7 +18,7 @@ import (
 func openNATS(t *testing.T) (map[string]Queue, *nats.Queue) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	server, err := nats.StartServer(nats.ServerConfig{Dir: t.TempDir(), MaxBytes: 64 << 20, Logger: log})
+	server, err := nats.StartServer(nats.ServerConfig{Dir: t.TempDir(), Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,7 +102,7 @@ func (q *Queue) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) 
 func remedy(cfg jetstream.StreamConfig, err error) string {
 	switch errorCode(err) {
 	case codeStorageLimitExceeded, codeInsufficientResources:
-		return fmt.Sprintf("; the broker can't reserve %d bytes more: give it more disk, or its queues smaller lanes", cfg.MaxBytes)
+		return fmt.Sprintf("; the broker can't reserve %d bytes more: give the queue smaller lanes", cfg.MaxBytes)
 	case codeStreamInvalidConfig:
 		return "; it exists with settings that can't be changed: empty and delete it, or give the queue another name"
 	case codeStreamSubjectOverlap:
@@ -114,23 +114,33 @@ func remedy(cfg jetstream.StreamConfig, err error) string {
 	return ""
 }
 
-// reportOrphans logs the lanes that hold messages and that nobody consumes,
-// since their class is no longer configured.
-func (q *Queue) reportOrphans(ctx context.Context) error {
+// tidy removes the lanes of classes that are no longer configured, as far as they
+// are empty, and logs the others, which nobody consumes.
+func (q *Queue) tidy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
+	var empty []string
 	list := q.conn.js.ListStreams(ctx, jetstream.WithStreamListSubject(q.cfg.Name+".*"))
 	for info := range list.Info() {
 		class, ok := strings.CutPrefix(info.Config.Name, q.cfg.Name+"_")
-		if !ok || class == deadName || q.hasLane(class) || info.State.Msgs == 0 {
-			continue
+		ours := ok && slices.Equal(info.Config.Subjects, []string{q.subject(class)}) && info.Config.Retention == jetstream.WorkQueuePolicy
+		switch {
+		case !ours || q.hasLane(class):
+		case info.State.Msgs == 0:
+			empty = append(empty, info.Config.Name)
+		default:
+			q.conn.log.Warn("nats: messages wait in the lane of a class that is not configured; "+
+				"configure the class again until the lane is empty",
+				"queue", q.cfg.Name, "class", class, "messages", info.State.Msgs)
 		}
-		q.conn.log.Warn("nats: messages wait in the lane of a class that is not configured; "+
-			"configure the class until the lane is empty, or purge it",
-			"queue", q.cfg.Name, "class", class, "messages", info.State.Msgs)
 	}
 	if err := list.Err(); err != nil {
 		return fmt.Errorf("nats: queue %q: list lanes: %w", q.cfg.Name, cause(ctx, err))
+	}
+	for _, name := range empty {
+		if err := q.conn.js.DeleteStream(ctx, name); err != nil {
+			return fmt.Errorf("nats: queue %q: remove the empty stream %q: %w", q.cfg.Name, name, cause(ctx, err))
+		}
 	}
 	return nil
 }

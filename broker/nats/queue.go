@@ -120,8 +120,8 @@ type Queue struct {
 
 // OpenQueue declares the queue: a stream and a consumer per class and a stream
 // for dead letters. What exists is kept with its messages, and changed where
-// cfg differs from it. Lanes of classes that cfg no longer has are left alone,
-// and reported in the log if they hold messages.
+// cfg differs from it. Lanes of classes that cfg no longer has are removed if they
+// are empty, and otherwise left alone and reported in the log.
 func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 	cfg.setDefaults()
 	cfg.Classes = slices.Clone(cfg.Classes)
@@ -137,7 +137,7 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 	if _, err := q.declareStream(ctx, q.deadConfig()); err != nil {
 		return nil, err
 	}
-	if err := q.reportOrphans(ctx); err != nil {
+	if err := q.tidy(ctx); err != nil {
 		return nil, err
 	}
 	return q, nil

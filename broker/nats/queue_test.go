@@ -39,7 +39,7 @@ func TestOpenQueueRefusesBadConfig(t *testing.T) {
 		"underscore":     {QueueConfig{Name: "q", Classes: []string{"a_b"}}, `"a_b"`},
 		"small lane":     {QueueConfig{Name: "q", Classes: classes, MaxBytes: 1}, "MaxBytes 1"},
 		"negative wait":  {QueueConfig{Name: "q", Classes: classes, AckWait: -1}, "AckWait -1ns"},
-		"too much disk":  {QueueConfig{Name: "q", Classes: classes, MaxBytes: 1 << 50}, "give it more disk"},
+		"too much disk":  {QueueConfig{Name: "q", Classes: classes, MaxBytes: 2 * storeLimit}, "give the queue smaller lanes"},
 		"several faults": {QueueConfig{Name: "a b", Classes: []string{"dead"}}, "letters, digits, '-' and '_'\n"},
 	}
 	for name, test := range tests {
@@ -85,6 +85,31 @@ func TestOpenQueueAgain(t *testing.T) {
 			t.Errorf("the lane that came back is %+v, want its message", lane)
 		}
 	})
+}
+
+// A configuration changes with time. Whatever it was, the next one opens, what
+// waits survives, and lanes that are not wanted any more go when they are empty.
+func TestOpenQueueAfterEveryChange(t *testing.T) {
+	ctx := testContext(t)
+	b := startBroker(t, t.TempDir())
+	b.conn.log = slog.New(slog.DiscardHandler) // it warns of the lanes that hold messages, rightly
+	publish(t, b.open(t, QueueConfig{MaxBytes: 300 << 20}), "batch", "kept")
+	three := []string{"interactive", "standard", "batch"}
+	for _, cfg := range []QueueConfig{
+		{Name: "other", Classes: three, MaxBytes: 300 << 20},
+		{Classes: []string{"interactive", "batch"}, MaxBytes: 450 << 20},
+		{Classes: []string{"a", "b", "c", "d"}, MaxBytes: 20 << 20, DeadBytes: 1 << 20},
+		{Classes: []string{"interactive"}, MaxBytes: 4 << 30},
+		{Classes: three, MaxBytes: 1 << 20},
+	} {
+		b.open(t, cfg)
+	}
+	if lane := lanes(t, b.open(t, QueueConfig{Classes: three}))[2]; lane.Depth != 1 {
+		t.Errorf("the lane of class batch is %+v, want its message", lane)
+	}
+	if _, err := b.conn.js.Stream(ctx, "jobs_a"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the empty lane of class a is still there: %v", err)
+	}
 }
 
 func TestOpenQueueLeavesForeignStreamsAlone(t *testing.T) {
@@ -279,20 +304,24 @@ func TestServerGoneIsUnavailable(t *testing.T) {
 	if err := b.server.Shutdown(ctx); err != nil {
 		t.Fatal(err)
 	}
-	checks := map[string]func() error{
-		"publish": func() error { return q.Publisher().Publish(ctx, &broker.Message{ID: "x", Class: "batch"}) },
-		"done":    func() error { return d.Done(ctx) },
-		"retry":   func() error { return d.Retry(ctx, 0) },
-		"ping":    func() error { return b.conn.Ping(ctx) },
-		"lanes":   func() error { _, err := q.Lanes(ctx); return err },
-	}
-	for name, check := range checks {
+	// What waits for the server's word comes first: a Retry is sent without one,
+	// and fails only once the client knows that the server is gone.
+	for _, check := range []struct {
+		name string
+		call func() error
+	}{
+		{"publish", func() error { return q.Publisher().Publish(ctx, &broker.Message{ID: "x", Class: "batch"}) }},
+		{"done", func() error { return d.Done(ctx) }},
+		{"ping", func() error { return b.conn.Ping(ctx) }},
+		{"lanes", func() error { _, err := q.Lanes(ctx); return err }},
+		{"retry", func() error { return d.Retry(ctx, 0) }},
+	} {
 		start := time.Now()
-		if err := check(); !errors.Is(err, broker.ErrUnavailable) {
-			t.Errorf("%s: error %v, want %v", name, err, broker.ErrUnavailable)
+		if err := check.call(); !errors.Is(err, broker.ErrUnavailable) {
+			t.Errorf("%s: error %v, want %v", check.name, err, broker.ErrUnavailable)
 		}
 		if took := time.Since(start); took > confirmTimeout/2 {
-			t.Errorf("%s took %v, which is not at once", name, took)
+			t.Errorf("%s took %v, which is not at once", check.name, took)
 		}
 	}
 	if err := c.Close(ctx); err != nil {

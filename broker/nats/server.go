@@ -12,7 +12,6 @@ import (
 
 // Defaults of [ServerConfig].
 const (
-	DefaultServerMaxBytes  = 10 << 30
 	DefaultServerMaxMemory = 64 << 20
 	DefaultMaxPayload      = 8 << 20
 )
@@ -22,9 +21,6 @@ type ServerConfig struct {
 	// Dir is the folder that holds the messages. It is created if need be,
 	// and belongs to one server at a time.
 	Dir string
-	// MaxBytes bounds the disk space of all queues together. Lanes reserve
-	// their bound when they are opened. Default 10 GiB.
-	MaxBytes int64
 	// MaxMemory bounds memory-backed streams. Queues have none, so it only
 	// replaces the server's own default of 75 % of the machine's memory.
 	// Default 64 MiB.
@@ -40,9 +36,6 @@ type ServerConfig struct {
 }
 
 func (c *ServerConfig) setDefaults() {
-	if c.MaxBytes == 0 {
-		c.MaxBytes = DefaultServerMaxBytes
-	}
 	if c.MaxMemory == 0 {
 		c.MaxMemory = DefaultServerMaxMemory
 	}
@@ -59,8 +52,8 @@ func (c *ServerConfig) validate() error {
 	if c.Dir == "" {
 		errs = append(errs, errors.New("nats: no broker folder given"))
 	}
-	if c.MaxBytes < 0 || c.MaxMemory < 0 {
-		errs = append(errs, fmt.Errorf("nats: MaxBytes %d and MaxMemory %d must not be negative", c.MaxBytes, c.MaxMemory))
+	if c.MaxMemory < 0 {
+		errs = append(errs, fmt.Errorf("nats: MaxMemory %d must not be negative", c.MaxMemory))
 	}
 	if c.MaxPayload <= deadLetterRoom || c.MaxPayload > server.MAX_PAYLOAD_MAX_SIZE {
 		errs = append(errs, fmt.Errorf("nats: MaxPayload %d, want more than %d and at most %d",
@@ -99,6 +92,11 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	return &Server{ns: ns, lock: lock, stopped: make(chan struct{})}, nil
 }
 
+// storeLimit is far above any disk. What bounds the disk is the bound of each
+// lane: a bound of the server would count what lanes reserve, also those of
+// former configurations, and then refuse to open the present ones.
+const storeLimit = 1 << 50
+
 func startServer(cfg *ServerConfig) (*server.Server, error) {
 	ns, err := server.NewServer(&server.Options{
 		ServerName:             "overtake",
@@ -106,7 +104,7 @@ func startServer(cfg *ServerConfig) (*server.Server, error) {
 		NoSigs:                 true, // signals belong to main
 		JetStream:              true,
 		StoreDir:               cfg.Dir,
-		JetStreamMaxStore:      cfg.MaxBytes,
+		JetStreamMaxStore:      storeLimit,
 		JetStreamMaxMemory:     cfg.MaxMemory,
 		SyncAlways:             cfg.SyncAlways,
 		MaxPayload:             int32(cfg.MaxPayload),
