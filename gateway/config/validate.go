@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -149,6 +150,9 @@ func (v validator) validateRules() {
 		if r.Name == "" || len(r.Name) > 64 || strings.ContainsFunc(r.Name, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			v.wrong(path+".name", r.Name, "is not a rule name", "want 1 to 64 printable characters")
 		}
+		if r.Name == classifier.RuleDefault || r.Name == classifier.RuleTrusted || strings.HasPrefix(r.Name, "builtin:") {
+			v.wrong(path+".name", r.Name, "is kept for decisions that no rule of a file makes", "choose another name")
+		}
 		v.unique(names, path+".name", path, r.Name)
 		v.reference(path+".class", "class", r.Class, v.classNames(), "classes")
 		v.validateMatch(path+".match", r.Match)
@@ -202,12 +206,28 @@ func (v validator) isUsed(upstream string) bool {
 	return slices.ContainsFunc(v.Routes, func(r Route) bool { return r.Upstream == upstream })
 }
 
+// validateSpelling reports what a request could have only in theory, and is
+// nearly always another spelling of what was meant.
+func (v validator) validateSpelling(path string, m Match) {
+	for i, method := range m.Methods {
+		if upper := strings.ToUpper(method); method != upper {
+			v.wrong(item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
+		}
+	}
+	if strings.ContainsAny(m.Path, "?#") {
+		v.wrong(path+".path", m.Path, "matches no request, as a query is not part of a path", "match it with query")
+	} else if decoded, err := url.PathUnescape(m.Path); err == nil && decoded != m.Path {
+		v.wrong(path+".path", m.Path, "matches no request, as paths are compared decoded", "write "+decoded)
+	}
+}
+
 // validateMatch reports what package classifier finds wrong with a match.
 func (v validator) validateMatch(path string, m Match) {
 	if m.Size != nil && m.Size.Max > 0 && m.Size.Min > m.Size.Max {
 		v.problem(path+".size.min", "swap them", "%s is more than max, %s", m.Size.Min, m.Size.Max)
 		m.Size = nil
 	}
+	v.validateSpelling(path, m)
 	if _, err := classifier.Compile(m.Spec()); err != nil {
 		for _, e := range matchErrors(err) {
 			at := join(path, e.Field)

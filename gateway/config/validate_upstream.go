@@ -159,6 +159,9 @@ func (v validator) validateBrokers() {
 			v.brokerURL(path+".url", b)
 		}
 		if b.Embedded && b.Type == "nats" {
+			if b.Dir == "" || strings.HasPrefix(b.Dir, "~") {
+				v.wrong(path+".dir", b.Dir, "is not a folder", "write a path, such as ./overtake-data; ~ is not expanded")
+			}
 			v.unique(dirs, path+".dir", path, filepath.Clean(b.Dir))
 			v.diskOf(path+".max_bytes", name, b)
 		}
@@ -210,7 +213,12 @@ func (v validator) validateQueues() {
 			v.reference(path+".deliver.upstream", "upstream", d.Upstream, slices.Sorted(maps.Keys(v.Upstreams)), "upstreams")
 			if d.Path != "" {
 				v.absolutePath(path+".deliver.path", d.Path)
+				if strings.ContainsAny(d.Path, "?#") {
+					v.wrong(path+".deliver.path", d.Path, "has a query", "write the path alone; the job keeps its own query")
+				}
 			}
+		} else if v.Brokers[q.Broker].Embedded {
+			v.warn(path, "has no deliver, and nothing else reaches an embedded broker: its jobs are never done")
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)
 		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
