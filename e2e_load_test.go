@@ -105,7 +105,7 @@ func TestE2EDemoInterrupted(t *testing.T) {
 	scratch := t.TempDir()
 	t.Setenv("TMPDIR", scratch)
 	p := start(t, "demo", "--out", t.TempDir())
-	p.find(t, `interactive \d+`)
+	p.find(t, `interactive: sent \d+`)
 	p.signal(t, syscall.SIGINT)
 	if code := p.wait(t); code != exitFailed {
 		t.Errorf("it exited with %d, want %d", code, exitFailed)
