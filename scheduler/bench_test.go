@@ -71,7 +71,8 @@ func BenchmarkWaiting100k(b *testing.B) {
 		cfg.Classes[i].MaxWaiting = waiting
 	}
 	c := newCore(cfg)
-	c.arrive(&ticket{}, 1)
+	busy := &ticket{}
+	c.arrive(busy, 1)
 	c.decided = c.decided[:0]
 
 	before := heapInUse()
@@ -80,15 +81,15 @@ func BenchmarkWaiting100k(b *testing.B) {
 	}
 	perTicket := float64(heapInUse()-before) / waiting
 
-	now, running := time.Duration(1), 0
+	now, running := time.Duration(1), busy.slot
 	b.ReportAllocs()
 	for b.Loop() {
 		now++
-		c.release(running)
+		c.release(running, Done, now)
 		c.dispatch(now)
 		t := c.decided[0]
 		c.decided = c.decided[:0]
-		running = t.class
+		running = t.slot
 		*t = ticket{class: t.class, flow: t.flow}
 		c.arrive(t, now)
 	}

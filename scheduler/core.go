@@ -15,11 +15,22 @@ import (
 // Each call may decide the fate of any number of tickets; they are appended to
 // decided, for the caller to read and to empty.
 type core struct {
-	limit   int
+	servers []server
+	slots   slots
 	running int // slots in use
 	seq     uint64
 	classes []classState
 	configs []ClassConfig
+
+	// Over all servers in use: slots, free slots, and the free slots that a
+	// probe leaves to the classes it is for.
+	limit       int
+	free        int
+	freeInProbe int
+	allDown     bool // then all servers are in use
+	placed      int  // the server that got work last
+	prober      int  // the server that is probed, -1 for none
+	probesAll   bool // and the most urgent class is not left alone
 
 	// What waits in all classes together, without kept work; bounds as sums.
 	bounded    int
@@ -29,24 +40,35 @@ type core struct {
 	waiting    int // with kept work
 
 	anyFloor bool
+	anyAuto  bool
 	draining bool
+	ticked   time.Duration
 	decided  []*ticket
+	// again is in how long dispatch should be called even if nothing happens; 0
+	// for not at all.
+	again time.Duration
 }
 
 // classState is one class's part of the core.
 type classState struct {
-	reserve    int
-	floor      BasisPoints
-	maxWaiting int
-	maxBytes   int64
-	maxWait    time.Duration
+	reserve     int // in units
+	mostReserve int
+	auto        *autoReserve // nil where the reserve is fixed
+	floor       BasisPoints
+	maxWaiting  int
+	maxBytes    int64
+	maxWait     time.Duration
 
-	running int
-	waiting list // all that wait, in order of arrival
-	flows   flows
-	bounded int         // of those, the ones that count towards maxWaiting
-	bytes   int64       // of the bounded ones
-	credit  BasisPoints // in the unit of price
+	running   int
+	using     slotQueue
+	durations durations
+	rate      rate
+	waiting   list // all that wait, in order of arrival
+	flows     flows
+	overload  overload
+	bounded   int         // of those, the ones that count towards maxWaiting
+	bytes     int64       // of the bounded ones
+	credit    BasisPoints // in the unit of price
 
 	counts Counts
 }
@@ -75,51 +97,88 @@ const (
 	forever   = math.MaxInt64 / 2 * time.Nanosecond
 )
 
+// tickEvery is how often what is measured is worked out.
+const tickEvery = 100 * time.Millisecond
+
 func newCore(cfg Config) *core {
-	c := &core{classes: make([]classState, len(cfg.Classes)), configs: slices.Clone(cfg.Classes)}
+	c := &core{
+		classes: make([]classState, len(cfg.Classes)), configs: slices.Clone(cfg.Classes),
+		servers: make([]server, max(cfg.Servers, 1)), prober: -1,
+	}
+	for i := range c.servers {
+		s := &c.servers[i]
+		s.limit, s.narrow = cfg.Limit, cfg.Limit
+		if a := cfg.Adaptive; a != nil {
+			s.limiter = newLimiter(cfg.Limit, a.Min, a.Max, len(cfg.Classes))
+		}
+		c.include(i, 1)
+	}
 	for i, cc := range cfg.Classes {
 		class := classState{
 			floor: cc.Floor, maxWaiting: min(cc.MaxWaiting, math.MaxInt32),
 			maxBytes: min(cc.MaxWaitingBytes, unbounded), maxWait: min(cc.MaxWait, forever),
-			flows: flows{byKey: make(map[uint64]*flowQueue)},
+			flows: flows{byKey: make(map[uint64]*flowQueue)}, using: slotQueue{-1, -1},
 		}
 		if class.maxBytes == 0 {
 			class.maxBytes = unbounded
+		}
+		if !cc.KeepOrder {
+			class.overload.objective = cc.Objective
+		}
+		if cc.AutoReserve {
+			class.auto = &autoReserve{objective: cc.Objective, most: 2}
+			c.anyAuto = true
 		}
 		c.classes[i] = class
 		c.maxWaiting += class.maxWaiting
 		c.maxBytes += class.maxBytes
 		c.anyFloor = c.anyFloor || class.floor > 0
 	}
-	c.resize(cfg.Limit)
+	c.share()
 	return c
 }
 
-// resize changes the number of slots. Running work keeps its slots. If anything
-// waits, dispatch must follow.
-func (c *core) resize(limit int) {
-	c.limit = limit
-	for i, reserve := range reserves(c.configs, limit) {
-		c.classes[i].reserve = reserve
+// tick works out what is measured over time, if it is time for it. It is called
+// with whatever happens; while nothing happens, nothing has to be worked out.
+func (c *core) tick(now time.Duration) {
+	elapsed := now - c.ticked
+	if elapsed < tickEvery {
+		return
+	}
+	c.ticked = now
+	for i := range c.classes {
+		class := &c.classes[i]
+		class.rate.tick(class.counts.Dispatched, elapsed)
+		if class.auto != nil {
+			class.auto.tick(elapsed, class.durations.mean())
+		}
+	}
+	if c.anyAuto {
+		c.share()
 	}
 }
 
 // startNow takes a slot for class if nothing at all waits and one is free for
 // it. It is the way of all work as long as there is no contention.
-func (c *core) startNow(class int) bool {
-	if c.waiting > 0 || c.draining || !c.open(class) {
-		return false
+//
+// Work that is due at due, if that is not 0, has to be done then.
+func (c *core) startNow(class int, due, now time.Duration) (slotID, bool) {
+	c.tick(now)
+	if c.waiting > 0 || c.draining || due != 0 && now+c.classes[class].durations.short(now) >= due || !c.open(class, now) {
+		return slotID{}, false
 	}
-	c.start(class)
-	return true
+	c.arrived(class)
+	c.waited(class, 0)
+	return c.start(class, now), true
 }
 
 // arrive brings new work, which starts, waits or is shed.
 func (c *core) arrive(t *ticket, now time.Duration) {
 	c.seq++
 	t.seq, t.arrived, t.state = c.seq, now, idle
+	c.tick(now)
 	class := &c.classes[t.class]
-	t.late = Deadline
+	t.expires, t.late = t.due, Deadline
 	if class.maxWait > 0 && !t.kept {
 		if until := now + class.maxWait; t.expires == 0 || until < t.expires {
 			t.expires, t.late = until, MaxWait
@@ -132,7 +191,11 @@ func (c *core) arrive(t *ticket, now time.Duration) {
 	case t.expired(now):
 		c.decide(t, t.late, now)
 		return
+	case t.hopeless(&class.durations, now):
+		c.decide(t, Deadline, now)
+		return
 	}
+	c.arrived(t.class)
 	c.enqueue(t)
 	c.dispatch(now)
 	if t.state == waiting && !t.kept {
@@ -140,13 +203,48 @@ func (c *core) arrive(t *ticket, now time.Duration) {
 	}
 }
 
-// release gives a slot of class back. If anything waits, dispatch must follow.
-func (c *core) release(class int) {
-	if c.classes[class].running == 0 {
-		panic("scheduler: slot released twice")
+// release gives a slot back, and reports false if it was before. If anything
+// waits, dispatch must follow.
+func (c *core) release(id slotID, outcome Outcome, now time.Duration) bool {
+	c.tick(now)
+	used, ok := c.slots.get(id)
+	if !ok {
+		return false
 	}
+	class, on := &c.classes[used.class], int(used.server)
+	c.slots.put(&class.using, id)
 	c.running--
-	c.classes[class].running--
+	class.running--
+	c.alter(on, func(s *server) { s.running-- })
+	if l := c.servers[on].limiter; l != nil {
+		defer l.end(now)
+	}
+	if outcome == Done {
+		c.learn(sample{
+			class: int(used.class), inFlight: int(used.concurrency),
+			took: now - used.started, waiting: c.waiting > 0,
+		}, on, now)
+	}
+	return true
+}
+
+// serverOf returns the server of a slot in use.
+func (c *core) serverOf(id slotID) int { return int(c.slots.table[id.index].server) }
+
+// learn takes in how long a piece of work took.
+func (c *core) learn(s sample, on int, now time.Duration) {
+	c.classes[s.class].durations.add(s.took, now)
+	l := c.servers[on].limiter
+	if l == nil || c.prober >= 0 && c.prober != on { // one probe at a time
+		return
+	}
+	if l.observe(s, now, c.classes[0].running) {
+		c.prober, c.probesAll = -1, false
+		if l.probing {
+			c.prober, c.probesAll = on, l.probesAll
+		}
+		c.resize(on, l.slots(), l.narrow())
+	}
 }
 
 // withdraw takes t out because whoever waited for it has left. It reports false
@@ -181,32 +279,52 @@ func (c *core) drain(now time.Duration) {
 	}
 }
 
+// lookAgain is how long a slot may stay free for an automatic reserve until it is
+// looked at again whether it has to.
+const lookAgain = 2 * time.Millisecond
+
 // dispatch hands out free slots until none is free for what waits.
 func (c *core) dispatch(now time.Duration) {
+	c.again = 0
+	if c.waiting == 0 {
+		return
+	}
+	for i := range c.classes {
+		c.classes[i].watch(now)
+	}
 	for {
-		i := c.pick()
+		i := c.pick(now)
 		if i < 0 {
+			if c.anyAuto && c.free > 0 && c.waiting > 0 {
+				c.again = lookAgain // automatic reserves change with time
+			}
 			return
 		}
 		class := &c.classes[i]
-		t := class.flows.first()
-		if t.expired(now) {
+		class.watch(now)
+		t := class.flows.first(class.overload.newest)
+		switch {
+		case t.expired(now):
 			c.shed(t, t.late, now)
+			continue
+		case t.hopeless(&class.durations, now):
+			c.shed(t, Deadline, now)
 			continue
 		}
 		c.earn(i)
 		class.flows.advance()
 		c.dequeue(t)
-		c.start(i)
 		c.count(t, now)
+		t.slot = c.start(i, now)
+		t.server = c.serverOf(t.slot)
 		c.decide(t, 0, now)
 	}
 }
 
 // pick returns the class whose turn it is, or -1 when no free slot may be used
 // by any class that waits.
-func (c *core) pick() int {
-	if c.running >= c.limit || c.waiting == 0 {
+func (c *core) pick(now time.Duration) int {
+	if c.free <= 0 || c.waiting == 0 {
 		return -1
 	}
 	if i := c.owed(); i >= 0 {
@@ -216,7 +334,7 @@ func (c *core) pick() int {
 		if c.classes[i].waiting.n > 0 {
 			// Less urgent classes see at least the reserves that this one
 			// sees: if it may not start, neither may they.
-			if c.open(i) {
+			if c.open(i, now) {
 				return i
 			}
 			return -1
@@ -225,20 +343,20 @@ func (c *core) pick() int {
 	return -1
 }
 
-// open reports whether a slot is free that class may take in class order.
-func (c *core) open(class int) bool {
-	free := c.limit - c.running
-	for i := range class {
-		free -= c.classes[i].unfilled()
+// start takes a slot. There must be room for the class.
+func (c *core) start(class int, now time.Duration) slotID {
+	on := c.place(class)
+	c.alter(on, func(s *server) { s.running++ })
+	if l := c.servers[on].limiter; l != nil {
+		l.begin(now)
 	}
-	return free > 0
-}
-
-// start takes a slot.
-func (c *core) start(class int) {
 	c.running++
-	c.classes[class].running++
-	c.classes[class].counts.Dispatched++
+	state := &c.classes[class]
+	state.running++
+	state.counts.Dispatched++
+	return c.slots.take(&state.using, slot{
+		class: int32(class), server: int32(on), concurrency: int32(c.servers[on].running), started: now,
+	})
 }
 
 // count books how t waited, just after it left the lists.
@@ -246,6 +364,7 @@ func (c *core) count(t *ticket, now time.Duration) {
 	counts := &c.classes[t.class].counts
 	counts.Queued++
 	counts.WorstWait = max(counts.WorstWait, now-t.arrived)
+	c.waited(t.class, now-t.arrived)
 	for i := range c.classes {
 		if first := c.classes[i].waiting.head; first != nil && first.seq < t.seq {
 			counts.Overtakes++
@@ -281,6 +400,7 @@ func (c *core) dequeue(t *ticket) {
 	}
 	if class.waiting.n == 0 {
 		class.credit = 0
+		class.overload.see(0, 0)
 	}
 }
 
@@ -296,6 +416,9 @@ func (c *core) decide(t *ticket, reason Reason, now time.Duration) {
 	if reason != 0 {
 		t.state, t.reason = shed, reason
 		c.classes[t.class].counts.Shed[reason]++
+		if reason == MaxWait {
+			c.waited(t.class, now-t.arrived)
+		}
 	}
 	c.decided = append(c.decided, t)
 }

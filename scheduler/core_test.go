@@ -30,6 +30,11 @@ func (d duel) apply(o op) error {
 		return fmt.Errorf("after %v %d run and %d wait, want %d and %d",
 			o, core.running, core.waiting, len(oracle.running), len(oracle.waiting))
 	}
+	for i := range core.servers {
+		if core.servers[i].running != oracle.runningOn(i) {
+			return fmt.Errorf("after %v %d run on server %d, want %d", o, core.servers[i].running, i, oracle.runningOn(i))
+		}
+	}
 	for i := range core.classes {
 		class := &core.classes[i]
 		if class.running != oracle.runningOf(i) {

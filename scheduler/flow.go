@@ -6,13 +6,21 @@ type flows struct {
 	byKey map[uint64]*flowQueue
 	next  *flowQueue // whose turn it is; nil when nothing waits
 	spare *flowQueue // emptied queues for reuse, linked by next
+
+	// byLength holds the flows with n bounded tickets at n, the last to come to
+	// this length first. Lengths change by one, so that the longest is at hand.
+	byLength []*flowQueue
+	longest  int
 }
 
 // flowQueue is the waiting work of one flow.
 type flowQueue struct {
 	key        uint64
 	tickets    list
+	bounded    int        // of the tickets, those that count towards the bounds
 	prev, next *flowQueue // the ring
+	// The flows of the same length.
+	moreRecent, lessRecent *flowQueue
 }
 
 // push adds t behind its flow's others. A flow that had nothing waiting takes
@@ -24,11 +32,19 @@ func (f *flows) push(t *ticket) {
 	}
 	t.queue = q
 	q.tickets.push(t, byFlow)
+	if !t.kept {
+		f.measure(q, 1)
+	}
 }
 
-// first returns the ticket whose turn it is. It must not be called when nothing
-// waits.
-func (f *flows) first() *ticket { return f.next.tickets.head }
+// first returns the ticket whose turn it is: of the flow whose turn it is, the
+// newest or the oldest. It must not be called when nothing waits.
+func (f *flows) first(newest bool) *ticket {
+	if newest {
+		return f.next.tickets.tail
+	}
+	return f.next.tickets.head
+}
 
 // advance gives the turn to the next flow.
 func (f *flows) advance() { f.next = f.next.next }
@@ -38,6 +54,9 @@ func (f *flows) remove(t *ticket) {
 	q := t.queue
 	t.queue = nil
 	q.tickets.remove(t, byFlow)
+	if !t.kept {
+		f.measure(q, -1)
+	}
 	if q.tickets.n == 0 {
 		f.leave(q)
 	}
@@ -74,4 +93,42 @@ func (f *flows) leave(q *flowQueue) {
 	}
 	*q = flowQueue{next: f.spare}
 	f.spare = q
+}
+
+// measure changes q's length by one.
+func (f *flows) measure(q *flowQueue, by int) {
+	if q.bounded > 0 {
+		if q.moreRecent != nil {
+			q.moreRecent.lessRecent = q.lessRecent
+		} else {
+			f.byLength[q.bounded] = q.lessRecent
+		}
+		if q.lessRecent != nil {
+			q.lessRecent.moreRecent = q.moreRecent
+		}
+		q.moreRecent, q.lessRecent = nil, nil
+	}
+	q.bounded += by
+	for q.bounded >= len(f.byLength) {
+		f.byLength = append(f.byLength, nil)
+	}
+	if q.bounded > 0 {
+		if q.lessRecent = f.byLength[q.bounded]; q.lessRecent != nil {
+			q.lessRecent.moreRecent = q
+		}
+		f.byLength[q.bounded] = q
+	}
+	f.longest = max(f.longest, q.bounded)
+	if f.longest > 0 && f.byLength[f.longest] == nil {
+		f.longest-- // to where q went
+	}
+}
+
+// crowding returns the longest flow if it is longer than q, else nil. Of several,
+// it is the one that came to this length last.
+func (f *flows) crowding(q *flowQueue) *flowQueue {
+	if f.longest <= q.bounded {
+		return nil
+	}
+	return f.byLength[f.longest]
 }

@@ -15,8 +15,17 @@ type op struct {
 	kept  bool
 	until time.Duration // deadline, from now; 0 for none
 	which int           // release, withdraw: the n-th of those there are, modulo
-	limit int
 	by    time.Duration
+	place place // resize
+	all   bool  // resize: the probe is for all classes
+	down  bool
+	how   Outcome // release
+}
+
+// place is what a test knows of a server; which is its index modulo their number.
+type place struct {
+	which, limit, narrow int
+	down                 bool
 }
 
 type opKind uint8
@@ -29,6 +38,7 @@ const (
 	opAdvance // the clock only: expired work is still there
 	opExpire  // what is expired is shed, as the shell's timers do
 	opResize
+	opDown
 	opDrain
 	numOps
 )
@@ -36,11 +46,11 @@ const (
 func (o op) String() string {
 	switch o.kind {
 	case opTry:
-		return fmt.Sprintf("try class %d", o.class)
+		return fmt.Sprintf("try class %d until %v", o.class, o.until)
 	case opArrive:
 		return fmt.Sprintf("arrive class %d flow %d bytes %d kept %t until %v", o.class, o.flow, o.bytes, o.kept, o.until)
 	case opRelease:
-		return fmt.Sprintf("release %d", o.which)
+		return fmt.Sprintf("release %d as %d", o.which, o.how)
 	case opWithdraw:
 		return fmt.Sprintf("withdraw %d", o.which)
 	case opAdvance:
@@ -48,7 +58,9 @@ func (o op) String() string {
 	case opExpire:
 		return "expire"
 	case opResize:
-		return fmt.Sprintf("resize %d", o.limit)
+		return fmt.Sprintf("resize server %d to %d, probe %d, of all %t", o.place.which, o.place.limit, o.place.narrow, o.all)
+	case opDown:
+		return fmt.Sprintf("server %d down %t", o.place.which, o.down)
 	}
 	return "drain"
 }
@@ -68,11 +80,16 @@ type player struct {
 	arrived int
 	numbers map[*ticket]int
 	waiting []*ticket // in order of arrival
-	running []slot    // in order of start
+	running []use     // in order of start
 	fates   []fate    // of the last op
 }
 
-type slot struct{ id, class int }
+// use is a slot in use.
+type use struct {
+	id, class, server int
+	began             time.Duration
+	slot              slotID
+}
 
 func newPlayer(cfg Config) *player {
 	return &player{core: newCore(cfg), now: time.Hour, numbers: make(map[*ticket]int)}
@@ -85,23 +102,22 @@ func (p *player) apply(o op) []fate {
 	switch o.kind {
 	case opTry:
 		p.arrived++
-		if p.core.startNow(o.class) {
-			p.running = append(p.running, slot{p.arrived, o.class})
+		if id, ok := p.core.startNow(o.class, p.after(o.until), p.now); ok {
+			p.started(p.arrived, id)
 			p.fates = append(p.fates, fate{id: p.arrived})
 		}
 	case opArrive:
 		p.arrived++
-		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept}
-		if o.until != 0 {
-			t.expires = p.now + o.until
-		}
+		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, due: p.after(o.until)}
 		p.numbers[t] = p.arrived
 		p.waiting = append(p.waiting, t)
 		p.core.arrive(t, p.now)
 	case opRelease:
 		if n := len(p.running); n > 0 {
 			i := o.which % n
-			p.core.release(p.running[i].class)
+			if id := p.running[i].slot; !p.core.release(id, o.how, p.now) || p.core.release(id, o.how, p.now) {
+				panic("a slot must be released once, and once only")
+			}
 			p.running = append(p.running[:i], p.running[i+1:]...)
 			p.core.dispatch(p.now)
 		}
@@ -120,7 +136,11 @@ func (p *player) apply(o op) []fate {
 			p.core.expire(t, p.now)
 		}
 	case opResize:
-		p.core.resize(o.limit)
+		p.core.probesAll = o.all
+		p.core.resize(o.place.which%len(p.core.servers), o.place.limit, o.place.narrow)
+		p.core.dispatch(p.now)
+	case opDown:
+		p.core.setDown(o.place.which%len(p.core.servers), o.down)
 		p.core.dispatch(p.now)
 	case opDrain:
 		p.core.drain(p.now)
@@ -129,11 +149,27 @@ func (p *player) apply(o op) []fate {
 		id := p.forget(t)
 		p.fates = append(p.fates, fate{id, t.reason})
 		if t.state == started {
-			p.running = append(p.running, slot{id, t.class})
+			p.started(id, t.slot)
 		}
 	}
 	p.core.decided = p.core.decided[:0]
 	return p.fates
+}
+
+// after returns the time until from now, 0 for none.
+func (p *player) after(until time.Duration) time.Duration {
+	if until == 0 {
+		return 0
+	}
+	return p.now + until
+}
+
+func (p *player) started(id int, slot slotID) {
+	at, ok := p.core.slots.get(slot)
+	if !ok {
+		panic("started without a slot")
+	}
+	p.running = append(p.running, use{id, int(at.class), int(at.server), at.started, slot})
 }
 
 // forget takes t out of what waits and returns its number.
@@ -176,6 +212,9 @@ func fromBytes(data *[]byte) choose {
 // someConfig makes a valid configuration: small, so that every bound is met.
 func (pick choose) someConfig() Config {
 	cfg := Config{Limit: pick.someLimit(), Classes: make([]ClassConfig, 1+pick(8))}
+	if pick(2) == 1 {
+		cfg.Servers = 1 + pick(4)
+	}
 	withFloors, floors := pick(2) == 1, BasisPoints(0)
 	boundBytes := pick(3) // nobody's, some, all
 	for i := range cfg.Classes {
@@ -197,6 +236,10 @@ func (pick choose) someConfig() Config {
 		if pick(2) == 1 {
 			class.MaxWait = time.Duration(1 + pick(40))
 		}
+		if pick(2) == 1 {
+			class.Objective = time.Duration(1 + pick(10))
+			class.KeepOrder = pick(4) == 0
+		}
 	}
 	return cfg
 }
@@ -217,17 +260,30 @@ func (pick choose) someOp(classes int) op {
 		}
 		return o
 	case n < 157:
-		return op{kind: opRelease, which: pick(64)}
+		return op{kind: opRelease, which: pick(64), how: Outcome(pick(8) / 7)}
 	case n < 165:
-		return op{kind: opTry, class: pick(classes)}
+		return op{kind: opTry, class: pick(classes), until: time.Duration(max(0, pick(40)-20))}
 	case n < 173:
 		return op{kind: opWithdraw, which: pick(100)}
 	case n < 185:
+		switch pick(40) {
+		case 0:
+			return op{kind: opAdvance, by: staleAfter}
+		case 1, 2, 3:
+			return op{kind: opAdvance, by: overloadInterval / 2}
+		}
 		return op{kind: opAdvance, by: time.Duration(pick(8))}
 	case n < 193:
 		return op{kind: opExpire}
+	case n < 197:
+		o := op{kind: opResize, place: place{which: pick(4), limit: pick.someLimit()}, all: pick(2) == 1}
+		o.place.narrow = o.place.limit
+		if pick(2) == 1 {
+			o.place.narrow = 1 + pick(o.place.limit)
+		}
+		return o
 	case n < 199:
-		return op{kind: opResize, limit: pick.someLimit()}
+		return op{kind: opDown, place: place{which: pick(4)}, down: pick(2) == 1}
 	}
 	if pick(10) == 9 {
 		return op{kind: opDrain}

@@ -10,12 +10,13 @@ import (
 // fates, so that the promises can be checked without asking the core.
 type ledger struct {
 	cfg      Config
-	limit    int
+	servers  []place
+	all      bool // a probe is for all classes
 	reserves []int
 	now      time.Duration
 	waiting  []*entry // in order of arrival
 	running  []int    // slots in use, per class
-	inUse    int      // of all classes
+	on       []int    // slots in use, per server
 	final    map[int]string
 	arrivals int
 	player   *player
@@ -46,13 +47,28 @@ func newLedger(cfg Config) *ledger {
 		cfg: cfg, player: newPlayer(cfg), now: time.Hour,
 		running: make([]int, len(cfg.Classes)), final: make(map[int]string),
 	}
-	l.setLimit(cfg.Limit)
+	for i := range max(cfg.Servers, 1) {
+		l.servers = append(l.servers, place{i, cfg.Limit, cfg.Limit, false})
+	}
+	l.on = make([]int, len(l.servers))
+	l.share()
 	return l
 }
 
-// setLimit works out the reserves as ClassConfig says.
-func (l *ledger) setLimit(limit int) {
-	l.limit, l.reserves = limit, nil
+// used reports whether work goes to s.
+func (l *ledger) used(s place) bool {
+	return !s.down || !slices.ContainsFunc(l.servers, func(s place) bool { return !s.down })
+}
+
+// share works out the reserves as ClassConfig says.
+func (l *ledger) share() {
+	limit := 0
+	for _, s := range l.servers {
+		if l.used(s) {
+			limit += s.limit
+		}
+	}
+	l.reserves = nil
 	open := limit
 	for _, class := range l.cfg.Classes {
 		reserve := class.Reserve
@@ -104,8 +120,9 @@ func (l *ledger) book(o op) {
 		l.waiting = append(l.waiting, e)
 	case opRelease:
 		if n := len(l.player.running); n > 0 {
-			l.running[l.player.running[o.which%n].class]--
-			l.inUse--
+			u := l.player.running[o.which%n]
+			l.running[u.class]--
+			l.on[u.server]--
 		}
 	case opWithdraw:
 		if n := len(l.waiting); n > 0 {
@@ -114,7 +131,12 @@ func (l *ledger) book(o op) {
 	case opAdvance:
 		l.now += o.by
 	case opResize:
-		l.setLimit(o.limit)
+		s := &l.servers[o.place.which%len(l.servers)]
+		s.limit, s.narrow, l.all = o.place.limit, o.place.narrow, o.all
+		l.share()
+	case opDown:
+		l.servers[o.place.which%len(l.servers)].down = o.down
+		l.share()
 	case opTry:
 		l.arrivals++
 		// Either it starts at once, which settle sees, or it has never been.
@@ -144,7 +166,8 @@ func (l *ledger) settle(f fate) error {
 	}
 	l.remove(e, "started")
 	l.running[e.class]++
-	l.inUse++
+	i = slices.IndexFunc(l.player.running, func(u use) bool { return u.id == f.id })
+	l.on[l.player.running[i].server]++
 	return nil
 }
 
@@ -162,7 +185,22 @@ func (l *ledger) mayStart(class int) bool {
 	for i := range class {
 		sum += max(0, l.reserves[i]-l.running[i])
 	}
-	return l.limit-l.inUse > sum
+	return l.free(class) > sum
+}
+
+// free returns the free slots that no probe keeps from the class.
+func (l *ledger) free(class int) int {
+	n := 0
+	for i, s := range l.servers {
+		limit := s.limit
+		if class > 0 || l.all {
+			limit = min(limit, s.narrow)
+		}
+		if l.used(s) {
+			n += max(0, limit-l.on[i])
+		}
+	}
+	return n
 }
 
 // inOrder reports whether class is the most urgent one that waits, and may start.
@@ -188,4 +226,15 @@ func (l *ledger) bounded(class int) (entries []*entry, bytes int64) {
 		}
 	}
 	return entries, bytes
+}
+
+// ofFlow returns how many of e's class and flow wait and count towards the bounds.
+func (l *ledger) ofFlow(e *entry) int {
+	n := 0
+	for _, other := range l.waiting {
+		if other.class == e.class && other.flow == e.flow && !other.kept {
+			n++
+		}
+	}
+	return n
 }

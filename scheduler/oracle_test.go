@@ -10,15 +10,21 @@ import (
 // them. Where it and the core differ, one of them is wrong.
 type oracle struct {
 	cfg      Config
-	limit    int
+	servers  []place
+	all      bool // a probe is for all classes
+	placed   int  // the server that got work last
 	now      time.Duration
 	arrivals int
 	waiting  []*job // in order of arrival
-	running  []slot // in order of start
+	running  []use  // in order of start
 	draining bool
 
-	events   int      // so far
-	lastTurn []turns  // per class
+	events   int     // so far
+	lastTurn []turns // per class
+	lengthAt []turns // per class: when each flow came to its length
+	past     []past  // per class
+	missed   []time.Duration
+	newest   []bool
 	earned   []int    // per class, in 1/100,000 of a dispatch
 	counts   []Counts // per class
 	fates    []fate   // of the last op
@@ -28,22 +34,35 @@ type oracle struct {
 // was later, as a number of events.
 type turns map[uint64]int
 
+// past is how long the work of a class held its slots, and when the last one was
+// given back.
+type past struct {
+	durations []time.Duration
+	latest    time.Duration
+}
+
 // job is one piece of work.
 type job struct {
 	op
 	id      int
 	arrived time.Duration
+	due     time.Duration // 0 for whenever
 	expires time.Duration // 0 for never
 	late    Reason        // when it expires
 }
 
 func newOracle(cfg Config) *oracle {
 	o := &oracle{
-		cfg: cfg, limit: cfg.Limit, now: time.Hour,
-		lastTurn: make([]turns, len(cfg.Classes)), earned: make([]int, len(cfg.Classes)), counts: make([]Counts, len(cfg.Classes)),
+		cfg: cfg, now: time.Hour,
+		lastTurn: make([]turns, len(cfg.Classes)), lengthAt: make([]turns, len(cfg.Classes)),
+		past: make([]past, len(cfg.Classes)), missed: make([]time.Duration, len(cfg.Classes)), newest: make([]bool, len(cfg.Classes)),
+		earned: make([]int, len(cfg.Classes)), counts: make([]Counts, len(cfg.Classes)),
 	}
 	for i := range o.lastTurn {
-		o.lastTurn[i] = make(turns)
+		o.lastTurn[i], o.lengthAt[i] = make(turns), make(turns)
+	}
+	for i := range max(cfg.Servers, 1) {
+		o.servers = append(o.servers, place{i, cfg.Limit, cfg.Limit, false})
 	}
 	return o
 }
@@ -54,14 +73,15 @@ func (o *oracle) apply(do op) []fate {
 	switch do.kind {
 	case opTry:
 		o.arrivals++
-		if len(o.waiting) == 0 && !o.draining && o.mayStart(do.class) {
+		hopeless := do.until != 0 && do.until <= o.short(do.class)
+		if len(o.waiting) == 0 && !o.draining && !hopeless && o.mayStart(do.class) {
 			o.start(do.class, o.arrivals)
 		}
 	case opArrive:
 		o.arrive(do)
 	case opRelease:
 		if n := len(o.running); n > 0 {
-			o.running = slices.Delete(o.running, do.which%n, do.which%n+1)
+			o.release(do.which%n, do.how)
 			o.dispatch()
 		}
 	case opWithdraw:
@@ -79,7 +99,11 @@ func (o *oracle) apply(do op) []fate {
 			}
 		}
 	case opResize:
-		o.limit = do.limit
+		s := &o.servers[do.place.which%len(o.servers)]
+		s.limit, s.narrow, o.all = do.place.limit, do.place.narrow, do.all
+		o.dispatch()
+	case opDown:
+		o.servers[do.place.which%len(o.servers)].down = do.down
 		o.dispatch()
 	case opDrain:
 		o.draining = true
@@ -96,7 +120,8 @@ func (o *oracle) arrive(do op) {
 	o.arrivals++
 	j := &job{op: do, id: o.arrivals, arrived: o.now, late: Deadline}
 	if do.until != 0 {
-		j.expires = o.now + do.until
+		j.due = o.now + do.until
+		j.expires = j.due
 	}
 	if wait := o.cfg.Classes[j.class].MaxWait; wait > 0 && !j.kept && (j.expires == 0 || o.now+wait < j.expires) {
 		j.expires, j.late = o.now+wait, MaxWait
@@ -109,7 +134,14 @@ func (o *oracle) arrive(do op) {
 		o.shed(j, j.late)
 		return
 	}
+	if o.hopeless(j) {
+		o.shed(j, Deadline)
+		return
+	}
 	o.waiting = append(o.waiting, j)
+	if !j.kept {
+		o.lengthAt[j.class][j.flow] = o.event()
+	}
 	if _, known := o.lastTurn[j.class][j.flow]; !known {
 		o.lastTurn[j.class][j.flow] = o.event()
 	}
@@ -158,16 +190,41 @@ func (o *oracle) makeRoom(j *job) {
 			return
 		}
 	}
-	if full {
+	if full && !fullOfBytes {
+		o.shed(o.crowder(j), QueueFull)
+	} else if full {
 		o.shed(j, QueueFull)
 	} else {
 		o.shed(j, QueueBytes)
 	}
 }
 
+// crowder returns the newest work of the flow with the most that waits, if that is
+// more than j's has, and otherwise j.
+func (o *oracle) crowder(j *job) *job {
+	length := make(map[uint64]int)
+	last := make(map[uint64]*job)
+	for _, other := range o.of(j.class) {
+		if !other.kept {
+			length[other.flow]++
+			last[other.flow] = other
+		}
+	}
+	most := j.flow
+	for flow, n := range length {
+		if n > length[most] || n == length[most] && n > length[j.flow] && o.lengthAt[j.class][flow] > o.lengthAt[j.class][most] {
+			most = flow
+		}
+	}
+	return last[most]
+}
+
 // dispatch is the section "The order" of doc.go.
 func (o *oracle) dispatch() {
-	for len(o.running) < o.limit {
+	for i := range o.cfg.Classes {
+		o.watchOverload(i)
+	}
+	for o.free(0, false) > 0 {
 		class := o.owed()
 		if class < 0 {
 			class = o.mostUrgent()
@@ -175,9 +232,14 @@ func (o *oracle) dispatch() {
 				return
 			}
 		}
+		o.watchOverload(class)
 		j := o.nextOf(class)
 		if o.expired(j) {
 			o.shed(j, j.late)
+			continue
+		}
+		if o.hopeless(j) {
+			o.shed(j, Deadline)
 			continue
 		}
 		o.earn(class)
@@ -229,12 +291,18 @@ func (o *oracle) mostUrgent() int {
 
 // mayStart is the inequality of the class order.
 func (o *oracle) mayStart(k int) bool {
-	sum, left := 0, o.limit-1
+	limit := 0
+	for _, s := range o.servers {
+		if o.used(s) {
+			limit += s.limit
+		}
+	}
+	sum, left := 0, limit-1
 	for i := range k {
 		class := o.cfg.Classes[i]
 		reserve := class.Reserve
 		if reserve == 0 {
-			for reserve*10_000 < o.limit*int(class.ReserveShare) {
+			for reserve*10_000 < limit*int(class.ReserveShare) {
 				reserve++
 			}
 		}
@@ -242,7 +310,73 @@ func (o *oracle) mayStart(k int) bool {
 		left -= reserve
 		sum += max(0, reserve-o.runningOf(i))
 	}
-	return o.limit-len(o.running) > sum
+	return o.free(k, true) > sum
+}
+
+// used reports whether work goes to s: unless it is down and others are not.
+func (o *oracle) used(s place) bool {
+	return !s.down || !slices.ContainsFunc(o.servers, func(s place) bool { return !s.down })
+}
+
+// free returns the free slots for the class, or, where probes are not to be
+// minded, for any.
+func (o *oracle) free(class int, mind bool) int {
+	n := 0
+	for i, s := range o.servers {
+		if o.used(s) {
+			n += max(0, o.leaves(s, class, mind)-o.runningOn(i))
+		}
+	}
+	return n
+}
+
+// leaves is how many slots of s the class may use.
+func (o *oracle) leaves(s place, class int, mind bool) int {
+	if mind && (class > 0 || o.all) {
+		return min(s.limit, s.narrow)
+	}
+	return s.limit
+}
+
+// choose returns where work of the class starts: where the smallest part of the
+// limit is in use.
+func (o *oracle) choose(class int) int {
+	mind := o.free(class, true) > 0
+	best, least := -1, 0.0
+	for n := range o.servers {
+		i := (o.placed + 1 + n) % len(o.servers)
+		s := o.servers[i]
+		used := float64(o.runningOn(i)) / float64(s.limit)
+		if o.used(s) && o.runningOn(i) < o.leaves(s, class, mind) && (best < 0 || used < least) {
+			best, least = i, used
+		}
+	}
+	return best
+}
+
+func (o *oracle) runningOn(server int) int {
+	n := 0
+	for _, u := range o.running {
+		if u.server == server {
+			n++
+		}
+	}
+	return n
+}
+
+// watchOverload is the section "Overload" of doc.go.
+func (o *oracle) watchOverload(class int) {
+	first := o.of(class)
+	objective := o.cfg.Classes[class].Objective
+	switch {
+	case len(first) == 0 || objective == 0 || o.cfg.Classes[class].KeepOrder:
+	case o.now-first[0].arrived <= objective:
+		o.missed[class], o.newest[class] = 0, false
+	case o.missed[class] == 0:
+		o.missed[class] = o.now
+	case o.now-o.missed[class] >= 100*time.Millisecond:
+		o.newest[class] = true
+	}
 }
 
 // nextOf returns the first of the flow whose last turn is the longest ago.
@@ -250,6 +384,11 @@ func (o *oracle) nextOf(class int) *job {
 	var next *job
 	for _, j := range o.of(class) {
 		if next == nil || o.lastTurn[class][j.flow] < o.lastTurn[class][next.flow] {
+			next = j
+		}
+	}
+	for _, j := range o.of(class) {
+		if o.newest[class] && j.flow == next.flow {
 			next = j
 		}
 	}
@@ -300,8 +439,33 @@ func (o *oracle) event() int {
 
 func (o *oracle) expired(j *job) bool { return j.expires != 0 && o.now >= j.expires }
 
+// short is what nine of ten of the last 128 took longer than, if there were 16 and
+// one not long ago.
+func (o *oracle) short(class int) time.Duration {
+	past := o.past[class]
+	if len(past.durations) < 16 || o.now-past.latest >= 5*time.Second {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(past.durations[max(0, len(past.durations)-128):]))
+	return sorted[len(sorted)/10]
+}
+
+func (o *oracle) hopeless(j *job) bool { return j.due != 0 && o.now+o.short(j.class) >= j.due }
+
+func (o *oracle) release(i int, how Outcome) {
+	u := o.running[i]
+	o.running = slices.Delete(o.running, i, i+1)
+	if how == Done {
+		past := &o.past[u.class]
+		past.durations = append(past.durations, o.now-u.began)
+		past.latest = o.now
+	}
+}
+
 func (o *oracle) start(class, id int) {
-	o.running = append(o.running, slot{id, class})
+	server := o.choose(class)
+	o.placed = server
+	o.running = append(o.running, use{id: id, class: class, server: server, began: o.now})
 	o.counts[class].Dispatched++
 	o.fates = append(o.fates, fate{id: id})
 }
@@ -314,10 +478,17 @@ func (o *oracle) shed(j *job, reason Reason) {
 
 // remove takes j out, if it is in, and ends waits that end with it.
 func (o *oracle) remove(j *job) {
+	if !slices.Contains(o.waiting, j) {
+		return
+	}
 	o.waiting = slices.DeleteFunc(o.waiting, func(other *job) bool { return other == j })
 	rest := o.of(j.class)
 	if len(rest) == 0 {
 		o.earned[j.class] = 0
+		o.missed[j.class], o.newest[j.class] = 0, false
+	}
+	if !j.kept {
+		o.lengthAt[j.class][j.flow] = o.event()
 	}
 	if !slices.ContainsFunc(rest, func(other *job) bool { return other.flow == j.flow }) {
 		delete(o.lastTurn[j.class], j.flow)

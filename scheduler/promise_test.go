@@ -91,18 +91,19 @@ func (pick choose) busyOp(l *ledger, busy []bool) op {
 }
 
 func watchLimit(l *ledger) checks {
-	before := 0
+	before := make([]int, len(l.servers))
 	return checks{
-		before: func(op) { before = l.inUse },
-		dispatched: func(*entry) error {
-			if l.inUse >= l.limit {
-				return fmt.Errorf("dispatched with %d of %d slots in use", l.inUse, l.limit)
-			}
-			return nil
+		before: func(op) {
+			copy(before, l.on)
 		},
-		after: func(op) error {
-			if l.inUse > max(l.limit, before) {
-				return fmt.Errorf("%d slots in use, limit %d, before it were %d", l.inUse, l.limit, before)
+		after: func(o op) error {
+			for i, s := range l.servers {
+				if n := l.on[i]; n > max(s.limit, before[i]) {
+					return fmt.Errorf("%d slots of server %d in use, limit %d, before it were %d", n, i, s.limit, before[i])
+				}
+				if n := l.on[i]; n > before[i] && !l.used(s) {
+					return fmt.Errorf("server %d is down and gets work", i)
+				}
 			}
 			return nil
 		},
@@ -113,7 +114,7 @@ func watchIdle(l *ledger) checks {
 	return checks{after: func(op) error {
 		for _, e := range l.waiting {
 			if l.mayStart(e.class) {
-				return fmt.Errorf("%d of %d slots in use, and work %d of class %d waits", l.inUse, l.limit, e.id, e.class)
+				return fmt.Errorf("%d slots in use of %v, and work %d of class %d waits", l.on, l.servers, e.id, e.class)
 			}
 		}
 		return nil
@@ -167,7 +168,7 @@ func watchTurns(l *ledger) checks {
 				if other.class != e.class {
 					continue
 				}
-				if other.flow == e.flow && other.id < e.id {
+				if other.flow == e.flow && other.id < e.id && !mayTurn(l, e.class) {
 					return fmt.Errorf("overtakes work %d of its own flow", other.id)
 				}
 			}
@@ -200,6 +201,18 @@ func watchTurns(l *ledger) checks {
 			}
 		},
 	}
+}
+
+// mayTurn reports whether a class may serve the newest first: it has an objective,
+// and what waits for longest has waited for longer than that.
+func mayTurn(l *ledger, class int) bool {
+	cfg := l.cfg.Classes[class]
+	for _, e := range l.waiting {
+		if e.class == class {
+			return cfg.Objective > 0 && !cfg.KeepOrder && l.now-e.arrived > cfg.Objective
+		}
+	}
+	return false
 }
 
 // watchFloors counts in every window of 10/f dispatches in which a class with
@@ -237,7 +250,22 @@ func watchFloors(l *ledger) checks {
 
 func watchTime(l *ledger) checks {
 	over := func(until time.Duration) bool { return until != 0 && l.now >= until }
+	took := make([][]time.Duration, len(l.cfg.Classes))
+	// quickest is what all but few of the latest took longer than.
+	quickest := func(class int) time.Duration {
+		all := slices.Sorted(slices.Values(took[class][max(0, len(took[class])-keptDurations):]))
+		if len(all) < fewDurations {
+			return 0
+		}
+		return all[len(all)/10]
+	}
 	return checks{
+		before: func(o op) {
+			if n := len(l.player.running); o.kind == opRelease && o.how == Done && n > 0 {
+				u := l.player.running[o.which%n]
+				took[u.class] = append(took[u.class], l.now-u.began)
+			}
+		},
 		dispatched: func(e *entry) error {
 			if e.kind == opArrive && (over(e.deadline) || over(e.longest)) {
 				return fmt.Errorf("dispatched at %v, deadline %v, max wait until %v", l.now, e.deadline, e.longest)
@@ -246,6 +274,10 @@ func watchTime(l *ledger) checks {
 		},
 		shed: func(e *entry, reason Reason) error {
 			deadlineFirst := e.longest == 0 || e.deadline != 0 && e.deadline <= e.longest
+			hopeless := reason == Deadline && e.deadline != 0 && l.now+quickest(e.class) >= e.deadline
+			if hopeless {
+				return nil
+			}
 			if reason == Deadline && !(over(e.deadline) && deadlineFirst) || reason == MaxWait && (!over(e.longest) || deadlineFirst) {
 				return fmt.Errorf("shed as %v at %v, deadline %v, max wait until %v", reason, l.now, e.deadline, e.longest)
 			}
@@ -267,6 +299,20 @@ func watchTime(l *ledger) checks {
 func watchRoom(l *ledger) checks {
 	var arrival *entry
 	var displaced []*entry
+	tooMuch := func(e *entry) bool {
+		var all, most int64
+		for i, cfg := range l.cfg.Classes {
+			_, held := l.bounded(i)
+			if i == e.class && cfg.MaxWaitingBytes > 0 && held > cfg.MaxWaitingBytes {
+				return e.bytes > 0
+			}
+			if cfg.MaxWaitingBytes == 0 {
+				most = unbounded
+			}
+			all, most = all+held, most+cfg.MaxWaitingBytes
+		}
+		return e.bytes > 0 && all > most
+	}
 	full := func(class int) (count, bytes bool) {
 		own, ownBytes := l.bounded(class)
 		cfg := l.cfg.Classes[class]
@@ -299,6 +345,21 @@ func watchRoom(l *ledger) checks {
 				tooLarge := cfg.MaxWaitingBytes > 0 && e.bytes > cfg.MaxWaitingBytes
 				if reason == QueueBytes && e.bytes == 0 {
 					return errors.New("refused for its bytes, has none")
+				}
+				if e != newest && reason == QueueFull {
+					if mine, its := l.ofFlow(newest), l.ofFlow(e); its <= mine || e.class != newest.class {
+						return fmt.Errorf("refused for work of class %d, whose flow has %d waiting, its own has %d", newest.class, mine, its)
+					}
+					displaced = append(displaced, e)
+					arrival = newest
+					return nil
+				}
+				if e == newest && reason == QueueFull {
+					for _, other := range l.waiting {
+						if other.class == e.class && l.ofFlow(other) > l.ofFlow(e) && !other.kept && !tooMuch(e) && cfg.MaxWaiting > 0 {
+							return fmt.Errorf("refused with %d of its flow waiting, flow %d has %d", l.ofFlow(e), other.flow, l.ofFlow(other))
+						}
+					}
 				}
 				if e != newest || len(displaced) > 0 || e.kept || below > 0 && cfg.MaxWaiting > 0 && !tooLarge {
 					return fmt.Errorf("refused as %v: newest %t, displaced %d, could displace %d", reason, e == newest, len(displaced), below)

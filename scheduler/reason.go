@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"overtake/classifier"
 )
@@ -43,10 +44,12 @@ func Reasons() []Reason {
 	return all
 }
 
-// ShedError is why Acquire refused work. It is comparable by its fields.
+// ShedError is why Acquire refused work.
 type ShedError struct {
 	Class  classifier.Class
 	Reason Reason
+	// RetryAfter is when to try again, see [Scheduler.RetryAfter].
+	RetryAfter time.Duration
 }
 
 func (e *ShedError) Error() string {
@@ -58,3 +61,14 @@ func (e *ShedError) Error() string {
 func (e *ShedError) Is(target error) bool {
 	return target == context.DeadlineExceeded && e.Reason == Deadline
 }
+
+// Outcome says what the duration of a piece of work tells about its server.
+type Outcome uint8
+
+const (
+	// Done is work that took as long as the server needed, whatever came of it.
+	Done Outcome = iota
+	// Unmeasured is work whose duration says nothing: a stream, a failure to
+	// connect, a client that left, an error answered without any work.
+	Unmeasured
+)

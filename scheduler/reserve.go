@@ -1,20 +1,30 @@
 package scheduler
 
-// reserves returns the slots that each class keeps from less urgent ones at the
-// given limit. The reserves of all classes together leave one slot open to
-// everybody; when they ask for more, the most urgent are served first.
-func reserves(classes []ClassConfig, limit int) []int {
-	kept := make([]int, len(classes))
-	left := limit - 1
-	for i, class := range classes {
-		want := class.Reserve
-		if want == 0 {
-			want = shareOf(limit, class.ReserveShare)
+import "time"
+
+// unit is one slot in the numbers that reserves are counted in, thousandths.
+const unit = 1000
+
+// share works out each class's reserve at the present limit. The reserves of all
+// classes together leave one slot open to everybody; when they ask for more, the
+// most urgent are served first.
+func (c *core) share() {
+	left := max(0, c.limit-1) * unit
+	for i := range c.classes {
+		class, cfg := &c.classes[i], &c.configs[i]
+		var want int
+		switch {
+		case class.auto != nil:
+			want = int(class.auto.slots * unit)
+		case cfg.Reserve > 0:
+			want = min(cfg.Reserve, c.limit) * unit
+		default:
+			want = shareOf(c.limit, cfg.ReserveShare) * unit
 		}
-		kept[i] = min(want, left)
-		left -= kept[i]
+		class.mostReserve = left
+		class.reserve = min(want, left)
+		left -= class.reserve
 	}
-	return kept
 }
 
 // shareOf returns share of limit, rounded up. It does not overflow, whatever the
@@ -24,8 +34,67 @@ func shareOf(limit int, share BasisPoints) int {
 	return int(wholes*share + (rest*share+whole-1)/whole)
 }
 
-// unfilled is how many slots must stay free for the class: its reserve less
-// what it is using.
-func (c *classState) unfilled() int {
-	return max(0, c.reserve-c.running)
+// arrived and waited tell the class's automatic reserve, if it has one, what came
+// and how long it waited.
+func (c *core) arrived(class int) {
+	if a := c.classes[class].auto; a != nil {
+		a.arrived++
+	}
+}
+
+func (c *core) waited(class int, wait time.Duration) {
+	a := c.classes[class].auto
+	if a == nil {
+		return
+	}
+	less := false
+	for i := class + 1; i < len(c.classes); i++ {
+		less = less || c.classes[i].running > 0
+	}
+	a.waited(wait, less)
+	c.share()
+}
+
+// open reports whether a slot is free that class may take in class order.
+func (c *core) open(class int, now time.Duration) bool {
+	free := c.room(class)
+	if free <= 0 {
+		return false
+	}
+	spare := (free - 1) * unit
+	for i := range class {
+		spare -= c.classes[i].unfilled()
+	}
+	if spare >= 0 || !c.anyAuto {
+		return spare >= 0
+	}
+	for i := range class {
+		if c.classes[i].auto != nil {
+			spare += c.soon(i, c.classes[i].unfilled(), now)
+		}
+	}
+	return spare >= 0
+}
+
+// unfilled is how much must stay free for the class: its reserve less what it is
+// using.
+func (c *classState) unfilled() int { return max(0, c.reserve-c.running*unit) }
+
+// soon is how much the slots in use by less urgent work than class's will be
+// free soon enough for the class's objective, and so need not be kept free; at
+// most so much.
+func (c *core) soon(class, most int, now time.Duration) int {
+	const looked = 64 // slots per class, those held for longest
+	horizon := 2 * c.classes[class].auto.objective
+	sum := 0
+	for i := class + 1; i < len(c.classes); i++ {
+		less := &c.classes[i]
+		at := less.using.oldest
+		for n := 0; at >= 0 && n < looked && sum < most; n++ {
+			s := &c.slots.table[at]
+			sum += int(unit * less.durations.soon(now-s.started, horizon))
+			at = s.newer
+		}
+	}
+	return min(sum, most)
 }

@@ -4,7 +4,8 @@ import "time"
 
 // fit keeps the waiting room within its bounds after t, which is not kept, had
 // to enter it. If there is no room for t, the newest work of less urgent classes
-// is pushed out, or else t itself is refused.
+// is pushed out, or that of the flow which crowds the class, or else t itself is
+// refused.
 func (c *core) fit(t *ticket, now time.Duration) {
 	class := &c.classes[t.class]
 	// Work without bytes takes no bytes from anybody, even where more urgent
@@ -25,7 +26,15 @@ func (c *core) fit(t *ticket, now time.Duration) {
 		// There is room.
 	case class.maxWaiting == 0:
 		c.shed(t, QueueFull, now)
-	case !c.displace(t.class, need, now):
+	case c.displace(t.class, need, now):
+		// There is room now.
+	case lackCount && !lackBytes:
+		victim := t
+		if q := class.flows.crowding(t.queue); q != nil {
+			victim = newestBounded(q.tickets.tail, byFlow)
+		}
+		c.shed(victim, QueueFull, now)
+	default:
 		c.shed(t, full, now)
 	}
 }
@@ -47,19 +56,18 @@ func (c *core) displace(class int, need int64, now time.Duration) bool {
 		for c.classes[i].bounded == 0 {
 			i--
 		}
-		victim := c.classes[i].newestBounded()
+		victim := newestBounded(c.classes[i].waiting.tail, byClass)
 		need -= victim.bytes
 		c.shed(victim, Displaced, now)
 	}
 	return true
 }
 
-// newestBounded returns the latest arrival of the class that may be displaced.
-// There must be one.
-func (c *classState) newestBounded() *ticket {
-	t := c.waiting.tail
+// newestBounded returns the last ticket of the list that ends with t which may be
+// pushed out. There must be one.
+func newestBounded(t *ticket, of func(*ticket) *links) *ticket {
 	for t.kept {
-		t = t.inClass.prev
+		t = of(t).prev
 	}
 	return t
 }

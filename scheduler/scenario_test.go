@@ -135,7 +135,7 @@ func (s *stage) play(args []string, out *strings.Builder) {
 		s.arrive(args[1:], out)
 	case "release":
 		id := slices.Index(s.names, args[1])
-		i := slices.IndexFunc(s.player.running, func(r slot) bool { return r.id == id })
+		i := slices.IndexFunc(s.player.running, func(r use) bool { return r.id == id })
 		if i < 0 {
 			s.t.Fatalf("release: %s has no slot", args[1])
 		}
@@ -157,7 +157,8 @@ func (s *stage) play(args []string, out *strings.Builder) {
 		s.player.apply(op{kind: opAdvance, by: s.duration(args[1])})
 		s.print(s.player.apply(op{kind: opExpire}), out)
 	case "limit":
-		s.print(s.player.apply(op{kind: opResize, limit: s.number(args[1])}), out)
+		limit := s.number(args[1])
+		s.print(s.player.apply(op{kind: opResize, place: place{limit: limit, narrow: limit}}), out)
 	case "drain":
 		s.print(s.player.apply(op{kind: opDrain}), out)
 	case "show":
@@ -248,7 +249,7 @@ func (s *stage) show(out *strings.Builder) {
 		out.WriteString(" " + s.names[r.id])
 	}
 	for i, class := range s.classes {
-		fmt.Fprintf(out, "\n%s, reserve %d, waiting:", class, s.player.core.classes[i].reserve)
+		fmt.Fprintf(out, "\n%s, reserve %d, waiting:", class, s.player.core.classes[i].reserve/unit)
 		for _, t := range s.player.waiting {
 			if t.class == i {
 				out.WriteString(" " + s.names[s.player.numbers[t]])

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -17,8 +18,8 @@ type Work struct {
 	// Bytes is the memory that the work holds while it waits. A negative number
 	// counts as none.
 	Bytes int64
-	// Deadline is when the work must have been dispatched at the latest; zero
-	// for none.
+	// Deadline is when the work must have been done; zero for none. Work that
+	// can't be done by then, judging by its class's latest, is shed.
 	Deadline time.Time
 	// Kept is work that waits elsewhere and only stands for its place in the
 	// order, such as the first message of a queue: it is neither bounded nor
@@ -29,11 +30,15 @@ type Work struct {
 // Scheduler hands out the slots of one upstream. All methods are safe for
 // concurrent use.
 type Scheduler struct {
-	epoch   time.Time
-	waiters sync.Pool // of *waiter
+	epoch    time.Time
+	waiters  sync.Pool // of *waiter
+	adaptive bool
+	dry      *dryRun // nil where it decides; guarded by mu
 
-	mu   sync.Mutex
-	core *core // guarded by mu
+	mu    sync.Mutex
+	core  *core       // guarded by mu
+	again *time.Timer // dispatches once more, see core.again; guarded by mu
+	armed bool        // again runs; guarded by mu
 }
 
 // New returns a scheduler, or every problem of the configuration.
@@ -41,58 +46,88 @@ func New(cfg Config) (*Scheduler, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Scheduler{epoch: time.Now(), core: newCore(cfg)}
+	s := &Scheduler{epoch: time.Now(), core: newCore(cfg), adaptive: cfg.Adaptive != nil}
+	if cfg.DryRun {
+		s.dry = newDryRun(s.core)
+	}
 	s.waiters.New = func() any { return newWaiter() }
 	return s, nil
 }
 
-// Lease is the right to one slot. Release it exactly once: a second release
-// gives back the slot of other work, or panics when the class has none in use.
+// Lease is the right to one slot of one server.
 type Lease struct {
-	s     *Scheduler
-	class classifier.Class
+	s    *Scheduler
+	slot slotID
+	dry  *dryWork // instead of slot in a dry run
+	// Server is where the work has to run, as an index below Config.Servers.
+	Server int
 	// Waited is how long Acquire waited for the slot.
 	Waited time.Duration
 }
 
-// Release gives the slot back, and so lets the next in order start.
-func (l Lease) Release() { l.s.release(int(l.class)).wake() }
+// Release gives the slot back after the work is done, and so lets the next in
+// order start. It panics when the slot has been given back before.
+func (l Lease) Release() { l.ReleaseAs(Done) }
 
-func (s *Scheduler) release(class int) *ticket {
+// ReleaseAs is Release for work whose duration may say nothing.
+func (l Lease) ReleaseAs(outcome Outcome) { l.s.release(l, outcome).wake() }
+
+func (s *Scheduler) release(l Lease, outcome Outcome) *ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock() // even after the panic, which a server may recover from
-	s.core.release(class)
+	now := s.now()
+	ok := true
+	if l.dry != nil {
+		ok = s.dry.release(l.dry, l.Server, outcome, now)
+	} else {
+		ok = s.core.release(l.slot, outcome, now)
+	}
+	if !ok {
+		panic("scheduler: slot released twice")
+	}
 	if s.core.waiting == 0 {
 		return nil
 	}
-	s.core.dispatch(s.now())
+	s.core.dispatch(now)
 	return s.decided()
 }
 
 // TryAcquire takes a slot for w if it can be had without waiting and without
 // overtaking anything. Otherwise it changes nothing.
 func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
-	if w.late() {
-		return Lease{}, false
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.core.startNow(int(w.Class)) {
+	now := s.now()
+	if s.dry != nil {
+		return s.acquireDry(w, now), true
+	}
+	slot, ok := s.core.startNow(int(w.Class), s.due(&w), now)
+	if !ok {
 		return Lease{}, false
 	}
-	return Lease{s: s, class: w.Class}, true
+	return s.lease(slot, 0), true
 }
 
-// late reports whether the deadline has passed.
-func (w *Work) late() bool { return !w.Deadline.IsZero() && !time.Now().Before(w.Deadline) }
+// lease is the right to slot, which has just been taken. Called with mu held.
+func (s *Scheduler) lease(slot slotID, waited time.Duration) Lease {
+	return Lease{s: s, slot: slot, Server: s.core.serverOf(slot), Waited: waited}
+}
+
+// due returns the work's deadline in the core's time, 0 for none.
+func (s *Scheduler) due(w *Work) time.Duration {
+	if w.Deadline.IsZero() {
+		return 0
+	}
+	return max(w.Deadline.Sub(s.epoch), 1)
+}
 
 // Acquire waits for a slot for w. It returns a *ShedError when the work was
 // refused, and the context's cause when ctx ended first. Like other context-aware
 // functions, it may succeed though ctx has ended if it can take a slot at once.
 func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
-	wt, other := s.arrive(ctx, w)
+	lease, wt, other := s.arrive(ctx, w)
 	if wt == nil {
-		return Lease{s: s, class: w.Class}, nil
+		return lease, nil
 	}
 	other.wake()
 	defer s.waiters.Put(wt)
@@ -102,51 +137,79 @@ func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
 	case left:
 		return Lease{}, context.Cause(ctx)
 	case wt.state == shed:
-		return Lease{}, &ShedError{Class: w.Class, Reason: wt.reason}
+		return Lease{}, &ShedError{Class: w.Class, Reason: wt.reason, RetryAfter: s.RetryAfter(w.Class)}
 	}
-	return Lease{s: s, class: w.Class, Waited: wt.decided - wt.arrived}, nil
+	return Lease{s: s, slot: wt.slot, Server: wt.server, Waited: wt.decided - wt.arrived}, nil
 }
 
-// arrive brings w to the core. It returns nil if w has its slot already, and
+// arrive brings w to the core. It returns its lease if w has its slot already, and
 // otherwise its waiter and the ticket that the caller has to wake.
-func (s *Scheduler) arrive(ctx context.Context, w Work) (wt *waiter, other *ticket) {
-	late := w.late()
+func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter, other *ticket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !late && s.core.startNow(int(w.Class)) {
-		return nil, nil
+	now, due := s.now(), s.due(&w)
+	if s.dry != nil {
+		return s.acquireDry(w, now), nil, nil
+	}
+	if slot, ok := s.core.startNow(int(w.Class), due, now); ok {
+		return s.lease(slot, 0), nil, nil
 	}
 	wt = s.waiters.Get().(*waiter)
-	wt.ticket = ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, waiter: wt}
-	if !w.Deadline.IsZero() {
-		wt.expires = max(w.Deadline.Sub(s.epoch), 1)
-	}
+	wt.ticket = newTicket(w, due)
+	wt.waiter = wt
 	if ctx.Err() != nil {
-		return wt, nil // rather than push out other work
+		return Lease{}, wt, nil // rather than push out other work
 	}
-	now := s.now()
 	s.core.arrive(&wt.ticket, now)
 	if wt.state == waiting && wt.expires != 0 {
 		wt.timer.Reset(wt.expires - now)
 	}
-	return wt, s.decided()
+	return Lease{}, wt, s.decided()
 }
 
-// SetLimit changes the number of slots. Work that runs keeps its slots: after a
-// cut, none is handed out until enough have come back. It panics on a limit
-// below 1.
+func newTicket(w Work, due time.Duration) ticket {
+	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due}
+}
+
+// RetryAfter returns when work of the class that was refused should be tried
+// again: in as long as it takes to serve what waits now, later for less urgent
+// classes, and a little later at random, so that those who were refused together
+// do not come together.
+func (s *Scheduler) RetryAfter(class classifier.Class) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.core.retryAfter(int(class))
+	return d + rand.N(d/2)
+}
+
+// SetLimit changes the number of slots of every server. Work that runs keeps its
+// slots: after a cut, none is handed out until enough have come back. It panics
+// on a limit that Config would not allow, or if the limit is adaptive.
 func (s *Scheduler) SetLimit(limit int) {
-	if limit < 1 {
-		panic("scheduler: SetLimit below 1")
+	if limit < 1 || limit > Unlimited || s.adaptive {
+		panic("scheduler: SetLimit out of range, or of an adaptive limit")
 	}
 	s.update(func(now time.Duration) {
-		s.core.resize(limit)
+		for i := range s.core.servers {
+			s.core.resize(i, limit, limit)
+		}
+		s.core.dispatch(now)
+	})
+}
+
+// SetDown says whether a server is down: work that comes goes to the others. When
+// it is back, its adaptive limit starts anew. While all servers are down, all are
+// used.
+func (s *Scheduler) SetDown(server int, down bool) {
+	s.update(func(now time.Duration) {
+		s.core.setDown(server, down)
 		s.core.dispatch(now)
 	})
 }
 
 // Drain sheds all that waits, and from now on refuses all that comes, as
-// [Draining]. Slots in use stay valid until they are released.
+// [Draining]. Slots in use stay valid until they are released. A dry run refuses
+// nothing.
 func (s *Scheduler) Drain() { s.update(s.core.drain) }
 
 // update changes the core and wakes those whose fate that decided.
@@ -165,6 +228,9 @@ func (s *Scheduler) now() time.Duration { return time.Since(s.epoch) }
 // wake after it has released mu: waking is the longest part of a hand-over. If
 // there are more, it wakes those itself. Called with mu held.
 func (s *Scheduler) decided() *ticket {
+	if s.core.again != 0 && !s.armed {
+		s.arm(s.core.again)
+	}
 	if len(s.core.decided) == 0 {
 		return nil
 	}
@@ -175,4 +241,20 @@ func (s *Scheduler) decided() *ticket {
 	clear(s.core.decided)
 	s.core.decided = s.core.decided[:0]
 	return first
+}
+
+// arm has the core dispatch once more in d. Called with mu held.
+func (s *Scheduler) arm(d time.Duration) {
+	s.armed = true
+	if s.again != nil {
+		s.again.Reset(d)
+		return
+	}
+	s.again = time.AfterFunc(d, func() {
+		s.update(func(now time.Duration) {
+			s.armed = false
+			s.core.tick(now)
+			s.core.dispatch(now)
+		})
+	})
 }

@@ -31,7 +31,7 @@ func mustAcquire(tb testing.TB, s *Scheduler, w Work) Lease {
 func wantShed(tb testing.TB, err error, class classifier.Class, reason Reason) {
 	tb.Helper()
 	var shed *ShedError
-	if !errors.As(err, &shed) || *shed != (ShedError{class, reason}) {
+	if !errors.As(err, &shed) || shed.Class != class || shed.Reason != reason {
 		tb.Errorf("got %v, want shed of class %d: %v", err, class, reason)
 	}
 }
@@ -243,6 +243,7 @@ func TestSetLimit(t *testing.T) {
 	})
 	s := newScheduler(t, twoClasses())
 	wantPanic(t, func() { s.SetLimit(0) })
+	wantPanic(t, func() { s.SetLimit(Unlimited + 1) })
 }
 
 func TestTryAcquire(t *testing.T) {
@@ -374,7 +375,7 @@ func TestHugeBounds(t *testing.T) {
 		synctest.Wait()
 		busy.Release()
 		synctest.Wait()
-		s.SetLimit(1<<63 - 1)
+		s.SetLimit(Unlimited)
 		mustAcquire(t, s, Work{}).Release()
 	})
 }

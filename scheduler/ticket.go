@@ -10,7 +10,8 @@ type ticket struct {
 	flow    uint64
 	bytes   int64
 	kept    bool          // its place is elsewhere: not bounded, displaced or timed out
-	expires time.Duration // 0: never
+	expires time.Duration // when it is shed if it still waits; 0: never
+	due     time.Duration // when it must be done; 0: whenever
 	waiter  *waiter       // the shell's; nothing to the core
 
 	// Owned by the core.
@@ -20,6 +21,8 @@ type ticket struct {
 	seq     uint64 // order of arrival
 	arrived time.Duration
 	decided time.Duration // when started or shed
+	slot    slotID        // when started
+	server  int           // when started
 	queue   *flowQueue
 	inFlow  links // place in the queue of its flow
 	inClass links // place among all that wait in its class
@@ -39,6 +42,12 @@ type links struct{ prev, next *ticket }
 // expired reports whether the ticket may no longer be dispatched at now.
 func (t *ticket) expired(now time.Duration) bool {
 	return t.expires != 0 && now >= t.expires
+}
+
+// hopeless reports whether the ticket would not be done in time if it were
+// dispatched at now, judging by the durations of its class.
+func (t *ticket) hopeless(d *durations, now time.Duration) bool {
+	return t.due != 0 && now+d.short(now) >= t.due
 }
 
 // list is a doubly linked list of tickets through the links that of selects.

@@ -3,8 +3,6 @@ package scheduler
 import (
 	"context"
 	"time"
-
-	"overtake/classifier"
 )
 
 // waiter is one call of Acquire that has to wait. Waiters are reused.
@@ -20,9 +18,10 @@ func newWaiter() *waiter {
 	return &waiter{ready: make(chan struct{}, 1), timer: timer}
 }
 
-// wake tells the waiter that its ticket is decided. A nil ticket has none.
+// wake tells the waiter that its ticket is decided. A nil ticket has none, and
+// nobody waits in a dry run.
 func (t *ticket) wake() {
-	if t != nil {
+	if t != nil && t.waiter != nil {
 		t.waiter.ready <- struct{}{}
 	}
 }
@@ -53,7 +52,7 @@ func (wt *waiter) wait(ctx context.Context, s *Scheduler) (left bool) {
 			if wt.state == shed {
 				return false
 			}
-			Lease{s: s, class: classifier.Class(wt.class)}.Release()
+			Lease{s: s, slot: wt.slot}.ReleaseAs(Unmeasured)
 			return true
 		}
 	}

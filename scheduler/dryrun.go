@@ -1,0 +1,66 @@
+package scheduler
+
+import "time"
+
+// dryRun lets everything run at once and has the core decide about it all the
+// same: what would have waited, been shed or overtaken is counted, and nothing is
+// changed. Work that ends before its turn would have come counts as withdrawn.
+type dryRun struct {
+	core    *core
+	running []int // by server, really
+}
+
+// dryWork is one piece of work in a dry run.
+type dryWork struct {
+	ticket
+	concurrency int // of its server when it started
+	began       time.Duration
+	released    bool
+}
+
+func newDryRun(c *core) *dryRun {
+	for i := range c.servers {
+		if l := c.servers[i].limiter; l != nil {
+			l.passive = true // there is nothing that it could hold back
+		}
+	}
+	return &dryRun{core: c, running: make([]int, len(c.servers))}
+}
+
+// acquireDry starts w whatever the core thinks of it. Called with mu held.
+func (s *Scheduler) acquireDry(w Work, now time.Duration) Lease {
+	on := 0
+	for i, n := range s.dry.running {
+		if n < s.dry.running[on] {
+			on = i
+		}
+	}
+	s.dry.running[on]++
+	work := &dryWork{ticket: newTicket(w, s.due(&w)), concurrency: s.dry.running[on], began: now}
+	s.core.arrive(&work.ticket, now)
+	s.decided()
+	return Lease{s: s, dry: work, Server: on}
+}
+
+// release ends a piece of work, and reports false if it had ended before.
+func (d *dryRun) release(w *dryWork, on int, outcome Outcome, now time.Duration) bool {
+	if w.released {
+		return false
+	}
+	w.released = true
+	d.running[on]--
+	if outcome == Done {
+		d.core.learn(sample{
+			class: w.class, inFlight: w.concurrency, took: now - w.began, waiting: d.core.waiting > 0,
+		}, on, now)
+	}
+	switch w.state {
+	case started:
+		return d.core.release(w.slot, Unmeasured, now)
+	case waiting:
+		if !d.core.expire(&w.ticket, now) {
+			d.core.withdraw(&w.ticket)
+		}
+	}
+	return true
+}

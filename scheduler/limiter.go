@@ -1,0 +1,420 @@
+package scheduler
+
+import (
+	"math"
+	"time"
+)
+
+// limiter finds how many pieces of work a server can do at once. See the section
+// "The adaptive limit" of the package comment for why it does what it does.
+//
+// It is told of every piece of work that was done, and says how many slots there
+// should be. It never refuses anything.
+type limiter struct {
+	initial, least, most int
+	passive              bool // never probes
+
+	limit     float64
+	searching bool // until the server was found to be saturated for the first time
+	streak    int  // epochs in a row without a queue in the server
+	classes   []baseline
+	epoch     epoch
+
+	inFlight  int
+	fullSince time.Duration // when the server became full; -1: it is not
+
+	// probe, while it runs, keeps the server at half of its limit to measure how
+	// long work takes when it does not have to queue there.
+	probing   bool
+	probesAll bool // also the most urgent class
+	main      int  // the class that is most of the work
+	need      int  // samples of the main class that end the probe
+	began     time.Duration
+	nextProbe time.Duration
+}
+
+// epoch is what is known since the last decision, of work that was dispatched
+// when all slots were in use or nearly so.
+type epoch struct {
+	began    time.Duration
+	fullFor  time.Duration // in all, with so many slots in use
+	n        int
+	inFlight int // sum over n
+	waited   bool
+}
+
+// baseline is what is known of one class's work.
+type baseline struct {
+	low lowSamples
+
+	// Since the epoch began.
+	done    int     // while the server was full
+	n       int     // dispatched when it was
+	seconds float64 // how long those held their slots, in all
+}
+
+type lowSample struct {
+	seconds  float64
+	inFlight int
+}
+
+// sample is one piece of work that was done.
+type sample struct {
+	class    int
+	inFlight int           // on its server when it was dispatched, itself included
+	took     time.Duration // how long it held its slot
+	waiting  bool          // whether work waited when it was done
+}
+
+const (
+	// lowShare of the limit in use is taken for no queue in the server, and
+	// probeShare is where a probe goes.
+	lowShare   = 0.6
+	probeShare = 0.5
+	// fullShare of the limit in use shows the queue at the limit.
+	fullShare = 0.9
+	// headroom is how far above the estimate the limit stands: the smallest
+	// queue in the server that can be told from none.
+	headroom = 1.08
+	// growth and shrinkage bound how fast the limit changes, mostHeadroom how
+	// fast it grows while searching.
+	growth       = 1.25
+	shrinkage    = 0.7
+	mostHeadroom = 1.5
+	smoothing    = 0.3
+	// precision is the relative error of the mean that is aimed at.
+	precision = 0.045
+	keptLow   = 512
+	fewestLow = 24
+	// probeInterval is the least time between two probes; a long one is followed
+	// by probeCost times as long without.
+	probeInterval = 2 * time.Second
+	probeCost     = 20
+	longestEpoch  = time.Second
+	shortestProbe = 200 * time.Millisecond
+)
+
+func newLimiter(initial, least, most, classes int) *limiter {
+	l := &limiter{initial: initial, least: least, most: most, classes: make([]baseline, classes)}
+	l.restart()
+	return l
+}
+
+// restart begins anew, as for a server that nothing is known of, but never higher
+// than it was.
+func (l *limiter) restart() {
+	start := float64(l.initial)
+	if l.limit > 0 {
+		start = min(start, l.limit)
+	}
+	*l = limiter{
+		initial: l.initial, least: l.least, most: l.most, passive: l.passive,
+		limit: start, searching: true, fullSince: -1, inFlight: l.inFlight, classes: make([]baseline, len(l.classes)),
+	}
+}
+
+// slots returns the limit.
+func (l *limiter) slots() int { return l.clamp(l.limit) }
+
+// narrow returns how many slots a probe leaves; without a probe, all.
+func (l *limiter) narrow() int {
+	if l.probing {
+		return max(1, l.clamp(l.limit*probeShare))
+	}
+	return l.slots()
+}
+
+func (l *limiter) clamp(limit float64) int {
+	return min(max(int(math.Round(limit)), l.least), l.most)
+}
+
+// full is the number of slots in use from which on the server counts as full.
+func (l *limiter) full() int { return int(math.Ceil(fullShare * float64(l.slots()))) }
+
+// begin takes in that a piece of work was dispatched.
+func (l *limiter) begin(now time.Duration) { l.inFlight++; l.fill(now) }
+
+// end takes in that a piece of work has ended.
+func (l *limiter) end(now time.Duration) { l.inFlight--; l.fill(now) }
+
+// fill keeps account of how long the server is full.
+func (l *limiter) fill(now time.Duration) {
+	if l.fullSince >= 0 {
+		l.epoch.fullFor += max(0, now-max(l.fullSince, l.epoch.began))
+	}
+	l.fullSince = -1
+	if l.inFlight >= l.full() {
+		l.fullSince = now
+	}
+}
+
+// observe takes in a sample, and reports whether slots or narrow may have
+// changed. urgent is the number of slots of the most urgent class in use.
+func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
+	class := &l.classes[s.class]
+	slots := l.slots()
+	if s.inFlight <= max(1, int(lowShare*float64(slots))) {
+		class.low.add(lowSample{s.took.Seconds(), s.inFlight})
+		if l.probing && s.class == l.main {
+			l.need--
+		}
+	}
+	if l.probing {
+		return l.endProbe(now)
+	}
+	if now < l.epoch.began { // the server is still coming back from a probe
+		return false
+	}
+	l.epoch.waited = l.epoch.waited || s.waiting
+	if l.fullSince >= 0 {
+		class.done++
+	}
+	if s.inFlight >= l.full() {
+		l.epoch.n++
+		l.epoch.inFlight += s.inFlight
+		class.n++
+		class.seconds += s.took.Seconds()
+	}
+	ripe := l.ripe(now)
+	probe := l.epoch.waited && l.epoch.n > 0 && now >= l.nextProbe
+	if !ripe && !probe {
+		return false
+	}
+	l.main = l.mainClass()
+	if ripe {
+		waited, before := l.epoch.waited, l.slots()
+		l.decide(now)
+		l.newEpoch(now)
+		if math.Abs(float64(l.slots()-before)) > 0.05*float64(before) {
+			l.epoch.began += settling * l.usual()
+		}
+		probe = waited && now >= l.nextProbe
+	}
+	if probe {
+		l.beginProbe(now, urgent)
+	}
+	return true
+}
+
+// ripe reports whether the epoch has enough samples to decide by.
+func (l *limiter) ripe(now time.Duration) bool {
+	e := &l.epoch
+	age := now - e.began
+	if l.searching {
+		return e.n >= max(8, l.slots()) && age > 0
+	}
+	if e.n < max(16, 2*l.slots()) {
+		return e.n >= 4 && age >= 2*longestEpoch
+	}
+	cv := 0.0
+	for i := range l.classes {
+		cv = max(cv, l.classes[i].low.cv())
+	}
+	return float64(e.n) >= cv*cv/(precision*precision) || age >= longestEpoch
+}
+
+// decide sets the limit by what the epoch has shown.
+func (l *limiter) decide(now time.Duration) {
+	e := &l.epoch
+	l.fill(now)
+	queued, doubt, known := l.queued(e.fullFor.Seconds())
+	if !known {
+		l.nextProbe = now
+		return
+	}
+	inFlight := float64(e.inFlight) / float64(e.n)
+	capacity := max(inFlight-max(0, queued-doubt), 0.1*inFlight)
+	slowdown := inFlight / capacity
+	if slowdown < 1.04 {
+		l.streak++
+	} else {
+		l.streak = 0
+	}
+	room, share := headroom, smoothing
+	switch {
+	case l.searching && slowdown < 1.1:
+		room, share = mostHeadroom, 1
+	case l.searching:
+		l.searching, share = false, 1
+		l.nextProbe = now
+	case l.streak > 2:
+		room, share = min(growth, headroom+0.08*float64(l.streak-2)), 1
+	case slowdown > 1.4:
+		share = 1
+	}
+	if slowdown > 1.6 {
+		l.nextProbe = now // the work itself may have become longer
+	}
+	target := min(capacity*room, mostHeadroom*l.limit)
+	if !l.searching {
+		target = min(max(target, shrinkage*l.limit), max(l.limit+1, growth*l.limit))
+	}
+	if !e.waited {
+		target = min(target, l.limit)
+	}
+	l.limit += share * (target - l.limit)
+	l.limit = min(max(l.limit, float64(l.least)), float64(l.most))
+	low := max(1, int(lowShare*float64(l.slots())))
+	for i := range l.classes {
+		l.classes[i].low.keep(low)
+	}
+}
+
+// usual is how long most of the work takes.
+func (l *limiter) usual() time.Duration {
+	return seconds(l.classes[l.main].low.mean())
+}
+
+// settling is how many times as long as the usual work it takes until most of
+// what completes was dispatched at a new limit. Before, what completes first is
+// what is shortest.
+const settling = 4
+
+func (l *limiter) newEpoch(from time.Duration) {
+	l.epoch = epoch{began: from}
+	for i := range l.classes {
+		c := &l.classes[i]
+		c.done, c.n, c.seconds = 0, 0, 0
+	}
+}
+
+// queued estimates how much of the work waits in the server when it is full: the
+// sum over the classes of rate of completion x time beyond the baseline (Little's
+// law), and with it the standard error. It reports false without any baseline.
+func (l *limiter) queued(elapsed float64) (queued, doubt float64, known bool) {
+	var n, excess, variance float64
+	for i := range l.classes {
+		c := &l.classes[i]
+		if c.n > 0 && c.low.n() > 0 {
+			n += float64(c.n)
+			excess += c.seconds - float64(c.n)*c.low.mean()
+		}
+	}
+	if n == 0 || elapsed <= 0 {
+		return 0, 0, false
+	}
+	for i := range l.classes {
+		c := &l.classes[i]
+		rate := float64(c.done) / elapsed
+		if c.n == 0 || c.low.n() == 0 {
+			queued += rate * excess / n // as long as the others on average
+			continue
+		}
+		queued += rate * (c.seconds/float64(c.n) - c.low.mean())
+		deviation := rate * c.low.mean() * c.low.cv()
+		variance += deviation * deviation * (1/float64(c.n) + 1/float64(c.low.n()))
+	}
+	return max(0, queued), math.Sqrt(variance), true
+}
+
+// mainClass returns the class that was most of the epoch's work.
+func (l *limiter) mainClass() int {
+	main, most := 0, -1.0
+	for i := range l.classes {
+		c := &l.classes[i]
+		if work := float64(c.done) * max(c.low.mean(), 1e-9); work > most {
+			main, most = i, work
+		}
+	}
+	return main
+}
+
+// beginProbe keeps the server at half of its limit for a moment.
+func (l *limiter) beginProbe(now time.Duration, urgent int) {
+	l.nextProbe = now + probeInterval
+	if l.passive {
+		return
+	}
+	l.probing, l.began = true, now
+	l.probesAll = urgent > l.slots()/2
+	cv := l.classes[l.main].low.cv()
+	l.need = min(max(int(100*cv*cv), 4, l.slots()/8), fewestLow)
+}
+
+// endProbe ends the probe if it has shown enough, or lasts too long. After it,
+// the server is given time to come back to its queue.
+func (l *limiter) endProbe(now time.Duration) bool {
+	if l.need > 0 && now < l.began+max(shortestProbe, 10*l.usual()) {
+		return false
+	}
+	l.probing = false
+	l.nextProbe = now + max(probeInterval, probeCost*(now-l.began))
+	l.newEpoch(now + settling*l.usual())
+	return true
+}
+
+// lowSamples are the latest pieces of work of a class dispatched while few slots
+// of the server were in use.
+type lowSamples struct {
+	all          []lowSample // the first gone of them are dropped
+	gone         int
+	sum, squares float64 // of the seconds
+}
+
+func (b *lowSamples) n() int { return len(b.all) - b.gone }
+
+// mean returns the mean in seconds, 0 for none.
+func (b *lowSamples) mean() float64 {
+	if b.n() == 0 {
+		return 0
+	}
+	return b.sum / float64(b.n())
+}
+
+// cv returns the coefficient of variation, as if there had been one more sample
+// that is off by half: a few that agree may do so by chance.
+func (b *lowSamples) cv() float64 {
+	mean, n := b.mean(), float64(b.n())
+	if mean <= 0 {
+		return 1
+	}
+	return math.Sqrt((max(0, b.squares/n/(mean*mean)-1)*n + 0.25) / (n + 1))
+}
+
+// add takes in a sample. How many are kept depends on how much they vary: as few
+// as possible, so that the past is forgotten soon.
+func (b *lowSamples) add(s lowSample) {
+	most := keptLow
+	if b.n() >= fewestLow {
+		cv := b.cv()
+		most = min(max(int(cv*cv/(precision*precision)), fewestLow), keptLow)
+	}
+	for b.n() >= most {
+		dropped := b.all[b.gone].seconds
+		b.gone++
+		b.sum -= dropped
+		b.squares -= dropped * dropped
+	}
+	if b.gone >= keptLow { // make room, and undo what rounding has added up
+		b.rebuild(func(lowSample) bool { return true })
+	}
+	b.all = append(b.all, s)
+	b.sum += s.seconds
+	b.squares += s.seconds * s.seconds
+}
+
+// keep drops the samples with more than low in flight, as long as enough are left.
+func (b *lowSamples) keep(low int) {
+	n := 0
+	for _, s := range b.all[b.gone:] {
+		if s.inFlight <= low {
+			n++
+		}
+	}
+	if n >= fewestLow && n < b.n() {
+		b.rebuild(func(s lowSample) bool { return s.inFlight <= low })
+	}
+}
+
+func (b *lowSamples) rebuild(keep func(lowSample) bool) {
+	kept := b.all[:0]
+	b.sum, b.squares = 0, 0
+	for _, s := range b.all[b.gone:] {
+		if keep(s) {
+			kept = append(kept, s)
+			b.sum += s.seconds
+			b.squares += s.seconds * s.seconds
+		}
+	}
+	b.all, b.gone = kept, 0
+}

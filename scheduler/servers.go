@@ -1,0 +1,117 @@
+package scheduler
+
+// server is one of the places where work runs.
+type server struct {
+	limit   int
+	running int
+	down    bool
+	limiter *limiter // nil where the limit is fixed
+
+	// A probe of the limiter keeps the slots above narrow from the classes it
+	// is for; without a probe, narrow is limit.
+	narrow int
+}
+
+func (s *server) free() int { return max(0, s.limit-s.running) }
+
+func (s *server) freeInProbe() int { return max(0, s.narrow-s.running) }
+
+// alter changes a server and keeps the sums over all of them.
+func (c *core) alter(i int, change func(*server)) {
+	c.include(i, -1)
+	change(&c.servers[i])
+	c.include(i, 1)
+}
+
+// include adds sign times what the server offers to the sums.
+func (c *core) include(i, sign int) {
+	s := &c.servers[i]
+	if s.down && !c.allDown {
+		return
+	}
+	c.limit += sign * s.limit
+	c.free += sign * s.free()
+	c.freeInProbe += sign * s.freeInProbe()
+}
+
+// resize changes a server's number of slots, and how many of them a probe leaves
+// to the classes it is for. Running work keeps its slots. If anything waits,
+// dispatch must follow.
+func (c *core) resize(i, limit, narrow int) {
+	s := &c.servers[i]
+	if s.limit == limit && s.narrow == narrow {
+		return
+	}
+	resized := s.limit != limit
+	c.alter(i, func(s *server) { s.limit, s.narrow = limit, min(narrow, limit) })
+	if resized {
+		c.share()
+	}
+}
+
+// setDown takes a server out of use or, with its limiter as new, back into it. If
+// all servers are down, none is treated so: trying is better than waiting for
+// nothing.
+func (c *core) setDown(i int, down bool) {
+	s := &c.servers[i]
+	if s.down == down {
+		return
+	}
+	if !down && s.limiter != nil {
+		s.limiter.restart()
+		s.limit = s.limiter.slots()
+		s.narrow = s.limit
+	}
+	s.down = down
+	c.limit, c.free, c.freeInProbe = 0, 0, 0
+	c.allDown = true
+	for j := range c.servers {
+		c.allDown = c.allDown && c.servers[j].down
+	}
+	for j := range c.servers {
+		c.include(j, 1)
+	}
+	c.share()
+}
+
+// room returns how many slots are free for a class that no reserve concerns.
+func (c *core) room(class int) int {
+	if c.exempt(class) {
+		return c.free
+	}
+	return c.freeInProbe
+}
+
+// exempt reports whether a probe leaves the class alone. It does so with the most
+// urgent one, unless that is most of what runs and the probe could not do
+// without it.
+func (c *core) exempt(class int) bool {
+	return class == 0 && !c.probesAll
+}
+
+// place returns the server on which work of the class starts: of those with a
+// free slot, the one that is used least in proportion to its limit. Where a
+// probe leaves none, the class may go on against it.
+func (c *core) place(class int) int {
+	if len(c.servers) == 1 {
+		return 0
+	}
+	probed := !c.exempt(class) && c.freeInProbe > 0
+	best := -1
+	for n := range c.servers {
+		i := (c.placed + 1 + n) % len(c.servers)
+		s := &c.servers[i]
+		free := s.free()
+		if probed {
+			free = s.freeInProbe()
+		}
+		if free == 0 || s.down && !c.allDown {
+			continue
+		}
+		if best < 0 || s.running*c.servers[best].limit < c.servers[best].running*s.limit {
+			best = i
+		}
+	}
+	c.placed = best
+	return best
+}
