@@ -44,6 +44,7 @@ type core struct {
 	draining bool
 	ticked   time.Duration
 	decided  []*ticket
+	victims  []*ticket // of one displacement; empty otherwise
 	// again is in how long dispatch should be called even if nothing happens; 0
 	// for not at all.
 	again time.Duration
@@ -56,6 +57,7 @@ type classState struct {
 	auto        *autoReserve // nil where the reserve is fixed
 	floor       BasisPoints
 	maxWaiting  int
+	keeps       int // of maxWaiting, that nothing displaces
 	maxBytes    int64
 	maxWait     time.Duration
 
@@ -119,6 +121,7 @@ func newCore(cfg Config) *core {
 			maxBytes: min(cc.MaxWaitingBytes, unbounded), maxWait: min(cc.MaxWait, forever),
 			flows: flows{byKey: make(map[uint64]*flowQueue)}, using: slotQueue{-1, -1},
 		}
+		class.keeps = shareOf(class.maxWaiting, class.floor)
 		if class.maxBytes == 0 {
 			class.maxBytes = unbounded
 		}

@@ -228,6 +228,15 @@ func (l *ledger) bounded(class int) (entries []*entry, bytes int64) {
 	return entries, bytes
 }
 
+// displaceable returns what of a class may be displaced: all but the oldest that
+// make up the share of its places which is its floor.
+func (l *ledger) displaceable(class int) []*entry {
+	all, _ := l.bounded(class)
+	cfg := l.cfg.Classes[class]
+	kept := (cfg.MaxWaiting*int(cfg.Floor) + 9_999) / 10_000
+	return all[min(kept, len(all)):]
+}
+
 // ofFlow returns how many of e's class and flow wait and count towards the bounds.
 func (l *ledger) ofFlow(e *entry) int {
 	n := 0

@@ -73,9 +73,10 @@ const (
 	probeShare = 0.5
 	// fullShare of the limit in use shows the queue at the limit.
 	fullShare = 0.9
-	// headroom is how far above the estimate the limit stands: the smallest
-	// queue in the server that can be told from none.
-	headroom = 1.08
+	// leastHeadroom and usualHeadroom bound how far above the estimate the limit
+	// stands, see headroom.
+	leastHeadroom = 1.05
+	usualHeadroom = 1.08
 	// growth and shrinkage bound how fast the limit changes, mostHeadroom how
 	// fast it grows while searching.
 	growth       = 1.25
@@ -88,10 +89,11 @@ const (
 	fewestLow = 24
 	// probeInterval is the least time between two probes; a long one is followed
 	// by probeCost times as long without.
-	probeInterval = 2 * time.Second
-	probeCost     = 20
-	longestEpoch  = time.Second
-	shortestProbe = 200 * time.Millisecond
+	probeInterval   = 2 * time.Second
+	probeCost       = 40
+	longestInterval = 10 * time.Second
+	longestEpoch    = time.Second
+	shortestProbe   = 200 * time.Millisecond
 )
 
 func newLimiter(initial, least, most, classes int) *limiter {
@@ -223,9 +225,13 @@ func (l *limiter) decide(now time.Duration) {
 		return
 	}
 	inFlight := float64(e.inFlight) / float64(e.n)
-	capacity := max(inFlight-max(0, queued-doubt), 0.1*inFlight)
+	if !l.searching {
+		queued = max(0, queued-doubt) // a limit that is too high costs less than one too low
+	}
+	capacity := max(inFlight-queued, 0.1*inFlight)
 	slowdown := inFlight / capacity
-	if slowdown < 1.04 {
+	headroom := l.headroom()
+	if slowdown < 1+(headroom-1)/2 {
 		l.streak++
 	} else {
 		l.streak = 0
@@ -258,6 +264,12 @@ func (l *limiter) decide(now time.Duration) {
 	for i := range l.classes {
 		l.classes[i].low.keep(low)
 	}
+}
+
+// headroom is how far above the estimate the limit stands: two slots, as that is
+// about the smallest queue in the server that can be told from none.
+func (l *limiter) headroom() float64 {
+	return min(max(1+2/l.limit, leastHeadroom), usualHeadroom)
 }
 
 // usual is how long most of the work takes.
@@ -328,7 +340,7 @@ func (l *limiter) beginProbe(now time.Duration, urgent int) {
 	l.probing, l.began = true, now
 	l.probesAll = urgent > l.slots()/2
 	cv := l.classes[l.main].low.cv()
-	l.need = min(max(int(100*cv*cv), 4, l.slots()/8), fewestLow)
+	l.need = min(max(int(100*cv*cv), 4, l.slots()/8), fewestLow/2)
 }
 
 // endProbe ends the probe if it has shown enough, or lasts too long. After it,
@@ -338,7 +350,7 @@ func (l *limiter) endProbe(now time.Duration) bool {
 		return false
 	}
 	l.probing = false
-	l.nextProbe = now + max(probeInterval, probeCost*(now-l.began))
+	l.nextProbe = now + min(max(probeInterval, probeCost*(now-l.began)), longestInterval)
 	l.newEpoch(now + settling*l.usual())
 	return true
 }

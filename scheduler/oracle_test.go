@@ -165,7 +165,11 @@ func (o *oracle) makeRoom(j *job) {
 		}
 		if i > j.class {
 			slices.Reverse(bounded)
-			below = append(below, bounded...)
+			keeps := 0
+			for keeps*10_000 < o.cfg.Classes[i].MaxWaiting*int(o.cfg.Classes[i].Floor) {
+				keeps++
+			}
+			below = append(below, bounded[:max(0, len(bounded)-keeps)]...)
 		}
 		maxAll += o.cfg.Classes[i].MaxWaiting
 		maxAllBytes += o.maxBytes(i)

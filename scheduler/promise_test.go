@@ -329,14 +329,21 @@ func watchRoom(l *ledger) checks {
 					return fmt.Errorf("class %d, kept %t, is displaced by class %d", e.class, e.kept, arrival.class)
 				}
 				for i := e.class; i < len(l.cfg.Classes); i++ {
-					if all, _ := l.bounded(i); len(all) > 0 && all[len(all)-1].id > e.id || len(all) > 0 && i > e.class {
+					if all := l.displaceable(i); len(all) > 0 && all[len(all)-1].id > e.id || len(all) > 0 && i > e.class {
 						return fmt.Errorf("class %d is displaced though work of class %d should go first", e.class, i)
 					}
+				}
+				if !slices.Contains(l.displaceable(e.class), e) {
+					return fmt.Errorf("class %d is displaced from a place that its floor keeps", e.class)
 				}
 			case QueueFull, QueueBytes:
 				below := 0
 				for i := e.class + 1; i < len(l.cfg.Classes); i++ {
-					all, bytes := l.bounded(i)
+					var bytes int64
+					all := l.displaceable(i)
+					for _, other := range all {
+						bytes += other.bytes
+					}
 					if bytes >= e.bytes {
 						below += len(all)
 					}

@@ -40,27 +40,30 @@ func (c *core) fit(t *ticket, now time.Duration) {
 }
 
 // displace pushes out the newest work of the least urgent class below class, and
-// goes on until what it pushed out held need bytes. It reports whether all work
-// below class held so much; otherwise it pushes nothing out.
+// goes on until what it pushed out held need bytes. It reports whether the work
+// below class that may be pushed out held so much; otherwise it pushes nothing
+// out. Each class keeps the share of its places that is its floor: it could not
+// be served by its floor if it were not there.
 func (c *core) displace(class int, need int64, now time.Duration) bool {
-	below, held := 0, int64(0)
-	for i := class + 1; i < len(c.classes); i++ {
-		below += c.classes[i].bounded
-		held += c.classes[i].bytes
-	}
-	if below == 0 || held < need {
-		return false
-	}
-	i := len(c.classes) - 1
-	for more := true; more; more = need > 0 {
-		for c.classes[i].bounded == 0 {
-			i--
+	c.victims = c.victims[:0]
+	for i := len(c.classes) - 1; i > class; i-- {
+		below := &c.classes[i]
+		t := below.waiting.tail
+		for n := below.bounded - below.keeps; n > 0; n-- {
+			t = newestBounded(t, byClass)
+			c.victims = append(c.victims, t)
+			if need -= t.bytes; need <= 0 {
+				for _, victim := range c.victims {
+					c.shed(victim, Displaced, now)
+				}
+				clear(c.victims)
+				return true
+			}
+			t = t.inClass.prev
 		}
-		victim := newestBounded(c.classes[i].waiting.tail, byClass)
-		need -= victim.bytes
-		c.shed(victim, Displaced, now)
 	}
-	return true
+	clear(c.victims)
+	return false
 }
 
 // newestBounded returns the last ticket of the list that ends with t which may be

@@ -17,7 +17,7 @@ type simulation struct {
 	now     time.Duration
 	events  eventQueue
 	seq     int
-	expires []*ticket
+	waiting map[*ticket]*piece
 
 	appQueue []*piece // FIFO inside the app
 	busy     int
@@ -30,8 +30,8 @@ type simulation struct {
 	latency  [][]time.Duration
 	waits    [][]time.Duration
 	done     []int
-	shedded  []int
-	limits   []limitAt
+	shed     []int
+	limits   []limitAt // every 100 ms
 }
 
 type limitAt struct {
@@ -76,6 +76,7 @@ const (
 	evEnd = 100 + iota
 	evShared
 	evAgain
+	evExpire
 	evSample
 )
 
@@ -96,9 +97,9 @@ func (q *eventQueue) Pop() any {
 
 func newSimulation(cfg Config, app appModel, loads []load, seed uint64) *simulation {
 	s := &simulation{
-		core: newCore(cfg), app: app, loads: loads, random: rand.New(rand.NewPCG(seed, 1)),
+		core: newCore(cfg), waiting: make(map[*ticket]*piece), app: app, loads: loads, random: rand.New(rand.NewPCG(seed, 1)),
 		latency: make([][]time.Duration, len(loads)), waits: make([][]time.Duration, len(loads)),
-		done: make([]int, len(loads)), shedded: make([]int, len(loads)),
+		done: make([]int, len(loads)), shed: make([]int, len(loads)),
 	}
 	for class, l := range loads {
 		if l.perSecond > 0 {
@@ -127,13 +128,9 @@ func (s *simulation) plan(e event) {
 // run simulates until end and measures from begin.
 func (s *simulation) run(begin, end time.Duration) {
 	s.measured = begin
-	for s.events.Len() > 0 {
+	for s.events.Len() > 0 && s.events[0].at <= end {
 		e := heap.Pop(&s.events).(event)
-		if e.at > end {
-			return
-		}
 		s.now = e.at
-		s.expire()
 		switch e.kind {
 		case evEnd:
 			s.busy--
@@ -146,6 +143,8 @@ func (s *simulation) run(begin, end time.Duration) {
 		case evAgain:
 			s.core.tick(s.now)
 			s.core.dispatch(s.now)
+		case evExpire:
+			s.core.expire(&e.piece.ticket, s.now)
 		case evSample:
 			s.limits = append(s.limits, limitAt{s.now, s.core.limit})
 			s.plan(event{at: s.now + 100*time.Millisecond, kind: evSample})
@@ -174,34 +173,23 @@ func (s *simulation) arrive(e event) {
 		s.begin(p, 0)
 		return
 	}
-	p.waiter = nil
-	pieces[&p.ticket] = p
+	s.waiting[&p.ticket] = p
 	s.core.arrive(&p.ticket, s.now)
 	if p.state == waiting && p.expires != 0 {
-		s.expires = append(s.expires, &p.ticket)
-	}
-}
-
-var pieces = map[*ticket]*piece{}
-
-// expire does what the shell's timers do.
-func (s *simulation) expire() {
-	for len(s.expires) > 4096 || len(s.expires) > 0 && s.expires[0].expires <= s.now {
-		s.core.expire(s.expires[0], s.now)
-		s.expires = s.expires[1:]
+		s.plan(event{at: p.expires, kind: evExpire, piece: p})
 	}
 }
 
 // settle books what the core has decided.
 func (s *simulation) settle() {
 	for _, t := range s.core.decided {
-		p := pieces[t]
-		delete(pieces, t)
+		p := s.waiting[t]
+		delete(s.waiting, t)
 		if t.state == started {
 			p.id = t.slot
 			s.begin(p, s.now-t.arrived)
 		} else if s.now >= s.measured {
-			s.shedded[t.class]++
+			s.shed[t.class]++
 		}
 	}
 	s.core.decided = s.core.decided[:0]

@@ -1,0 +1,178 @@
+package scheduler
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+)
+
+var simulated = flag.Duration("simulated", time.Minute, "for how long the adaptive limit is watched, in simulated time")
+
+// withBatch is the reference load on so many workers: interactive work of 5 ms for
+// one worker in eight, and over times as much batch work of 50 ms as the others
+// can do.
+func withBatch(workers int, over float64) []load {
+	n := float64(workers)
+	return []load{
+		{perSecond: 25 * n, service: 5 * time.Millisecond},
+		{perSecond: 17.5 * n * over, service: 50 * time.Millisecond},
+	}
+}
+
+// twoKinds is an interactive and a batch class, with a fixed limit and no reserve.
+func twoKinds(limit int) Config {
+	return Config{Limit: limit, Classes: []ClassConfig{
+		{MaxWaiting: 1000, MaxWait: time.Second},
+		{MaxWaiting: 1000, MaxWait: 30 * time.Second, Floor: 500},
+	}}
+}
+
+// toldNothing is the same for a gateway that knows nothing of the app.
+func toldNothing(objective time.Duration) Config {
+	cfg := twoKinds(16)
+	cfg.Adaptive = &AdaptiveConfig{Min: 2, Max: 512}
+	cfg.Classes[0].Objective, cfg.Classes[0].AutoReserve = objective, true
+	return cfg
+}
+
+// settled returns when the limit was last further than a quarter away from the
+// number of workers, up to until, and how many of the samples after that were.
+func (s *simulation) settled(workers func(time.Duration) int, from, until time.Duration) (at time.Duration, outside, of int) {
+	at = from
+	for _, l := range s.limits {
+		n := float64(workers(l.at))
+		away := math.Abs(float64(l.limit)-n) > 0.25*n
+		switch {
+		case l.at < from:
+		case l.at <= until:
+			if away {
+				at = l.at
+			}
+		default:
+			of++
+			if away {
+				outside++
+			}
+		}
+	}
+	return at, outside, of
+}
+
+// S10: from a cold start under twice the load, the limit comes within a quarter of
+// the number of workers in 5 s and stays there.
+func TestAdaptiveLimitFindsWorkers(t *testing.T) {
+	for _, workers := range []int{4, 8, 16, 64} {
+		t.Run(fmt.Sprint(workers), func(t *testing.T) {
+			t.Parallel()
+			s := newSimulation(toldNothing(10*time.Millisecond), appModel{workers: workers}, withBatch(workers, 2), 1)
+			s.run(5*time.Second, *simulated)
+			constant := func(time.Duration) int { return workers }
+			at, outside, of := s.settled(constant, 0, 5*time.Second)
+			t.Logf("within a quarter after %v", at)
+			if at >= 5*time.Second || outside > 0 {
+				t.Errorf("%d of %d samples are further than a quarter away after 5 s", outside, of)
+			}
+		})
+	}
+}
+
+// S10: when the number of workers changes, the limit follows in 5 s.
+func TestAdaptiveLimitFollowsWorkers(t *testing.T) {
+	for _, before := range []int{8, 16, 64} {
+		for _, after := range []int{before / 2, before * 2} {
+			t.Run(fmt.Sprintf("%d to %d", before, after), func(t *testing.T) {
+				t.Parallel()
+				const change = 20 * time.Second
+				workers := func(at time.Duration) int {
+					if at < change {
+						return before
+					}
+					return after
+				}
+				over := 2 * max(1, float64(after)/float64(before))
+				s := newSimulation(toldNothing(10*time.Millisecond), appModel{workers: before, change: workers}, withBatch(before, over), 1)
+				s.run(change, change+40*time.Second)
+				at, outside, of := s.settled(workers, change, change+5*time.Second)
+				t.Logf("within a quarter %v after the change", at-change)
+				if at-change >= 5*time.Second || outside > 0 {
+					t.Errorf("%d of %d samples are further than a quarter away 5 s after the change", outside, of)
+				}
+			})
+		}
+	}
+}
+
+// S10: work that the app can do is never refused, also right after the start and
+// when service times vary.
+func TestAdaptiveLimitRefusesNothingBelowCapacity(t *testing.T) {
+	for _, workers := range []int{4, 8, 16, 64} {
+		for _, exponential := range []bool{false, true} {
+			loads := withBatch(workers, 0.75)
+			cfg := toldNothing(10 * time.Millisecond)
+			cfg.Classes[0].AutoReserve = false // whose slots are not the limit's
+			s := newSimulation(cfg, appModel{workers: workers, exponential: exponential}, loads, 1)
+			s.run(0, 60*time.Second)
+			if s.shed[0]+s.shed[1] > 0 {
+				t.Errorf("%d workers, exponential %t: %d refused of %d", workers, exponential, s.shed[0]+s.shed[1], s.done[0]+s.done[1])
+			}
+			if got, want := float64(s.done[1])/60, loads[1].perSecond; got < 0.9*want {
+				t.Errorf("%d workers, exponential %t: %.0f batch/s done, %.0f came", workers, exponential, got, want)
+			}
+		}
+	}
+}
+
+// S10: a limit that is not met does not drift, up or down.
+func TestAdaptiveLimitDoesNotDrift(t *testing.T) {
+	s := newSimulation(toldNothing(10*time.Millisecond), appModel{workers: 8}, withBatch(8, 2), 1)
+	s.run(0, 20*time.Second)
+	found := s.core.limit
+	s.loads[1].perSecond = 10 // from twice the load to less than a quarter of it
+	s.run(0, 10*time.Minute)
+	if s.core.limit != found {
+		t.Errorf("the limit went from %d to %d under light load", found, s.core.limit)
+	}
+}
+
+// S10: what is no sample changes nothing.
+func TestAdaptiveLimitIgnoresUnmeasured(t *testing.T) {
+	c := newCore(toldNothing(10 * time.Millisecond))
+	now := time.Hour
+	for range 10_000 {
+		id, ok := c.startNow(1, 0, now)
+		if !ok {
+			t.Fatal("no slot free")
+		}
+		now += time.Minute // a stream
+		c.release(id, Unmeasured, now)
+	}
+	if c.limit != 16 {
+		t.Errorf("limit %d, want 16 as at the start", c.limit)
+	}
+}
+
+// A server that comes back starts low again, and is loaded by its own limit.
+func TestRecoveredServerRamps(t *testing.T) {
+	cfg := toldNothing(10 * time.Millisecond)
+	cfg.Servers = 2
+	s := newSimulation(cfg, appModel{workers: 128}, withBatch(128, 2), 1)
+	s.run(0, 20*time.Second)
+	if low := s.core.servers[1].limit; low <= 32 {
+		t.Fatalf("limit %d, too low to tell a ramp", low)
+	}
+	s.core.setDown(1, true)
+	s.run(0, 25*time.Second)
+	if n := s.core.servers[1].running; n > 0 {
+		t.Errorf("%d run on the server that is down", n)
+	}
+	s.core.setDown(1, false)
+	if got := s.core.servers[1].limit; got != 16 {
+		t.Errorf("the recovered server starts with %d slots, want 16", got)
+	}
+	s.run(0, 35*time.Second)
+	if got := s.core.servers[1].limit; got <= 16 {
+		t.Errorf("the recovered server has %d slots after 10 s", got)
+	}
+}
