@@ -57,6 +57,11 @@ var archRules = []archRule{{
 	not: []string{"sync/..."},
 	why: "the core is a state machine without locks; they belong to the shell, which is named in this rule",
 }, {
+	pkg: "overtake/docs/...", tests: true,
+	not: []string{"overtake/..."},
+	but: []string{"overtake/docs/...", "overtake/scheduler", "overtake/classifier"},
+	why: "the examples show what a service can use without a gateway",
+}, {
 	pkg: "overtake/tracing/...", tests: true,
 	not: []string{"overtake/..."},
 	but: []string{"overtake/tracing/...", "overtake/classifier"},

@@ -39,22 +39,114 @@
 //     free slots are reserved for classes above it. With limit L, n slots in
 //     use, and reserve r_i and m_i slots in use of class i, class k may start
 //     while L - n > sum over i < k of max(0, r_i - m_i): a class's running work
-//     fills its own reserve.
+//     fills its own reserve. There is one order whatever the number of cores,
+//     since there is one core behind one lock.
 //
 //  3. Flows. Inside a class the flows (tenants, clients, queues) take turns,
 //     first in, first out inside one flow. A flow that begins to wait has its
 //     turn after all that wait already. It is known only while it waits.
+//
+// # The reserve
+//
+// A fixed reserve that keeps interactive work from waiting is dear: the slot that
+// it keeps free stands idle for most of the time. An automatic one is as large as
+// the objective needs, and knows that a slot in use is nearly as good as a free one
+// if it will be given back soon:
+//
+//   - A slot that less urgent work will hold for x more counts as 1 - x/2w of a
+//     free one, but not below 0, where w is the objective: fully if it comes free
+//     now, half if whoever waits for it just meets the objective. x is not known;
+//     its expectation follows from the time for which the slot has been held and
+//     the latest durations of its class (their distribution beyond that age). With
+//     constant durations this staggers the work; with exponential ones, which have
+//     no memory, each slot counts the same and nothing is lost.
+//
+//   - The reserve r itself is a stochastic approximation (Robbins and Monro 1951)
+//     of the 99th percentile: each piece of work moves it by 0.05 x (1 - 0.01) up
+//     if it waited for longer than the objective, and by 0.05 x 0.01 down if not.
+//     These balance when one in a hundred waits longer. After 300 in a row that
+//     did not, it comes down faster and faster.
+//
+//   - Work that waited too long while no less urgent work had a slot does not raise
+//     r, as no reserve would have helped it. And r stays below the slots that the
+//     class can use at all, d + 4 sqrt(d) + 2, where d is rate of arrival x mean
+//     duration: with Poisson arrivals, the number in service of an unlimited server
+//     is Poisson with mean d.
+//
+//   - While nothing of the class comes, half of r is given back each second.
+//
+// A probe of the adaptive limit, below, is one more reserve, for a moment and for
+// nobody.
+//
+// # The adaptive limit
+//
+// A server that does N pieces of work at once gains nothing from more, but for a
+// queue inside that knows no classes. The limit of each server is found from what
+// it does, by three measurements:
+//
+//   - S_c, how long work of class c takes without a queue: the mean over the
+//     latest pieces dispatched while at most 0.6 of the slots were in use.
+//   - R_c, how long it takes when the server is full (0.9 of the slots, or more).
+//   - X_c, the rate of completion while it is full.
+//
+// By Little's law the work that waits inside is Q = sum over c of X_c (R_c - S_c),
+// so that N = n - Q when n slots are in use. This holds for a queue and for a
+// processor that all share, and for any mix of classes. The limit goes to 1.05 to
+// 1.08 times N: a queue of that size can be told from none, so that growth of N is
+// noticed, and costs little. The estimate's standard error is granted on top, as a
+// limit that is too high costs less than one too low. If no queue is seen in
+// several epochs in a row, the limit grows faster, by up to a quarter; it falls by
+// three tenths at most; at the start and after a recovery it searches upwards from
+// a low one in steps of a half. An epoch has at least 16 samples and twice as many
+// as slots, or as many as the variation of the durations needs, within a second.
+//
+// S_c needs times in which the server is not full. Where the load does not bring
+// them, a probe does: every 2 to 10 s, work of all but the most urgent class is
+// held back, not refused, until half of the slots are in use, for as long as it
+// takes to measure a few pieces of work, as a rule a fortieth of the time. The most
+// urgent class is not held back, unless it is most of what runs.
+//
+// So there is no refusal by a probe, no smallest time ever seen that grows stale or
+// drifts, and no growth without bound under mild overload: growth needs work that
+// waits, all slots in use and no queue. Not counted are durations that the caller
+// marks as [Unmeasured]: streams, failures, clients that left.
+//
+// With several servers, work goes to the one with the smallest part of its limit in
+// use, and one server is probed at a time.
 //
 // # The waiting room
 //
 // Waiting work is bounded per class in number and bytes. An arrival that must
 // wait and finds no room, in its class or in all together, pushes out the newest
 // work of the least urgent class below it, and goes on until what it pushed out
-// held as many bytes as it brings, if bytes are short. If there is not so much
-// below it, it is refused and pushes out nothing. So urgent work may take room of
+// held as many bytes as it brings, if bytes are short. A class with a floor keeps
+// that share of its places: what is pushed out can't be served by its floor. If
+// there is not so much to push out, nothing is. Then, if it is the number that is
+// short, the newest work of the longest flow in the class goes, counting the
+// arrival as its flow's: a busy flow can't take more than its share of the room.
+// Of several longest flows it is the arrival's own, else the one that came to this
+// length last. Otherwise the arrival is refused. So urgent work may take room of
 // less urgent work, never the other way round, and all classes together never
 // exceed the sum of their bounds.
 //
-// Work ends its wait by being dispatched, shed with a [Reason], or withdrawn
-// when its context ends. Work past its max wait or deadline is never dispatched.
+// Work ends its wait by being dispatched, shed with a [Reason], or withdrawn when
+// its context ends, in O(1) wherever it stands. Work past its max wait is never
+// dispatched, nor is work that would not be done by its deadline: because that has
+// passed, or because nine of ten of the latest pieces of work of its class (128 at
+// most, 16 at least, the last of them less than 5 s ago) took longer than is left.
+//
+// # Overload
+//
+// First in, first out is right as long as everybody gets served in time. When a
+// class has missed its objective for longer than a burst lasts, it serves those who
+// have given up: everybody waits for the same too long time. So when the first in
+// line has waited for longer than the objective for 100 ms without a break (CoDel's
+// interval, RFC 8289), each flow's newest work goes first, until the first in line
+// is younger than the objective again. Those who came lately get an answer, the
+// others one in the end or a refusal by their max wait.
+//
+// [Scheduler.RetryAfter] tells who was refused when to come again: what waits in
+// this class and in those above it, divided by the rate of dispatch less what those
+// above take of it; at least one second, at least 1.5 times as long as for the next
+// more urgent class, and up to half as long again at random.
 package scheduler

@@ -27,19 +27,18 @@ func newDryRun(c *core) *dryRun {
 	return &dryRun{core: c, running: make([]int, len(c.servers))}
 }
 
-// acquireDry starts w whatever the core thinks of it. Called with mu held.
-func (s *Scheduler) acquireDry(w Work, now time.Duration) Lease {
-	on := 0
-	for i, n := range s.dry.running {
-		if n < s.dry.running[on] {
-			on = i
+// acquire starts a piece of work whatever the core thinks of it, on the server
+// where the least runs.
+func (d *dryRun) acquire(t ticket, now time.Duration) (work *dryWork, server int) {
+	for i, n := range d.running {
+		if n < d.running[server] {
+			server = i
 		}
 	}
-	s.dry.running[on]++
-	work := &dryWork{ticket: newTicket(w, s.due(&w)), concurrency: s.dry.running[on], began: now}
-	s.core.arrive(&work.ticket, now)
-	s.decided()
-	return Lease{s: s, dry: work, Server: on}
+	d.running[server]++
+	work = &dryWork{ticket: t, concurrency: d.running[server], began: now}
+	d.core.arrive(&work.ticket, now)
+	return work, server
 }
 
 // release ends a piece of work, and reports false if it had ended before.

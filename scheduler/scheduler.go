@@ -113,6 +113,13 @@ func (s *Scheduler) lease(slot slotID, waited time.Duration) Lease {
 	return Lease{s: s, slot: slot, Server: s.core.serverOf(slot), Waited: waited}
 }
 
+// acquireDry is Acquire in a dry run. Called with mu held.
+func (s *Scheduler) acquireDry(w Work, now time.Duration) Lease {
+	work, server := s.dry.acquire(newTicket(w, s.due(&w)), now)
+	s.decided()
+	return Lease{s: s, dry: work, Server: server}
+}
+
 // due returns the work's deadline in the core's time, 0 for none.
 func (s *Scheduler) due(w *Work) time.Duration {
 	if w.Deadline.IsZero() {
