@@ -76,7 +76,7 @@ func (s *Scheduler) release(l Lease, outcome Outcome) *ticket {
 	s.mu.Lock()
 	defer s.mu.Unlock() // even after the panic, which a server may recover from
 	now := s.now()
-	ok := true
+	var ok bool
 	if l.dry != nil {
 		ok = s.dry.release(l.dry, l.Server, outcome, now)
 	} else {

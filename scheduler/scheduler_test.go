@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -393,4 +394,160 @@ func TestUncontendedAllocatesNothing(t *testing.T) {
 	if allocs != 0 {
 		t.Errorf("%v allocations, want 0", allocs)
 	}
+}
+
+// Hopeless work is refused without waiting, also when a slot is free.
+func TestAcquireShedsHopelessWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScheduler(t, twoClasses())
+		for range fewDurations {
+			lease := mustAcquire(t, s, Work{Class: 1})
+			time.Sleep(50 * time.Millisecond)
+			lease.Release()
+		}
+		_, err := s.Acquire(t.Context(), Work{Class: 1, Deadline: time.Now().Add(40 * time.Millisecond)})
+		wantShed(t, err, 1, Deadline)
+		if _, ok := s.TryAcquire(Work{Class: 1, Deadline: time.Now().Add(40 * time.Millisecond)}); ok {
+			t.Error("TryAcquire lets it start")
+		}
+		mustAcquire(t, s, Work{Class: 1, Deadline: time.Now().Add(60 * time.Millisecond)}).Release()
+		mustAcquire(t, s, Work{Class: 0, Deadline: time.Now().Add(time.Millisecond)}).Release() // another class
+	})
+}
+
+func TestDryRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := twoClasses()
+		cfg.DryRun, cfg.Servers = true, 2
+		cfg.Adaptive = &AdaptiveConfig{Min: 1, Max: 100}
+		s := newScheduler(t, cfg)
+		var leases []Lease
+		for range 10 {
+			leases = append(leases, mustAcquire(t, s, Work{Class: 1}))
+		}
+		if lease, ok := s.TryAcquire(Work{Class: 0}); !ok {
+			t.Error("TryAcquire refuses")
+		} else {
+			lease.Release()
+		}
+		if snap := s.Snapshot(); snap.Running != 2 || snap.Classes[1].Waiting != 8 || snap.Classes[0].Withdrawn != 1 {
+			t.Errorf("in a dry run of 11 arrivals at 2 slots, the snapshot is %+v", snap)
+		}
+		on := make([]int, 2)
+		for _, lease := range leases {
+			on[lease.Server]++
+		}
+		if on[0] != 5 || on[1] != 5 {
+			t.Errorf("the servers got %v", on)
+		}
+		s.Drain()
+		leases = append(leases, mustAcquire(t, s, Work{Class: 0}))
+		for _, lease := range leases {
+			lease.Release()
+		}
+		wantPanic(t, leases[0].Release)
+		wantRunning(t, s, 0)
+		if snap := s.Snapshot(); snap.Classes[1].ShedBy(Draining) != 8 || snap.Classes[1].Waiting != 0 {
+			t.Errorf("after the drain, class 1 is %+v", snap.Classes[1])
+		}
+	})
+}
+
+// Later for less urgent classes, in any case; and as long as it takes for what
+// waits.
+func TestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScheduler(t, threeClasses(1))
+		if first := s.RetryAfter(0); first < soonest || first > 2*soonest {
+			t.Errorf("with nothing waiting, try again after %v", first)
+		}
+		// Ten per second go through, 300 of batch wait: half a minute's work.
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range 400 {
+			waiting.Go(func() {
+				lease, err := s.Acquire(ctx, Work{Class: 2})
+				if err == nil {
+					time.Sleep(100 * time.Millisecond)
+					lease.Release()
+				}
+			})
+		}
+		time.Sleep(10 * time.Second)
+		for range 100 {
+			retry := []time.Duration{s.RetryAfter(0), s.RetryAfter(1), s.RetryAfter(2)}
+			if !slices.IsSorted(retry) || retry[0] < soonest || retry[0] > 3*time.Second {
+				t.Fatalf("try again after %v, want it later for less urgent classes", retry)
+			}
+			if retry[2] < 25*time.Second || retry[2] > 50*time.Second {
+				t.Fatalf("batch may try again after %v, 30 s of work wait", retry[2])
+			}
+		}
+		if a, b := s.RetryAfter(2), s.RetryAfter(2); a == b {
+			t.Errorf("twice %v, without jitter", a)
+		}
+		cancel()
+		waiting.Wait()
+	})
+}
+
+// A slot that is free for an automatic reserve is used when it need not be free
+// any more, though nothing happens.
+func TestAutoReserveGivesBackByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := twoClasses()
+		cfg.Limit = 4
+		cfg.Classes[0].Objective, cfg.Classes[0].AutoReserve = time.Millisecond, true
+		s := newScheduler(t, cfg)
+		s.mu.Lock()
+		s.core.classes[0].auto.slots, s.core.classes[0].auto.most = 3, 4
+		s.core.share()
+		s.mu.Unlock()
+		var running []Lease
+		running = append(running, mustAcquire(t, s, Work{Class: 1}))
+		got := make(chan Lease)
+		go func() { got <- mustAcquire(t, s, Work{Class: 1}) }()
+		synctest.Wait()
+		wantRunning(t, s, 1)
+		began := time.Now()
+		running = append(running, <-got)
+		if waited := time.Since(began); waited > time.Minute {
+			t.Errorf("the slot was kept free for %v", waited)
+		}
+		for _, lease := range running {
+			lease.Release()
+		}
+	})
+}
+
+func TestServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := twoClasses()
+		cfg.Servers = 2
+		s := newScheduler(t, cfg)
+		a, b := mustAcquire(t, s, Work{}), mustAcquire(t, s, Work{})
+		if a.Server == b.Server {
+			t.Errorf("both on server %d, which has one slot", a.Server)
+		}
+		s.SetDown(b.Server, true)
+		if snap := s.Snapshot(); snap.Limit != 1 || !snap.Servers[b.Server].Down || snap.Servers[a.Server].Running != 1 {
+			t.Errorf("with a server down the snapshot is %+v", snap)
+		}
+		b.ReleaseAs(Unmeasured)
+		waits := make(chan Lease)
+		go func() { waits <- mustAcquire(t, s, Work{}) }()
+		synctest.Wait()
+		a.Release()
+		if c := <-waits; c.Server != a.Server {
+			t.Errorf("work went to server %d, which is down", c.Server)
+		} else {
+			s.SetDown(b.Server, false)
+			d, ok := s.TryAcquire(Work{})
+			if !ok || d.Server != b.Server {
+				t.Errorf("got %t, server %d: the server is back", ok, d.Server)
+			}
+			d.Release()
+			c.Release()
+		}
+	})
 }
