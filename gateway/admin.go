@@ -150,9 +150,18 @@ type (
 		Queues    map[string]queueState    `json:"queues"`
 	}
 	upstreamState struct {
-		Limit    int                   `json:"limit"`
+		Limit    int                   `json:"limit"` // of all servers in use
 		InFlight int                   `json:"in_flight"`
+		DryRun   bool                  `json:"dry_run"`
+		Servers  []serverState         `json:"servers"`
 		Classes  map[string]classState `json:"classes"`
+	}
+	serverState struct {
+		URL      string `json:"url"`
+		Limit    int    `json:"limit"`
+		InFlight int    `json:"in_flight"`
+		Down     bool   `json:"down"`
+		Probing  bool   `json:"probing"`
 	}
 	classState struct {
 		InFlight     int               `json:"in_flight"`
@@ -160,11 +169,21 @@ type (
 		WaitingBytes int64             `json:"waiting_bytes"`
 		OldestMillis float64           `json:"oldest_ms"`
 		WorstMillis  float64           `json:"worst_wait_ms"`
-		Reserve      int               `json:"reserve"`
+		Reserve      float64           `json:"reserve"`
+		Auto         *autoState        `json:"auto,omitempty"` // why the reserve is so
+		Order        string            `json:"order"`
 		Dispatched   uint64            `json:"dispatched"`
 		Overtakes    uint64            `json:"overtakes"`
 		Left         uint64            `json:"left"`
 		Shed         map[string]uint64 `json:"shed"`
+	}
+	autoState struct {
+		ObjectiveMillis   float64 `json:"objective_ms"`
+		OverShare         float64 `json:"over_share"`
+		ArrivalsPerSecond float64 `json:"arrivals_per_second"`
+		MeanMillis        float64 `json:"mean_ms"`
+		Demand            float64 `json:"demand"`
+		Most              float64 `json:"most"`
 	}
 	queueState struct {
 		Lanes map[string]int `json:"lanes,omitempty"`
@@ -177,12 +196,7 @@ type (
 func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	state := queuesState{Upstreams: make(map[string]upstreamState), Queues: make(map[string]queueState)}
 	for name, u := range g.upstreams {
-		snap := u.scheduler.Snapshot()
-		us := upstreamState{Limit: snap.Limit, InFlight: snap.Running, Classes: make(map[string]classState)}
-		for i, class := range g.classes.Names() {
-			us.Classes[class] = newClassState(&snap.Classes[i])
-		}
-		state.Upstreams[name] = us
+		state.Upstreams[name] = u.state(g.classes.Names())
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
@@ -202,11 +216,35 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, state)
 }
 
+func (u *upstream) state(classes []string) upstreamState {
+	snap := u.scheduler.Snapshot()
+	us := upstreamState{
+		Limit: snap.Limit, InFlight: snap.Running, DryRun: u.dryRun,
+		Servers: make([]serverState, len(u.servers)), Classes: make(map[string]classState, len(classes)),
+	}
+	for i, s := range snap.Servers {
+		us.Servers[i] = serverState{URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing}
+	}
+	for i, class := range classes {
+		us.Classes[class] = newClassState(&snap.Classes[i])
+	}
+	return us
+}
+
 func newClassState(c *scheduler.ClassSnapshot) classState {
 	s := classState{
 		InFlight: c.Running, Waiting: c.Waiting, WaitingBytes: c.WaitingBytes,
-		OldestMillis: millis(c.Oldest), WorstMillis: millis(c.WorstWait), Reserve: c.Reserve,
+		OldestMillis: millis(c.Oldest), WorstMillis: millis(c.WorstWait), Reserve: c.Reserve, Order: "fifo",
 		Dispatched: c.Dispatched, Overtakes: c.Overtakes, Left: c.Withdrawn, Shed: make(map[string]uint64),
+	}
+	if c.Newest {
+		s.Order = "newest_first"
+	}
+	if a := c.Auto; a != nil {
+		s.Auto = &autoState{
+			ObjectiveMillis: millis(a.Objective), OverShare: a.Over, ArrivalsPerSecond: a.ArrivalRate,
+			MeanMillis: millis(a.MeanTime), Demand: a.Demand, Most: a.Most,
+		}
 	}
 	for _, reason := range scheduler.Reasons() {
 		s.Shed[reason.String()] = c.ShedBy(reason)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/scheduler"
 )
 
 // answer is the response to an outbound request. Its body must be closed, also
@@ -144,7 +146,6 @@ func (a *answer) Close() (aborted bool) {
 	if a.conn == nil {
 		return false
 	}
-	a.server.running.Add(-1)
 	if a.sender != nil {
 		aborted = a.sender.stop(a.conn) != nil
 	}
@@ -161,6 +162,20 @@ func (a *answer) Close() (aborted bool) {
 		conn.Close()
 	}
 	return false
+}
+
+// outcome is what the time until now tells about the server: nothing unless it
+// answered completely, with success or with what is wrong with the request, and
+// not for as long as it liked.
+func (a *answer) outcome() scheduler.Outcome {
+	stream := alias(a.header.ContentType())
+	if i := strings.IndexByte(stream, ';'); i >= 0 {
+		stream = stream[:i]
+	}
+	if !a.ended || a.header.StatusCode() >= 500 || strings.EqualFold(strings.TrimSpace(stream), "text/event-stream") {
+		return scheduler.Unmeasured
+	}
+	return scheduler.Done
 }
 
 // drop closes the connection.

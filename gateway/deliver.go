@@ -32,8 +32,14 @@ const (
 // inHand is how many messages of one lane may be in hand, that is delivered to
 // the gateway and not settled, when the upstream has so many slots: one being
 // worked on and one being settled per slot. A gateway that is killed leaves no
-// more than these in doubt.
-func inHand(slots int) int { return min(2*slots, 256) }
+// more than these in doubt. In a dry run nothing else keeps a lane from being
+// emptied into the app at once: there it is one per slot.
+func inHand(slots int, dryRun bool) int {
+	if !dryRun {
+		slots *= 2
+	}
+	return min(slots, 256)
+}
 
 // courier delivers the messages of one lane to the queue's upstream, through the
 // same slots and in the same order as requests.
@@ -48,8 +54,8 @@ type courier struct {
 	name    string // of the class
 	metrics *metrics
 	log     *slog.Logger
-	hands   chan struct{} // a token per message in hand; its capacity is inHand
-	working atomic.Int32  // messages in hand now, for people to see
+	working atomic.Int32  // messages in hand; only run adds to them
+	freed   chan struct{} // of capacity 1: working has become less
 	away    atomic.Bool   // the app could not be reached the last time
 	cutOff  context.Context
 	wg      sync.WaitGroup
@@ -70,14 +76,15 @@ func (c *courier) run(ctx context.Context) {
 			pause(ctx, awayPause)
 			continue
 		}
-		select {
-		case c.hands <- struct{}{}:
-		case <-ctx.Done():
-			return
+		if !c.mayTake() {
+			select {
+			case <-c.freed:
+			case <-ctx.Done():
+			}
+			continue
 		}
 		d, err := c.q.Consumer.Next(ctx, c.name)
 		if err != nil {
-			<-c.hands
 			if ctx.Err() != nil || errors.Is(err, broker.ErrClosed) {
 				return
 			}
@@ -88,25 +95,37 @@ func (c *courier) run(ctx context.Context) {
 			continue
 		}
 		c.working.Add(1)
-		done := func() { c.working.Add(-1); <-c.hands }
 		trail := tracing.Extract(messageCarrier{d.Header})
-		lease, err := c.acquire(ctx, trail.Deadline)
-		if err != nil {
+		s := &slot{upstream: c.q.upstream, work: scheduler.Work{
+			Class: c.class, Flow: c.q.flow, Deadline: trail.Deadline, Kept: true,
+		}}
+		if err := s.acquire(ctx); err != nil {
 			c.unworked(d, err)
-			done()
+			c.done()
 			continue
 		}
 		c.wg.Go(func() {
-			defer done()
-			c.deliver(ctx, d, &trail, lease)
+			defer c.done()
+			c.deliver(ctx, d, &trail, s)
 		})
 	}
 }
 
-func (c *courier) acquire(ctx context.Context, deadline time.Time) (scheduler.Lease, error) {
-	return c.q.upstream.scheduler.Acquire(ctx, scheduler.Work{
-		Class: c.class, Flow: c.q.flow, Deadline: deadline, Kept: true,
-	})
+// mayTake reports whether another message may be taken in hand. The limit may
+// change at any time: it grows by work that is done, so that whoever waits for
+// fewer in hand looks again in time.
+func (c *courier) mayTake() bool {
+	u := c.q.upstream
+	return int(c.working.Load()) < inHand(u.scheduler.Snapshot().Limit, u.dryRun)
+}
+
+// done is called when a message is in hand no more.
+func (c *courier) done() {
+	c.working.Add(-1)
+	select {
+	case c.freed <- struct{}{}:
+	default:
+	}
 }
 
 // unworked settles a message that got no slot.
@@ -121,20 +140,19 @@ func (c *courier) unworked(d *broker.Delivery, err error) {
 }
 
 // deliver hands the message to the app and settles it by the answer. It owns the
-// lease. While the app can't be reached, the message stays in hand and no
+// slot. While the app can't be reached, the message stays in hand and no
 // attempt is counted: nobody has seen it.
-func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracing.Trail, lease scheduler.Lease) {
+func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracing.Trail, s *slot) {
 	c.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
 	trail.Class = c.name
 	o, err := c.outbound(d, trail)
 	if err != nil {
-		lease.Release()
+		s.release(scheduler.Unmeasured)
 		c.dead(d, err.Error())
 		return
 	}
 	for try := 0; ; try++ {
-		status, after, err := c.send(o)
-		lease.Release()
+		status, after, err := c.send(o, s)
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
 			if c.away.Swap(false) {
@@ -150,20 +168,21 @@ func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracin
 			c.unworked(d, ctx.Err())
 			return
 		}
-		if lease, err = c.acquire(ctx, trail.Deadline); err != nil {
+		if err = s.acquire(ctx); err != nil {
 			c.unworked(d, err)
 			return
 		}
 	}
 }
 
-// send makes one attempt. It returns the status and the answer's Retry-After.
-func (c *courier) send(o *outbound) (status int, after time.Duration, err error) {
+// send makes one attempt, for which it uses up the slot. It returns the status and
+// the answer's Retry-After.
+func (c *courier) send(o *outbound, s *slot) (status int, after time.Duration, err error) {
 	var life lifetime
 	defer context.AfterFunc(c.cutOff, func() { life.end(errCutOff) })()
 	var header fasthttp.ResponseHeader
 	header.DisableNormalizing()
-	a, err := c.q.upstream.do(&life, o, &header, false)
+	a, err := c.q.upstream.do(&life, s, o, &header, false)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -174,6 +193,7 @@ func (c *courier) send(o *outbound) (status int, after time.Duration, err error)
 		}
 	}
 	_, err = io.Copy(io.Discard, a)
+	s.release(a.outcome())
 	a.Close()
 	return status, after, err
 }
@@ -185,8 +205,9 @@ func (c *courier) settle(d *broker.Delivery, status int, after time.Duration, er
 	if after == 0 {
 		after = backoff(d.Attempt - 1)
 	}
+	var shed *scheduler.ShedError // while it waited for another server than the first
 	switch {
-	case errors.Is(err, errCutOff):
+	case errors.Is(err, errCutOff), errors.As(err, &shed):
 		c.unworked(d, err)
 	case err == nil && status >= 200 && status < 300:
 		c.settled(d, "done", d.Done)

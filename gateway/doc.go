@@ -9,7 +9,8 @@
 //	classify      decider.go, view.go      rules over a read-only view of the header
 //	trail         fields.go                trace ids, class and deadline are read and stamped
 //	route         decider.go               an upstream, or a queue
-//	slot          upstream.go              the scheduler decides who goes next
+//	slot          slot.go, upstream.go     the scheduler decides who goes next, and where
+//	              down.go                  servers that take no connections
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	refuse        refuse.go                503, 504, 502 with a reason

@@ -32,7 +32,7 @@ type job struct {
 // The message has no deadline but the one that the client asked for: the class's
 // own is about clients that wait for the answer.
 func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error {
-	if deadline := r.trail.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) {
+	if deadline := r.trail.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) && !g.config.DryRun {
 		return &failure{reason: reasonDeadline, err: errDeadline}
 	}
 	body, err := r.readBody(ctx, q.maxBody)

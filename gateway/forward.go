@@ -14,15 +14,13 @@ import (
 // forward waits for a slot of the upstream and sends the request on. It returns
 // as soon as the response's header is there; the body follows by responseBody.
 func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
-	g.shrinkDeadline(r)
 	if err := g.acquire(r); err != nil {
 		return err
 	}
-	dispatched := time.Now()
-	a, err := r.upstream.do(&r.life, g.outbound(ctx, client, r), &ctx.Response.Header, idempotent(ctx))
-	r.upTime = time.Since(dispatched)
+	dispatched, waited := time.Now(), r.slot.waited
+	a, err := r.upstream.do(&r.life, &r.slot, g.outbound(ctx, client, r), &ctx.Response.Header, idempotent(ctx))
+	r.upTime = time.Since(dispatched) - (r.slot.waited - waited)
 	if err != nil {
-		r.release()
 		return err
 	}
 	status := a.header.StatusCode()
@@ -38,10 +36,12 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	if a.ended {
 		ctx.Response.SkipBody = true
+		outcome := a.outcome()
 		if aborted := a.Close(); aborted {
 			client.linger.Store(true)
+			outcome = scheduler.Unmeasured
 		}
-		r.release()
+		r.slot.release(outcome)
 		return nil
 	}
 	r.answer = a
@@ -56,15 +56,18 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 
 // acquire waits for a slot in class order.
 func (g *Gateway) acquire(r *request) error {
-	work := scheduler.Work{
-		Class: r.decision.Class, Flow: r.flow, Deadline: r.trail.Deadline,
+	deadline := g.deadline(r)
+	if !r.upstream.dryRun {
+		r.trail.Deadline = deadline
+	}
+	r.slot.upstream = r.upstream
+	r.slot.work = scheduler.Work{
+		Class: r.decision.Class, Flow: r.flow, Deadline: deadline,
 		Bytes: int64(len(r.fields)*32 + requestOverhead),
 	}
-	var err error
-	r.lease, err = r.upstream.scheduler.Acquire(&r.life, work)
+	err := r.slot.acquire(&r.life)
 	if err == nil {
-		r.running = true
-		g.metrics.waited(r.upstream.name, r.trail.Class, r.lease.Waited)
+		g.metrics.waited(r.upstream.name, r.trail.Class, r.slot.waited)
 	}
 	return err
 }
@@ -91,7 +94,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	stamped := stampedFields{head: head}
 	r.trail.Stamp(&stamped)
 	o := &outbound{
-		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.trail.Deadline,
+		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}
 	o.head = o.frameBody(stamped.head, ctx, r.bodyRead)
 	r.head = o.head

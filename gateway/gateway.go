@@ -75,8 +75,8 @@ func New(o Options) (*Gateway, error) {
 		g.deadlines = append(g.deadlines, c.Deadline)
 	}
 	g.metrics = newMetrics(g)
-	for name, c := range cfg.Upstreams {
-		if g.upstreams[name], err = newUpstream(name, c, cfg.Classes); err != nil {
+	for name := range cfg.Upstreams {
+		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg); err != nil {
 			return nil, err
 		}
 	}
@@ -132,6 +132,9 @@ func (g *Gateway) Start() (err error) {
 		go l.serve(tlsConfig, g.log)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
+	if g.config.DryRun {
+		g.log.Warn("dry run: everything is sent on at once; what would wait or be refused is only counted")
+	}
 	g.startCouriers()
 	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
@@ -180,6 +183,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	close(g.stopHousework)
 	g.housework.Wait()
 	for _, u := range g.upstreams {
+		u.probes.Wait() // nobody is left who could start one
 		u.closeIdle(0)
 	}
 	errs = append(errs, g.admin.shutdown(ctx))
@@ -220,8 +224,7 @@ func (g *Gateway) startCouriers() {
 		for i, class := range g.classes.Names() {
 			c := &courier{
 				q: q, class: classifier.Class(i), name: class, metrics: g.metrics,
-				log: g.log.With("queue", q.name, "class", class), hands: make(chan struct{}, inHand(q.upstream.scheduler.Snapshot().Limit)),
-				cutOff: g.cutOff,
+				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1), cutOff: g.cutOff,
 			}
 			g.lanes = append(g.lanes, c)
 			g.couriers.Go(func() { c.run(ctx) })

@@ -35,8 +35,8 @@ type request struct {
 	flow     uint64
 
 	upstream *upstream
-	lease    scheduler.Lease
-	running  bool // holds the lease's slot
+	queue    *queue // instead of upstream
+	slot     slot
 	answer   *answer
 	bodyRead *clientBody
 	upTime   time.Duration // from the slot to the response's header
@@ -73,17 +73,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.started = time.Now()
 	r.decision, r.trail = classifier.Decision{Class: g.defaultClass}, tracing.Trail{}
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
-	r.upstream, r.lease, r.running, r.answer, r.bodyRead, r.upTime = nil, scheduler.Lease{}, false, nil, nil, 0
+	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)
-	}
-}
-
-// release gives the slot back if the request holds one.
-func (r *request) release() {
-	if r.running {
-		r.running = false
-		r.lease.Release()
 	}
 }
 
@@ -105,7 +97,7 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 		r.answer = nil
 	}
 	r.life.end(errPanicked) // closes the connection of an exchange that broke off
-	r.release()
+	r.slot.release(scheduler.Unmeasured)
 	ctx.Response.Reset()
 	ctx.Error("internal error", fasthttp.StatusInternalServerError)
 	ctx.SetConnectionClose()
@@ -137,11 +129,10 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}
-	to := g.targets[i]
-	if to.queue != nil {
-		return g.enqueue(ctx, r, to.queue)
+	r.upstream, r.queue = g.targets[i].upstream, g.targets[i].queue
+	if r.queue != nil {
+		return g.enqueue(ctx, r, r.queue)
 	}
-	r.upstream = to.upstream
 	return g.forward(ctx, client, r)
 }
 
@@ -188,15 +179,15 @@ func (g *Gateway) flowOf(f fields, source netip.Addr) uint64 {
 	return maphash.Comparable(flowSeed, source)
 }
 
-// shrinkDeadline applies the class's own deadline; it never extends one.
-func (g *Gateway) shrinkDeadline(r *request) {
-	own := g.deadlines[r.decision.Class]
-	if own == 0 {
-		return
+// deadline is the request's own deadline or that of its class, whichever is
+// earlier.
+func (g *Gateway) deadline(r *request) time.Time {
+	if own := g.deadlines[r.decision.Class]; own > 0 {
+		if until := r.started.Add(own); r.trail.Deadline.IsZero() || until.Before(r.trail.Deadline) {
+			return until
+		}
 	}
-	if until := r.started.Add(own); r.trail.Deadline.IsZero() || until.Before(r.trail.Deadline) {
-		r.trail.Deadline = until
-	}
+	return r.trail.Deadline
 }
 
 // refuse answers an error, or closes the connection where nobody waits for an
@@ -209,6 +200,9 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return
 	}
 	f := asFailure(err)
+	if f.retryAfter == 0 && f.code() == fasthttp.StatusServiceUnavailable {
+		f.retryAfter = r.retryAfter()
+	}
 	ctxClose := ctx.Response.ConnectionClose()
 	refuse(ctx, f, g.classes.Name(r.decision.Class), r.decision.Class)
 	if ctxClose {
@@ -217,6 +211,19 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	g.expose(ctx, r)
 	g.log.Debug("refused", "reason", f.reason, "class", r.trail.Class, "method", string(ctx.Method()),
 		"target", string(ctx.RequestURI()), "client", client.addr, "error", f.err)
+}
+
+// retryAfter asks the upstream that the request was for, or that its queue is
+// for, when to come back; 0 if there is none.
+func (r *request) retryAfter() time.Duration {
+	u := r.upstream
+	if r.queue != nil {
+		u = r.queue.upstream
+	}
+	if u == nil {
+		return 0
+	}
+	return u.scheduler.RetryAfter(r.decision.Class)
 }
 
 // statusClientClosed is what nginx made customary for a client that left.
@@ -232,7 +239,7 @@ func (g *Gateway) expose(ctx *fasthttp.RequestCtx, r *request) {
 	if r.upstream != nil {
 		timing := make([]byte, 0, 48)
 		timing = append(timing, "queue;dur="...)
-		timing = appendMillis(timing, r.lease.Waited)
+		timing = appendMillis(timing, r.slot.waited)
 		timing = append(timing, ", upstream;dur="...)
 		timing = appendMillis(timing, r.upTime)
 		h.Add("Server-Timing", alias(timing))
@@ -299,12 +306,13 @@ func (b *responseBody) Close() error {
 	if r.answer == nil {
 		return nil
 	}
-	broken := r.answer.err
+	broken, outcome := r.answer.err, r.answer.outcome()
 	if aborted := r.answer.Close(); aborted {
 		b.client.linger.Store(true)
+		outcome = scheduler.Unmeasured
 	}
 	r.answer = nil
-	r.release()
+	r.slot.release(outcome)
 	if errors.Is(r.life.Err(), errClientLeft) {
 		b.status = statusClientClosed
 	} else if broken != nil {

@@ -104,7 +104,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 		head:   append(stamped.head, "Content-Length: "+strconv.Itoa(len(d.Body))+"\r\n\r\n"...),
 		body:   bytes.NewReader(d.Body),
 		length: int64(len(d.Body)), bodyless: method == fasthttp.MethodHead,
-		timeout: c.q.upstream.timeout, deadline: trail.Deadline,
+		timeout: c.q.upstream.timeout, deadline: c.q.upstream.enforced(trail.Deadline),
 	}, nil
 }
 

@@ -66,8 +66,8 @@ type stateCollector struct{ g *Gateway }
 
 var (
 	descInflight  = desc("overtake_inflight", "Slots in use.", "upstream", "class")
-	descLimit     = desc("overtake_limit", "Slots that there are.", "upstream")
-	descReserve   = desc("overtake_reserve", "Slots kept from less urgent classes.", "upstream", "class")
+	descLimit     = desc("overtake_limit", "Slots of all servers in use.", "upstream")
+	descReserve   = desc("overtake_reserve", "Slots kept from less urgent classes; may be a fraction.", "upstream", "class")
 	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
@@ -89,9 +89,10 @@ func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s stateCollector) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v int, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	fraction := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	gauge := func(d *prometheus.Desc, v int, labels ...string) { fraction(d, float64(v), labels...) }
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
@@ -101,7 +102,7 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 		for i, class := range s.g.classes.Names() {
 			c := &snap.Classes[i]
 			gauge(descInflight, c.Running, name, class)
-			gauge(descReserve, c.Reserve, name, class)
+			fraction(descReserve, c.Reserve, name, class)
 			gauge(descWaiting, c.Waiting, name, class)
 			count(descOvertakes, c.Overtakes, name, class)
 			for _, reason := range scheduler.Reasons() {

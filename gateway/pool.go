@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -27,7 +26,6 @@ type server struct {
 	name    string // as configured
 	network string // tcp or unix
 	address string
-	running atomic.Int64 // exchanges under way
 
 	mu   sync.Mutex
 	idle []*upstreamConn // the most recently used last
@@ -87,9 +85,14 @@ func (s *server) takeIdle() *upstreamConn {
 	return c
 }
 
-func (s *server) dial(ctx context.Context) (*upstreamConn, error) {
+// open makes a connection.
+func (s *server) open(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout}
-	c, err := d.DialContext(ctx, s.network, s.address)
+	return d.DialContext(ctx, s.network, s.address)
+}
+
+func (s *server) dial(ctx context.Context) (*upstreamConn, error) {
+	c, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}

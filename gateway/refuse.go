@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -32,6 +33,8 @@ type failure struct {
 	status int    // 0: by the reason
 	detail string // for the client; "": by the reason
 	err    error
+	// retryAfter is when to come again, for a 503; 0: by the class.
+	retryAfter time.Duration
 }
 
 func (f *failure) Error() string { return f.reason + ": " + f.err.Error() }
@@ -63,7 +66,7 @@ func asFailure(err error) *failure {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &shed):
-		return &failure{reason: shed.Reason.String(), err: err}
+		return &failure{reason: shed.Reason.String(), err: err, retryAfter: shed.RetryAfter}
 	case errors.Is(err, errCutOff):
 		return &failure{reason: scheduler.Draining.String(), err: err}
 	case errors.Is(err, broker.ErrFull):
@@ -86,7 +89,7 @@ var details = map[string]string{
 	scheduler.MaxWait.String():    "The request waited as long as its class allows without its turn coming. Try again after Retry-After.",
 	scheduler.Displaced.String():  "More urgent requests took this request's place in the queue. Try again after Retry-After.",
 	scheduler.Draining.String():   "The gateway is shutting down. Try again; another instance will answer.",
-	reasonDeadline:                "The request's deadline passed before the app answered.",
+	reasonDeadline:                "The request's deadline passed, or was too near for the app to answer in time.",
 	reasonNoUpstream:              "No route leads from this host and path to an app.",
 	reasonConnectFailed:           "The app could not be reached.",
 	reasonUpstreamFailed:          "The app closed the connection or answered something that is not HTTP.",
@@ -125,11 +128,17 @@ func refuse(ctx *fasthttp.RequestCtx, f *failure, class string, rank classifier.
 	ctx.Response.Header.Set("Overtake-Reason", f.reason)
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 	if p.Status == fasthttp.StatusServiceUnavailable {
-		ctx.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(rank)))
+		ctx.Response.Header.Set("Retry-After", strconv.Itoa(retryAfter(f.retryAfter, rank)))
 	}
 	ctx.Response.SetBodyRaw(body)
 }
 
-// retryAfter is when a refused client may come again, in seconds: the less
-// urgent its class, the later.
-func retryAfter(rank classifier.Class) int { return 1 << min(rank, 6) }
+// retryAfter is when a refused client may come again, in seconds: the less urgent
+// its class, the later. The scheduler's estimates have that order; a second per
+// class keeps it when they are rounded up. Without an estimate it is a guess.
+func retryAfter(estimate time.Duration, rank classifier.Class) int {
+	if estimate <= 0 {
+		return 1 << min(rank, 6)
+	}
+	return int((estimate+time.Second-1)/time.Second) + int(rank)
+}

@@ -1,9 +1,11 @@
 package gateway
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -15,84 +17,127 @@ import (
 // upstream is one app: servers that share a scheduler.
 type upstream struct {
 	name      string
-	servers   []*server
+	servers   []*server // by the scheduler's index
 	scheduler *scheduler.Scheduler
 	timeout   time.Duration
+	dryRun    bool
+	log       *slog.Logger
+	stop      context.Context // ends the probes
+
+	probes sync.WaitGroup // one goroutine per server that is down
+
+	mu   sync.Mutex
+	down []bool // by server; guarded by mu
 }
 
-// unlimited is the number of slots where the limit is off: more than there can
-// be connections.
-const unlimited = 1 << 20
-
-func newUpstream(name string, cfg config.Upstream, classes []config.Class) (*upstream, error) {
-	u := &upstream{name: name, timeout: cfg.Timeout}
-	for _, rawURL := range cfg.Servers {
+// newUpstream returns an upstream that probes down servers until stop ends.
+func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *config.Config) (*upstream, error) {
+	c := cfg.Upstreams[name]
+	u := &upstream{
+		name: name, timeout: c.Timeout, dryRun: cfg.DryRun, log: log.With("upstream", name), stop: stop,
+		down: make([]bool, len(c.Servers)),
+	}
+	for _, rawURL := range c.Servers {
 		s, err := newServer(rawURL)
 		if err != nil {
 			return nil, fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}
 		u.servers = append(u.servers, s)
 	}
-	sc := scheduler.Config{Limit: cmp.Or(cfg.Limit.Slots(), unlimited)}
-	for _, c := range classes {
-		sc.Classes = append(sc.Classes, scheduler.ClassConfig{
-			Reserve: c.Reserve.Slots, ReserveShare: scheduler.BasisPoints(c.Reserve.Share),
-			Floor: scheduler.BasisPoints(c.Floor), MaxWaiting: c.MaxWaiting,
-			MaxWaitingBytes: int64(c.MaxWaitingBytes), MaxWait: c.MaxWait,
-		})
-	}
 	var err error
-	if u.scheduler, err = scheduler.New(sc); err != nil {
+	if u.scheduler, err = scheduler.New(schedulerConfig(cfg, c)); err != nil {
 		return nil, fmt.Errorf("gateway: upstream %s: %w", name, err)
 	}
 	return u, nil
 }
 
-// do sends o to the server with the fewest exchanges under way. Where nothing of
-// the request can have been worked on, it goes on to another server: after a
-// failed connect, and after a kept connection proved to be closed if the method
-// is idempotent (RFC 9110 section 9.2.2) and the request had no body.
-func (u *upstream) do(life *lifetime, o *outbound, header *fasthttp.ResponseHeader, idempotent bool) (*answer, error) {
-	var tried uint64 // bit per server
+func schedulerConfig(cfg *config.Config, c config.Upstream) scheduler.Config {
+	sc := scheduler.Config{Limit: scheduler.Unlimited, Servers: len(c.Servers), DryRun: cfg.DryRun}
+	switch l := c.Limit; l.Mode {
+	case "fixed":
+		sc.Limit = l.Max
+	case "adaptive":
+		sc.Limit, sc.Adaptive = l.Initial, &scheduler.AdaptiveConfig{Min: l.Min, Max: l.Max}
+	}
+	for _, c := range cfg.Classes {
+		sc.Classes = append(sc.Classes, scheduler.ClassConfig{
+			Objective: c.Objective, KeepOrder: c.Overload == "fifo",
+			Reserve: c.Reserve.Slots, ReserveShare: scheduler.BasisPoints(c.Reserve.Share), AutoReserve: c.Reserve.Auto,
+			Floor: scheduler.BasisPoints(c.Floor), MaxWaiting: c.MaxWaiting,
+			MaxWaitingBytes: int64(c.MaxWaitingBytes), MaxWait: c.MaxWait,
+		})
+	}
+	return sc
+}
+
+// do sends o to the server of the slot, which must be held. Where nothing of the
+// request can have been worked on, it tries again: after a failed connect, with a
+// slot of another server, each once at the most; and after a kept connection
+// proved to be closed, with the same slot, if the method is idempotent (RFC 9110
+// section 9.2.2) and the request had no body.
+//
+// The slot is held afterwards if there is an answer, and only then.
+func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.ResponseHeader, idempotent bool) (*answer, error) {
+	var tried []bool // by server
 	stale := false
 	for {
-		i := u.pick(tried)
-		s := u.servers[i]
-		s.running.Add(1)
-		a, err := exchange(life, s, o, header)
-		if err == nil {
-			return a, nil
-		}
-		s.running.Add(-1)
+		on := s.lease.Server
+		a, err := exchange(life, u.servers[on], o, header)
 		var f *failure
 		switch {
+		case err == nil:
+			return a, nil
 		case !errors.As(err, &f):
+			s.release(scheduler.Unmeasured) // the request has ended
 			return nil, err
 		case f.reason == reasonConnectFailed:
-			tried |= 1 << i
-			if len(u.servers) > 64 || tried == 1<<len(u.servers)-1 {
+			u.setDown(on, f.err) // first, so that nobody gets the slot who would fail as well
+			s.release(scheduler.Unmeasured)
+			if tried == nil {
+				tried = make([]bool, len(u.servers))
+			}
+			tried[on] = true
+			if err := u.another(life, s, tried, err); err != nil {
 				return nil, err
 			}
 		case errors.Is(f.err, errStale) && idempotent && o.body == nil && !stale:
 			stale = true
 		default:
+			s.release(outcomeOf(err))
 			return nil, err
 		}
 	}
 }
 
-// pick returns the least busy of the servers that have not been tried.
-func (u *upstream) pick(tried uint64) int {
-	best, least := -1, int64(0)
-	for i, s := range u.servers {
-		if i < 64 && tried&(1<<i) != 0 {
-			continue
-		}
-		if n := s.running.Load(); best < 0 || n < least {
-			best, least = i, n
+// another acquires a slot of a server that has not been tried. If there is none,
+// it returns the error with which the last one failed.
+func (u *upstream) another(life *lifetime, s *slot, tried []bool, failed error) error {
+	left := len(tried)
+	for _, t := range tried {
+		if t {
+			left--
 		}
 	}
-	return best
+	if left == 0 {
+		return failed
+	}
+	if err := s.acquire(life); err != nil {
+		return err
+	}
+	if tried[s.lease.Server] {
+		s.release(scheduler.Unmeasured)
+		return failed
+	}
+	return nil
+}
+
+// enforced returns the deadline at which an exchange is broken off: in a dry run,
+// never.
+func (u *upstream) enforced(deadline time.Time) time.Time {
+	if u.dryRun {
+		return time.Time{}
+	}
+	return deadline
 }
 
 // closeIdle closes the idle connections that have not been used for age.

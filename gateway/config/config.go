@@ -43,7 +43,8 @@ type Config struct {
 	// Expose says who sees Latency-Class and Server-Timing on responses: all,
 	// trusted (the networks that a listener trusts) or none. Default: trusted.
 	Expose string `yaml:"expose,omitempty"`
-	// DryRun decides and counts, but changes nothing. Default: false.
+	// DryRun decides and counts, but sends everything on at once and refuses
+	// nothing. Default: false.
 	DryRun bool `yaml:"dry_run,omitempty"`
 	// DrainTimeout bounds how long SIGTERM waits for work under way; 0s does
 	// not wait. Default: 30s.
@@ -96,12 +97,20 @@ type Class struct {
 	// Name is 1 to 32 of a-z, 0-9 and '-', but not dead: that is where queues
 	// keep their dead letters. Required.
 	Name string `yaml:"name,omitempty"`
-	// Objective is the wanted p99 of the time spent waiting here. Default: none.
-	Objective time.Duration `yaml:"objective,omitempty"`
+	// Objective is the wanted p99 of the time spent waiting here; 0s is none. A
+	// class that misses it for 100ms on end is overloaded, see Overload.
+	// Default: interactive 25ms, other 0s.
+	Objective time.Duration `yaml:"objective"`
+	// Overload says who goes first while the class is overloaded: newest_first,
+	// as those who have waited longest are the likeliest to have given up, or
+	// fifo, the oldest as ever. Without an objective it has no effect. Default:
+	// newest_first.
+	Overload string `yaml:"overload,omitempty"`
 	// Reserve is slots that less urgent classes may not take: a number, a share
-	// of each upstream's limit, or auto to meet the objective. All reserves
-	// together leave at least one slot. Default: 0.
-	Reserve Reserve `yaml:"reserve,omitempty"`
+	// of each upstream's limit (that of all its servers together), or auto, which
+	// sizes it to meet the objective. All reserves together leave at least one
+	// slot. Default: auto for interactive with an objective, else 0.
+	Reserve Reserve `yaml:"reserve"`
 	// Floor is the least share of dispatches the class gets while it waits. All
 	// floors together are at most 90%. Default: standard 10%, batch 5%, other 0%.
 	Floor Percent `yaml:"floor"`
@@ -216,9 +225,9 @@ type SizeRange struct {
 
 // Upstream is one app: servers that share a scheduler.
 type Upstream struct {
-	// Servers are http://host:port or unix:///path. Required.
+	// Servers are http://host:port or unix:///path, 1 to 1024. Required.
 	Servers []string `yaml:"servers,omitempty"`
-	// Limit is how many requests all servers together work on at once.
+	// Limit is how many requests each server works on at once.
 	Limit Limit `yaml:"limit,omitempty"`
 	// Timeout is from the dispatch to the start of the response, more than 0.
 	// Default: 30s.
@@ -230,17 +239,19 @@ type Upstream struct {
 	Retry *Retry `yaml:"retry,omitempty"`
 }
 
-// Limit is how many requests an upstream works on at the same time.
+// Limit is how many requests each server of an upstream works on at the same
+// time.
 type Limit struct {
-	// Mode is fixed (uses Max), adaptive (starts at Initial, moves between Min
-	// and Max) or off. Default: fixed.
+	// Mode is adaptive (found by measuring, starts at Initial, moves between Min
+	// and Max), fixed (always Max) or off. Default: adaptive, but fixed where Max
+	// is all that is written.
 	Mode string `yaml:"mode,omitempty"`
 	// Initial is where an adaptive limit starts, Min to Max. Default: 16.
 	Initial int `yaml:"initial,omitempty"`
-	// Min is the least an adaptive limit goes down to, at least 1. Default: 1.
+	// Min is the least an adaptive limit goes down to, at least 1. Default: 2.
 	Min int `yaml:"min,omitempty"`
-	// Max is the limit, or the most an adaptive one goes up to, 1 to 100000.
-	// Default: 64, adaptive 512.
+	// Max is the fixed limit, or the most an adaptive one goes up to, 1 to
+	// 100000. Default: fixed 64, adaptive 512.
 	Max int `yaml:"max,omitempty"`
 }
 
@@ -331,7 +342,7 @@ type Reserve struct {
 }
 
 // Of returns how many slots the reserve keeps of a limit. A share is rounded
-// up. [Reserve.Auto] keeps none in this version.
+// up. Auto asks for none: it takes what is left.
 func (r Reserve) Of(limit int) int {
 	if r.Share > 0 {
 		return (limit*int(r.Share) + 9999) / 10000

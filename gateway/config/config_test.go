@@ -63,8 +63,7 @@ func TestContract(t *testing.T) {
 		warned = append(warned, w.Path)
 	}
 	want := []string{
-		"classes[0].objective", "classes[0].reserve", "classes[0].socket", "classes[2].socket",
-		"upstreams.app.limit.mode", "upstreams.app.health", "upstreams.app.retry", "brokers.rabbit", "tracing.exporter",
+		"classes[0].socket", "classes[2].socket", "upstreams.app.health", "upstreams.app.retry", "brokers.rabbit", "tracing.exporter",
 	}
 	if !slices.Equal(warned, want) {
 		t.Errorf("warnings about %q, want %q", warned, want)
@@ -75,8 +74,8 @@ func TestContract(t *testing.T) {
 	if got := c.Classes[1]; got.Floor != 1000 || got.MaxWait != 10*time.Second || got.MaxWaiting != 1000 {
 		t.Errorf("standard is %+v", got)
 	}
-	if got := c.Upstreams["app"].Limit.Slots(); got != 16 {
-		t.Errorf("the adaptive limit grants %d slots, want its initial 16", got)
+	if got, want := c.Upstreams["app"].Limit, (Limit{Mode: "adaptive", Initial: 16, Min: 2, Max: 512}); got != want {
+		t.Errorf("the limit is %+v, want %+v", got, want)
 	}
 	if got := c.Brokers["rabbit"].URL; got != variables["RABBITMQ_URL"] {
 		t.Errorf("the broker's URL is %q", got)
@@ -113,11 +112,14 @@ func TestDefault(t *testing.T) {
 	if len(c.Warnings) > 0 {
 		t.Errorf("warnings: %v", c.Warnings)
 	}
-	if got := c.Upstreams["app"]; !slices.Equal(got.Servers, []string{"http://127.0.0.1:9000", "unix:///run/app.sock"}) || got.Limit.Slots() != 64 || got.Timeout != 30*time.Second {
+	if got := c.Upstreams["app"]; !slices.Equal(got.Servers, []string{"http://127.0.0.1:9000", "unix:///run/app.sock"}) || got.Limit != (Limit{Mode: "adaptive", Initial: 16, Min: 2, Max: 512}) || got.Timeout != 30*time.Second {
 		t.Errorf("app is %+v", got)
 	}
 	if l := c.Listeners[0]; l.Name != "public" || l.Address != ":8080" || l.Role != "ingress" || !*l.AbortOnClose {
 		t.Errorf("listener is %+v", l)
+	}
+	if i := c.Classes[0]; i.Name != "interactive" || i.Objective != 25*time.Millisecond || !i.Reserve.Auto || i.Overload != "newest_first" {
+		t.Errorf("interactive is %+v", i)
 	}
 	if c.DefaultClass != "standard" || c.Admin != "127.0.0.1:9901" || c.Expose != "trusted" || c.DrainTimeout != 30*time.Second || len(c.Rules) != 0 {
 		t.Errorf("configuration is %+v", c)
@@ -143,6 +145,54 @@ drain_timeout: 0
 		t.Errorf("configuration is %+v", c)
 	}
 	checkRoundTrip(t, c)
+}
+
+func TestDefaultLimit(t *testing.T) {
+	for text, want := range map[string]Limit{
+		"{}":                           {Mode: "adaptive", Initial: 16, Min: 2, Max: 512},
+		"{mode: adaptive}":             {Mode: "adaptive", Initial: 16, Min: 2, Max: 512},
+		"{initial: 1}":                 {Mode: "adaptive", Initial: 1, Min: 1, Max: 512},
+		"{initial: 600}":               {Mode: "adaptive", Initial: 600, Min: 2, Max: 600},
+		"{min: 20}":                    {Mode: "adaptive", Initial: 20, Min: 20, Max: 512},
+		"{mode: adaptive, max: 1}":     {Mode: "adaptive", Initial: 1, Min: 1, Max: 1},
+		"{max: 8}":                     {Mode: "fixed", Max: 8}, // as before there was another mode
+		"{mode: fixed}":                {Mode: "fixed", Max: 64},
+		"{mode: off}":                  {Mode: "off"},
+		"{initial: 4, min: 3, max: 8}": {Mode: "adaptive", Initial: 4, Min: 3, Max: 8},
+	} {
+		c, err := Parse("overtake.yaml", []byte("upstreams: {app: {servers: [\"http://a:1\"], limit: "+text+"}}"), lookup)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := c.Upstreams["app"].Limit; got != want {
+			t.Errorf("%s is %+v, want %+v", text, got, want)
+		}
+		checkRoundTrip(t, c)
+	}
+}
+
+func TestDefaultObjective(t *testing.T) {
+	for text, want := range map[string]Class{
+		"{name: interactive}":                 {Objective: 25 * time.Millisecond, Reserve: Reserve{Auto: true}, Overload: "newest_first"},
+		"{name: interactive, reserve: 1}":     {Objective: 25 * time.Millisecond, Reserve: Reserve{Slots: 1}, Overload: "newest_first"},
+		"{name: interactive, reserve: 0}":     {Objective: 25 * time.Millisecond, Overload: "newest_first"},
+		"{name: interactive, objective: 0s}":  {},
+		"{name: interactive, overload: fifo}": {Objective: 25 * time.Millisecond, Reserve: Reserve{Auto: true}, Overload: "fifo"},
+		"{name: urgent}":                      {},
+		"{name: urgent, objective: 1s}":       {Objective: time.Second, Overload: "newest_first"},
+	} {
+		c, err := Parse("overtake.yaml", []byte("classes: ["+text+"]"), lookup)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		got := c.Classes[0]
+		if got.Objective != want.Objective || got.Reserve != want.Reserve || got.Overload != want.Overload {
+			t.Errorf("%s is %+v, want %+v", text, got, want)
+		}
+		checkRoundTrip(t, c)
+	}
 }
 
 func TestDefaultsByName(t *testing.T) {

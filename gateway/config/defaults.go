@@ -19,7 +19,7 @@ const (
 // defaultClasses are the classes of a configuration without any, and the
 // defaults of classes that carry one of their names.
 var defaultClasses = []Class{
-	{Name: "interactive", MaxWait: time.Second},
+	{Name: "interactive", MaxWait: time.Second, Objective: 25 * time.Millisecond, Reserve: Reserve{Auto: true}},
 	{Name: "standard", MaxWait: 10 * time.Second, Floor: 1000},
 	{Name: "batch", MaxWait: 30 * time.Second, Floor: 500},
 }
@@ -85,6 +85,11 @@ func defaultClass(c *Class, src *source, path string) {
 	if i := slices.IndexFunc(defaultClasses, func(d Class) bool { return d.Name == c.Name }); i >= 0 {
 		d = defaultClasses[i]
 	}
+	setDefault(src, path+".objective", &c.Objective, d.Objective)
+	if c.Objective > 0 {
+		setDefault(src, path+".reserve", &c.Reserve, d.Reserve)
+		setDefault(src, path+".overload", &c.Overload, "newest_first")
+	}
 	setDefault(src, path+".floor", &c.Floor, d.Floor)
 	setDefault(src, path+".max_wait", &c.MaxWait, d.MaxWait)
 	setDefault(src, path+".max_waiting", &c.MaxWaiting, 1000)
@@ -105,15 +110,7 @@ func defaultUpstreamParts(u *Upstream, src *source, path string) {
 		u.Servers[i] = strings.TrimSuffix(server, "/")
 	}
 	setDefault(src, path+".timeout", &u.Timeout, 30*time.Second)
-	setDefault(src, path+".limit.mode", &u.Limit.Mode, "fixed")
-	switch limit := path + ".limit"; u.Limit.Mode {
-	case "fixed":
-		setDefault(src, limit+".max", &u.Limit.Max, 64)
-	case "adaptive":
-		setDefault(src, limit+".max", &u.Limit.Max, max(512, u.Limit.Initial, u.Limit.Min))
-		setDefault(src, limit+".min", &u.Limit.Min, 1)
-		setDefault(src, limit+".initial", &u.Limit.Initial, max(min(16, u.Limit.Max), u.Limit.Min))
-	}
+	defaultLimit(&u.Limit, src, path+".limit")
 	if u.Health != nil {
 		setDefault(src, path+".health.path", &u.Health.Path, "/")
 		setDefault(src, path+".health.interval", &u.Health.Interval, 2*time.Second)
@@ -121,6 +118,26 @@ func defaultUpstreamParts(u *Upstream, src *source, path string) {
 	if u.Retry != nil {
 		setDefault(src, path+".retry.attempts", &u.Retry.Attempts, 2)
 		setDefault(src, path+".retry.budget", &u.Retry.Budget, 1000)
+	}
+}
+
+func defaultLimit(l *Limit, src *source, path string) {
+	mode := "adaptive"
+	if src.given(path+".max") && !src.given(path+".initial") && !src.given(path+".min") {
+		mode = "fixed" // max alone is the limit
+	}
+	setDefault(src, path+".mode", &l.Mode, mode)
+	switch l.Mode {
+	case "fixed":
+		setDefault(src, path+".max", &l.Max, 64)
+	case "adaptive":
+		setDefault(src, path+".max", &l.Max, max(512, l.Initial, l.Min))
+		least := min(2, l.Max)
+		if src.given(path + ".initial") {
+			least = min(least, l.Initial)
+		}
+		setDefault(src, path+".min", &l.Min, max(1, least))
+		setDefault(src, path+".initial", &l.Initial, max(min(16, l.Max), l.Min))
 	}
 }
 

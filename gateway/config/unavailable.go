@@ -11,32 +11,14 @@ import (
 
 const notAvailable = "not available in this version"
 
-// Slots returns how many slots the limit grants; 0 is no limit. An adaptive
-// limit stays at Initial in this version.
-func (l Limit) Slots() int {
-	switch l.Mode {
-	case "fixed":
-		return l.Max
-	case "adaptive":
-		return l.Initial
-	}
-	return 0
-}
-
 // unavailable reports all of it.
 func (v validator) unavailable() {
-	if v.DryRun {
-		v.problem("dry_run", "remove it", notAvailable)
-	}
 	v.unavailableListeners()
 	v.unavailableClasses()
 	for _, name := range slices.Sorted(maps.Keys(v.Upstreams)) {
 		path, u := join("upstreams", name), v.Upstreams[name]
-		if u.Limit.Mode == "adaptive" {
-			v.warn(path+".limit.mode", "adaptive is %s; in effect is a fixed limit of initial, %d", notAvailable, u.Limit.Initial)
-		}
 		if u.Health != nil {
-			v.warn(path+".health", "%s; servers are not checked actively", notAvailable)
+			v.warn(path+".health", "%s; servers are only checked after a connection to them has failed", notAvailable)
 		}
 		if u.Retry != nil {
 			v.warn(path+".retry", "%s; only a request whose connection could not be made is tried on another server", notAvailable)
@@ -63,12 +45,6 @@ func (v validator) unavailableListeners() {
 func (v validator) unavailableClasses() {
 	for i, c := range v.Classes {
 		path := item("classes", i)
-		if c.Reserve.Auto {
-			v.warn(path+".reserve", "auto is %s; in effect is no reserve", notAvailable)
-		}
-		if c.Objective > 0 {
-			v.warn(path+".objective", "%s; nothing is sized to meet it", notAvailable)
-		}
 		if c.Socket != (Socket{}) {
 			v.warn(path+".socket", "%s; sockets are not marked", notAvailable)
 		}

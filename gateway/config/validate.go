@@ -98,10 +98,25 @@ func (v validator) validateClasses() {
 		}
 		floors += c.Floor
 		v.within(path+".max_waiting", c.MaxWaiting, 0, 1_000_000)
+		v.validateObjective(path, c)
 		v.validateSocket(path+".socket", c.Socket)
 	}
 	if _, found := names[v.DefaultClass]; !found && !v.anyBroken("classes") {
 		v.wrong("default_class", v.DefaultClass, "is not a class", suggest(v.DefaultClass, v.classNames()))
+	}
+}
+
+// validateObjective checks what goes by the objective.
+func (v validator) validateObjective(path string, c Class) {
+	if c.Reserve.Auto && c.Objective == 0 && !v.isBroken(path+".objective") {
+		v.problem(path+".reserve", "add objective: 25ms, or write a number of slots", "auto is sized to meet the class's objective, and there is none")
+	}
+	if !v.given(path + ".overload") {
+		return
+	}
+	v.oneOf(path+".overload", c.Overload, "an order", "newest_first", "fifo")
+	if c.Objective == 0 && !v.isBroken(path+".objective") {
+		v.warn(path+".overload", "has no effect without an objective: it is by missing it that a class is overloaded")
 	}
 }
 
@@ -125,8 +140,9 @@ func (v validator) validateSocket(path string, s Socket) {
 func (v validator) validateReserves() {
 	reported := make([]bool, len(v.Classes))
 	for _, name := range slices.Sorted(maps.Keys(v.Upstreams)) {
-		limit := v.Upstreams[name].Limit.Slots()
-		if limit <= 0 {
+		u := v.Upstreams[name]
+		limit := u.Limit.Max * len(u.Servers) // an adaptive one may be lower, and reserves with it
+		if limit <= 0 || u.Limit.Mode == "off" {
 			continue
 		}
 		kept := 0

@@ -20,6 +20,9 @@ func (v validator) validateUpstream(name string, u Upstream) {
 	if len(u.Servers) == 0 {
 		v.problem(path+".servers", `write servers: ["http://127.0.0.1:9000"]`, "no server")
 	}
+	if n := len(u.Servers); n > mostServers {
+		v.problem(item(path+".servers", mostServers), "", "%d servers, want at most %d", n, mostServers)
+	}
 	seen := map[string]string{}
 	for i, server := range u.Servers {
 		at := item(path+".servers", i)
@@ -41,10 +44,19 @@ func (v validator) validateUpstream(name string, u Upstream) {
 	}
 }
 
+// mostServers is as many as one scheduler takes.
+const mostServers = 1024
+
 func (v validator) validateLimit(path string, l Limit) {
 	v.oneOf(path+".mode", l.Mode, "a mode", "adaptive", "fixed", "off")
 	if l.Mode == "fixed" || l.Mode == "adaptive" {
 		v.within(path+".max", l.Max, 1, 100_000)
+	}
+	unused := map[string][]string{"fixed": {"initial", "min"}, "off": {"initial", "min", "max"}}
+	for _, key := range unused[l.Mode] {
+		if v.given(path + "." + key) {
+			v.warn(path+"."+key, "has no effect with mode %s", l.Mode)
+		}
 	}
 	if l.Mode != "adaptive" {
 		return

@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"overtake/scheduler"
+)
+
+// slot is a request's or a message's right to run on one server of its upstream.
+// It belongs to one goroutine at a time.
+type slot struct {
+	upstream *upstream
+	work     scheduler.Work
+	lease    scheduler.Lease
+	held     bool          // the lease has not been given back
+	waited   time.Duration // for all leases that it has had
+}
+
+// acquire waits for the slot in class order.
+func (s *slot) acquire(ctx context.Context) error {
+	lease, err := s.upstream.scheduler.Acquire(ctx, s.work)
+	if err != nil {
+		return err
+	}
+	s.lease, s.held = lease, true
+	s.waited += lease.Waited
+	return nil
+}
+
+// release gives the slot back if it is held. outcome says whether the time it was
+// held for tells how fast the server is.
+func (s *slot) release(outcome scheduler.Outcome) {
+	if s.held {
+		s.held = false
+		s.lease.ReleaseAs(outcome)
+	}
+}
+
+// outcomeOf is what an exchange that failed tells about its server: it takes at
+// least as long as somebody was ready to wait for it, and nothing otherwise.
+func outcomeOf(err error) scheduler.Outcome {
+	var f *failure
+	if errors.As(err, &f) && (f.reason == reasonUpstreamTimeout || f.reason == reasonDeadline) {
+		return scheduler.Done
+	}
+	return scheduler.Unmeasured
+}
