@@ -48,7 +48,7 @@ classes:
 `},
 	{"class order", `
 classes:
-  - {name: interactive, reserve: 1, max_wait: 5s}
+  - {name: interactive, objective: 10ms, reserve: auto, max_wait: 5s}
   - {name: standard, floor: 10%}
   - {name: batch, floor: 5%, max_wait: 5s, max_waiting: 4000}
 rules:
@@ -58,13 +58,14 @@ rules:
 `},
 }
 
-// demoConfig is what both phases have in common. A limit of as many slots as the
-// app has workers keeps the queue in the gateway, where it has an order.
+// demoConfig is what both phases have in common. Nobody tells the gateway how many
+// workers the app has: the adaptive limit finds out, and so keeps the queue in the
+// gateway, where it has an order.
 const demoConfig = `
 listeners: [{name: public, address: "127.0.0.1:0"}]
 admin: "127.0.0.1:0"
 upstreams:
-  app: {servers: ["%s"], limit: {mode: fixed, max: %d}}
+  app: {servers: ["%s"], limit: {mode: adaptive}}
 brokers:
   local: {type: nats, embedded: true, dir: "%s"}
 queues:
@@ -134,7 +135,7 @@ func (c *demoCommand) play(ctx context.Context, phase demoPhase, dir string) (_ 
 		return nil, err
 	}
 	file := filepath.Join(dir, "overtake.yaml")
-	text := fmt.Sprintf(demoConfig, appURL, demoWorkers, filepath.Join(dir, "broker"), phase.classes)
+	text := fmt.Sprintf(demoConfig, appURL, filepath.Join(dir, "broker"), phase.classes)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

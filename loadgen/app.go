@@ -22,7 +22,9 @@ const (
 	defaultMaxQueue = 1 << 16
 	defaultWork     = 5 * time.Millisecond
 	maxWorkMillis   = 60_000
-	maxWorkBytes    = 1 << 30
+	// MaxWorkers is the most workers that an app may have.
+	MaxWorkers   = 10_000
+	maxWorkBytes = 1 << 30
 )
 
 // AppConfig says how much work the sample app does at once. The zero value is
@@ -34,6 +36,14 @@ type AppConfig struct {
 	// answers 503. 0 is 65536, which in practice never refuses: overload then
 	// shows as waiting time, as in most real apps.
 	MaxQueue int
+	// Sharing lets all requests run at once and share the workers: with n of
+	// them, each advances at the rate Workers / n, but at most 1.
+	Sharing bool
+	// Exponential draws the time that a request holds a worker from the
+	// exponential distribution with the mean that it asks for.
+	Exponential bool
+	// Seed is that of the draws.
+	Seed uint64
 }
 
 // App is the sample app: a fixed number of workers behind one strictly
@@ -44,27 +54,27 @@ type AppConfig struct {
 //	/work?ms=5&bytes=0  holds a worker for ms milliseconds (default 5), then
 //	                    answers with that many bytes; any method
 //	/echo               answers with the request it saw, as JSON
+//	/workers            answers with the number of workers; POST /workers?n=4
+//	                    changes it, and what they are doing goes on
 //	/completions?after= lists finished work that carried a [HeaderID]
 //	/healthz            answers 200
 //
 // Work whose client has left is done all the same.
 type App struct {
 	server    *fasthttp.Server
-	queue     chan *work
+	station   *station
 	completed *completions
-	workers   int
 
-	startOnce sync.Once
-	stopOnce  sync.Once
-	stop      chan struct{} // closed when unfinished work is to be abandoned
-	working   sync.WaitGroup
+	stopOnce sync.Once
+	stop     chan struct{} // closed when unfinished work is to be abandoned
 
-	busy, done, refused atomic.Int64
+	done, refused atomic.Int64
 }
 
 // work is one request that waits for a worker.
 type work struct {
 	hold     time.Duration
+	end      time.Duration // in the station's virtual time
 	id       string        // from HeaderID, may be empty
 	finished chan struct{} // closed by the worker
 }
@@ -78,8 +88,7 @@ type AppStats struct {
 	Refused int64 `json:"refused"`
 }
 
-// NewApp returns an app that does not work yet; its workers start with
-// [App.Serve].
+// NewApp returns an app that listens nowhere yet.
 func NewApp(cfg AppConfig) *App {
 	if cfg.Workers <= 0 {
 		cfg.Workers = defaultWorkers
@@ -88,11 +97,10 @@ func NewApp(cfg AppConfig) *App {
 		cfg.MaxQueue = defaultMaxQueue
 	}
 	a := &App{
-		queue:     make(chan *work, cfg.MaxQueue),
 		completed: newCompletions(completionsKept),
-		workers:   cfg.Workers,
 		stop:      make(chan struct{}),
 	}
+	a.station = newStation(cfg, a.finish)
 	a.server = &fasthttp.Server{
 		Handler:                       a.handle,
 		Name:                          "overtake-app",
@@ -110,11 +118,6 @@ func NewApp(cfg AppConfig) *App {
 // Serve accepts connections from ln and returns after [App.Shutdown], with nil,
 // or when ln fails. It may be called for several listeners.
 func (a *App) Serve(ln net.Listener) error {
-	a.startOnce.Do(func() {
-		for range a.workers {
-			a.working.Go(a.workLoop)
-		}
-	})
 	if err := a.server.Serve(ln); err != nil {
 		return fmt.Errorf("loadgen: app on %s: %w", ln.Addr(), err)
 	}
@@ -123,11 +126,11 @@ func (a *App) Serve(ln net.Listener) error {
 
 // Shutdown stops accepting and waits for the requests at hand. When ctx ends
 // first, it abandons what is unfinished (those clients get a 503) and returns
-// the error of ctx. Either way the workers have ended when it returns.
+// the error of ctx.
 func (a *App) Shutdown(ctx context.Context) error {
 	err := a.server.ShutdownWithContext(ctx)
+	a.station.close()
 	a.stopOnce.Do(func() { close(a.stop) })
-	a.working.Wait()
 	if err != nil {
 		return fmt.Errorf("loadgen: app shutdown: %w", err)
 	}
@@ -137,49 +140,20 @@ func (a *App) Shutdown(ctx context.Context) error {
 // Stats returns the present figures. They are read one after the other and may
 // be off by the requests that moved in between.
 func (a *App) Stats() AppStats {
-	return AppStats{
-		Workers: a.workers,
-		Busy:    int(a.busy.Load()),
-		Queued:  len(a.queue),
-		Done:    a.done.Load(),
-		Refused: a.refused.Load(),
-	}
+	workers, busy, queued := a.station.stats()
+	return AppStats{Workers: workers, Busy: busy, Queued: queued, Done: a.done.Load(), Refused: a.refused.Load()}
 }
 
-func (a *App) workLoop() {
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for {
-		select {
-		case <-a.stop:
-			return
-		case w := <-a.queue:
-			if !a.work(w, timer) {
-				return
-			}
-		}
-	}
-}
+// SetWorkers changes the number of workers, which must be positive.
+func (a *App) SetWorkers(n int) { a.station.resize(n) }
 
-// work holds the calling worker as long as w asks for. It reports false when
-// the app is stopped meanwhile.
-func (a *App) work(w *work, timer *time.Timer) bool {
-	a.busy.Add(1)
-	defer a.busy.Add(-1)
-	if w.hold > 0 {
-		timer.Reset(w.hold)
-		select {
-		case <-timer.C:
-		case <-a.stop:
-			return false
-		}
-	}
+// finish ends a request whose work is done.
+func (a *App) finish(w *work) {
 	a.done.Add(1)
 	if w.id != "" {
 		a.completed.add(w.id, time.Now())
 	}
 	close(w.finished)
-	return true
 }
 
 func (a *App) handle(ctx *fasthttp.RequestCtx) {
@@ -188,13 +162,15 @@ func (a *App) handle(ctx *fasthttp.RequestCtx) {
 		a.handleWork(ctx)
 	case "/echo":
 		handleEcho(ctx)
+	case "/workers":
+		a.handleWorkers(ctx)
 	case "/completions":
 		a.handleCompletions(ctx)
 	case "/healthz":
 		ctx.SetContentType("text/plain; charset=utf-8")
 		ctx.SetBodyString("ok\n")
 	default:
-		ctx.Error(fmt.Sprintf("no %s here: try /work, /echo, /completions or /healthz\n", path), fasthttp.StatusNotFound)
+		ctx.Error(fmt.Sprintf("no %s here: try /work, /echo, /workers, /completions or /healthz\n", path), fasthttp.StatusNotFound)
 	}
 }
 
@@ -219,11 +195,9 @@ func (a *App) handleWork(ctx *fasthttp.RequestCtx) {
 		id:       headerFold(ctx, HeaderID),
 		finished: make(chan struct{}),
 	}
-	select {
-	case a.queue <- w:
-	default:
+	if !a.station.take(w) {
 		a.refused.Add(1)
-		ctx.Error(fmt.Sprintf("%d requests are waiting already\n", cap(a.queue)), fasthttp.StatusServiceUnavailable)
+		ctx.Error(fmt.Sprintf("%d requests are waiting already\n", a.station.maxQueue), fasthttp.StatusServiceUnavailable)
 		return
 	}
 	select {
@@ -236,6 +210,28 @@ func (a *App) handleWork(ctx *fasthttp.RequestCtx) {
 	if size > 0 {
 		ctx.SetBodyStream(io.LimitReader(filler{}, size), int(size))
 	}
+}
+
+func (a *App) handleWorkers(ctx *fasthttp.RequestCtx) {
+	switch {
+	case ctx.IsGet():
+	case ctx.IsPost():
+		n, err := intArg(ctx, "n", 0, MaxWorkers)
+		if err == nil && n < 1 {
+			err = fmt.Errorf("n=%d: want 1 to %d", n, MaxWorkers)
+		}
+		if err != nil {
+			ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+			return
+		}
+		a.SetWorkers(int(n))
+	default:
+		ctx.Response.Header.Set(fasthttp.HeaderAllow, "GET, POST")
+		ctx.Error("GET or POST /workers?n=N\n", fasthttp.StatusMethodNotAllowed)
+		return
+	}
+	ctx.SetContentType("application/json")
+	fmt.Fprintf(ctx, "{\"workers\":%d}\n", a.Stats().Workers)
 }
 
 // intArg reads the query argument name, an integer from 0 to limit.

@@ -181,3 +181,26 @@ func TestShutdownAbandonsWorkWhenItsContextEnds(t *testing.T) {
 		t.Errorf("serve: %v", err)
 	}
 }
+
+func TestAppWorkers(t *testing.T) {
+	app, url := startApp(t, AppConfig{Workers: 3})
+	for _, tc := range []struct {
+		method, query string
+		status        int
+		body          string
+	}{
+		{"GET", "", 200, `{"workers":3}`},
+		{"POST", "?n=5", 200, `{"workers":5}`},
+		{"POST", "", 400, "n=0: want 1 to 10000"},
+		{"POST", "?n=x", 400, `n="x": want an integer from 0 to 10000`},
+		{"POST", "?n=10001", 400, `n="10001": want an integer from 0 to 10000`},
+		{"PUT", "?n=1", 405, "GET or POST /workers?n=N"},
+	} {
+		if status, body := ask(t, tc.method, url+"/workers"+tc.query, "", ""); status != tc.status || strings.TrimSpace(body) != tc.body {
+			t.Errorf("%s /workers%s: %d %s, want %d %s", tc.method, tc.query, status, body, tc.status, tc.body)
+		}
+	}
+	if got := app.Stats().Workers; got != 5 {
+		t.Errorf("%d workers, want 5", got)
+	}
+}

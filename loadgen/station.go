@@ -1,0 +1,181 @@
+package loadgen
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// station is where the app's work is done: by workers that take it first in,
+// first out, or on a processor that all work shares.
+type station struct {
+	sharing     bool
+	exponential bool
+	maxQueue    int
+	finish      func(*work)
+
+	mu      sync.Mutex
+	random  *rand.Rand
+	workers int
+	running int
+	queue   []*work // waiting, in order of arrival; never under sharing
+	closed  bool
+
+	// Under sharing, virtual time is how much work each running request has got
+	// since the start. It advances at the rate workers / running, but at most 1.
+	virtual time.Duration
+	since   time.Time // when virtual was worked out
+	ends    endHeap
+	timer   *time.Timer // the next end
+}
+
+func newStation(cfg AppConfig, finish func(*work)) *station {
+	return &station{
+		sharing: cfg.Sharing, exponential: cfg.Exponential, maxQueue: cfg.MaxQueue, finish: finish,
+		workers: cfg.Workers, random: rand.New(rand.NewPCG(cfg.Seed, 0)),
+	}
+}
+
+// take begins w, or lets it wait. It reports false when too many wait.
+func (s *station) take(w *work) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return true // the app is shutting down, which ends w's wait
+	}
+	if s.exponential {
+		w.hold = time.Duration(s.random.ExpFloat64() * float64(w.hold))
+	}
+	switch {
+	case s.sharing:
+		s.advance()
+		s.running++
+		w.end = s.virtual + w.hold
+		heap.Push(&s.ends, w)
+		s.plan()
+	case s.running < s.workers:
+		s.start(w)
+	case len(s.queue) >= s.maxQueue:
+		return false
+	default:
+		s.queue = append(s.queue, w)
+	}
+	return true
+}
+
+// start gives w a worker. Called with mu held.
+func (s *station) start(w *work) {
+	s.running++
+	time.AfterFunc(w.hold, func() {
+		s.mu.Lock()
+		s.running--
+		closed := s.closed
+		s.fill()
+		s.mu.Unlock()
+		if !closed {
+			s.finish(w)
+		}
+	})
+}
+
+// fill gives work to free workers. Called with mu held.
+func (s *station) fill() {
+	for s.running < s.workers && len(s.queue) > 0 && !s.closed {
+		w := s.queue[0]
+		s.queue[0] = nil
+		s.queue = s.queue[1:]
+		s.start(w)
+	}
+}
+
+// advance works out the virtual time. Called with mu held.
+func (s *station) advance() {
+	now := time.Now()
+	s.virtual += time.Duration(float64(now.Sub(s.since)) * s.speed())
+	s.since = now
+}
+
+// speed is the part of a worker that each running request gets.
+func (s *station) speed() float64 {
+	if s.running <= s.workers {
+		return 1
+	}
+	return float64(s.workers) / float64(s.running)
+}
+
+// plan sets the timer for the next end. Called with mu held, after advance.
+func (s *station) plan() {
+	if len(s.ends) == 0 {
+		return
+	}
+	wait := time.Duration(float64(s.ends[0].end-s.virtual) / s.speed())
+	if s.timer == nil {
+		s.timer = time.AfterFunc(wait, s.shared)
+		return
+	}
+	s.timer.Reset(wait)
+}
+
+// shared ends what has got all its work.
+func (s *station) shared() {
+	s.mu.Lock()
+	s.advance()
+	var done []*work
+	for len(s.ends) > 0 && s.ends[0].end <= s.virtual && !s.closed {
+		done = append(done, heap.Pop(&s.ends).(*work))
+		s.running--
+	}
+	if !s.closed {
+		s.plan()
+	}
+	s.mu.Unlock()
+	for _, w := range done {
+		s.finish(w)
+	}
+}
+
+// resize changes the number of workers. What they are doing goes on.
+func (s *station) resize(workers int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sharing {
+		s.advance()
+	}
+	s.workers = workers
+	if s.sharing {
+		s.plan()
+	}
+	s.fill()
+}
+
+func (s *station) stats() (workers, busy, queued int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.workers, s.running, len(s.queue)
+}
+
+// close abandons what is unfinished.
+func (s *station) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.queue = nil
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// endHeap orders work by the virtual time at which it ends.
+type endHeap []*work
+
+func (h endHeap) Len() int           { return len(h) }
+func (h endHeap) Less(a, b int) bool { return h[a].end < h[b].end }
+func (h endHeap) Swap(a, b int)      { h[a], h[b] = h[b], h[a] }
+func (h *endHeap) Push(x any)        { *h = append(*h, x.(*work)) }
+func (h *endHeap) Pop() any {
+	old := *h
+	w := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return w
+}
