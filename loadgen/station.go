@@ -69,13 +69,15 @@ func (s *station) start(w *work) {
 	s.running++
 	time.AfterFunc(w.hold, func() {
 		s.mu.Lock()
-		s.running--
 		closed := s.closed
-		s.fill()
 		s.mu.Unlock()
 		if !closed {
-			s.finish(w)
+			s.finish(w) // before the worker goes on: work of one worker ends in order
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.running--
+		s.fill()
 	})
 }
 
