@@ -83,10 +83,11 @@ func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.Res
 	for {
 		on := s.lease.Server
 		a, err := exchange(life, u.servers[on], o, header)
+		if err == nil {
+			return a, nil
+		}
 		var f *failure
 		switch {
-		case err == nil:
-			return a, nil
 		case !errors.As(err, &f):
 			s.release(scheduler.Unmeasured) // the request has ended
 			return nil, err
