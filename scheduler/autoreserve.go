@@ -22,14 +22,15 @@ type autoReserve struct {
 }
 
 const (
-	// wanted is the share that may wait for longer than the objective.
-	wanted = 0.01
+	// wanted is the share that waits for longer than the objective: less than
+	// the one in a hundred that may, so that the objective holds in bad minutes, too.
+	wanted = 0.006
 	// gain is what one piece of work moves the reserve by, in slots: by
 	// gain x (1 - wanted) up if it waited too long, by gain x wanted down if not.
-	gain = 0.05
+	gain = 0.02
 	// surelyInTime in a row without one that waited too long would be a rare
 	// chance if as many did as may; from then on the reserve shrinks faster.
-	surelyInTime = 300
+	surelyInTime = 400
 	// overDecay makes over a mean of the last 1,000 or so.
 	overDecay = 0.001
 	// idleHalf is in how long half of the reserve is given back while nothing
@@ -38,10 +39,11 @@ const (
 )
 
 // waited learns from a piece of work of the class that got its slot, or was
-// given up, after wait. less is whether less urgent work had slots then, which a
-// greater reserve would have kept back.
-func (a *autoReserve) waited(wait time.Duration, less bool) {
-	if wait > a.objective {
+// given up, after wait, and goes on to wait inside the server, as far as is known.
+// less is whether less urgent work had slots then, which a greater reserve would
+// have kept back.
+func (a *autoReserve) waited(wait, inside time.Duration, less bool) {
+	if wait+min(inside, a.objective/2) > a.objective {
 		a.over += overDecay * (1 - a.over)
 		a.inTime = 0
 		if less {
@@ -51,7 +53,8 @@ func (a *autoReserve) waited(wait time.Duration, less bool) {
 	}
 	a.over -= overDecay * a.over
 	a.inTime++
-	a.slots = max(0, a.slots-gain*wanted*max(1, float64(a.inTime)/surelyInTime))
+	surely := max(1, float64(a.inTime)/surelyInTime)
+	a.slots = max(0, a.slots-gain*wanted*surely*surely)
 }
 
 // tick measures the class's demand and bounds the reserve by it: by four

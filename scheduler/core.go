@@ -149,6 +149,9 @@ func (c *core) tick(now time.Duration) {
 		return
 	}
 	c.ticked = now
+	if c.prober >= 0 && c.servers[c.prober].limiter.overdue(now) {
+		c.follow(c.prober)
+	}
 	for i := range c.classes {
 		class := &c.classes[i]
 		class.rate.tick(class.counts.Dispatched, elapsed)
@@ -171,8 +174,9 @@ func (c *core) startNow(class int, due, now time.Duration) (slotID, bool) {
 		return slotID{}, false
 	}
 	c.arrived(class)
-	c.waited(class, 0)
-	return c.start(class, now), true
+	id := c.start(class, now)
+	c.waited(class, 0, c.inside(id), now)
+	return id, true
 }
 
 // arrive brings new work, which starts, waits or is shed.
@@ -234,6 +238,16 @@ func (c *core) release(id slotID, outcome Outcome, now time.Duration) bool {
 // serverOf returns the server of a slot in use.
 func (c *core) serverOf(id slotID) int { return int(c.slots.table[id.index].server) }
 
+// inside is how long the work that has just been given the slot will wait inside
+// the server, as far as its limiter knows.
+func (c *core) inside(id slotID) time.Duration {
+	used := &c.slots.table[id.index]
+	if l := c.servers[used.server].limiter; l != nil {
+		return l.inside(int(used.concurrency))
+	}
+	return 0
+}
+
 // learn takes in how long a piece of work took.
 func (c *core) learn(s sample, on int, now time.Duration) {
 	c.classes[s.class].durations.add(s.took, now)
@@ -242,12 +256,18 @@ func (c *core) learn(s sample, on int, now time.Duration) {
 		return
 	}
 	if l.observe(s, now, c.classes[0].running) {
-		c.prober, c.probesAll = -1, false
-		if l.probing {
-			c.prober, c.probesAll = on, l.probesAll
-		}
-		c.resize(on, l.slots(), l.narrow())
+		c.follow(on)
 	}
+}
+
+// follow does what a server's limiter has come to.
+func (c *core) follow(on int) {
+	l := c.servers[on].limiter
+	c.prober, c.probesAll = -1, false
+	if l.probing {
+		c.prober, c.probesAll = on, l.probesAll
+	}
+	c.resize(on, l.slots(), l.narrow())
 }
 
 // withdraw takes t out because whoever waited for it has left. It reports false
@@ -320,6 +340,7 @@ func (c *core) dispatch(now time.Duration) {
 		c.count(t, now)
 		t.slot = c.start(i, now)
 		t.server = c.serverOf(t.slot)
+		c.waited(i, now-t.arrived, c.inside(t.slot), now)
 		c.decide(t, 0, now)
 	}
 }
@@ -367,7 +388,6 @@ func (c *core) count(t *ticket, now time.Duration) {
 	counts := &c.classes[t.class].counts
 	counts.Queued++
 	counts.WorstWait = max(counts.WorstWait, now-t.arrived)
-	c.waited(t.class, now-t.arrived)
 	for i := range c.classes {
 		if first := c.classes[i].waiting.head; first != nil && first.seq < t.seq {
 			counts.Overtakes++
@@ -420,7 +440,7 @@ func (c *core) decide(t *ticket, reason Reason, now time.Duration) {
 		t.state, t.reason = shed, reason
 		c.classes[t.class].counts.Shed[reason]++
 		if reason == MaxWait {
-			c.waited(t.class, now-t.arrived)
+			c.waited(t.class, now-t.arrived, 0, now)
 		}
 	}
 	c.decided = append(c.decided, t)

@@ -62,13 +62,19 @@
 //     no memory, each slot counts the same and nothing is lost.
 //
 //   - The reserve r itself is a stochastic approximation (Robbins and Monro 1951)
-//     of the 99th percentile: each piece of work moves it by 0.05 x (1 - 0.01) up
-//     if it waited for longer than the objective, and by 0.05 x 0.01 down if not.
-//     These balance when one in a hundred waits longer. After 300 in a row that
-//     did not, it comes down faster and faster.
+//     of a quantile: each piece of work moves it by 0.02 x (1 - 0.006) up if it
+//     waited for longer than the objective, and by 0.02 x 0.006 down if not. These
+//     balance when 6 in 1,000 wait longer, a little less than the 10 that may.
+//     After 400 in a row that did not, it comes down faster and faster.
 //
-//   - Work that waited too long while no less urgent work had a slot does not raise
-//     r, as no reserve would have helped it. And r stays below the slots that the
+//   - What counts as the wait is the time in the waiting room and, up to half of the
+//     objective, the time for which the server lets the work wait on, if the limit is
+//     adaptive and leaves a queue there (below): (n - N)/X for work dispatched as the
+//     n-th of a server that does N at once and completes X per second.
+//
+//   - Work that waited too long raises r only if that helps: not while no less
+//     urgent work had a slot, nor while the reserve was not even filled (anti-windup),
+//     as then what is wrong is not its size. And r stays below the slots that the
 //     class can use at all, d + 4 sqrt(d) + 2, where d is rate of arrival x mean
 //     duration: with Poisson arrivals, the number in service of an unlimited server
 //     is Poisson with mean d.
@@ -99,12 +105,20 @@
 // three tenths at most; at the start and after a recovery it searches upwards from
 // a low one in steps of a half. An epoch has at least 16 samples and twice as many
 // as slots, or as many as the variation of the durations needs, within a second.
+// Where reserves keep some slots free, fewer count as full, until there are enough
+// samples; then no queue only shows that there are at least so many workers.
+//
+// After a big change and after a probe, an epoch begins when what was in the server
+// before is as good as done, and does not count what outlasted that: it is long.
 //
 // S_c needs times in which the server is not full. Where the load does not bring
 // them, a probe does: every 2 to 10 s, work of all but the most urgent class is
-// held back, not refused, until half of the slots are in use, for as long as it
-// takes to measure a few pieces of work, as a rule a fortieth of the time. The most
-// urgent class is not held back, unless it is most of what runs.
+// held back, not refused, until half of N is in use, for as long as it takes to
+// measure a few pieces of work, as a rule a fortieth of the time. The most urgent
+// class is not held back, unless it is most of what runs. When the search ends, and
+// when work takes 1.4 times as long as S_c says, S_c itself is in doubt: it may have
+// been measured with a queue, or the work has changed. Then the probe goes down to a
+// quarter, and replaces an S_c that is too long by two standard errors.
 //
 // So there is no refusal by a probe, no smallest time ever seen that grows stale or
 // drifts, and no growth without bound under mild overload: growth needs work that

@@ -30,8 +30,9 @@ func newDryRun(c *core) *dryRun {
 // acquire starts a piece of work whatever the core thinks of it, on the server
 // where the least runs.
 func (d *dryRun) acquire(t ticket, now time.Duration) (work *dryWork, server int) {
+	server = -1
 	for i, n := range d.running {
-		if n < d.running[server] {
+		if d.core.serves(i) && (server < 0 || n < d.running[server]) {
 			server = i
 		}
 	}

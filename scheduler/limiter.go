@@ -15,10 +15,15 @@ type limiter struct {
 	passive              bool // never probes
 
 	limit     float64
-	searching bool // until the server was found to be saturated for the first time
-	streak    int  // epochs in a row without a queue in the server
+	capacity  float64 // as it was found last, 0 at first
+	rate      float64 // of completion then, per second
+	searching bool    // until the server was found to be saturated for the first time
+	far       bool    // what is known of the work without a queue may be wrong by far
+	streak    int     // epochs in a row without a queue in the server
+	below     int     // how many slots less make it full, as reserves keep some free
 	classes   []baseline
 	epoch     epoch
+	settled   time.Duration // when the limit had lately been changed by much or probed
 
 	inFlight  int
 	fullSince time.Duration // when the server became full; -1: it is not
@@ -38,6 +43,7 @@ type limiter struct {
 type epoch struct {
 	began    time.Duration
 	fullFor  time.Duration // in all, with so many slots in use
+	done     int           // meanwhile
 	n        int
 	inFlight int // sum over n
 	waited   bool
@@ -68,9 +74,10 @@ type sample struct {
 
 const (
 	// lowShare of the limit in use is taken for no queue in the server, and
-	// probeShare is where a probe goes.
+	// probeShare is where a probe goes, or farShare when little is known.
 	lowShare   = 0.6
 	probeShare = 0.5
+	farShare   = 0.25
 	// fullShare of the limit in use shows the queue at the limit.
 	fullShare = 0.9
 	// leastHeadroom and usualHeadroom bound how far above the estimate the limit
@@ -87,6 +94,8 @@ const (
 	precision = 0.045
 	keptLow   = 512
 	fewestLow = 24
+	// fewestFull is how many samples a decision needs.
+	fewestFull = 16
 	// probeInterval is the least time between two probes; a long one is followed
 	// by probeCost times as long without.
 	probeInterval   = 2 * time.Second
@@ -121,7 +130,10 @@ func (l *limiter) slots() int { return l.clamp(l.limit) }
 // narrow returns how many slots a probe leaves; without a probe, all.
 func (l *limiter) narrow() int {
 	if l.probing {
-		return max(1, l.clamp(l.limit*probeShare))
+		if l.far {
+			return l.low()
+		}
+		return max(1, int(probeShare*l.known()))
 	}
 	return l.slots()
 }
@@ -130,8 +142,26 @@ func (l *limiter) clamp(limit float64) int {
 	return min(max(int(math.Round(limit)), l.least), l.most)
 }
 
+// known is what the server can surely do without a queue.
+func (l *limiter) known() float64 {
+	if l.capacity > 0 {
+		return min(l.capacity, l.limit)
+	}
+	return l.limit
+}
+
+// low is the number of slots in use up to which there is no queue in the server.
+func (l *limiter) low() int {
+	if l.far {
+		return max(min(2, l.slots()), int(farShare*l.known()))
+	}
+	return max(1, int(lowShare*l.known()))
+}
+
 // full is the number of slots in use from which on the server counts as full.
-func (l *limiter) full() int { return int(math.Ceil(fullShare * float64(l.slots()))) }
+func (l *limiter) full() int {
+	return max(int(math.Ceil(fullShare*float64(l.slots())))-l.below, min(l.low()+1, l.slots()))
+}
 
 // begin takes in that a piece of work was dispatched.
 func (l *limiter) begin(now time.Duration) { l.inFlight++; l.fill(now) }
@@ -154,9 +184,8 @@ func (l *limiter) fill(now time.Duration) {
 // changed. urgent is the number of slots of the most urgent class in use.
 func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
 	class := &l.classes[s.class]
-	slots := l.slots()
-	if s.inFlight <= max(1, int(lowShare*float64(slots))) {
-		class.low.add(lowSample{s.took.Seconds(), s.inFlight})
+	if s.inFlight <= l.low() {
+		class.low.take(lowSample{s.took.Seconds(), s.inFlight})
 		if l.probing && s.class == l.main {
 			l.need--
 		}
@@ -170,8 +199,9 @@ func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
 	l.epoch.waited = l.epoch.waited || s.waiting
 	if l.fullSince >= 0 {
 		class.done++
+		l.epoch.done++
 	}
-	if s.inFlight >= l.full() {
+	if s.inFlight >= l.full() && (l.searching || now-s.took >= l.settled) {
 		l.epoch.n++
 		l.epoch.inFlight += s.inFlight
 		class.n++
@@ -188,7 +218,7 @@ func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
 		l.decide(now)
 		l.newEpoch(now)
 		if math.Abs(float64(l.slots()-before)) > 0.05*float64(before) {
-			l.epoch.began += settling * l.usual()
+			l.settle(now)
 		}
 		probe = waited && now >= l.nextProbe
 	}
@@ -205,8 +235,11 @@ func (l *limiter) ripe(now time.Duration) bool {
 	if l.searching {
 		return e.n >= max(8, l.slots()) && age > 0
 	}
-	if e.n < max(16, 2*l.slots()) {
-		return e.n >= 4 && age >= 2*longestEpoch
+	if e.n < l.usualSamples() {
+		return age >= longestEpoch
+	}
+	if l.far {
+		return true
 	}
 	cv := 0.0
 	for i := range l.classes {
@@ -215,26 +248,51 @@ func (l *limiter) ripe(now time.Duration) bool {
 	return float64(e.n) >= cv*cv/(precision*precision) || age >= longestEpoch
 }
 
+func (l *limiter) usualSamples() int { return max(fewestFull, 2*l.slots()) }
+
 // decide sets the limit by what the epoch has shown.
 func (l *limiter) decide(now time.Duration) {
 	e := &l.epoch
 	l.fill(now)
+	full := l.below == 0
+	if e.n >= l.usualSamples() {
+		l.below = max(0, l.below-1)
+	} else if e.waited && !l.searching {
+		l.below++
+	}
+	if e.n < fewestFull && !l.searching {
+		return
+	}
 	queued, doubt, known := l.queued(e.fullFor.Seconds())
 	if !known {
 		l.nextProbe = now
 		return
 	}
 	inFlight := float64(e.inFlight) / float64(e.n)
+	seen := queued
 	if !l.searching {
 		queued = max(0, queued-doubt) // a limit that is too high costs less than one too low
 	}
 	capacity := max(inFlight-queued, 0.1*inFlight)
 	slowdown := inFlight / capacity
 	headroom := l.headroom()
-	if slowdown < 1+(headroom-1)/2 {
-		l.streak++
-	} else {
+	none := (headroom - 1) / 2
+	switch {
+	case slowdown >= 1+none:
 		l.streak = 0
+	case full:
+		if seen < none*inFlight {
+			l.streak++
+		}
+	default: // there may be more workers than were used
+		capacity = max(capacity, l.capacity)
+	}
+	l.capacity, l.rate = capacity, float64(e.done)/e.fullFor.Seconds()
+	// In doubt whether the baseline is one: the search may have begun with too
+	// much, or the work itself may have become longer.
+	l.far = l.searching && slowdown >= 1.1 || slowdown > 1.4
+	if l.far {
+		l.nextProbe = now
 	}
 	room, share := headroom, smoothing
 	switch {
@@ -242,14 +300,10 @@ func (l *limiter) decide(now time.Duration) {
 		room, share = mostHeadroom, 1
 	case l.searching:
 		l.searching, share = false, 1
-		l.nextProbe = now
 	case l.streak > 2:
 		room, share = min(growth, headroom+0.08*float64(l.streak-2)), 1
 	case slowdown > 1.4:
 		share = 1
-	}
-	if slowdown > 1.6 {
-		l.nextProbe = now // the work itself may have become longer
 	}
 	target := min(capacity*room, mostHeadroom*l.limit)
 	if !l.searching {
@@ -260,9 +314,8 @@ func (l *limiter) decide(now time.Duration) {
 	}
 	l.limit += share * (target - l.limit)
 	l.limit = min(max(l.limit, float64(l.least)), float64(l.most))
-	low := max(1, int(lowShare*float64(l.slots())))
 	for i := range l.classes {
-		l.classes[i].low.keep(low)
+		l.classes[i].low.narrow(l.low())
 	}
 }
 
@@ -282,6 +335,13 @@ func (l *limiter) usual() time.Duration {
 // what is shortest.
 const settling = 4
 
+// settle begins an epoch when the server has come to its usual queue again. What
+// was dispatched before and outlasts that is long, so it is no fair sample.
+func (l *limiter) settle(now time.Duration) {
+	l.settled = now + settling*l.usual()
+	l.newEpoch(l.settled)
+}
+
 func (l *limiter) newEpoch(from time.Duration) {
 	l.epoch = epoch{began: from}
 	for i := range l.classes {
@@ -297,7 +357,7 @@ func (l *limiter) queued(elapsed float64) (queued, doubt float64, known bool) {
 	var n, excess, variance float64
 	for i := range l.classes {
 		c := &l.classes[i]
-		if c.n > 0 && c.low.n() > 0 {
+		if c.n > 0 && c.low.n > 0 {
 			n += float64(c.n)
 			excess += c.seconds - float64(c.n)*c.low.mean()
 		}
@@ -308,16 +368,28 @@ func (l *limiter) queued(elapsed float64) (queued, doubt float64, known bool) {
 	for i := range l.classes {
 		c := &l.classes[i]
 		rate := float64(c.done) / elapsed
-		if c.n == 0 || c.low.n() == 0 {
+		if c.n == 0 || c.low.n == 0 {
 			queued += rate * excess / n // as long as the others on average
 			continue
 		}
 		queued += rate * (c.seconds/float64(c.n) - c.low.mean())
 		deviation := rate * c.low.mean() * c.low.cv()
-		variance += deviation * deviation * (1/float64(c.n) + 1/float64(c.low.n()))
+		variance += deviation * deviation * (1/float64(c.n) + 1/float64(c.low.n))
 	}
 	return max(0, queued), math.Sqrt(variance), true
 }
+
+// inside estimates how long work dispatched with so many slots in use waits in the
+// server: until what is more than the server can do has been done.
+func (l *limiter) inside(inFlight int) time.Duration {
+	if l.rate <= 0 || float64(inFlight) <= l.capacity {
+		return 0
+	}
+	return seconds((float64(inFlight) - l.capacity) / l.rate)
+}
+
+// overdue ends a probe that lasts too long, and reports whether it did.
+func (l *limiter) overdue(now time.Duration) bool { return l.probing && l.endProbe(now) }
 
 // mainClass returns the class that was most of the epoch's work.
 func (l *limiter) mainClass() int {
@@ -349,84 +421,116 @@ func (l *limiter) endProbe(now time.Duration) bool {
 	if l.need > 0 && now < l.began+max(shortestProbe, 10*l.usual()) {
 		return false
 	}
+	if l.far {
+		for i := range l.classes {
+			l.classes[i].low.correct(l.low())
+		}
+	}
 	l.probing = false
 	l.nextProbe = now + min(max(probeInterval, probeCost*(now-l.began)), longestInterval)
-	l.newEpoch(now + settling*l.usual())
+	l.settle(now)
 	return true
+}
+
+// moments are the number, sum and squares of some durations in seconds.
+type moments struct {
+	n            int
+	sum, squares float64
+}
+
+func (m *moments) add(seconds float64) {
+	m.n++
+	m.sum += seconds
+	m.squares += seconds * seconds
+}
+
+func (m *moments) drop(seconds float64) {
+	m.n--
+	m.sum -= seconds
+	m.squares -= seconds * seconds
+}
+
+// mean returns the mean, 0 for none.
+func (m *moments) mean() float64 {
+	if m.n == 0 {
+		return 0
+	}
+	return m.sum / float64(m.n)
+}
+
+// cv returns the coefficient of variation, as if there had been one more sample
+// that is off by half: a few that agree may do so by chance.
+func (m *moments) cv() float64 {
+	mean, n := m.mean(), float64(m.n)
+	if mean <= 0 {
+		return 1
+	}
+	return math.Sqrt((max(0, m.squares/n/(mean*mean)-1)*n + 0.25) / (n + 1))
 }
 
 // lowSamples are the latest pieces of work of a class dispatched while few slots
 // of the server were in use.
 type lowSamples struct {
-	all          []lowSample // the first gone of them are dropped
-	gone         int
-	sum, squares float64 // of the seconds
+	moments
+	all []lowSample // the first of them, all but n, are dropped
 }
 
-func (b *lowSamples) n() int { return len(b.all) - b.gone }
+func (b *lowSamples) kept() []lowSample { return b.all[len(b.all)-b.n:] }
 
-// mean returns the mean in seconds, 0 for none.
-func (b *lowSamples) mean() float64 {
-	if b.n() == 0 {
-		return 0
-	}
-	return b.sum / float64(b.n())
-}
-
-// cv returns the coefficient of variation, as if there had been one more sample
-// that is off by half: a few that agree may do so by chance.
-func (b *lowSamples) cv() float64 {
-	mean, n := b.mean(), float64(b.n())
-	if mean <= 0 {
-		return 1
-	}
-	return math.Sqrt((max(0, b.squares/n/(mean*mean)-1)*n + 0.25) / (n + 1))
-}
-
-// add takes in a sample. How many are kept depends on how much they vary: as few
+// take adds a sample. How many are kept depends on how much they vary: as few
 // as possible, so that the past is forgotten soon.
-func (b *lowSamples) add(s lowSample) {
+func (b *lowSamples) take(s lowSample) {
 	most := keptLow
-	if b.n() >= fewestLow {
+	if b.n >= fewestLow {
 		cv := b.cv()
 		most = min(max(int(cv*cv/(precision*precision)), fewestLow), keptLow)
 	}
-	for b.n() >= most {
-		dropped := b.all[b.gone].seconds
-		b.gone++
-		b.sum -= dropped
-		b.squares -= dropped * dropped
+	for b.n >= most {
+		b.drop(b.kept()[0].seconds)
 	}
-	if b.gone >= keptLow { // make room, and undo what rounding has added up
-		b.rebuild(func(lowSample) bool { return true })
+	if len(b.all) >= 2*keptLow {
+		b.keep(math.MaxInt)
 	}
 	b.all = append(b.all, s)
-	b.sum += s.seconds
-	b.squares += s.seconds * s.seconds
+	b.add(s.seconds)
 }
 
-// keep drops the samples with more than low in flight, as long as enough are left.
-func (b *lowSamples) keep(low int) {
-	n := 0
-	for _, s := range b.all[b.gone:] {
+// upTo returns the moments of the samples with no more than low in flight.
+func (b *lowSamples) upTo(low int) (m moments) {
+	for _, s := range b.kept() {
 		if s.inFlight <= low {
-			n++
+			m.add(s.seconds)
 		}
 	}
-	if n >= fewestLow && n < b.n() {
-		b.rebuild(func(s lowSample) bool { return s.inFlight <= low })
+	return m
+}
+
+// keep drops the samples with more than low in flight, makes room, and undoes
+// what rounding has added up.
+func (b *lowSamples) keep(low int) {
+	old, kept := b.kept(), b.all[:0]
+	b.moments = moments{}
+	for _, s := range old {
+		if s.inFlight <= low {
+			kept = append(kept, s)
+			b.add(s.seconds)
+		}
+	}
+	b.all = kept
+}
+
+// narrow drops the samples with more than low in flight if enough are left.
+func (b *lowSamples) narrow(low int) {
+	if n := b.upTo(low).n; n >= fewestLow && n < b.n {
+		b.keep(low)
 	}
 }
 
-func (b *lowSamples) rebuild(keep func(lowSample) bool) {
-	kept := b.all[:0]
-	b.sum, b.squares = 0, 0
-	for _, s := range b.all[b.gone:] {
-		if keep(s) {
-			kept = append(kept, s)
-			b.sum += s.seconds
-			b.squares += s.seconds * s.seconds
-		}
+// correct drops the samples with more than low in flight if those without take
+// less long by more than two standard errors.
+func (b *lowSamples) correct(low int) {
+	clean := b.upTo(low)
+	if n := float64(clean.n); n >= 4 && clean.mean()*(1+2*clean.cv()/math.Sqrt(n)) < b.mean() {
+		b.keep(low)
 	}
-	b.all, b.gone = kept, 0
 }

@@ -42,7 +42,7 @@ func (c *core) arrived(class int) {
 	}
 }
 
-func (c *core) waited(class int, wait time.Duration) {
+func (c *core) waited(class int, wait, inside, now time.Duration) {
 	a := c.classes[class].auto
 	if a == nil {
 		return
@@ -51,7 +51,11 @@ func (c *core) waited(class int, wait time.Duration) {
 	for i := class + 1; i < len(c.classes); i++ {
 		less = less || c.classes[i].running > 0
 	}
-	a.waited(wait, less)
+	if less && wait+inside > a.objective {
+		asked := c.classes[class].unfilled() - c.free*unit
+		less = asked <= 0 || asked <= c.soon(class, asked, now)
+	}
+	a.waited(wait, inside, less)
 	c.share()
 }
 

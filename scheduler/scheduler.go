@@ -189,6 +189,13 @@ func (s *Scheduler) RetryAfter(class classifier.Class) time.Duration {
 	return d + rand.N(d/2)
 }
 
+// Limit returns the number of slots of all servers in use.
+func (s *Scheduler) Limit() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.limit
+}
+
 // SetLimit changes the number of slots of every server. Work that runs keeps its
 // slots: after a cut, none is handed out until enough have come back. It panics
 // on a limit that Config would not allow, or if the limit is adaptive.

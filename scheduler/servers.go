@@ -26,7 +26,7 @@ func (c *core) alter(i int, change func(*server)) {
 // include adds sign times what the server offers to the sums.
 func (c *core) include(i, sign int) {
 	s := &c.servers[i]
-	if s.down && !c.allDown {
+	if !c.serves(i) {
 		return
 	}
 	c.limit += sign * s.limit
@@ -49,7 +49,7 @@ func (c *core) resize(i, limit, narrow int) {
 	}
 }
 
-// setDown takes a server out of use or, with its limiter as new, back into it. If
+// setDown takes a server out of use or back into it, with its limiter as new. If
 // all servers are down, none is treated so: trying is better than waiting for
 // nothing.
 func (c *core) setDown(i int, down bool) {
@@ -57,7 +57,10 @@ func (c *core) setDown(i int, down bool) {
 	if s.down == down {
 		return
 	}
-	if !down && s.limiter != nil {
+	if s.limiter != nil {
+		if c.prober == i {
+			c.prober, c.probesAll = -1, false
+		}
 		s.limiter.restart()
 		s.limit = s.limiter.slots()
 		s.narrow = s.limit
@@ -73,6 +76,9 @@ func (c *core) setDown(i int, down bool) {
 	}
 	c.share()
 }
+
+// serves reports whether work goes to the server.
+func (c *core) serves(i int) bool { return !c.servers[i].down || c.allDown }
 
 // room returns how many slots are free for a class that no reserve concerns.
 func (c *core) room(class int) int {
@@ -105,7 +111,7 @@ func (c *core) place(class int) int {
 		if probed {
 			free = s.freeInProbe()
 		}
-		if free == 0 || s.down && !c.allDown {
+		if free == 0 || !c.serves(i) {
 			continue
 		}
 		if best < 0 || s.running*c.servers[best].limit < c.servers[best].running*s.limit {
