@@ -75,7 +75,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if err := g.Start(); err != nil {
 		return err
 	}
-	g.WarnUnreachable(ctx)
+	g.FindDown(ctx)
 	stop := onHangup(func() {
 		log.Warn("SIGHUP: reloading is not available in this version; restart to apply a changed file")
 	})

@@ -262,15 +262,19 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = enc.Encode(v) // the client's connection at most
 }
 
-// WarnUnreachable logs the upstreams that can't be reached now. They may come
-// later; until then their requests are answered with 502.
-func (g *Gateway) WarnUnreachable(ctx context.Context) {
+// FindDown looks which servers take no connections now. They may come later;
+// until then, those of an upstream without any other are answered with 502.
+func (g *Gateway) FindDown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, depthPatience)
 	defer cancel()
-	for name, u := range g.upstreams {
-		if err := u.reachable(ctx); err != nil && ctx.Err() == nil {
-			g.log.Warn("upstream can't be reached; its requests get 502 until it can: is it running there?",
-				"upstream", name, "error", err)
+	for _, u := range g.upstreams {
+		for i, s := range u.servers {
+			conn, err := s.open(ctx)
+			if err == nil {
+				conn.Close()
+			} else if ctx.Err() == nil {
+				u.setDown(i, err)
+			}
 		}
 	}
 }

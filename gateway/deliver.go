@@ -116,7 +116,7 @@ func (c *courier) run(ctx context.Context) {
 // fewer in hand looks again in time.
 func (c *courier) mayTake() bool {
 	u := c.q.upstream
-	return int(c.working.Load()) < inHand(u.scheduler.Snapshot().Limit, u.dryRun)
+	return int(c.working.Load()) < inHand(u.scheduler.Limit(), u.dryRun)
 }
 
 // done is called when a message is in hand no more.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -21,7 +22,11 @@ func (u *upstream) setDown(i int, why error) {
 	if !u.mark(i, true) {
 		return
 	}
-	u.log.Warn("server is down; it is tried again until it takes connections", "server", s.name, "error", why)
+	message := "server is down; it is tried again until it takes connections"
+	if u.allDown() {
+		message = "upstream can't be reached; its requests get 502 until it can: is it running there?"
+	}
+	u.log.Warn(message, "server", s.name, "error", why)
 	u.probes.Go(func() {
 		for wait := firstProbe; pause(u.stop, wait/2+rand.N(wait/2)); wait = min(2*wait, lastProbe) {
 			if s.probe(u.stop) {
@@ -43,6 +48,12 @@ func (u *upstream) mark(i int, down bool) bool {
 	u.down[i] = down
 	u.scheduler.SetDown(i, down)
 	return true
+}
+
+func (u *upstream) allDown() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !slices.Contains(u.down, false)
 }
 
 // probe reports whether the server takes a connection.

@@ -178,3 +178,61 @@ func TestRecoveredServerRamps(t *testing.T) {
 		t.Errorf("the recovered server has %d slots after 10 s", got)
 	}
 }
+
+// A probe ends in time, also when nothing that it could measure comes.
+func TestProbeEndsInTime(t *testing.T) {
+	c := newCore(toldNothing(10 * time.Millisecond))
+	now := time.Hour
+	c.tick(now)
+	var held []slotID
+	for range 8 {
+		id, _ := c.startNow(1, 0, now)
+		held = append(held, id)
+	}
+	l := c.servers[0].limiter
+	l.beginProbe(now, 0)
+	c.follow(0)
+	if _, ok := c.startNow(1, 0, now); ok {
+		t.Error("the probe holds nothing back")
+	}
+	for range 10 { // whatever ends is no sample
+		now += shortestProbe / 10
+		c.release(held[0], Unmeasured, now)
+		held = held[1:]
+		c.tick(now)
+		if id, ok := c.startNow(1, 0, now); ok {
+			held = append(held, id)
+			continue
+		}
+		id, _ := c.startNow(0, 0, now)
+		held = append(held, id)
+	}
+	if l.probing || c.prober >= 0 {
+		t.Errorf("after %v the probe goes on", shortestProbe)
+	}
+	if _, ok := c.startNow(1, 0, now); !ok {
+		t.Error("after the probe, work is held back")
+	}
+}
+
+// A server that goes down takes its probe with it.
+func TestDownServerIsNotProbed(t *testing.T) {
+	cfg := toldNothing(10 * time.Millisecond)
+	cfg.Servers = 2
+	c := newCore(cfg)
+	c.servers[1].limiter.beginProbe(time.Hour, 0)
+	c.follow(1)
+	if c.prober != 1 {
+		t.Fatalf("server %d is probed, want 1", c.prober)
+	}
+	c.setDown(1, true)
+	if c.prober >= 0 || c.servers[1].limiter.probing {
+		t.Errorf("server %d is probed, and is down", c.prober)
+	}
+	c.setDown(1, false)
+	for range 32 {
+		if _, ok := c.startNow(1, 0, time.Hour); !ok {
+			t.Fatal("two servers have less than 16 slots each")
+		}
+	}
+}

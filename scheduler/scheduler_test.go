@@ -440,6 +440,14 @@ func TestDryRun(t *testing.T) {
 		if on[0] != 5 || on[1] != 5 {
 			t.Errorf("the servers got %v", on)
 		}
+		s.SetDown(1, true)
+		for range 4 {
+			lease := mustAcquire(t, s, Work{Class: 0})
+			if lease.Server != 0 {
+				t.Errorf("got server %d, which is down", lease.Server)
+			}
+			leases = append(leases, lease)
+		}
 		s.Drain()
 		leases = append(leases, mustAcquire(t, s, Work{Class: 0}))
 		for _, lease := range leases {
