@@ -190,7 +190,7 @@ func TestProbeEndsInTime(t *testing.T) {
 		held = append(held, id)
 	}
 	l := c.servers[0].limiter
-	l.beginProbe(now, 0)
+	l.beginProbe(now)
 	c.follow(0)
 	if _, ok := c.startNow(1, 0, now); ok {
 		t.Error("the probe holds nothing back")
@@ -220,7 +220,7 @@ func TestDownServerIsNotProbed(t *testing.T) {
 	cfg := toldNothing(10 * time.Millisecond)
 	cfg.Servers = 2
 	c := newCore(cfg)
-	c.servers[1].limiter.beginProbe(time.Hour, 0)
+	c.servers[1].limiter.beginProbe(time.Hour)
 	c.follow(1)
 	if c.prober != 1 {
 		t.Fatalf("server %d is probed, want 1", c.prober)

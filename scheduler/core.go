@@ -255,7 +255,7 @@ func (c *core) learn(s sample, on int, now time.Duration) {
 	if l == nil || c.prober >= 0 && c.prober != on { // one probe at a time
 		return
 	}
-	if l.observe(s, now, c.classes[0].running) {
+	if l.observe(s, now) {
 		c.follow(on)
 	}
 }

@@ -115,7 +115,7 @@
 // them, a probe does: every 2 to 10 s, work of all but the most urgent class is
 // held back, not refused, until half of N is in use, for as long as it takes to
 // measure a few pieces of work, as a rule a fortieth of the time. The most urgent
-// class is not held back, unless it is most of what runs. When the search ends, and
+// class is not held back, unless it is most of the work. When the search ends, and
 // when work takes 1.4 times as long as S_c says, S_c itself is in doubt: it may have
 // been measured with a queue, or the work has changed. Then the probe goes down to a
 // quarter, and replaces an S_c that is too long by two standard errors.

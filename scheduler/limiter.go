@@ -19,6 +19,7 @@ type limiter struct {
 	rate      float64 // of completion then, per second
 	searching bool    // until the server was found to be saturated for the first time
 	far       bool    // what is known of the work without a queue may be wrong by far
+	tries     int     // probes left to find out
 	streak    int     // epochs in a row without a queue in the server
 	below     int     // how many slots less make it full, as reserves keep some free
 	classes   []baseline
@@ -47,21 +48,7 @@ type epoch struct {
 	n        int
 	inFlight int // sum over n
 	waited   bool
-}
-
-// baseline is what is known of one class's work.
-type baseline struct {
-	low lowSamples
-
-	// Since the epoch began.
-	done    int     // while the server was full
-	n       int     // dispatched when it was
-	seconds float64 // how long those held their slots, in all
-}
-
-type lowSample struct {
-	seconds  float64
-	inFlight int
+	widened  int // how often widen looked
 }
 
 // sample is one piece of work that was done.
@@ -90,10 +77,12 @@ const (
 	shrinkage    = 0.7
 	mostHeadroom = 1.5
 	smoothing    = 0.3
-	// precision is the relative error of the mean that is aimed at.
-	precision = 0.045
-	keptLow   = 512
-	fewestLow = 24
+	// searched is how much longer than usual work takes when the search ends, and
+	// slowShare the part of the work that waits in the server when it takes 1.4 times
+	// as long.
+	searched  = 1.1
+	slowShare = 0.3
+	mostTries = 3
 	// fewestFull is how many samples a decision needs.
 	fewestFull = 16
 	// probeInterval is the least time between two probes; a long one is followed
@@ -181,8 +170,8 @@ func (l *limiter) fill(now time.Duration) {
 }
 
 // observe takes in a sample, and reports whether slots or narrow may have
-// changed. urgent is the number of slots of the most urgent class in use.
-func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
+// changed.
+func (l *limiter) observe(s sample, now time.Duration) bool {
 	class := &l.classes[s.class]
 	if s.inFlight <= l.low() {
 		class.low.take(lowSample{s.took.Seconds(), s.inFlight})
@@ -207,6 +196,7 @@ func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
 		class.n++
 		class.seconds += s.took.Seconds()
 	}
+	l.widen(now)
 	ripe := l.ripe(now)
 	probe := l.epoch.waited && l.epoch.n > 0 && now >= l.nextProbe
 	if !ripe && !probe {
@@ -223,9 +213,24 @@ func (l *limiter) observe(s sample, now time.Duration, urgent int) bool {
 		probe = waited && now >= l.nextProbe
 	}
 	if probe {
-		l.beginProbe(now, urgent)
+		l.beginProbe(now)
 	}
 	return true
+}
+
+// widen lets fewer slots in use count as full where reserves keep the server from
+// being full for most of the time.
+func (l *limiter) widen(now time.Duration) {
+	e := &l.epoch
+	age := now - e.began
+	if l.searching || !e.waited || e.n >= fewestFull || age < longestEpoch*time.Duration(1+e.widened) {
+		return
+	}
+	e.widened++
+	l.fill(now)
+	if e.fullFor < age/2 && l.full() > l.low()+1 {
+		l.below++
+	}
 }
 
 // ripe reports whether the epoch has enough samples to decide by.
@@ -236,7 +241,7 @@ func (l *limiter) ripe(now time.Duration) bool {
 		return e.n >= max(8, l.slots()) && age > 0
 	}
 	if e.n < l.usualSamples() {
-		return age >= longestEpoch
+		return e.n >= fewestFull && age >= longestEpoch
 	}
 	if l.far {
 		return true
@@ -254,15 +259,6 @@ func (l *limiter) usualSamples() int { return max(fewestFull, 2*l.slots()) }
 func (l *limiter) decide(now time.Duration) {
 	e := &l.epoch
 	l.fill(now)
-	full := l.below == 0
-	if e.n >= l.usualSamples() {
-		l.below = max(0, l.below-1)
-	} else if e.waited && !l.searching {
-		l.below++
-	}
-	if e.n < fewestFull && !l.searching {
-		return
-	}
 	queued, doubt, known := l.queued(e.fullFor.Seconds())
 	if !known {
 		l.nextProbe = now
@@ -280,29 +276,36 @@ func (l *limiter) decide(now time.Duration) {
 	switch {
 	case slowdown >= 1+none:
 		l.streak = 0
-	case full:
+	case l.below == 0:
 		if seen < none*inFlight {
 			l.streak++
 		}
 	default: // there may be more workers than were used
 		capacity = max(capacity, l.capacity)
 	}
+	if e.n >= l.usualSamples() {
+		l.below = max(0, l.below-1)
+	}
 	l.capacity, l.rate = capacity, float64(e.done)/e.fullFor.Seconds()
 	// In doubt whether the baseline is one: the search may have begun with too
 	// much, or the work itself may have become longer.
-	l.far = l.searching && slowdown >= 1.1 || slowdown > 1.4
+	slow := seen-2*doubt > slowShare*inFlight
+	if l.searching && slowdown >= searched || slow && !l.searching {
+		l.far, l.tries = true, mostTries
+	}
+	l.far = l.far && l.tries > 0
 	if l.far {
 		l.nextProbe = now
 	}
 	room, share := headroom, smoothing
 	switch {
-	case l.searching && slowdown < 1.1:
+	case l.searching && slowdown < searched:
 		room, share = mostHeadroom, 1
 	case l.searching:
 		l.searching, share = false, 1
 	case l.streak > 2:
 		room, share = min(growth, headroom+0.08*float64(l.streak-2)), 1
-	case slowdown > 1.4:
+	case slow:
 		share = 1
 	}
 	target := min(capacity*room, mostHeadroom*l.limit)
@@ -316,6 +319,20 @@ func (l *limiter) decide(now time.Duration) {
 	l.limit = min(max(l.limit, float64(l.least)), float64(l.most))
 	for i := range l.classes {
 		l.classes[i].low.narrow(l.low())
+	}
+}
+
+// correct ends a doubt in the baselines if a probe has shown enough of every class.
+func (l *limiter) correct() {
+	l.tries--
+	enough := true
+	for i := range l.classes {
+		low := &l.classes[i].low
+		enough = enough && (low.n == 0 || low.upTo(l.low()).n >= fewestClean)
+		low.correct(l.low())
+	}
+	if enough {
+		l.tries = 0
 	}
 }
 
@@ -404,13 +421,13 @@ func (l *limiter) mainClass() int {
 }
 
 // beginProbe keeps the server at half of its limit for a moment.
-func (l *limiter) beginProbe(now time.Duration, urgent int) {
+func (l *limiter) beginProbe(now time.Duration) {
 	l.nextProbe = now + probeInterval
 	if l.passive {
 		return
 	}
 	l.probing, l.began = true, now
-	l.probesAll = urgent > l.slots()/2
+	l.probesAll = l.main == 0
 	cv := l.classes[l.main].low.cv()
 	l.need = min(max(int(100*cv*cv), 4, l.slots()/8), fewestLow/2)
 }
@@ -422,115 +439,10 @@ func (l *limiter) endProbe(now time.Duration) bool {
 		return false
 	}
 	if l.far {
-		for i := range l.classes {
-			l.classes[i].low.correct(l.low())
-		}
+		l.correct()
 	}
 	l.probing = false
 	l.nextProbe = now + min(max(probeInterval, probeCost*(now-l.began)), longestInterval)
 	l.settle(now)
 	return true
-}
-
-// moments are the number, sum and squares of some durations in seconds.
-type moments struct {
-	n            int
-	sum, squares float64
-}
-
-func (m *moments) add(seconds float64) {
-	m.n++
-	m.sum += seconds
-	m.squares += seconds * seconds
-}
-
-func (m *moments) drop(seconds float64) {
-	m.n--
-	m.sum -= seconds
-	m.squares -= seconds * seconds
-}
-
-// mean returns the mean, 0 for none.
-func (m *moments) mean() float64 {
-	if m.n == 0 {
-		return 0
-	}
-	return m.sum / float64(m.n)
-}
-
-// cv returns the coefficient of variation, as if there had been one more sample
-// that is off by half: a few that agree may do so by chance.
-func (m *moments) cv() float64 {
-	mean, n := m.mean(), float64(m.n)
-	if mean <= 0 {
-		return 1
-	}
-	return math.Sqrt((max(0, m.squares/n/(mean*mean)-1)*n + 0.25) / (n + 1))
-}
-
-// lowSamples are the latest pieces of work of a class dispatched while few slots
-// of the server were in use.
-type lowSamples struct {
-	moments
-	all []lowSample // the first of them, all but n, are dropped
-}
-
-func (b *lowSamples) kept() []lowSample { return b.all[len(b.all)-b.n:] }
-
-// take adds a sample. How many are kept depends on how much they vary: as few
-// as possible, so that the past is forgotten soon.
-func (b *lowSamples) take(s lowSample) {
-	most := keptLow
-	if b.n >= fewestLow {
-		cv := b.cv()
-		most = min(max(int(cv*cv/(precision*precision)), fewestLow), keptLow)
-	}
-	for b.n >= most {
-		b.drop(b.kept()[0].seconds)
-	}
-	if len(b.all) >= 2*keptLow {
-		b.keep(math.MaxInt)
-	}
-	b.all = append(b.all, s)
-	b.add(s.seconds)
-}
-
-// upTo returns the moments of the samples with no more than low in flight.
-func (b *lowSamples) upTo(low int) (m moments) {
-	for _, s := range b.kept() {
-		if s.inFlight <= low {
-			m.add(s.seconds)
-		}
-	}
-	return m
-}
-
-// keep drops the samples with more than low in flight, makes room, and undoes
-// what rounding has added up.
-func (b *lowSamples) keep(low int) {
-	old, kept := b.kept(), b.all[:0]
-	b.moments = moments{}
-	for _, s := range old {
-		if s.inFlight <= low {
-			kept = append(kept, s)
-			b.add(s.seconds)
-		}
-	}
-	b.all = kept
-}
-
-// narrow drops the samples with more than low in flight if enough are left.
-func (b *lowSamples) narrow(low int) {
-	if n := b.upTo(low).n; n >= fewestLow && n < b.n {
-		b.keep(low)
-	}
-}
-
-// correct drops the samples with more than low in flight if those without take
-// less long by more than two standard errors.
-func (b *lowSamples) correct(low int) {
-	clean := b.upTo(low)
-	if n := float64(clean.n); n >= 4 && clean.mean()*(1+2*clean.cv()/math.Sqrt(n)) < b.mean() {
-		b.keep(low)
-	}
 }

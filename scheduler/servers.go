@@ -89,7 +89,7 @@ func (c *core) room(class int) int {
 }
 
 // exempt reports whether a probe leaves the class alone. It does so with the most
-// urgent one, unless that is most of what runs and the probe could not do
+// urgent one, unless that is most of the work and the probe could not do
 // without it.
 func (c *core) exempt(class int) bool {
 	return class == 0 && !c.probesAll
