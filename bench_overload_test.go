@@ -21,8 +21,8 @@ import (
 )
 
 var (
-	benchWarmup  = flag.Duration("warmup", 5*time.Second, "of a benchmark: time before the measurement")
-	benchMeasure = flag.Duration("measure", 15*time.Second, "of a benchmark: time of the measurement")
+	benchWarmup  = flag.Duration("warmup", 10*time.Second, "of a benchmark: time before the measurement")
+	benchMeasure = flag.Duration("measure", 20*time.Second, "of a benchmark: time of the measurement")
 	benchRounds  = flag.Int("rounds", 2, "of a benchmark: how often each side is measured, in turns")
 	benchOut     = flag.String("bench-out", "bin", "folder for what a benchmark found")
 )

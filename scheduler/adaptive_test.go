@@ -71,7 +71,7 @@ func TestAdaptiveLimitFindsWorkers(t *testing.T) {
 				s.run(5*time.Second, *simulated)
 				constant := func(time.Duration) int { return workers }
 				at, outside, of := s.settled(constant, 0, 5*time.Second)
-				t.Logf("within a quarter after %v", at)
+				t.Logf("%d workers: within a quarter after %v", workers, at)
 				if at >= 5*time.Second || outside > 0 {
 					t.Errorf("%d of %d samples are further than a quarter away after 5 s", outside, of)
 				}
@@ -97,7 +97,7 @@ func TestAdaptiveLimitFollowsWorkers(t *testing.T) {
 				s := newSimulation(toldNothing(10*time.Millisecond), appModel{workers: before, change: workers}, withBatch(before, over), 1)
 				s.run(change, change+40*time.Second)
 				at, outside, of := s.settled(workers, change, change+5*time.Second)
-				t.Logf("within a quarter %v after the change", at-change)
+				t.Logf("%d workers become %d: within a quarter %v after the change", before, after, at-change)
 				if at-change >= 5*time.Second || outside > 0 {
 					t.Errorf("%d of %d samples are further than a quarter away 5 s after the change", outside, of)
 				}

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -60,9 +61,18 @@ func TestCancelRacesWithDispatch(t *testing.T) {
 	wantRunning(t, s, limit)
 }
 
-// TestOneOrder lets many threads compete for one slot: what runs is ordered by
-// class over all of them, and inside a class the flows take turns.
+// TestOneOrder lets many threads compete for one slot: however many there are, what
+// runs is ordered by class over all of them, and inside a class the flows take
+// turns.
 func TestOneOrder(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, threads := range []int{1, 2, 8, 32} {
+		runtime.GOMAXPROCS(threads)
+		t.Run(fmt.Sprintf("%d threads", threads), testOneOrder)
+	}
+}
+
+func testOneOrder(t *testing.T) {
 	const flows, each = 8, 20
 	cfg := Config{Limit: 1, Classes: []ClassConfig{{MaxWaiting: 1000}, {MaxWaiting: 1000}, {MaxWaiting: 1000}}}
 	s := newScheduler(t, cfg)
