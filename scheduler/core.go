@@ -302,8 +302,8 @@ func (c *core) drain(now time.Duration) {
 	}
 }
 
-// lookAgain is how long a slot may stay free for an automatic reserve until it is
-// looked at again whether it has to.
+// lookAgain is how long a slot may stay free for an automatic reserve or a probe
+// until it is looked at again whether it has to.
 const lookAgain = 2 * time.Millisecond
 
 // dispatch hands out free slots until none is free for what waits.
@@ -318,8 +318,8 @@ func (c *core) dispatch(now time.Duration) {
 	for {
 		i := c.pick(now)
 		if i < 0 {
-			if c.anyAuto && c.free > 0 && c.waiting > 0 {
-				c.again = lookAgain // automatic reserves change with time
+			if c.free > 0 && c.waiting > 0 && (c.anyAuto || c.prober >= 0) {
+				c.again = lookAgain // automatic reserves and probes end by themselves
 			}
 			return
 		}

@@ -528,6 +528,28 @@ func TestAutoReserveGivesBackByItself(t *testing.T) {
 	})
 }
 
+// A probe ends by itself, too.
+func TestProbeEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := twoClasses()
+		cfg.Limit, cfg.Adaptive = 4, &AdaptiveConfig{Min: 2, Max: 8}
+		s := newScheduler(t, cfg)
+		running := []Lease{mustAcquire(t, s, Work{Class: 1}), mustAcquire(t, s, Work{Class: 1})}
+		s.mu.Lock()
+		s.core.servers[0].limiter.beginProbe(s.now())
+		s.core.follow(0)
+		s.mu.Unlock()
+		began := time.Now()
+		running = append(running, mustAcquire(t, s, Work{Class: 1}))
+		if waited := time.Since(began); waited == 0 || waited > time.Second {
+			t.Errorf("the probe held work back for %v", waited)
+		}
+		for _, lease := range running {
+			lease.Release()
+		}
+	})
+}
+
 func TestServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := twoClasses()
