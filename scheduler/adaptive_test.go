@@ -190,6 +190,7 @@ func TestProbeEndsInTime(t *testing.T) {
 		held = append(held, id)
 	}
 	l := c.servers[0].limiter
+	l.main = 1
 	l.beginProbe(now)
 	c.follow(0)
 	if _, ok := c.startNow(1, 0, now); ok {

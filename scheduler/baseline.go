@@ -1,6 +1,9 @@
 package scheduler
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // baseline is what is known of one class's work.
 type baseline struct {
@@ -13,6 +16,7 @@ type baseline struct {
 }
 
 type lowSample struct {
+	began    time.Duration
 	seconds  float64
 	inFlight int
 }
@@ -24,7 +28,7 @@ const (
 	keptLow   = 512
 	fewestLow = 24
 	// fewestClean are enough to correct the rest by.
-	fewestClean = 4
+	fewestClean = 8
 )
 
 // moments are the number, sum and squares of some durations in seconds.
@@ -84,29 +88,30 @@ func (b *lowSamples) take(s lowSample) {
 		b.drop(b.kept()[0].seconds)
 	}
 	if len(b.all) >= 2*keptLow {
-		b.keep(math.MaxInt)
+		b.keep(math.MaxInt, 0)
 	}
 	b.all = append(b.all, s)
 	b.add(s.seconds)
 }
 
-// upTo returns the moments of the samples with no more than low in flight.
-func (b *lowSamples) upTo(low int) (m moments) {
+// upTo returns the moments of the samples with no more than low in flight that
+// were begun since then.
+func (b *lowSamples) upTo(low int, since time.Duration) (m moments) {
 	for _, s := range b.kept() {
-		if s.inFlight <= low {
+		if s.inFlight <= low && s.began >= since {
 			m.add(s.seconds)
 		}
 	}
 	return m
 }
 
-// keep drops the samples with more than low in flight, makes room, and undoes
-// what rounding has added up.
-func (b *lowSamples) keep(low int) {
+// keep drops all other samples than these, makes room, and undoes what rounding
+// has added up.
+func (b *lowSamples) keep(low int, since time.Duration) {
 	old, kept := b.kept(), b.all[:0]
 	b.moments = moments{}
 	for _, s := range old {
-		if s.inFlight <= low {
+		if s.inFlight <= low && s.began >= since {
 			kept = append(kept, s)
 			b.add(s.seconds)
 		}
@@ -116,16 +121,20 @@ func (b *lowSamples) keep(low int) {
 
 // narrow drops the samples with more than low in flight if enough are left.
 func (b *lowSamples) narrow(low int) {
-	if n := b.upTo(low).n; n >= fewestLow && n < b.n {
-		b.keep(low)
+	if n := b.upTo(low, 0).n; n >= fewestLow && n < b.n {
+		b.keep(low, 0)
 	}
 }
 
-// correct drops the samples with more than low in flight if those without take
-// less long by more than two standard errors.
-func (b *lowSamples) correct(low int) {
-	clean := b.upTo(low)
-	if clean.n >= fewestClean && clean.mean()*(1+2*clean.cv()/math.Sqrt(float64(clean.n))) < b.mean() {
-		b.keep(low)
+// correct drops the samples with more than low in flight, which may have waited in
+// the server, and those from before the probe began, if there are enough others
+// for how much those vary. As a few that agree may do so by chance, two are added
+// that do not.
+func (b *lowSamples) correct(low int, began time.Duration) {
+	clean := b.upTo(low, began)
+	n, cv := float64(clean.n), clean.cv()
+	enough := fewestLow * (n*cv*cv + 2) / (n + 2)
+	if n > 0 && n >= min(enough, fewestLow) {
+		b.keep(low, began)
 	}
 }

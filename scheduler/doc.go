@@ -39,8 +39,9 @@
 //     free slots are reserved for classes above it. With limit L, n slots in
 //     use, and reserve r_i and m_i slots in use of class i, class k may start
 //     while L - n > sum over i < k of max(0, r_i - m_i): a class's running work
-//     fills its own reserve. There is one order whatever the number of cores,
-//     since there is one core behind one lock.
+//     fills its own reserve, and so do the slots that a probe (below) keeps free
+//     for it. There is one order whatever the number of cores, since there is one
+//     core behind one lock.
 //
 //  3. Flows. Inside a class the flows (tenants, clients, queues) take turns,
 //     first in, first out inside one flow. A flow that begins to wait has its
@@ -97,28 +98,34 @@
 //
 // By Little's law the work that waits inside is Q = sum over c of X_c (R_c - S_c),
 // so that N = n - Q when n slots are in use. This holds for a queue and for a
-// processor that all share, and for any mix of classes. The limit goes to 1.05 to
-// 1.08 times N: a queue of that size can be told from none, so that growth of N is
+// processor that all share, and for any mix of classes. The target is 1.05 to 1.08
+// times N: a queue of that size can be told from none, so that growth of N is
 // noticed, and costs little. The estimate's standard error is granted on top, as a
-// limit that is too high costs less than one too low. If no queue is seen in
-// several epochs in a row, the limit grows faster, by up to a quarter; it falls by
-// three tenths at most; at the start and after a recovery it searches upwards from
-// a low one in steps of a half. An epoch has at least 16 samples and twice as many
-// as slots, or as many as the variation of the durations needs, within a second.
-// Where reserves keep some slots free, fewer count as full, until there are enough
-// samples; then no queue only shows that there are at least so many workers.
+// limit that is too high costs less than one too low.
 //
-// After a big change and after a probe, an epoch begins when what was in the server
-// before is as good as done, and does not count what outlasted that: it is long.
+// An epoch has at least 16 samples and twice as many as slots, or as many as the
+// variation of the durations needs, within a second. At its end the limit goes a
+// part of the way to the target: 0.3, or more the surer the target is, d^2/(d^2+e^2)
+// for a distance d and a doubt e; at most a quarter up and 35 % down. If no queue is
+// seen in several epochs in a row, it grows by up to a quarter each. At the start and
+// after a recovery it searches upwards from a low limit in steps of a half.
+//
+// Where reserves keep some slots free, fewer count as full, until there are enough
+// samples; then no queue only shows that there are at least so many workers. After a
+// big change and after a probe, an epoch begins when what was in the server before
+// is as good as done, and does not count what outlasted that: it is long.
 //
 // S_c needs times in which the server is not full. Where the load does not bring
 // them, a probe does: every 2 to 10 s, work of all but the most urgent class is
-// held back, not refused, until half of N is in use, for as long as it takes to
-// measure a few pieces of work, as a rule a fortieth of the time. The most urgent
-// class is not held back, unless it is most of the work. When the search ends, and
-// when work takes 1.4 times as long as S_c says, S_c itself is in doubt: it may have
-// been measured with a queue, or the work has changed. Then the probe goes down to a
-// quarter, and replaces an S_c that is too long by two standard errors.
+// held back, not refused, until at most half of N is in use, for as long as it takes
+// to measure a few pieces of work, as a rule a fortieth of the time. The most urgent
+// class is not held back, unless it is most of the work; its reserve is then among
+// the slots that the probe keeps free.
+//
+// When the search ends, and when work takes 1.4 times as long as S_c says, S_c itself
+// is in doubt: it may have been measured with a queue or while the server was still
+// warming up, or the work has changed. Then up to three probes go down to 0.3 of N,
+// and what was begun in them replaces S_c, once it is enough for how much it varies.
 //
 // So there is no refusal by a probe, no smallest time ever seen that grows stale or
 // drifts, and no growth without bound under mild overload: growth needs work that

@@ -183,7 +183,7 @@ func (l *ledger) remove(e *entry, final string) {
 func (l *ledger) mayStart(class int) bool {
 	sum := 0
 	for i := range class {
-		sum += max(0, l.reserves[i]-l.running[i])
+		sum += max(0, l.reserves[i]-l.running[i]-l.free(i)+l.free(class))
 	}
 	return l.free(class) > sum
 }

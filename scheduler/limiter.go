@@ -64,7 +64,7 @@ const (
 	// probeShare is where a probe goes, or farShare when little is known.
 	lowShare   = 0.6
 	probeShare = 0.5
-	farShare   = 0.25
+	farShare   = 0.3
 	// fullShare of the limit in use shows the queue at the limit.
 	fullShare = 0.9
 	// leastHeadroom and usualHeadroom bound how far above the estimate the limit
@@ -74,7 +74,7 @@ const (
 	// growth and shrinkage bound how fast the limit changes, mostHeadroom how
 	// fast it grows while searching.
 	growth       = 1.25
-	shrinkage    = 0.7
+	shrinkage    = 0.65
 	mostHeadroom = 1.5
 	smoothing    = 0.3
 	// searched is how much longer than usual work takes when the search ends, and
@@ -119,10 +119,10 @@ func (l *limiter) slots() int { return l.clamp(l.limit) }
 // narrow returns how many slots a probe leaves; without a probe, all.
 func (l *limiter) narrow() int {
 	if l.probing {
-		if l.far {
+		if l.probesAll {
 			return l.low()
 		}
-		return max(1, int(probeShare*l.known()))
+		return max(1, min(int(probeShare*l.known()), l.low()-1))
 	}
 	return l.slots()
 }
@@ -142,7 +142,7 @@ func (l *limiter) known() float64 {
 // low is the number of slots in use up to which there is no queue in the server.
 func (l *limiter) low() int {
 	if l.far {
-		return max(min(2, l.slots()), int(farShare*l.known()))
+		return max(min(2, l.slots()), int(math.Ceil(farShare*l.known())))
 	}
 	return max(1, int(lowShare*l.known()))
 }
@@ -174,7 +174,7 @@ func (l *limiter) fill(now time.Duration) {
 func (l *limiter) observe(s sample, now time.Duration) bool {
 	class := &l.classes[s.class]
 	if s.inFlight <= l.low() {
-		class.low.take(lowSample{s.took.Seconds(), s.inFlight})
+		class.low.take(lowSample{now - s.took, s.took.Seconds(), s.inFlight})
 		if l.probing && s.class == l.main {
 			l.need--
 		}
@@ -248,7 +248,9 @@ func (l *limiter) ripe(now time.Duration) bool {
 	}
 	cv := 0.0
 	for i := range l.classes {
-		cv = max(cv, l.classes[i].low.cv())
+		if c := &l.classes[i]; c.n > 0 {
+			cv = max(cv, c.low.cv())
+		}
 	}
 	return float64(e.n) >= cv*cv/(precision*precision) || age >= longestEpoch
 }
@@ -259,6 +261,9 @@ func (l *limiter) usualSamples() int { return max(fewestFull, 2*l.slots()) }
 func (l *limiter) decide(now time.Duration) {
 	e := &l.epoch
 	l.fill(now)
+	if l.far {
+		l.correct()
+	}
 	queued, doubt, known := l.queued(e.fullFor.Seconds())
 	if !known {
 		l.nextProbe = now
@@ -277,7 +282,7 @@ func (l *limiter) decide(now time.Duration) {
 	case slowdown >= 1+none:
 		l.streak = 0
 	case l.below == 0:
-		if seen < none*inFlight {
+		if seen < max(none*inFlight, 1.0*doubt) {
 			l.streak++
 		}
 	default: // there may be more workers than were used
@@ -289,7 +294,8 @@ func (l *limiter) decide(now time.Duration) {
 	l.capacity, l.rate = capacity, float64(e.done)/e.fullFor.Seconds()
 	// In doubt whether the baseline is one: the search may have begun with too
 	// much, or the work itself may have become longer.
-	slow := seen-2*doubt > slowShare*inFlight
+	wide := 2 * doubt * (1 + 4/float64(max(1, l.classes[l.main].n)))
+	slow := seen-wide > slowShare*inFlight
 	if l.searching && slowdown >= searched || slow && !l.searching {
 		l.far, l.tries = true, mostTries
 	}
@@ -305,12 +311,15 @@ func (l *limiter) decide(now time.Duration) {
 		l.searching, share = false, 1
 	case l.streak > 2:
 		room, share = min(growth, headroom+0.08*float64(l.streak-2)), 1
-	case slow:
-		share = 1
 	}
 	target := min(capacity*room, mostHeadroom*l.limit)
 	if !l.searching {
 		target = min(max(target, shrinkage*l.limit), max(l.limit+1, growth*l.limit))
+		away := (target - l.limit) * (target - l.limit)
+		share = max(share, away/(away+wide*wide))
+		if target > l.limit {
+			share = max(share, 0.6)
+		}
 	}
 	if !e.waited {
 		target = min(target, l.limit)
@@ -323,13 +332,14 @@ func (l *limiter) decide(now time.Duration) {
 }
 
 // correct ends a doubt in the baselines if a probe has shown enough of every class.
+// It looks when also what took long in that probe has been done.
 func (l *limiter) correct() {
 	l.tries--
 	enough := true
 	for i := range l.classes {
 		low := &l.classes[i].low
-		enough = enough && (low.n == 0 || low.upTo(l.low()).n >= fewestClean)
-		low.correct(l.low())
+		enough = enough && (low.n == 0 || low.upTo(l.low(), l.began).n >= fewestClean)
+		low.correct(l.low(), l.began)
 	}
 	if enough {
 		l.tries = 0
@@ -430,6 +440,9 @@ func (l *limiter) beginProbe(now time.Duration) {
 	l.probesAll = l.main == 0
 	cv := l.classes[l.main].low.cv()
 	l.need = min(max(int(100*cv*cv), 4, l.slots()/8), fewestLow/2)
+	if l.far {
+		l.need = max(l.need, fewestClean)
+	}
 }
 
 // endProbe ends the probe if it has shown enough, or lasts too long. After it,
@@ -437,9 +450,6 @@ func (l *limiter) beginProbe(now time.Duration) {
 func (l *limiter) endProbe(now time.Duration) bool {
 	if l.need > 0 && now < l.began+max(shortestProbe, 10*l.usual()) {
 		return false
-	}
-	if l.far {
-		l.correct()
 	}
 	l.probing = false
 	l.nextProbe = now + min(max(probeInterval, probeCost*(now-l.began)), longestInterval)

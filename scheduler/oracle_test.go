@@ -312,7 +312,7 @@ func (o *oracle) mayStart(k int) bool {
 		}
 		reserve = min(reserve, left)
 		left -= reserve
-		sum += max(0, reserve-o.runningOf(i))
+		sum += max(0, reserve-o.runningOf(i)-o.free(i, true)+o.free(k, true))
 	}
 	return o.free(k, true) > sum
 }

@@ -97,8 +97,8 @@ func TestAutoReserveIsOnTheParetoFront(t *testing.T) {
 				}
 			})
 			lanes.Go(func() {
-				for _, objective := range []time.Duration{20, 15, 10, 7, 5, 3} {
-					objective *= time.Millisecond
+				for _, ms := range []int{20, 15, 10, 7, 5, 3} {
+					objective := time.Duration(ms) * time.Millisecond
 					cfg := twoKinds(8)
 					cfg.Classes[0].Objective, cfg.Classes[0].AutoReserve = objective, true
 					auto = append(auto, trade(t, fmt.Sprintf("auto, objective %v", objective), cfg, c.exponential, long))

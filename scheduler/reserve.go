@@ -67,21 +67,26 @@ func (c *core) open(class int, now time.Duration) bool {
 	}
 	spare := (free - 1) * unit
 	for i := range class {
-		spare -= c.classes[i].unfilled()
+		spare -= c.keptFor(i, free)
 	}
 	if spare >= 0 || !c.anyAuto {
 		return spare >= 0
 	}
 	for i := range class {
 		if c.classes[i].auto != nil {
-			spare += c.soon(i, c.classes[i].unfilled(), now)
+			spare += c.soon(i, c.keptFor(i, free), now)
 		}
 	}
 	return spare >= 0
 }
 
-// unfilled is how much must stay free for the class: its reserve less what it is
-// using.
+// keptFor is how much of so many free slots must stay free for the class: what its
+// reserve is short of, less what a probe keeps free for it anyway.
+func (c *core) keptFor(class, free int) int {
+	return max(0, c.classes[class].unfilled()-(c.room(class)-free)*unit)
+}
+
+// unfilled is how much the class's reserve is more than what it is using.
 func (c *classState) unfilled() int { return max(0, c.reserve-c.running*unit) }
 
 // soon is how much the slots in use by less urgent work than class's will be
