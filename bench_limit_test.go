@@ -135,21 +135,25 @@ func (w *limitWatch) refusedOf(t *testing.T, phase loadgen.Phase) {
 	w.Refused = interactive.ShedTotal() + interactive.FailedTotal()
 }
 
-// TestBenchLimitBelowCapacity sends what an app can do, from a cold start: nothing
-// may be refused.
+// TestBenchLimitBelowCapacity sends what an app can do, from a cold start: the
+// limit may refuse nothing. A reserve may, since it keeps batch from slots that
+// are free: what it does is printed beside it.
 func TestBenchLimitBelowCapacity(t *testing.T) {
 	for _, workers := range []int{4, 8, 16, 64} {
-		v := variant{workers: workers, over: 0.8}
-		app := startAppWith(t, v)
-		g := startGateway(t, fmt.Sprintf(overloadConfig, app.find(t, `http://\S+`)))
-		report, err := loadgen.Run(t.Context(), loadgen.Scenario{Target: g.url, Duration: *benchMeasure, Streams: v.streams()}, loadgen.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range report.Phases[0].Streams {
-			fmt.Printf("%d workers, %s: %d sent, %d refused, %d failed\n", workers, s.Name, s.Sent, s.ShedTotal(), s.FailedTotal())
-			if s.ShedTotal()+s.FailedTotal() > 0 {
-				t.Errorf("%d workers, %s: shed %v, failed %v of %d below capacity", workers, s.Name, s.Shed, s.Failed, s.Sent)
+		for _, reserve := range []string{"0", "auto"} {
+			v := variant{workers: workers, over: 0.8}
+			app := startAppWith(t, v)
+			config := strings.Replace(overloadConfig, "reserve: auto", "reserve: "+reserve, 1)
+			g := startGateway(t, fmt.Sprintf(config, app.find(t, `http://\S+`)))
+			report, err := loadgen.Run(t.Context(), loadgen.Scenario{Target: g.url, Duration: *benchMeasure, Streams: v.streams()}, loadgen.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range report.Phases[0].Streams {
+				fmt.Printf("%d workers, reserve %s, %s: %d sent, %d refused, %d failed\n", workers, reserve, s.Name, s.Sent, s.ShedTotal(), s.FailedTotal())
+				if reserve == "0" && s.ShedTotal()+s.FailedTotal() > 0 {
+					t.Errorf("%d workers, %s: shed %v, failed %v of %d below capacity", workers, s.Name, s.Shed, s.Failed, s.Sent)
+				}
 			}
 		}
 	}
