@@ -155,6 +155,7 @@ func (q *Queue) maxMessage() int32 {
 
 // Lane is what one lane of a queue holds.
 type Lane struct {
+	// Class is the latency class, or "dead" for the dead letters.
 	Class string
 	// Depth is how many messages wait for their first delivery.
 	Depth int
@@ -163,10 +164,11 @@ type Lane struct {
 	Unsettled int
 }
 
-// Lanes returns the lanes, most urgent first. It asks the server once per
-// lane, which is cheap enough for every scrape of metrics.
+// Lanes returns the lanes, most urgent first, and then the dead letters, which
+// all count as Depth. It asks the server once for each, which is cheap enough
+// for every scrape of metrics.
 func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
-	lanes := make([]Lane, 0, len(q.cfg.Classes))
+	lanes := make([]Lane, 0, len(q.cfg.Classes)+1)
 	for _, class := range q.cfg.Classes {
 		var info *jetstream.ConsumerInfo
 		err := q.conn.request(ctx, func(ctx context.Context) error {
@@ -181,5 +183,9 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 		}
 		lanes = append(lanes, Lane{Class: class, Depth: int(info.NumPending), Unsettled: info.NumAckPending})
 	}
-	return lanes, nil
+	dead, err := q.deadDepth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(lanes, Lane{Class: deadName, Depth: dead}), nil
 }
