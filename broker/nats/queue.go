@@ -147,7 +147,7 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 	}
 	q := &Queue{conn: c, cfg: cfg}
 	err := q.declare(ctx)
-	if err != nil && c.external && ctx.Err() == nil && errors.Is(err, broker.ErrUnavailable) {
+	if c.external && (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)) {
 		c.log.Warn("nats: queue can't be opened yet", "queue", cfg.Name, "servers", c.place, "error", err)
 		c.opening.Go(q.declareLater)
 		return q, nil
