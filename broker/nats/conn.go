@@ -68,6 +68,9 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	c.mu.Lock()
 	link, denials := c.link, c.denied.times
 	c.mu.Unlock()
+	if link.Err() != nil && ctx.Err() == nil {
+		return cause(ctx, context.Cause(link))
+	}
 	rctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
 	defer context.AfterFunc(link, func() { lost(context.Cause(link)) })()
@@ -79,6 +82,9 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	}
 	if ctx.Err() == nil && rctx.Err() != nil {
 		err = context.Cause(rctx)
+	}
+	if errors.Is(err, natsgo.ErrReconnectBufExceeded) {
+		err = errConnectionLost // nats.go knew it before us
 	}
 	if errors.Is(err, errNoAnswer) {
 		c.mu.Lock()

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -163,7 +164,11 @@ func (l *lane) pull(ctx context.Context) *delivery {
 		if ctx.Err() != nil {
 			return nil
 		}
-		l.c.q.conn.log.Warn("nats: lane does not answer, trying again",
+		level := slog.LevelDebug // it has been said
+		if backoff == minBackoff && !errors.Is(err, errConnectionLost) {
+			level = slog.LevelWarn
+		}
+		l.c.q.conn.log.Log(ctx, level, "nats: lane does not answer, trying again",
 			"queue", l.c.q.cfg.Name, "class", l.class, "error", err, "after", backoff)
 		if d := l.drain(); d != nil {
 			return d
