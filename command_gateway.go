@@ -160,7 +160,7 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 				continue
 			}
 			queue, err := b.queue(ctx, conn, nats.QueueConfig{
-				Name: queueName, Classes: classes, MaxBytes: lane, DeadBytes: dead,
+				Name: queueName, Classes: classes, MaxBytes: lane, DeadBytes: dead, Replicas: broker.Replicas,
 			})
 			if err != nil {
 				return nil, fmt.Errorf("broker %s: %w", name, err)
@@ -180,20 +180,39 @@ func divide(disk config.Size, queues, classes int) (lane, dead int64) {
 	return (share - dead) / int64(classes), dead
 }
 
-// connect starts the embedded server of a broker and connects to it.
+// connect connects to a broker, and starts its server before if that is to be in
+// this process.
 func (b *brokers) connect(name string, broker config.Broker) (*nats.Conn, error) {
 	log := b.log.With("broker", name)
-	server, err := nats.StartServer(nats.ServerConfig{Dir: broker.Dir, Logger: log})
+	conn := nats.ConnConfig{
+		URLs: broker.URLs, Credentials: broker.Credentials, NKey: broker.NKey, Token: string(broker.Token), Logger: log,
+	}
+	if broker.URL != "" {
+		conn.URLs = []string{broker.URL}
+	}
+	if broker.TLS != nil {
+		conn.TLS = nats.TLSFiles(*broker.TLS)
+	}
+	if broker.Embedded {
+		server, err := nats.StartServer(nats.ServerConfig{
+			Dir: broker.Dir, MaxMemory: int64(broker.Memory), SyncAlways: broker.Sync == "always",
+			Listen: broker.Listen, Token: string(broker.Token), TLS: conn.TLS, Logger: log,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("broker %s: %w", name, err)
+		}
+		b.closers = append(b.closers, server.Shutdown)
+		if address := server.Addr(); address != nil {
+			log.Info("listening", "address", address.String())
+		}
+		conn.Server = server
+	}
+	c, err := nats.Connect(conn)
 	if err != nil {
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
-	b.closers = append(b.closers, server.Shutdown)
-	conn, err := nats.Connect(nats.ConnConfig{Server: server, Logger: log})
-	if err != nil {
-		return nil, fmt.Errorf("broker %s: %w", name, err)
-	}
-	b.closers = append(b.closers, conn.Close)
-	return conn, nil
+	b.closers = append(b.closers, c.Close)
+	return c, nil
 }
 
 func (b *brokers) queue(ctx context.Context, conn *nats.Conn, cfg nats.QueueConfig) (gateway.Queue, error) {

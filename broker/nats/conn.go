@@ -10,88 +10,46 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"overtake/broker"
 )
 
-const (
-	// confirmTimeout is how long a publish or an acknowledgement waits for the
-	// server when the caller would wait longer.
-	confirmTimeout = 5 * time.Second
-	// reconnectWait is the pause between two attempts to reconnect.
-	reconnectWait = 250 * time.Millisecond
-)
-
-// ConnConfig says which server to connect to.
-type ConnConfig struct {
-	// Server is the embedded server. Required: servers elsewhere are not
-	// supported yet.
-	Server *Server
-	// Logger gets what happens outside of any call, such as a lost
-	// connection. Default: slog.Default.
-	Logger *slog.Logger
-}
+// confirmTimeout is how long a publish or an acknowledgement waits for the
+// server when the caller would wait longer.
+const confirmTimeout = 5 * time.Second
 
 // Conn is a connection to a server, shared by all queues on it. It reconnects
 // for as long as it takes. It is safe for concurrent use.
 type Conn struct {
-	nc     *natsgo.Conn
-	js     jetstream.JetStream
-	log    *slog.Logger
-	closed chan struct{} // closed by nats.go when its last callback has run
+	nc       *natsgo.Conn
+	js       jetstream.JetStream
+	log      *slog.Logger
+	place    string        // the servers, for people
+	external bool          // the server is not in this process
+	closed   chan struct{} // closed by nats.go when its last callback has run
 
-	mu   sync.Mutex
-	link context.Context // ends when the present connection is lost
-	lose context.CancelFunc
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	opening sync.WaitGroup // queues that wait for the server
+
+	mu       sync.Mutex
+	link     context.Context // ends when the present connection is lost, with the reason
+	lose     context.CancelCauseFunc
+	reported string // the last error of report since the connection changed
+	denied   denial
 }
 
-// Connect returns a connection to the server of cfg.
-func Connect(cfg ConnConfig) (*Conn, error) {
-	if cfg.Server == nil {
-		return nil, errors.New("nats: connect: no server given")
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	c := &Conn{log: cfg.Logger, closed: make(chan struct{})}
-	c.connected()
-	nc, err := natsgo.Connect("", c.options(cfg.Server)...)
-	if err != nil {
-		return nil, fmt.Errorf("nats: connect to the embedded server: %w: %w", broker.ErrUnavailable, err)
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("nats: connect to the embedded server: %w", err)
-	}
-	c.nc, c.js = nc, js
-	return c, nil
+// denial is the last time that the server denied a permission. It tells so
+// beside the request, which just gets no answer.
+type denial struct {
+	times int
+	err   error
 }
 
-func (c *Conn) options(s *Server) []natsgo.Option {
-	return []natsgo.Option{
-		natsgo.InProcessServer(s.ns),
-		natsgo.Name("overtake"),
-		natsgo.MaxReconnects(-1),
-		natsgo.ReconnectWait(reconnectWait),
-		// Without a connection, fail at once: what is buffered would be sent
-		// after its publisher has given up.
-		natsgo.ReconnectBufSize(-1),
-		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
-			c.disconnected()
-			if err != nil {
-				c.log.Warn("nats: connection lost, reconnecting", "error", err)
-			}
-		}),
-		natsgo.ReconnectHandler(func(*natsgo.Conn) {
-			c.connected()
-			c.log.Info("nats: reconnected")
-		}),
-		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
-			c.log.Warn("nats: asynchronous error", "error", err)
-		}),
-		natsgo.ClosedHandler(func(*natsgo.Conn) { close(c.closed) }),
+func newConn(cfg *ConnConfig) *Conn {
+	c := &Conn{
+		log: cfg.Logger, place: placeOf(cfg), external: cfg.Server == nil, closed: make(chan struct{}),
 	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
 }
 
 // Ping returns nil if the server answers, else an error that is
@@ -108,11 +66,14 @@ func (c *Conn) Ping(ctx context.Context) error {
 // nats.go would let call wait for an answer that can't come any more.
 func (c *Conn) request(ctx context.Context, call func(context.Context) error) error {
 	c.mu.Lock()
-	link := c.link
+	link, denials := c.link, c.denied.times
 	c.mu.Unlock()
+	if link.Err() != nil && ctx.Err() == nil {
+		return cause(ctx, context.Cause(link))
+	}
 	rctx, lost := context.WithCancelCause(ctx)
 	defer lost(nil)
-	defer context.AfterFunc(link, func() { lost(errConnectionLost) })()
+	defer context.AfterFunc(link, func() { lost(context.Cause(link)) })()
 	rctx, cancel := context.WithTimeoutCause(rctx, confirmTimeout, errNoAnswer)
 	defer cancel()
 	err := call(rctx)
@@ -122,24 +83,72 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	if ctx.Err() == nil && rctx.Err() != nil {
 		err = context.Cause(rctx)
 	}
+	if errors.Is(err, natsgo.ErrReconnectBufExceeded) {
+		err = errConnectionLost // nats.go knew it before us
+	}
+	if errors.Is(err, errNoAnswer) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.denied.times > denials {
+			err = fmt.Errorf("%w: %w", err, c.denied.err)
+		}
+	}
 	return cause(ctx, err)
 }
 
 func (c *Conn) connected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link, c.lose = context.WithCancel(context.Background())
+	c.link, c.lose = context.WithCancelCause(context.Background())
+	c.reported = ""
 }
 
-func (c *Conn) disconnected() {
+func (c *Conn) reconnected(nc *natsgo.Conn) {
+	c.connected()
+	c.log.Info("nats: connected", "server", nc.ConnectedAddr())
+}
+
+func (c *Conn) disconnected(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lose()
+	c.loseLocked(why)
+}
+
+// loseLocked fails the requests under way, and those to come until there is a
+// connection again. The newest reason counts.
+func (c *Conn) loseLocked(why error) {
+	err := errConnectionLost
+	if why != nil {
+		err = fmt.Errorf("%w: %w", errConnectionLost, why)
+	}
+	c.lose(err)
+	c.link, c.lose = context.WithCancelCause(context.Background())
+	c.lose(err)
+}
+
+// report takes what the client reports outside of any call. Attempts to
+// reconnect may fail in the same way again and again; that is logged once.
+func (c *Conn) report(err error) {
+	c.mu.Lock()
+	again := c.reported == err.Error()
+	c.reported = err.Error()
+	if errors.Is(err, natsgo.ErrPermissionViolation) {
+		c.denied = denial{times: c.denied.times + 1, err: err}
+	}
+	if isAuthError(err) { // while reconnecting
+		c.loseLocked(err)
+	}
+	c.mu.Unlock()
+	if !again {
+		c.log.Warn("nats: the server reports an error", "servers", c.place, "error", err, "remedy", connectRemedy(err))
+	}
 }
 
 // Close closes the connection. Close the publishers and consumers of its
 // queues first: what they have under way ends with [broker.ErrUnavailable].
 func (c *Conn) Close(ctx context.Context) error {
+	c.cancel()
+	c.opening.Wait() // not for long: they wait for nothing but c.ctx
 	c.nc.Close()
 	select {
 	case <-c.closed:

@@ -48,7 +48,9 @@ func (q *Queue) Consumer() *Consumer {
 
 // Next implements [broker.Consumer]. When ctx ends just as a message comes,
 // the consumer keeps the message for the next call, and gives it back when
-// there is none within AckWait (which counts as an attempt).
+// there is none within AckWait (which counts as an attempt). A Retry while
+// nobody is in Next takes back what the lane may have asked the server for, so
+// that the message does not come until somebody is.
 func (c *Consumer) Next(ctx context.Context, class string) (*broker.Delivery, error) {
 	l, ok := c.lanes[class]
 	if !ok {
@@ -68,18 +70,13 @@ func (c *Consumer) Close(ctx context.Context) error {
 	if err := c.settling.close(ctx); err != nil {
 		return fmt.Errorf("nats: close consumer of queue %q: %w", c.q.cfg.Name, err)
 	}
-	given := 0
-	for _, d := range c.unsettled() {
-		if d.giveBack() {
-			given++
+	// By now no lane has a pull request, which would take back what is given back.
+	left := c.unsettled()
+	for i, d := range left {
+		if err := d.giveBack(ctx); err != nil {
+			// The others would fare no better. All come again after AckWait.
+			return fmt.Errorf("nats: close consumer of queue %q: give back %d deliveries: %w", c.q.cfg.Name, len(left)-i, err)
 		}
-	}
-	if given == 0 {
-		return nil
-	}
-	// What does not get through comes again after AckWait.
-	if err := c.q.conn.Ping(ctx); err != nil {
-		return fmt.Errorf("nats: close consumer of queue %q: give back %d deliveries: %w", c.q.cfg.Name, given, err)
 	}
 	return nil
 }

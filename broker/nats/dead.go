@@ -75,6 +75,21 @@ func (q *Queue) deadExists(ctx context.Context, seq uint64) (bool, error) {
 	return true, nil
 }
 
+// deadDepth returns the number of dead letters.
+func (q *Queue) deadDepth(ctx context.Context) (n int, err error) {
+	err = q.conn.request(ctx, func(ctx context.Context) error {
+		s, err := q.conn.js.Stream(ctx, q.stream(deadName))
+		if err == nil {
+			n = int(s.CachedInfo().State.Msgs)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("nats: queue %q: number of dead letters: %w", q.cfg.Name, err)
+	}
+	return n, nil
+}
+
 // DeadLetters returns up to limit dead letters, oldest first. It asks the
 // server once for each, so it is for people rather than for metrics.
 func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -21,6 +22,7 @@ func (q *Queue) laneConfig(class string) jetstream.StreamConfig {
 		MaxBytes:    q.cfg.MaxBytes,
 		MaxMsgSize:  q.maxMessage(),
 		Duplicates:  q.cfg.DedupeWindow,
+		Replicas:    q.cfg.Replicas,
 	}
 }
 
@@ -34,7 +36,10 @@ func (q *Queue) deadConfig() jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		MaxBytes:    q.cfg.DeadBytes,
 		Duplicates:  q.cfg.DedupeWindow,
-		AllowDirect: true, // reads without wrapping each message in JSON
+		Replicas:    q.cfg.Replicas,
+		// Reads without wrapping each message in JSON. With replicas, the answer
+		// could come from one that is behind.
+		AllowDirect: q.cfg.Replicas == 1,
 	}
 }
 
@@ -89,6 +94,9 @@ func (q *Queue) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) 
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return q.conn.js.CreateStream(ctx, cfg)
 	}
+	if errors.Is(err, natsgo.ErrNoResponders) {
+		return nil, jetstream.ErrJetStreamNotEnabled // nobody listens for it
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +113,18 @@ func remedy(cfg jetstream.StreamConfig, err error) string {
 		return fmt.Sprintf("; the broker can't reserve %d bytes more: give the queue smaller lanes", cfg.MaxBytes)
 	case codeStreamInvalidConfig:
 		return "; it exists with settings that can't be changed: empty and delete it, or give the queue another name"
+	case codeNoPeers, codeReplicasNotSupported:
+		return fmt.Sprintf("; %d replicas take as many servers with JetStream, in one cluster: start them, or ask for fewer", cfg.Replicas)
+	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
+		return "; enable JetStream on the server (nats-server -js) and for the account"
 	case codeStreamSubjectOverlap:
 		return fmt.Sprintf("; another stream takes %q: give the queue another name", cfg.Subjects)
 	}
-	if errors.Is(err, errForeign) {
+	switch {
+	case errors.Is(err, errForeign):
 		return "; give the queue another name"
+	case errors.Is(err, natsgo.ErrPermissionViolation):
+		return fmt.Sprintf("; allow the user to publish to $JS.API.>, $JS.ACK.> and %s, and to subscribe to _INBOX.>", cfg.Subjects[0])
 	}
 	return ""
 }

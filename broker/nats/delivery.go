@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"overtake/broker"
@@ -26,6 +27,7 @@ const (
 // delivery is a message that the server has handed to this consumer.
 type delivery struct {
 	c       *Consumer
+	lane    *lane
 	msg     jetstream.Msg
 	message broker.Message
 	meta    *jetstream.MsgMetadata
@@ -36,7 +38,7 @@ type delivery struct {
 	state settleState
 }
 
-func newDelivery(c *Consumer, class string, msg jetstream.Msg) (*delivery, error) {
+func newDelivery(l *lane, msg jetstream.Msg) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return nil, fmt.Errorf("nats: metadata of a message from %s: %w", msg.Subject(), err)
@@ -46,9 +48,10 @@ func newDelivery(c *Consumer, class string, msg jetstream.Msg) (*delivery, error
 		id = fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream)
 	}
 	return &delivery{
-		c:       c,
+		c:       l.c,
+		lane:    l,
 		msg:     msg,
-		message: broker.Message{ID: id, Class: class, Header: header, Body: msg.Data()},
+		message: broker.Message{ID: id, Class: l.class, Header: header, Body: msg.Data()},
 		meta:    meta,
 	}, nil
 }
@@ -70,11 +73,7 @@ func (d *delivery) Done(ctx context.Context) error {
 // Retry implements [broker.Settler].
 func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 	return d.settle(ctx, "retry", func(ctx context.Context) error {
-		// Without a delay it is a plain Nak.
-		if err := d.msg.NakWithDelay(max(after, 0)); err != nil {
-			return cause(ctx, err)
-		}
-		return nil
+		return d.nak(ctx, after)
 	})
 }
 
@@ -149,6 +148,22 @@ func (d *delivery) ack(ctx context.Context) error {
 	return d.c.q.conn.request(ctx, d.msg.DoubleAck)
 }
 
+// nak gives the message back and waits for the server to confirm it.
+//
+// It always has a delay, of 1 ns if need be: the server keeps a plain negative
+// acknowledgement in memory only, and after a restart the message would come no
+// sooner than AckWait; with a delay, the time at which the message is due is in
+// the consumer's state on disk (nats-server v2.15.2: consumer.processNak). The
+// price is that the server looks at it 10 ms later.
+func (d *delivery) nak(ctx context.Context, after time.Duration) error {
+	d.lane.withdraw(ctx)
+	payload := fmt.Appendf(nil, `%s {"delay": %d}`, server.AckNak, max(after, 1))
+	return d.c.q.conn.request(ctx, func(ctx context.Context) error {
+		_, err := d.c.q.conn.nc.RequestWithContext(ctx, d.msg.Reply(), payload)
+		return err
+	})
+}
+
 // heartbeat puts off the redelivery. When it can't be sent there is no
 // connection, and nothing else to do about that.
 func (d *delivery) heartbeat() {
@@ -159,10 +174,13 @@ func (d *delivery) heartbeat() {
 	}
 }
 
-// giveBack returns the message to its lane, and reports whether it was sent.
-func (d *delivery) giveBack() bool {
+// giveBack returns the message to its lane, unless somebody settles it.
+func (d *delivery) giveBack(ctx context.Context) error {
 	d.c.release(d)
-	return d.claim() && d.msg.Nak() == nil
+	if !d.claim() {
+		return nil
+	}
+	return d.nak(ctx, 0)
 }
 
 func (d *delivery) wrap(verb string, err error) error {

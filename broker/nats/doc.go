@@ -1,5 +1,5 @@
-// Package nats puts queues with latency classes on NATS JetStream, and can run
-// the JetStream server inside the process.
+// Package nats puts queues with latency classes on NATS JetStream: on servers
+// elsewhere, or on one inside the process.
 //
 // # Lanes
 //
@@ -28,13 +28,25 @@
 // trip inside the process: on two cores, Next and Done took 45 µs together, and
 // Next and a plain ack 27 µs (BenchmarkConsume).
 //
-// Retry is a plain negative acknowledgement: if it gets lost, the message
-// comes after AckWait instead.
+// Retry waits for the server, too, and is on disk when the server has shut down:
+// what a process gives back before it ends comes at once to the next one (within
+// about two seconds, when the server looks for what is due), not after AckWait.
 //
 // Dead letters are ours: a stream's own bound on deliveries would leave the
 // message in the lane, unseen by anybody. [Queue] stores a copy in the stream
 // <queue>_dead under the same ID, and then acknowledges. A crash between the
 // two repeats the first, which the dedupe window of that stream absorbs.
+//
+// # Servers elsewhere
+//
+// [Connect] returns also while no server can be reached, and [Conn.OpenQueue]
+// then returns a queue that is declared later; what asks the server fails at
+// once with [broker.ErrUnavailable] until there is a connection. A server that
+// answers and refuses (credentials, rights, no JetStream) is an error right away.
+//
+// With [QueueConfig].Replicas 3, a confirmation means that two of three servers
+// of a cluster have the message. When the leader of a lane dies, another one
+// is chosen within seconds, in which publishes to the lane fail.
 //
 // # What a crash can lose
 //

@@ -15,11 +15,14 @@ import (
 // Error codes of the JetStream API that nats.go does not name; the server's
 // errors.json does.
 const (
+	codeNoPeers               jetstream.ErrorCode = 10005
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeStorageLimitExceeded  jetstream.ErrorCode = 10047
 	codeStreamInvalidConfig   jetstream.ErrorCode = 10052
 	codeStreamSubjectOverlap  jetstream.ErrorCode = 10065
+	codeReplicasNotSupported  jetstream.ErrorCode = 10074
 	codeStreamStoreFailed     jetstream.ErrorCode = 10077
+	codeDuplicateInProcess    jetstream.ErrorCode = 10158
 )
 
 // Why a request ended although its caller would have waited on.
@@ -52,11 +55,7 @@ func cause(ctx context.Context, err error) error {
 // reached. A store that failed for another reason, such as the disk, has the
 // same code as a stream at its bound and differs in the text only.
 func isFull(err error) bool {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	switch api.ErrorCode {
+	switch api := apiError(err); api.ErrorCode {
 	case codeStreamStoreFailed:
 		return strings.HasPrefix(api.Description, "maximum ")
 	case codeInsufficientResources:
@@ -68,15 +67,26 @@ func isFull(err error) bool {
 // isRefusal reports whether the server answered that it will not do what was
 // asked for: it is available, and trying again would not help.
 func isRefusal(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && (api.Code < 500 || api.ErrorCode == codeStorageLimitExceeded)
+	switch api := apiError(err); api.ErrorCode {
+	case 0:
+		return errors.Is(err, natsgo.ErrPermissionViolation)
+	case codeNoPeers, codeDuplicateInProcess:
+		return false // servers may come, and the one in process may fail
+	case codeStorageLimitExceeded, codeReplicasNotSupported,
+		jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
+		return true
+	default:
+		return api.Code < 500
+	}
 }
 
-// errorCode returns the code of an error of the JetStream API, else 0.
-func errorCode(err error) jetstream.ErrorCode {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		return api.ErrorCode
+// apiError returns the error of the JetStream API in err; a zero one if there
+// is none.
+func apiError(err error) jetstream.APIError {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return *api
 	}
-	return 0
+	return jetstream.APIError{}
 }
+
+func errorCode(err error) jetstream.ErrorCode { return apiError(err).ErrorCode }

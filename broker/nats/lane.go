@@ -3,6 +3,8 @@ package nats
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,10 +34,27 @@ type lane struct {
 	class  string
 	demand chan struct{}  // unbuffered: received only by an idle lane
 	ready  chan *delivery // unbuffered: taken only by a caller that waits
+
+	// Owned by the goroutine of run; nil until needed and after an error.
+	consumer jetstream.Consumer
+	it       jetstream.MessagesContext
+
+	mu      sync.Mutex
+	waiting int   // calls of next under way
+	pulling *pull // nil while no pull request can be at the server
+}
+
+// pull is the time in which a lane may have a pull request at the server.
+type pull struct {
+	ctx   context.Context // ends when nobody wants the message any more
+	stop  context.CancelFunc
+	ended chan struct{} // closed when the request is answered or taken back
 }
 
 // next returns the lane's next message.
 func (l *lane) next(ctx context.Context) (*delivery, error) {
+	l.wait(1)
+	defer l.wait(-1)
 	for {
 		if l.c.ctx.Err() != nil {
 			return nil, broker.ErrClosed
@@ -53,21 +72,70 @@ func (l *lane) next(ctx context.Context) (*delivery, error) {
 	}
 }
 
+func (l *lane) wait(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting += n
+}
+
 // run serves next until the consumer is closed.
 func (l *lane) run() {
-	var it jetstream.MessagesContext
-	defer func() { l.drain(it) }()
+	defer l.drain()
 	for {
 		select {
 		case <-l.demand:
 		case <-l.c.ctx.Done():
 			return
 		}
-		d := l.pull(&it)
-		if d == nil {
-			return
+		p := l.beginPull()
+		if p == nil {
+			continue
 		}
-		l.offer(d)
+		d := l.pull(p.ctx)
+		if d == nil {
+			d = l.drain()
+		}
+		l.endPull(p)
+		if d != nil {
+			l.offer(d)
+		}
+	}
+}
+
+// beginPull returns nil if whoever demanded a message has gone meanwhile.
+func (l *lane) beginPull() *pull {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == 0 {
+		return nil
+	}
+	ctx, stop := context.WithCancel(l.c.ctx)
+	l.pulling = &pull{ctx: ctx, stop: stop, ended: make(chan struct{})}
+	return l.pulling
+}
+
+func (l *lane) endPull(p *pull) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pulling = nil
+	p.stop()
+	close(p.ended)
+}
+
+// withdraw takes back a pull request that nobody waits for, and returns when
+// that is done. Otherwise a message that is given back would come right back.
+func (l *lane) withdraw(ctx context.Context) {
+	l.mu.Lock()
+	p := l.pulling
+	if p == nil || l.waiting > 0 {
+		l.mu.Unlock()
+		return
+	}
+	p.stop()
+	l.mu.Unlock()
+	select {
+	case <-p.ended:
+	case <-ctx.Done():
 	}
 }
 
@@ -79,33 +147,97 @@ func (l *lane) offer(d *delivery) {
 	select {
 	case l.ready <- d:
 	case <-patience.C:
-		d.giveBack() // if this fails, it comes again after AckWait
+		_ = d.giveBack(l.c.ctx) // if this fails, it comes again after AckWait
 	case <-l.c.ctx.Done(): // Close gives it back
 	}
 }
 
-// pull returns the next message from *it, and makes that anew when it breaks.
-// It returns nil when the consumer is closed.
-func (l *lane) pull(it *jetstream.MessagesContext) *delivery {
+// pull returns the next message, and makes the iterator anew when it breaks.
+// It returns nil when ctx ends.
+func (l *lane) pull(ctx context.Context) *delivery {
 	backoff := minBackoff
 	for {
-		d, err := l.tryPull(it)
+		d, err := l.tryPull(ctx)
 		if err == nil {
-			l.c.hold(d)
 			return d
 		}
-		if l.c.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return nil
 		}
-		l.c.q.conn.log.Warn("nats: lane does not answer, trying again",
+		level := slog.LevelDebug // it has been said
+		if backoff == minBackoff && !errors.Is(err, errConnectionLost) {
+			level = slog.LevelWarn
+		}
+		l.c.q.conn.log.Log(ctx, level, "nats: lane does not answer, trying again",
 			"queue", l.c.q.cfg.Name, "class", l.class, "error", err, "after", backoff)
-		l.drain(*it)
-		*it = nil
+		if d := l.drain(); d != nil {
+			return d
+		}
+		l.consumer = nil
 		select {
 		case <-time.After(backoff):
-		case <-l.c.ctx.Done():
+		case <-ctx.Done():
 		}
 		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+func (l *lane) tryPull(ctx context.Context) (*delivery, error) {
+	var err error
+	if l.consumer == nil {
+		// Declaring it again brings back a lane that was deleted meanwhile.
+		if l.consumer, err = l.c.q.declareLane(ctx, l.class); err != nil {
+			return nil, err
+		}
+	}
+	if l.it == nil {
+		l.it, err = l.consumer.Messages(jetstream.PullMaxMessages(1),
+			jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+		if err != nil {
+			return nil, err
+		}
+	}
+	msg, err := await(ctx, l.it)
+	if err != nil {
+		return nil, err
+	}
+	return l.take(msg)
+}
+
+// take makes a delivery of msg, which from now on the consumer holds.
+func (l *lane) take(msg jetstream.Msg) (*delivery, error) {
+	d, err := newDelivery(l, msg)
+	if err == nil {
+		l.c.hold(d)
+	}
+	return d, err
+}
+
+// drain ends the iterator, if there is one, and returns the message that was
+// on its way, if any. Without that, the pull request could swallow a message
+// later on.
+func (l *lane) drain() *delivery {
+	it := l.it
+	l.it = nil
+	if it == nil {
+		return nil
+	}
+	if !l.c.q.conn.nc.IsConnected() {
+		it.Stop()
+		return nil
+	}
+	it.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
+	defer cancel()
+	var last *delivery // there is one at most, as one was asked for
+	for {
+		msg, err := it.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return last
+		}
+		if d, err := l.take(msg); err == nil { // else it comes again after AckWait
+			last = d
+		}
 	}
 }
 
@@ -124,46 +256,4 @@ func await(ctx context.Context, it jetstream.MessagesContext) (jetstream.Msg, er
 		}
 	}
 	return it.Next(jetstream.NextContext(ctx))
-}
-
-// drain ends it, if there is one, and gives back a message that was on its
-// way. Without that, the pull request could swallow a message later on.
-func (l *lane) drain(it jetstream.MessagesContext) {
-	if it == nil {
-		return
-	}
-	if !l.c.q.conn.nc.IsConnected() {
-		it.Stop()
-		return
-	}
-	it.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
-	defer cancel()
-	for {
-		msg, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			return
-		}
-		_ = msg.Nak() // if this fails, it comes again after AckWait
-	}
-}
-
-func (l *lane) tryPull(it *jetstream.MessagesContext) (*delivery, error) {
-	if *it == nil {
-		// Declaring it again brings back a lane that was deleted meanwhile.
-		consumer, err := l.c.q.declareLane(l.c.ctx, l.class)
-		if err != nil {
-			return nil, err
-		}
-		*it, err = consumer.Messages(jetstream.PullMaxMessages(1),
-			jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
-		if err != nil {
-			return nil, err
-		}
-	}
-	msg, err := await(l.c.ctx, *it)
-	if err != nil {
-		return nil, err
-	}
-	return newDelivery(l.c, l.class, msg)
 }

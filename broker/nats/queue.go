@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"overtake/broker"
 )
 
 // Defaults of [QueueConfig].
@@ -32,6 +34,8 @@ const (
 	// above what JetStream accepts.
 	minBytes  = 64 << 10
 	minWindow = 100 * time.Millisecond
+	// maxReplicas is as many as JetStream has.
+	maxReplicas = 5
 )
 
 // QueueConfig describes a queue.
@@ -49,6 +53,9 @@ type QueueConfig struct {
 	DeadBytes int64
 	// DedupeWindow is how long a repeated ID is recognized. Default 2 min.
 	DedupeWindow time.Duration
+	// Replicas is how many servers of a cluster keep each message, 1 to 5 and odd
+	// to be of use: with 3, one of them may be lost. Default 1.
+	Replicas int
 	// AckWait is after what time without a sign of life a delivery comes
 	// again. Living consumers give one three times as often. Default 10 s.
 	AckWait time.Duration
@@ -63,6 +70,9 @@ func (c *QueueConfig) setDefaults() {
 	}
 	if c.DedupeWindow == 0 {
 		c.DedupeWindow = DefaultDedupeWindow
+	}
+	if c.Replicas == 0 {
+		c.Replicas = 1
 	}
 	if c.AckWait == 0 {
 		c.AckWait = DefaultAckWait
@@ -93,6 +103,9 @@ func (c *QueueConfig) validate() error {
 	if c.MaxBytes < minBytes || c.DeadBytes < minBytes {
 		bad("MaxBytes %d and DeadBytes %d, want at least %d each", c.MaxBytes, c.DeadBytes, minBytes)
 	}
+	if c.Replicas < 1 || c.Replicas > maxReplicas {
+		bad("%d replicas, want 1 to %d", c.Replicas, maxReplicas)
+	}
 	if c.DedupeWindow < minWindow || c.AckWait < minWindow {
 		bad("DedupeWindow %v and AckWait %v, want at least %v each", c.DedupeWindow, c.AckWait, minWindow)
 	}
@@ -122,6 +135,10 @@ type Queue struct {
 // for dead letters. What exists is kept with its messages, and changed where
 // cfg differs from it. Lanes of classes that cfg no longer has are removed if they
 // are empty, and otherwise left alone and reported in the log.
+//
+// While a server elsewhere can't be reached, or is without a leader, OpenQueue
+// logs that and returns a queue that will be declared as soon as the server
+// answers: until then Publish fails, Next waits, and Lanes says why.
 func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 	cfg.setDefaults()
 	cfg.Classes = slices.Clone(cfg.Classes)
@@ -129,18 +146,51 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{conn: c, cfg: cfg}
-	for _, class := range cfg.Classes {
-		if _, err := q.declareLane(ctx, class); err != nil {
-			return nil, err
-		}
+	err := q.declare(ctx)
+	if c.external && (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)) {
+		c.log.Warn("nats: queue can't be opened yet", "queue", cfg.Name, "servers", c.place, "error", err)
+		c.opening.Go(q.declareLater)
+		return q, nil
 	}
-	if _, err := q.declareStream(ctx, q.deadConfig()); err != nil {
-		return nil, err
-	}
-	if err := q.tidy(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return q, nil
+}
+
+// declareLater tries to declare the queue until that succeeds or the connection
+// is closed.
+func (q *Queue) declareLater() {
+	said := ""
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
+		select {
+		case <-q.conn.ctx.Done():
+			return
+		case <-time.After(backoff):
+		}
+		err := q.declare(q.conn.ctx)
+		if err == nil {
+			q.conn.log.Info("nats: queue opened", "queue", q.cfg.Name)
+			return
+		}
+		// The same refusal, again and again, is news once.
+		if text := err.Error(); !errors.Is(err, broker.ErrUnavailable) && text != said && q.conn.ctx.Err() == nil {
+			q.conn.log.Error("nats: queue can't be opened, trying on", "queue", q.cfg.Name, "error", err)
+			said = text
+		}
+	}
+}
+
+func (q *Queue) declare(ctx context.Context) error {
+	for _, class := range q.cfg.Classes {
+		if _, err := q.declareLane(ctx, class); err != nil {
+			return err
+		}
+	}
+	if _, err := q.declareStream(ctx, q.deadConfig()); err != nil {
+		return err
+	}
+	return q.tidy(ctx)
 }
 
 func (q *Queue) hasLane(class string) bool   { return slices.Contains(q.cfg.Classes, class) }
@@ -155,6 +205,7 @@ func (q *Queue) maxMessage() int32 {
 
 // Lane is what one lane of a queue holds.
 type Lane struct {
+	// Class is the latency class, or "dead" for the dead letters.
 	Class string
 	// Depth is how many messages wait for their first delivery.
 	Depth int
@@ -163,10 +214,11 @@ type Lane struct {
 	Unsettled int
 }
 
-// Lanes returns the lanes, most urgent first. It asks the server once per
-// lane, which is cheap enough for every scrape of metrics.
+// Lanes returns the lanes, most urgent first, and then the dead letters, which
+// all count as Depth. It asks the server once for each, which is cheap enough
+// for every scrape of metrics.
 func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
-	lanes := make([]Lane, 0, len(q.cfg.Classes))
+	lanes := make([]Lane, 0, len(q.cfg.Classes)+1)
 	for _, class := range q.cfg.Classes {
 		var info *jetstream.ConsumerInfo
 		err := q.conn.request(ctx, func(ctx context.Context) error {
@@ -181,5 +233,9 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 		}
 		lanes = append(lanes, Lane{Class: class, Depth: int(info.NumPending), Unsettled: info.NumAckPending})
 	}
-	return lanes, nil
+	dead, err := q.deadDepth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(lanes, Lane{Class: deadName, Depth: dead}), nil
 }

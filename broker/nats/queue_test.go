@@ -144,7 +144,10 @@ func TestLanes(t *testing.T) {
 	if err := next(t, c, "batch", "m2", 1).Done(ctx); err != nil {
 		t.Fatal(err)
 	}
-	want := []Lane{{Class: "interactive"}, {Class: "standard"}, {Class: "batch", Depth: 2, Unsettled: 2}}
+	if err := next(t, c, "batch", "m3", 1).Dead(ctx, "bad"); err != nil {
+		t.Fatal(err)
+	}
+	want := []Lane{{Class: "interactive"}, {Class: "standard"}, {Class: "batch", Depth: 1, Unsettled: 2}, {Class: "dead", Depth: 1}}
 	if got := lanes(t, q); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("lanes %+v, want %+v", got, want)
 	}
@@ -304,8 +307,6 @@ func TestServerGoneIsUnavailable(t *testing.T) {
 	if err := b.server.Shutdown(ctx); err != nil {
 		t.Fatal(err)
 	}
-	// What waits for the server's word comes first: a Retry is sent without one,
-	// and fails only once the client knows that the server is gone.
 	for _, check := range []struct {
 		name string
 		call func() error

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -27,6 +30,15 @@ type ServerConfig struct {
 	MaxMemory int64
 	// MaxPayload bounds one message with its headers, in bytes. Default 8 MiB.
 	MaxPayload int
+	// Listen is the host:port where others may connect; port 0 is any that is
+	// free. Default: "", no port is opened.
+	Listen string
+	// Token is what others must know to connect. Required if Listen is not on
+	// loopback.
+	Token string
+	// TLS encrypts the connections of others, with Cert and Key; with CA, they
+	// need certificates, too.
+	TLS TLSFiles
 	// SyncAlways makes every confirmation wait for an fsync: a crash of the
 	// operating system then loses nothing, and publishing is slower by what
 	// the disk needs for one.
@@ -59,14 +71,25 @@ func (c *ServerConfig) validate() error {
 		errs = append(errs, fmt.Errorf("nats: MaxPayload %d, want more than %d and at most %d",
 			c.MaxPayload, deadLetterRoom, server.MAX_PAYLOAD_MAX_SIZE))
 	}
+	if c.Listen == "" {
+		if c.Token != "" || c.TLS != (TLSFiles{}) {
+			errs = append(errs, errors.New("nats: Token and TLS are for Listen, which is not given"))
+		}
+	} else if host, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("nats: listen: %w; write host:port", err))
+	} else if ip := net.ParseIP(host); c.Token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		errs = append(errs, fmt.Errorf("nats: listen on %q without a token: everybody who reaches it could take and add messages; "+
+			"give a token, or listen on 127.0.0.1", c.Listen))
+	}
 	return errors.Join(errs...)
 }
 
-// Server is a JetStream server inside this process. It opens no port: only
-// [Connect] reaches it.
+// Server is a JetStream server inside this process. Without
+// [ServerConfig].Listen it opens no port, and only [Connect] reaches it.
 type Server struct {
-	ns   *server.Server
-	lock *folderLock
+	ns    *server.Server
+	lock  *folderLock
+	token string
 
 	stop    sync.Once
 	stopped chan struct{} // closed when the folder has been released
@@ -89,8 +112,11 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	return &Server{ns: ns, lock: lock, stopped: make(chan struct{})}, nil
+	return &Server{ns: ns, lock: lock, token: cfg.Token, stopped: make(chan struct{})}, nil
 }
+
+// Addr returns where the server listens, or nil if it does not.
+func (s *Server) Addr() net.Addr { return s.ns.Addr() }
 
 // storeLimit is far above any disk. What bounds the disk is the bound of each
 // lane: a bound of the server would count what lanes reserve, also those of
@@ -98,9 +124,10 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 const storeLimit = 1 << 50
 
 func startServer(cfg *ServerConfig) (*server.Server, error) {
-	ns, err := server.NewServer(&server.Options{
+	options := &server.Options{
 		ServerName:             "overtake",
-		DontListen:             true,
+		DontListen:             cfg.Listen == "",
+		Authorization:          cfg.Token,
 		NoSigs:                 true, // signals belong to main
 		JetStream:              true,
 		StoreDir:               cfg.Dir,
@@ -109,13 +136,17 @@ func startServer(cfg *ServerConfig) (*server.Server, error) {
 		SyncAlways:             cfg.SyncAlways,
 		MaxPayload:             int32(cfg.MaxPayload),
 		DisableJetStreamBanner: true,
-	})
+	}
+	if err := listening(options, cfg); err != nil {
+		return nil, err
+	}
+	ns, err := server.NewServer(options)
 	if err != nil {
 		return nil, unusable(cfg.Dir, err)
 	}
 	log := &serverLog{log: cfg.Logger.With("component", "nats-server")}
 	ns.SetLoggerV2(log, false, false, false)
-	ns.Start() // with DontListen it returns when everything has started
+	ns.Start() // it returns when everything has started
 	if err := started(ns, log, cfg.Dir); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
@@ -124,9 +155,40 @@ func startServer(cfg *ServerConfig) (*server.Server, error) {
 	return ns, nil
 }
 
+// listening sets where and how the server listens.
+func listening(options *server.Options, cfg *ServerConfig) error {
+	if cfg.Listen == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if err == nil {
+		options.Host = host
+		options.Port, err = strconv.Atoi(port)
+	}
+	if err != nil {
+		return fmt.Errorf("nats: listen on %q: %w; write host:port", cfg.Listen, err)
+	}
+	if options.Port == 0 {
+		options.Port = server.RANDOM_PORT
+	}
+	if cfg.TLS == (TLSFiles{}) {
+		return nil
+	}
+	options.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
+		CertFile: cfg.TLS.Cert, KeyFile: cfg.TLS.Key, CaFile: cfg.TLS.CA, Verify: cfg.TLS.CA != "",
+	})
+	if err != nil {
+		return fmt.Errorf("nats: listen on %q: TLS: %w", cfg.Listen, err)
+	}
+	return nil
+}
+
 // started returns why ns does not work on dir, if so.
 func started(ns *server.Server, log *serverLog, dir string) error {
 	if fatal := log.fatal.Load(); fatal != nil {
+		if strings.HasPrefix(*fatal, "Error listening") {
+			return fmt.Errorf("nats: %s; free the address or give another", *fatal)
+		}
 		return unusable(dir, errors.New(*fatal))
 	}
 	if !ns.JetStreamEnabled() {

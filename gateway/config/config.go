@@ -280,12 +280,51 @@ type Broker struct {
 	// Dir is the directory with the embedded server's messages. Default:
 	// ./overtake-data.
 	Dir string `yaml:"dir,omitempty"`
-	// URL is where a broker that is not embedded listens: nats://host:port,
+	// URL is where a broker that is not embedded listens:
+	// nats://user:password@host:port or tls://host:port,
 	// amqp://user:password@host:port/vhost.
 	URL string `yaml:"url,omitempty"`
-	// MaxBytes bounds the disk that the embedded server's messages take, at
-	// least 1MiB. Default: 1GiB.
+	// URLs are several servers of one NATS cluster, instead of URL.
+	URLs []string `yaml:"urls,omitempty"`
+	// TLS makes encryption a must, for a NATS broker by URL; with Listen, it is
+	// the embedded server's. Default: the URL's scheme says.
+	TLS *BrokerTLS `yaml:"tls,omitempty"`
+	// Credentials is the path of a NATS credentials file: a user's JWT and seed.
+	Credentials string `yaml:"credentials,omitempty"`
+	// NKey is the path of a file with the seed of a NATS user.
+	NKey string `yaml:"nkey,omitempty"`
+	// Token is the token that a NATS server asks for; with Listen, the one that
+	// the embedded server asks others for. Write "${NAME}" to keep it out of the
+	// file.
+	Token Secret `yaml:"token,omitempty"`
+	// Replicas is how many servers of a NATS cluster keep each message, 1 to 5.
+	// Default: 1.
+	Replicas int `yaml:"replicas,omitempty"`
+	// Sync says when the embedded server's files are flushed to the disk: always
+	// (before each confirmation) or interval (every two minutes, so that a crash
+	// of the operating system can lose what came last). Default: interval.
+	Sync string `yaml:"sync,omitempty"`
+	// Listen is HOST:PORT where others can connect to the embedded server. It
+	// needs Token where it is not on loopback. Default: nowhere.
+	Listen string `yaml:"listen,omitempty"`
+	// Memory bounds what others keep in the embedded server's memory; queues are
+	// on disk. Default: 64MiB.
+	Memory Size `yaml:"memory,omitempty"`
+	// MaxBytes bounds the disk that the queues on a NATS broker take, at least
+	// 1MiB. It is divided evenly among their lanes. Default: 1GiB.
 	MaxBytes Size `yaml:"max_bytes,omitempty"`
+}
+
+// BrokerTLS names the files of one end of connections to a broker.
+type BrokerTLS struct {
+	// CA is the path of a PEM file: the authorities that the other end's
+	// certificate must be from. Default: for a broker by URL those of the system;
+	// an embedded broker asks others for no certificate.
+	CA string `yaml:"ca,omitempty"`
+	// Cert is the path of a PEM file: this end's certificate and its chain.
+	Cert string `yaml:"cert,omitempty"`
+	// Key is the path of the PEM file with the certificate's key.
+	Key string `yaml:"key,omitempty"`
 }
 
 // Queue is one message queue with a lane per class. Its name is 1 to 32 of
@@ -329,6 +368,9 @@ type Tracing struct {
 
 // Size is a number of bytes, written with a unit: 512B, 64KiB, 10MB.
 type Size int64
+
+// Secret is text that is never shown.
+type Secret string
 
 // Percent is a share in hundredths of a percent: 10% is 1000.
 type Percent int

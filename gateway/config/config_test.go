@@ -222,7 +222,9 @@ routes: [{queue: jobs}]
 	if q := c.Queues["jobs"]; q.Broker != "local" || q.Deliver.Upstream != "app" || q.Attempts != 5 || q.Strategy != "lanes" || q.MaxBody != 1<<20 {
 		t.Errorf("jobs is %+v", q)
 	}
-	if b := c.Brokers["local"]; b != (Broker{Type: "nats", Embedded: true, Dir: "./overtake-data", MaxBytes: 1 << 30}) {
+	if b := c.Brokers["local"]; !reflect.DeepEqual(b, Broker{
+		Type: "nats", Embedded: true, Dir: "./overtake-data", Sync: "interval", Memory: 64 << 20, MaxBytes: 1 << 30,
+	}) {
 		t.Errorf("local is %+v", b)
 	}
 	checkRoundTrip(t, c)

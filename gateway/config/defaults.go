@@ -54,9 +54,8 @@ func fillDefaults(c *Config, src *source) {
 		c.Brokers = map[string]Broker{defaultBroker: {Type: "nats", Embedded: true}}
 	}
 	for name, b := range c.Brokers {
-		if b.Embedded {
-			setDefault(src, join("brokers", name)+".dir", &b.Dir, "./overtake-data")
-			setDefault(src, join("brokers", name)+".max_bytes", &b.MaxBytes, 1<<30)
+		if b.Type == "nats" {
+			defaultNATS(&b, src, join("brokers", name))
 			c.Brokers[name] = b
 		}
 	}
@@ -68,6 +67,17 @@ func fillDefaults(c *Config, src *source) {
 	setDefault(src, "tracing.sample", &c.Tracing.Sample, 0.01)
 	setDefault(src, "expose", &c.Expose, "trusted")
 	setDefault(src, "drain_timeout", &c.DrainTimeout, 30*time.Second)
+}
+
+func defaultNATS(b *Broker, src *source, path string) {
+	setDefault(src, path+".max_bytes", &b.MaxBytes, 1<<30)
+	if !b.Embedded {
+		setDefault(src, path+".replicas", &b.Replicas, 1)
+		return
+	}
+	setDefault(src, path+".dir", &b.Dir, "./overtake-data")
+	setDefault(src, path+".sync", &b.Sync, "interval")
+	setDefault(src, path+".memory", &b.Memory, 64<<20)
 }
 
 func defaultListener(l *Listener, src *source, i int) {

@@ -64,11 +64,8 @@ func (v validator) unavailableBrokers() {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Brokers)) {
-		switch path, b := join("brokers", name), v.Brokers[name]; {
-		case b.Type == "rabbitmq" && !used[name]:
-			v.warn(path, "rabbitmq is %s; no queue uses it", notAvailable)
-		case b.Type == "nats" && !b.Embedded && b.URL != "":
-			v.problem(path+".url", "write embedded: true instead", "a nats broker by url is %s", notAvailable)
+		if v.Brokers[name].Type == "rabbitmq" && !used[name] {
+			v.warn(join("brokers", name), "rabbitmq is %s; no queue uses it", notAvailable)
 		}
 	}
 }

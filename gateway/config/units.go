@@ -165,3 +165,12 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	}
 	return p, nil
 }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
+
+// String hides the secret.
+func (s Secret) String() string { return "xxxxx" }

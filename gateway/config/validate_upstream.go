@@ -161,20 +161,23 @@ func (v validator) validateBrokers() {
 			v.problem(path+".embedded", "only nats can be embedded", "a rabbitmq broker can't be embedded")
 		case b.Embedded && b.URL != "":
 			v.problem(path+".url", "remove it, or embedded", "an embedded broker has no URL")
-		case !b.Embedded && b.URL == "":
-			hint := "write embedded: true"
+		case !b.Embedded && b.URL == "" && len(b.URLs) == 0:
+			hint := "write embedded: true, or url: nats://HOST:4222"
 			if b.Type == "rabbitmq" {
 				hint = "write url: amqp://HOST:5672"
 			}
 			v.problem(path, hint, "says neither embedded nor url")
 		case b.URL != "":
-			v.brokerURL(path+".url", b)
+			v.brokerURL(path+".url", b.Type, b.URL)
 		}
+		v.validateNATS(path, b)
 		if b.Embedded && b.Type == "nats" {
 			if b.Dir == "" || strings.HasPrefix(b.Dir, "~") {
 				v.wrong(path+".dir", b.Dir, "is not a folder", "write a path, such as ./overtake-data; ~ is not expanded")
 			}
 			v.unique(dirs, path+".dir", path, filepath.Clean(b.Dir))
+		}
+		if b.Type == "nats" {
 			v.diskOf(path+".max_bytes", name, b)
 		}
 	}
@@ -202,16 +205,16 @@ func (v validator) diskOf(path, name string, b Broker) {
 	}
 }
 
-func (v validator) brokerURL(path string, b Broker) {
-	schemes := map[string][]string{"nats": {"nats", "tls"}, "rabbitmq": {"amqp", "amqps"}}[b.Type]
-	u, err := url.Parse(b.URL)
+func (v validator) brokerURL(path, kind, text string) {
+	schemes := map[string][]string{"nats": {"nats", "tls"}, "rabbitmq": {"amqp", "amqps"}}[kind]
+	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || schemes != nil && !slices.Contains(schemes, u.Scheme) {
 		// The URL may carry a password, so it is not shown.
 		hint := ""
 		if schemes != nil {
 			hint = "write " + schemes[0] + "://HOST:PORT"
 		}
-		v.problem(path, hint, "not the URL of a %s broker", b.Type)
+		v.problem(path, hint, "not the URL of a %s broker", kind)
 	}
 }
 
@@ -229,7 +232,7 @@ func (v validator) validateQueues() {
 					v.wrong(path+".deliver.path", d.Path, "has a query", "write the path alone; the job keeps its own query")
 				}
 			}
-		} else if v.Brokers[q.Broker].Embedded {
+		} else if b := v.Brokers[q.Broker]; b.Embedded && b.Listen == "" {
 			v.warn(path, "has no deliver, and nothing else reaches an embedded broker: its jobs are never done")
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)

@@ -1,0 +1,124 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/url"
+	"os"
+)
+
+// validateNATS checks what only NATS brokers have, and which of it belongs
+// together.
+func (v validator) validateNATS(path string, b Broker) {
+	if b.Type != "nats" {
+		v.refuseKeys(path, "is for a broker of type nats",
+			"urls", "credentials", "nkey", "token", "replicas", "sync", "listen", "memory")
+		return
+	}
+	if b.Embedded {
+		v.validateEmbedded(path, b)
+	} else {
+		v.validateServers(path, b)
+	}
+	if b.TLS != nil {
+		v.validateBrokerTLS(path+".tls", *b.TLS)
+	}
+}
+
+func (v validator) refuseKeys(path, why string, keys ...string) {
+	for _, key := range keys {
+		if v.given(path + "." + key) {
+			v.problem(path+"."+key, "remove it", "%s", why)
+		}
+	}
+}
+
+func (v validator) validateEmbedded(path string, b Broker) {
+	v.refuseKeys(path, "is for a broker by url, and this one is embedded", "urls", "credentials", "nkey", "replicas")
+	v.oneOf(path+".sync", b.Sync, "a way to flush", "always", "interval")
+	if b.Memory <= 0 {
+		v.problem(path+".memory", "write 64MiB", "must be more than 0")
+	}
+	if b.Listen == "" {
+		v.refuseKeys(path, "is for those who connect from elsewhere, and the broker does not listen", "tls", "token")
+		return
+	}
+	if !v.address(path+".listen", b.Listen) {
+		return
+	}
+	host, _, _ := net.SplitHostPort(b.Listen)
+	if ip := net.ParseIP(host); b.Token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		v.problem(path+".listen", `add token: "${NAME}", or listen on 127.0.0.1`,
+			"without a token, everybody who reaches %s could take and add messages", b.Listen)
+	}
+	if b.TLS != nil && b.TLS.Cert == "" {
+		v.problem(path+".tls.cert", "name a PEM file", "is missing")
+	}
+}
+
+func (v validator) validateServers(path string, b Broker) {
+	v.refuseKeys(path, "is for an embedded broker, and this one has a URL", "dir", "sync", "listen", "memory")
+	if b.URL != "" && len(b.URLs) > 0 {
+		v.problem(path+".urls", "write all servers there, and no url", "is given beside url")
+	}
+	for i, text := range b.URLs {
+		v.brokerURL(item(path+".urls", i), b.Type, text)
+	}
+	v.within(path+".replicas", b.Replicas, 1, 5)
+	v.oneIdentity(path, b)
+	for _, file := range []struct{ key, name string }{{"credentials", b.Credentials}, {"nkey", b.NKey}} {
+		if file.name != "" {
+			v.readable(join(path, file.key), file.name)
+		}
+	}
+}
+
+// oneIdentity checks that there is one answer to who we are.
+func (v validator) oneIdentity(path string, b Broker) {
+	first := ""
+	for _, text := range append([]string{b.URL}, b.URLs...) {
+		if u, err := url.Parse(text); err == nil && u.User != nil {
+			first = "the user in the URL"
+		}
+	}
+	for _, way := range []struct{ key, value string }{{"credentials", b.Credentials}, {"nkey", b.NKey}, {"token", string(b.Token)}} {
+		switch {
+		case way.value == "":
+		case first != "":
+			v.problem(join(path, way.key), "keep one of them", "is given beside %s", first)
+		default:
+			first = way.key
+		}
+	}
+}
+
+func (v validator) validateBrokerTLS(path string, t BrokerTLS) {
+	if t == (BrokerTLS{}) {
+		v.problem(path, "name the authority of the server as ca, or write a tls:// URL alone", "names no file")
+	}
+	if t.CA != "" {
+		if pem := v.readable(path+".ca", t.CA); pem != nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			v.wrong(path+".ca", t.CA, "has no certificate", "name a PEM file")
+		}
+	}
+	switch {
+	case t.Cert == "" && t.Key == "":
+	case t.Cert == "" || t.Key == "":
+		v.problem(path, "give both, or none", "has one of cert and key")
+	case v.readable(path+".cert", t.Cert) != nil && v.readable(path+".key", t.Key) != nil:
+		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+			v.problem(path, "", "not a certificate and its key: %v", err)
+		}
+	}
+}
+
+// readable reports a file that can't be read, and returns what is in it
+// otherwise.
+func (v validator) readable(path, name string) []byte {
+	content, err := os.ReadFile(name)
+	if err != nil {
+		v.wrong(path, name, "can't be read: "+cause(err), "")
+	}
+	return content
+}
