@@ -1,0 +1,165 @@
+package rabbitmq
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"overtake/broker"
+)
+
+// confirmTimeout is how long a publish or another request waits for the server
+// when the caller would wait longer.
+const confirmTimeout = 5 * time.Second
+
+// ConnConfig says which server to connect to.
+type ConnConfig struct {
+	// URL is amqp://user:password@host:port/vhost, or amqps:// for TLS. Required.
+	URL string
+	// TLS is used with amqps://. Default: the system's authorities, no client
+	// certificate.
+	TLS *tls.Config
+	// Logger gets what happens outside of any call, such as a lost connection.
+	// Default: slog.Default.
+	Logger *slog.Logger
+}
+
+// host is the URL without its secrets.
+func (c *ConnConfig) host() string {
+	u, err := amqp.ParseURI(c.URL)
+	if err != nil {
+		return "the broker"
+	}
+	return net.JoinHostPort(u.Host, strconv.Itoa(u.Port))
+}
+
+// Conn is a pair of connections to a server, shared by all queues on it: one for
+// publishing and one for consuming, because a server that is short of memory
+// stops reading from whoever publishes, and acknowledgements must get through.
+// Both are made anew as often as they are lost. It is safe for concurrent use.
+type Conn struct {
+	cfg        ConnConfig
+	publishing *link
+	consuming  *link
+
+	cancel   context.CancelFunc
+	running  chan struct{} // closed when both links have ended
+	requests gate
+}
+
+// Connect returns a connection to the server of cfg. It does not wait for the
+// server: until it is reached, and whenever it is away, what needs it fails with
+// [broker.ErrUnavailable].
+func Connect(cfg ConnConfig) (*Conn, error) {
+	if _, err := amqp.ParseURI(cfg.URL); err != nil {
+		// The error may quote the URL, and with it the password.
+		return nil, errors.New("rabbitmq: connect: the URL is not amqp://user:password@host:port/vhost")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Conn{cfg: cfg, cancel: cancel, running: make(chan struct{})}
+	c.publishing = newLink("publishing", &c.cfg)
+	c.consuming = newLink("consuming", &c.cfg)
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		c.publishing.run(ctx)
+	}()
+	go func() {
+		defer close(c.running)
+		c.consuming.run(ctx)
+		<-published
+	}()
+	return c, nil
+}
+
+// Ping returns nil if the server answers and takes messages, else an error that
+// is [broker.ErrUnavailable] or ctx's.
+func (c *Conn) Ping(ctx context.Context) error {
+	s, err := c.publishing.session()
+	if err == nil {
+		err = s.open()
+	}
+	if err == nil {
+		err = c.request(ctx, func(*amqp.Channel) error { return nil })
+	}
+	if err != nil {
+		return fmt.Errorf("rabbitmq: ping: %w", err)
+	}
+	return nil
+}
+
+// open returns nil if the server takes messages.
+func (s *session) open() error {
+	if reason, _ := s.blockage(); reason != "" {
+		return blockedError(reason)
+	}
+	return nil
+}
+
+// request runs call with a channel of its own on the connection for consuming,
+// which the server always reads, and classifies its error. It ends with ctx, and
+// within confirmTimeout.
+func (c *Conn) request(ctx context.Context, call func(*amqp.Channel) error) error {
+	s, err := c.consuming.session()
+	if err != nil {
+		return err
+	}
+	return c.await(ctx, func() error {
+		ch, err := s.conn.Channel()
+		if err != nil {
+			return err
+		}
+		err = call(ch)
+		if closing := ch.Close(); err == nil {
+			err = closing
+		}
+		return err
+	})
+}
+
+// await waits for call, which the client library can't interrupt: when ctx ends
+// first, call goes on until the server answers or the connection is lost. Close
+// waits for it.
+func (c *Conn) await(ctx context.Context, call func() error) error {
+	if !c.requests.enter() {
+		return broker.ErrClosed
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer c.requests.leave()
+		result <- call()
+	}()
+	rctx, cancel := context.WithTimeoutCause(ctx, confirmTimeout, errNoAnswer)
+	defer cancel()
+	select {
+	case err := <-result:
+		return cause(ctx, err)
+	case <-rctx.Done():
+		return cause(ctx, context.Cause(rctx))
+	}
+}
+
+// Close closes the connections. Close the publishers and consumers of its queues
+// first: what they have under way ends with [broker.ErrUnavailable].
+func (c *Conn) Close(ctx context.Context) error {
+	c.cancel()
+	select {
+	case <-c.running:
+	case <-ctx.Done():
+		return fmt.Errorf("rabbitmq: close connection: %w", ctx.Err())
+	}
+	if err := c.requests.close(ctx); err != nil {
+		return fmt.Errorf("rabbitmq: close connection: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+// Package rabbitmq puts queues with latency classes on RabbitMQ, from 3.10 on.
+//
+// # Lanes
+//
+// Quorum queues know no priority before RabbitMQ 4, and whatever a queue has
+// delivered can't be overtaken. So a queue here is a direct exchange <queue> and
+// one queue <queue>.<class> per class, its lane, bound by the name of the class.
+// Whoever consumes chooses the lane at the moment it can take a message.
+//
+// Each lane has its own bound and refuses what is over it. A full batch lane
+// therefore takes nothing from an interactive one. Quorum queues tell a publisher
+// that they are full when they are, so a burst may get over the bound.
+//
+// # Nothing is delivered ahead of its call
+//
+// AMQP 0-9-1 has no "give me one message" that waits: a consumer gets whatever its
+// bound on unsettled deliveries allows, and what is being worked on counts
+// towards it. [Consumer] therefore moves the bound with the work: while calls of
+// Next come slowly, it opens a consumer on the channel for each call, for one
+// message, and closes it before the server could send another. When calls come
+// fast, consumers of four messages each stay open, so that the server is at most
+// eight messages ahead, and as many as are asked for in 50 ms. Each lane has a
+// channel of its own, as delivery tags and failures belong to channels. A lane
+// keeps its order for who works on one message after the other; several consumers
+// on a channel take turns.
+//
+// # At least once
+//
+// [Publisher.Publish] returns after the broker confirmed the message: it is on the
+// disks of a majority of the queue's nodes (quorum), or of its node (classic).
+// Publishes go over a connection of their own. A server that is short of memory
+// or disk stops reading from it, and they fail at once.
+//
+// Delivery tags mean something on one channel of one connection only. The tag 7
+// of a lost connection names another message on the next one, and acknowledging
+// that would lose it. So the automatic recovery of the client library, which
+// keeps the channel, is not used: a lost connection takes its channels and
+// deliveries with it, and settling one of those fails; the message comes again.
+//
+// AMQP confirms no acknowledgement. Done returns after the server answered a
+// request that it read behind the acknowledgement; many acknowledgements share
+// one. A server that dies within the next moments may deliver the message again.
+//
+// A message that is held unsettled for longer than the server's consumer_timeout
+// (30 minutes) comes again, and with it all that the lane had in hand.
+//
+// # Attempts and retries
+//
+// A quorum queue counts how often a message came back. A classic one knows only
+// whether it did, so every Retry there stores a new copy that carries the count.
+//
+// A delayed retry is stored in a queue <queue>.<class>.retry.<n>s with a time to
+// live, confirmed, and only then acknowledged. When its time is over, the server
+// puts it at the end of its lane, and keeps it until the lane has confirmed that.
+// Messages leave such a queue in the order in which they came, so one may wait for
+// another that came earlier: the queues hold delays of up to 1 s, 2 s, 4 s and so
+// on, up to 4096 s, hence never longer than about twice its delay (or 1 s). They
+// are declared when they are needed, and are always quorum queues: what expires
+// in a classic one is lost if the lane is full at that moment.
+//
+// Dead letters are stored in <queue>.dead, confirmed, and then acknowledged. A
+// crash between the two makes two dead letters of one message.
+//
+// # Repeated messages
+//
+// RabbitMQ does not recognize a message that is published again. It is stored
+// again, and the consumer recognizes it: what repeats a message that it holds, or
+// has settled within the dedupe window, is acknowledged unseen. Each process
+// remembers for itself, up to 65,536 messages per lane. So a repeated message may
+// be worked on twice if several processes consume the lane, or if one was
+// restarted in between. Use [broker.Message].ID where that matters.
+package rabbitmq
