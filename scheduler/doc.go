@@ -4,11 +4,14 @@
 // It knows slots, classes and flows; it does not know HTTP, messages or any
 // other protocol. A Go service can use it alone:
 //
-//	lease, err := s.Acquire(ctx, scheduler.Work{Class: 0, Flow: tenant})
+//	lease, err := s.Acquire(ctx, scheduler.Work{Class: 0, Flow: maphash.String(seed, tenant)})
 //	if err != nil {
 //		return err // *ShedError, or the context's cause
 //	}
 //	defer lease.Release()
+//
+// The example of [New] has a configuration to begin with; docs/examples/middleware
+// is an HTTP middleware to copy.
 //
 // # Two halves
 //
@@ -170,7 +173,7 @@
 // others one in the end or a refusal by their max wait.
 //
 // [Scheduler.RetryAfter] tells who was refused when to come again: what waits in
-// this class and in those above it, divided by the rate of dispatch less what those
-// above take of it; at least one second, at least 1.5 times as long as for the next
+// this class and in those above it, each for as long as work of its class lately
+// took, in the slots that those above leave; at least one second, at least 1.5 times as long as for the next
 // more urgent class, and up to half as long again at random.
 package scheduler
