@@ -240,8 +240,10 @@ func (g *Gateway) expose(ctx *fasthttp.RequestCtx, r *request) {
 		timing := make([]byte, 0, 48)
 		timing = append(timing, "queue;dur="...)
 		timing = appendMillis(timing, r.slot.waited)
-		timing = append(timing, ", upstream;dur="...)
-		timing = appendMillis(timing, r.upTime)
+		if r.upTime > 0 {
+			timing = append(timing, ", upstream;dur="...)
+			timing = appendMillis(timing, r.upTime)
+		}
 		h.Add("Server-Timing", alias(timing))
 	}
 }

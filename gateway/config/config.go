@@ -117,8 +117,9 @@ type Class struct {
 	// MaxWaiting is the most requests that wait in front of one upstream, 0 to
 	// 1000000; with 0, what can't run at once is refused. Default: 1000.
 	MaxWaiting int `yaml:"max_waiting"`
-	// MaxWaitingBytes bounds the sizes of waiting requests, all together, in
-	// front of one upstream; 0 is no bound. Default: 64MiB.
+	// MaxWaitingBytes bounds the memory that waiting requests take, all together,
+	// in front of one upstream: about 16 KiB and its header each, as bodies are read
+	// when they are sent on. 0 is no bound. Default: 64MiB.
 	MaxWaitingBytes Size `yaml:"max_waiting_bytes"`
 	// MaxWait is the longest a request waits for a slot; 0s is no bound.
 	// Default: interactive 1s, standard 10s, batch 30s, other 10s.
@@ -246,7 +247,8 @@ type Limit struct {
 	// and Max), fixed (always Max) or off. Default: adaptive, but fixed where Max
 	// is all that is written.
 	Mode string `yaml:"mode,omitempty"`
-	// Initial is where an adaptive limit starts, Min to Max. Default: 16.
+	// Initial is where an adaptive limit starts, Min to Max; a default Min or Max
+	// makes room for it. Default: 16, but Min or Max where those are beyond it.
 	Initial int `yaml:"initial,omitempty"`
 	// Min is the least an adaptive limit goes down to, at least 1. Default: 2.
 	Min int `yaml:"min,omitempty"`
