@@ -94,6 +94,11 @@ func (q *Queue) retryQueue(class string, after time.Duration) string {
 	return q.name(class) + ".retry." + strconv.Itoa(int(step/time.Second)) + "s"
 }
 
+// settlingIn is how long a new quorum queue is left alone. The server writes down
+// which log is whose only after half a second, and if it is killed before that, it
+// starts with an empty log and no leader (3.10).
+const settlingIn = time.Second
+
 // declareRetry declares a queue for delays. It is a quorum queue whatever the
 // lanes are, as only those hand on what has expired with a confirmation: a
 // classic queue forgets it at once, also when the lane is full.

@@ -58,6 +58,10 @@
 // are declared when they are needed, and are always quorum queues: what expires
 // in a classic one is lost if the lane is full at that moment.
 //
+// A single server of 3.10 that is killed within half a second after it made a
+// quorum queue forgets that queue's messages, so a new queue for delays is left
+// alone for a second before it is used. [Conn.OpenQueue] does not wait.
+//
 // Dead letters are stored in <queue>.dead, confirmed, and then acknowledged. A
 // crash between the two makes two dead letters of one message.
 //

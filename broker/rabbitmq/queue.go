@@ -214,6 +214,19 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 	return lanes, nil
 }
 
+// DeadDepth returns how many dead letters there are.
+func (q *Queue) DeadDepth(ctx context.Context) (n int, err error) {
+	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
+		state, err := ch.QueueDeclarePassive(q.name(deadName), true, false, false, false, nil)
+		n = state.Messages
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("rabbitmq: queue %q: number of its dead letters: %w", q.cfg.Name, err)
+	}
+	return n, nil
+}
+
 // checkSize returns an [broker.ErrTooLarge] if m is more than the queue takes.
 func (q *Queue) checkSize(m *broker.Message) error {
 	header := 0
