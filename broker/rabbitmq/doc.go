@@ -24,6 +24,16 @@
 // keeps its order for who works on one message after the other; several consumers
 // on a channel take turns.
 //
+// # One queue with priorities
+//
+// With [QueueConfig].Native all classes are in one queue <queue> with AMQP
+// priorities, the most urgent the highest, for those who have other consumers on
+// it. Lanes are better: here, a message that was delivered and that nobody asks
+// for keeps more urgent ones from coming. Up to eight such messages wait in the
+// consumer; then they are given back, again and again every 50 ms, for as long as
+// somebody waits for another class. The bound is one for all classes, so a batch
+// backlog can refuse an interactive message.
+//
 // # At least once
 //
 // [Publisher.Publish] returns after the broker confirmed the message: it is on the

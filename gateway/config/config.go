@@ -283,9 +283,22 @@ type Broker struct {
 	// URL is where a broker that is not embedded listens: nats://host:port,
 	// amqp://user:password@host:port/vhost.
 	URL string `yaml:"url,omitempty"`
+	// TLS is for a broker by URL. Default: the URL's scheme says.
+	TLS *BrokerTLS `yaml:"tls,omitempty"`
 	// MaxBytes bounds the disk that the embedded server's messages take, at
 	// least 1MiB. Default: 1GiB.
 	MaxBytes Size `yaml:"max_bytes,omitempty"`
+}
+
+// BrokerTLS names the files of one end of connections to a broker.
+type BrokerTLS struct {
+	// CA is the path of a PEM file: the authorities that the other end's
+	// certificate must be from. Default: those of the system.
+	CA string `yaml:"ca,omitempty"`
+	// Cert is the path of a PEM file: this end's certificate and its chain.
+	Cert string `yaml:"cert,omitempty"`
+	// Key is the path of the PEM file with the certificate's key.
+	Key string `yaml:"key,omitempty"`
 }
 
 // Queue is one message queue with a lane per class. Its name is 1 to 32 of
@@ -303,6 +316,14 @@ type Queue struct {
 	// Strategy is lanes (one queue per class) or native (the broker's own
 	// priorities). Default: lanes.
 	Strategy string `yaml:"strategy,omitempty"`
+	// QueueType is quorum (replicated) or classic, for a rabbitmq broker. Default:
+	// quorum, but classic with the strategy native, which needs RabbitMQ 4.3 for
+	// quorum.
+	QueueType string `yaml:"queue_type,omitempty"`
+	// LaneBytes bounds each lane on a rabbitmq broker, at least 64KiB; a message
+	// counts at least 1KiB. RabbitMQ can't change it for a queue that exists.
+	// Default: 256MiB.
+	LaneBytes Size `yaml:"lane_bytes,omitempty"`
 	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
 	MaxBody Size `yaml:"max_body,omitempty"`

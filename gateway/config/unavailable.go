@@ -52,21 +52,14 @@ func (v validator) unavailableClasses() {
 }
 
 func (v validator) unavailableBrokers() {
-	used := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
 		path, q := join("queues", name), v.Queues[name]
-		used[q.Broker] = true
-		if v.Brokers[q.Broker].Type == "rabbitmq" {
-			v.problem(path+".broker", "want a broker of type nats", "broker %s is of type rabbitmq, which is %s", q.Broker, notAvailable)
-		}
-		if q.Strategy == "native" {
+		if q.Strategy == "native" && v.Brokers[q.Broker].Type != "rabbitmq" {
 			v.warn(path+".strategy", "native is %s; in effect is lanes", notAvailable)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Brokers)) {
 		switch path, b := join("brokers", name), v.Brokers[name]; {
-		case b.Type == "rabbitmq" && !used[name]:
-			v.warn(path, "rabbitmq is %s; no queue uses it", notAvailable)
 		case b.Type == "nats" && !b.Embedded && b.URL != "":
 			v.problem(path+".url", "write embedded: true instead", "a nats broker by url is %s", notAvailable)
 		}
