@@ -303,6 +303,20 @@ type Queue struct {
 	// Strategy is lanes (one queue per class) or native (the broker's own
 	// priorities). Default: lanes.
 	Strategy string `yaml:"strategy,omitempty"`
+	// Dead are the statuses of the app's answer after which a message is dead at
+	// once: numbers, such as 501, and classes, such as 4xx. All others but 2xx
+	// are tried again, and so are 429 and 503 unless their numbers are here.
+	// Default: 3xx, 4xx.
+	Dead []string `yaml:"dead,omitempty"`
+	// Results is the name of the nats broker that keeps the states and answers
+	// of the jobs. Default: the queue's own, or the only nats broker there is.
+	Results string `yaml:"results,omitempty"`
+	// KeepResults is how long a job is known after its end, 10s to 168h; when
+	// disk gets scarce, for less. Default: 1h.
+	KeepResults time.Duration `yaml:"keep_results,omitempty"`
+	// MaxAnswer is the largest answer that is kept, 1KiB to 1GiB, and no more than
+	// half of what the results' broker has for answers. Default: 64MiB.
+	MaxAnswer Size `yaml:"max_answer,omitempty"`
 	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
 	MaxBody Size `yaml:"max_body,omitempty"`

@@ -150,6 +150,10 @@ func defaultQueue(q *Queue, src *source, path string, c *Config) {
 	setDefault(src, path+".attempts", &q.Attempts, 5)
 	setDefault(src, path+".strategy", &q.Strategy, "lanes")
 	setDefault(src, path+".max_body", &q.MaxBody, 1<<20)
+	setDefault(src, path+".dead", &q.Dead, []string{"3xx", "4xx"})
+	setDefault(src, path+".results", &q.Results, resultsBroker(q.Broker, c))
+	setDefault(src, path+".keep_results", &q.KeepResults, time.Hour)
+	setDefault(src, path+".max_answer", &q.MaxAnswer, 64<<20)
 	if q.Deliver != nil && len(c.Upstreams) == 1 {
 		setDefault(src, path+".deliver.upstream", &q.Deliver.Upstream, onlyName(c.Upstreams))
 	}
