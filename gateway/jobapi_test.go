@@ -477,7 +477,7 @@ func TestRecordIsGivenBackByTheBrokersRefusal(t *testing.T) {
 	}
 	q.breaks(nil)
 	location := g.post("/jobs/1", "Idempotency-Key: k")
-	if j := g.status(location); j.State != jobQueued {
+	if j := g.status(location); j.State.ended() {
 		t.Errorf("it is %+v", j)
 	}
 	eventually(t, "its message is there", func() bool { return g.inHand("standard") == 1 })
