@@ -306,8 +306,8 @@ type Queue struct {
 	// Dead are the statuses of the app's answer after which a message is dead at
 	// once: numbers, such as 501, and classes, such as 4xx. All others but 2xx
 	// are tried again, and so are 429 and 503 unless their numbers are here.
-	// Default: 3xx, 4xx.
-	Dead []string `yaml:"dead,omitempty"`
+	// Default: [3xx, 4xx].
+	Dead []Status `yaml:"dead"`
 	// Results is the name of the nats broker that keeps the states and answers
 	// of the jobs. Default: the queue's own, or the only nats broker there is.
 	Results string `yaml:"results,omitempty"`
@@ -343,6 +343,9 @@ type Tracing struct {
 
 // Size is a number of bytes, written with a unit: 512B, 64KiB, 10MB.
 type Size int64
+
+// Status is a status of HTTP that is no success, or a class of them: 501, 4xx.
+type Status string
 
 // Percent is a share in hundredths of a percent: 10% is 1000.
 type Percent int

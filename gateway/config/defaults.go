@@ -150,7 +150,7 @@ func defaultQueue(q *Queue, src *source, path string, c *Config) {
 	setDefault(src, path+".attempts", &q.Attempts, 5)
 	setDefault(src, path+".strategy", &q.Strategy, "lanes")
 	setDefault(src, path+".max_body", &q.MaxBody, 1<<20)
-	setDefault(src, path+".dead", &q.Dead, []string{"3xx", "4xx"})
+	setDefault(src, path+".dead", &q.Dead, []Status{"3xx", "4xx"})
 	setDefault(src, path+".results", &q.Results, resultsBroker(q.Broker, c))
 	setDefault(src, path+".keep_results", &q.KeepResults, time.Hour)
 	setDefault(src, path+".max_answer", &q.MaxAnswer, 64<<20)

@@ -50,21 +50,27 @@ func (c *Config) LongestKept(broker string) (longest time.Duration) {
 // IsDead says whether an answer with the status makes a message dead.
 func (q Queue) IsDead(status int) bool {
 	s := strconv.Itoa(status)
-	if slices.Contains(q.Dead, s) {
+	if slices.Contains(q.Dead, Status(s)) {
 		return true
 	}
-	return status != 429 && status != 503 && slices.Contains(q.Dead, s[:1]+"xx")
+	return status != 429 && status != 503 && slices.Contains(q.Dead, Status(s[:1]+"xx"))
 }
 
-// validateResults checks what is kept about a queue's jobs, and what ends them.
-func (v validator) validateResults(path string, q Queue) {
-	for i, status := range q.Dead {
-		n, err := strconv.Atoi(strings.ReplaceAll(status, "x", "0"))
-		class := len(status) == 3 && status[1:] == "xx"
-		if err != nil || n < 300 || n > 599 || !class && strings.Contains(status, "x") {
-			v.wrong(item(path+".dead", i), status, "is not a status that can be dead", "write a number from 300 to 599, or 3xx, 4xx or 5xx")
-		}
+// String returns the status as it is written.
+func (s Status) String() string { return string(s) }
+
+// UnmarshalText reads a number from 300 to 599, or 3xx, 4xx or 5xx.
+func (s *Status) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(strings.Replace(string(text), "xx", "00", 1))
+	if err != nil || len(text) != 3 || n < 300 || n > 599 {
+		return wrong{"is not a status that can be dead", "write a number from 300 to 599, or 3xx, 4xx or 5xx"}
 	}
+	*s = Status(text)
+	return nil
+}
+
+// validateResults checks what is kept about a queue's jobs.
+func (v validator) validateResults(path string, q Queue) {
 	switch {
 	case q.Results == "" && !v.anyBroken("brokers"):
 		hint := "add one to brokers, such as local: {type: nats, embedded: true}"
