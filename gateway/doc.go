@@ -48,8 +48,8 @@
 //  1. The record (queued) is created, then the message is published, then comes
 //     the 202. A crash before the message leaves a record whose random id nobody
 //     knows. Where an Idempotency-Key makes the id, the record is marked as not
-//     published until the broker has confirmed, and who repeats the request
-//     meanwhile publishes it as well, under the same message id.
+//     published, and short-lived, until the broker has confirmed; who repeats the
+//     request meanwhile publishes it as well, under the same message id.
 //  2. A message that is delivered is looked up. If its job has ended, the record
 //     settles it, and the app does not see it: that is how a job is cancelled
 //     while it waits, and how a message comes to its end whose gateway was killed

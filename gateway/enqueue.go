@@ -34,8 +34,8 @@ func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error 
 	}
 	patience, cancel := context.WithTimeout(&r.life, publishPatience)
 	defer cancel()
-	e, err := g.admit(patience, ctx, r, q, body)
-	if err == nil && e.Unpublished && !e.State.ended() {
+	e, repeated, err := g.admit(patience, ctx, r, q, body)
+	if err == nil && (!repeated || e.Unpublished && !e.State.ended()) {
 		m := &broker.Message{ID: e.ID, Class: e.Class, Header: g.messageHeader(ctx, r), Body: body}
 		err = g.publish(patience, q, e, m)
 	}
@@ -71,14 +71,14 @@ func (g *Gateway) accept(ctx *fasthttp.RequestCtx, r *request, e *entry) error {
 }
 
 // admit makes the request a job that has yet to be published, or finds the one
-// that it is already.
+// that it repeats.
 //
 // A request is the same job as an earlier one of the same client under the same
 // Idempotency-Key. Clients are told apart by their credentials and flow header,
 // as their addresses may change.
-func (g *Gateway) admit(patience context.Context, ctx *fasthttp.RequestCtx, r *request, q *queue, body []byte) (*entry, error) {
-	e := &entry{book: q.book, keep: q.keepResults}
-	created := record{Unpublished: true, job: job{
+func (g *Gateway) admit(patience context.Context, ctx *fasthttp.RequestCtx, r *request, q *queue, body []byte) (e *entry, repeated bool, err error) {
+	e = &entry{book: q.book, keep: q.keepResults}
+	created := record{job: job{
 		ID: rand.Text(), State: jobQueued, Class: r.trail.Class, Queue: q.name, Created: now(),
 	}}
 	if key, ok := r.fields.lookup("Idempotency-Key"); ok && key != "" {
@@ -88,6 +88,7 @@ func (g *Gateway) admit(patience context.Context, ctx *fasthttp.RequestCtx, r *r
 		for _, part := range []string{alias(ctx.Method()), alias(ctx.RequestURI()), alias(body)} {
 			fmt.Fprintf(sum, "%d:%s", len(part), part)
 		}
+		created.Unpublished = true
 		created.Print = base64.RawStdEncoding.EncodeToString(sum.Sum(nil))
 		parts := []string{q.name, owner, flow, key}
 		var secret []byte
@@ -96,51 +97,49 @@ func (g *Gateway) admit(patience context.Context, ctx *fasthttp.RequestCtx, r *r
 			// differs must be another job, better done twice than never.
 			parts = append(parts, created.Print)
 		} else {
-			var err error
 			if secret, err = e.book.secret(patience); err != nil {
-				return nil, g.notAccepted(q, err)
+				return nil, false, g.notAccepted(q, err)
 			}
 		}
 		created.ID = keyedID(secret, parts...)
 	}
-	err := e.change(patience, created.ID, func(old *record) bool {
-		if old.ID != "" && !old.Withdrawn {
+	err = e.change(patience, created.ID, func(old *record) bool {
+		if repeated = old.ID != "" && !old.Withdrawn; repeated {
 			return false
 		}
 		*old = created
 		return true
 	})
 	if err != nil {
-		return nil, g.notAccepted(q, err)
+		return nil, false, g.notAccepted(q, err)
 	}
 	if e.Print != created.Print {
-		return nil, &failure{
+		return nil, false, &failure{
 			reason: reasonBadRequest, status: fasthttp.StatusUnprocessableEntity,
 			err: errors.New("the Idempotency-Key was used for another request before; take a new key for each"),
 		}
 	}
-	return e, nil
+	return e, repeated, nil
 }
 
 // publish publishes the message of a job. If the broker refuses it, the record is
 // taken back: whoever comes with the same Idempotency-Key begins anew. If it does
-// not answer, the message may be stored, and the record stays.
+// not answer, the message may be stored, and whoever comes publishes it again.
 func (g *Gateway) publish(patience context.Context, q *queue, e *entry, m *broker.Message) error {
 	if err := q.Publisher.Publish(patience, m); err != nil {
+		then := (*record).doubt
 		if refusedByBroker(err) {
-			ctx, cancel := context.WithTimeout(context.Background(), publishPatience)
-			defer cancel()
-			if cerr := e.change(ctx, e.ID, (*record).withdraw); cerr != nil {
-				g.log.Warn("the record of a job that was not accepted stays", "queue", q.name, "error", cerr)
-			}
+			then = (*record).withdraw
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), publishPatience)
+		defer cancel()
+		if cerr := e.change(ctx, e.ID, then); cerr != nil {
+			g.log.Warn("the record of a job that was not accepted stays", "queue", q.name, "error", cerr)
 		}
 		return g.notAccepted(q, err)
 	}
-	if e.Print == "" {
-		return nil // nobody else can come with this id
-	}
 	if err := e.change(patience, e.ID, (*record).published); err != nil {
-		g.log.Info("a repeated request may publish its job again", "queue", q.name, "error", err)
+		return g.notAccepted(q, err)
 	}
 	return nil
 }

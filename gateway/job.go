@@ -61,8 +61,8 @@ type record struct {
 	AnswerName string `json:"answer_name,omitempty"`
 	// Print tells requests under one Idempotency-Key apart.
 	Print string `json:"print,omitempty"`
-	// Unpublished: the broker has not confirmed the message yet, as far as the
-	// record knows.
+	// Unpublished: the broker has not confirmed the message, as far as the record
+	// knows. Nobody has been told of the job then, and the record soon goes.
 	Unpublished bool `json:"unpublished,omitempty"`
 	// Withdrawn: the broker has refused the message. It counts as no record.
 	Withdrawn bool `json:"withdrawn,omitempty"`
@@ -128,9 +128,18 @@ func (r *record) published() bool {
 	return was
 }
 
+// doubt notes that the broker did not confirm the message in time.
+func (r *record) doubt() bool {
+	if r.Unpublished || r.State != jobQueued || r.Attempts > 0 {
+		return false
+	}
+	r.Unpublished = true
+	return true
+}
+
 // withdraw ends a job whose message the broker has refused.
 func (r *record) withdraw() bool {
-	if !r.Unpublished || r.State != jobQueued {
+	if r.Withdrawn || r.State != jobQueued || r.Attempts > 0 {
 		return false
 	}
 	r.State, r.Withdrawn = jobFailed, true
@@ -155,8 +164,10 @@ func (r *record) stored(revision uint64, keep time.Duration) *broker.Record {
 	}
 	out := &broker.Record{ID: r.ID, Value: value, Revision: revision, Keep: recordLife}
 	switch {
-	case r.Withdrawn:
+	case r.Withdrawn, r.Unpublished && r.State == jobQueued && r.Print == "":
 		out.Keep = leastLife
+	case r.Unpublished && r.State == jobQueued:
+		out.Keep = keyedLife
 	case r.State.ended() && r.Settled && r.Print == "":
 		out.Keep, out.Least = max(keep, leastLife), leastLife
 	case r.State.ended() && r.Settled:

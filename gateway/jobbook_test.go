@@ -137,7 +137,7 @@ func TestRecordOfAJobNeverGoesBack(t *testing.T) {
 		for range rapid.IntRange(1, 30).Draw(t, "events") {
 			before := r
 			at = at.Add(time.Second)
-			event := rapid.SampledFrom([]string{"claim", "requeue", "done", "failed", "cancel", "settle", "published", "withdraw", "answered"}).Draw(t, "event")
+			event := rapid.SampledFrom([]string{"claim", "requeue", "done", "failed", "cancel", "settle", "published", "doubt", "withdraw", "answered"}).Draw(t, "event")
 			var changed bool
 			switch event {
 			case "claim":
@@ -157,6 +157,8 @@ func TestRecordOfAJobNeverGoesBack(t *testing.T) {
 				changed = r.settle()
 			case "published":
 				changed = r.published()
+			case "doubt":
+				changed = r.doubt()
 			case "withdraw":
 				changed = r.withdraw()
 			case "answered":
@@ -187,6 +189,8 @@ func TestHowLongRecordsLive(t *testing.T) {
 		{"cancelled", record{job: job{State: jobCancelled}, Settled: true}, keep, leastLife},
 		{"done", record{job: job{State: jobDone}, Settled: true}, keep, leastLife},
 		{"done, and may be repeated", record{job: job{State: jobDone}, Settled: true, Print: "x"}, keep, keyedLife},
+		{"perhaps accepted", record{job: job{State: jobQueued}, Unpublished: true}, leastLife, 0},
+		{"perhaps accepted, and may be repeated", record{job: job{State: jobQueued}, Unpublished: true, Print: "x"}, keyedLife, 0},
 		{"not accepted", record{job: job{State: jobFailed}, Withdrawn: true}, leastLife, 0},
 	} {
 		if r := tc.record.stored(7, keep); r.Keep != tc.keep || r.Least != tc.least || r.Revision != 7 {
