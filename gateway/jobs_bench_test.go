@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"runtime"
@@ -17,13 +18,17 @@ import (
 
 // benchJobs runs a gateway whose every request is a job on the embedded broker.
 // With no app, the jobs stay in their lane.
-func benchJobs(b *testing.B, records bool) *Gateway {
+func benchJobs(b *testing.B, records bool, app string) *Gateway {
+	deliver := ""
+	if app != "" {
+		deliver = "deliver: {upstream: app}"
+	}
 	cfg, err := config.Parse("bench.yaml", []byte(`
 listeners: [{address: "127.0.0.1:0"}]
 admin: off
-upstreams: {app: {servers: ["http://127.0.0.1:1"]}}
+upstreams: {app: {servers: [`+strconv.Quote(cmp.Or(app, "http://127.0.0.1:1"))+`], limit: {max: 64}}}
 routes: [{queue: jobs}]
-queues: {jobs: {}}
+queues: {jobs: {`+deliver+`}}
 `), nil)
 	if err != nil {
 		b.Fatal(err)
@@ -56,7 +61,7 @@ func BenchmarkJob(b *testing.B) {
 		key     bool
 	}{{"message", false, false}, {"job", true, false}, {"key", true, true}} {
 		b.Run(kind.name+"/full", func(b *testing.B) {
-			post := benchPost(b, benchJobs(b, kind.records), kind.key)
+			post := benchPost(b, benchJobs(b, kind.records, ""), kind.key)
 			b.SetParallelism(max(64/runtime.GOMAXPROCS(0), 1))
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -69,7 +74,7 @@ func BenchmarkJob(b *testing.B) {
 		})
 		b.Run(kind.name+"/2500", func(b *testing.B) {
 			const rate = 2500
-			post := benchPost(b, benchJobs(b, kind.records), kind.key)
+			post := benchPost(b, benchJobs(b, kind.records, ""), kind.key)
 			took := make([]time.Duration, b.N)
 			var all sync.WaitGroup
 			start := time.Now()
@@ -84,6 +89,39 @@ func BenchmarkJob(b *testing.B) {
 			all.Wait()
 			slices.Sort(took)
 			b.ReportMetric(took[b.N*99/100].Seconds()*1000, "p99-ms")
+		})
+	}
+}
+
+// BenchmarkJobDelivered is the same and on to the app, until its answer is kept
+// and the message settled. The app costs next to nothing.
+func BenchmarkJobDelivered(b *testing.B) {
+	for _, kind := range []struct {
+		name    string
+		records bool
+	}{{"message", false}, {"job", true}} {
+		b.Run(kind.name, func(b *testing.B) {
+			g := benchJobs(b, kind.records, benchApp(b, 64))
+			post := benchPost(b, g, false)
+			b.SetParallelism(max(64/runtime.GOMAXPROCS(0), 1))
+			b.ReportAllocs()
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					post()
+				}
+			})
+			for left := 1; left > 0; time.Sleep(time.Millisecond) {
+				depths, err := g.queues["jobs"].Depths(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				left = depths["standard"]
+				for _, lane := range g.lanes {
+					left += int(lane.working.Load())
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "jobs/s")
 		})
 	}
 }
