@@ -213,6 +213,7 @@ func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *
 	}
 	var header fasthttp.ResponseHeader
 	header.DisableNormalizing()
+	header.SetNoDefaultContentType(true)
 	a, err := c.q.upstream.do(life, s, o, &header, false)
 	if err != nil {
 		return out, err

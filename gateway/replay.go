@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -53,8 +54,7 @@ func (c *courier) keepAnswer(a *answer, e *entry, ended func()) (*jobAnswer, str
 	var name string
 	var err error
 	if e.book != nil && a.left <= c.q.maxAnswer {
-		cleanResponse(a.header)
-		in.head = append([]byte(nil), a.header.Header()...)
+		in.head = answerHead(a.header)
 		name = rand.Text()
 		err = e.book.answers.SaveAnswer(context.Background(), name, in) // ends with the answer, or its reader
 	} else {
@@ -80,6 +80,20 @@ func (c *courier) keepAnswer(a *answer, e *entry, ended func()) (*jobAnswer, str
 	return out, name, nil
 }
 
+// answerHead is the header of an answer without what was for the gateway only.
+// fasthttp's own serialization would put today's date into it.
+func answerHead(h *fasthttp.ResponseHeader) []byte {
+	cleanResponse(h)
+	head := append([]byte("HTTP/1.1 "), strconv.Itoa(h.StatusCode())...)
+	head = append(append(append(head, ' '), h.StatusMessage()...), "\r\n"...)
+	for name, value := range h.All() {
+		if !hopByHop(alias(name)) {
+			head = appendField(head, alias(name), alias(value))
+		}
+	}
+	return append(head, "\r\n"...)
+}
+
 // errNoAnswer: there is none to replay, though the job has ended.
 var errNoAnswer = errors.New("gateway: no answer is kept")
 
@@ -95,7 +109,7 @@ func (g *Gateway) replay(ctx *fasthttp.RequestCtx, e *entry) error {
 	if err != nil {
 		return err
 	}
-	br := bufio.NewReaderSize(stored, bufferSize)
+	br := bufio.NewReaderSize(stored, 2*bufferSize) // the header fitted into one
 	if err := ctx.Response.Header.Read(br); err != nil {
 		return fmt.Errorf("gateway: kept answer of job %s: %w", e.ID, err)
 	}

@@ -84,6 +84,26 @@ func TestAnswersOfAllSizes(t *testing.T) {
 	}
 }
 
+// The fields of an answer are replayed as the app wrote them, and none is added.
+func TestReplayedFields(t *testing.T) {
+	app := serveRaw(t)
+	app.answering("HTTP/1.1 299 Odd\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: odd\r\nx-lower: 1\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n" +
+		"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n")
+	g := startJobs(t, app.url())
+	location := g.post("/jobs/1")
+	g.becomes(location, jobDone)
+	p := g.dial()
+	p.send("GET " + location + "/response HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	raw, _ := io.ReadAll(p.br)
+	head, body, _ := strings.Cut(string(raw), "\r\n\r\n")
+	lines := strings.Split(head, "\r\n")
+	slices.Sort(lines[1:])
+	want := []string{"HTTP/1.1 299 Odd", "Connection: close", "Content-Length: 2", "Date: Thu, 01 Jan 1970 00:00:00 GMT", "Server: odd", "Set-Cookie: a=1", "Set-Cookie: b=2", "x-lower: 1"}
+	if !slices.Equal(lines, want) || body != "hi" {
+		t.Errorf("got %q and %q, want %q", lines, body, want)
+	}
+}
+
 func TestTimesOfAJobAreRFC3339(t *testing.T) {
 	g := startJobs(t, serveApp(t, func(http.ResponseWriter, *http.Request) {}))
 	location := g.post("/jobs/1")
