@@ -141,6 +141,7 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		classes[i] = c.Name
 	}
 	queues := make(map[string]gateway.Queue)
+	jobs := make(map[string]*nats.Jobs) // by broker
 	for name, broker := range cfg.Brokers {
 		on := 0
 		for _, q := range cfg.Queues {
@@ -148,7 +149,8 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 				on++
 			}
 		}
-		if on == 0 {
+		results := cfg.KeepsResults(name)
+		if on == 0 && !results {
 			continue
 		}
 		if broker.Type == "rabbitmq" {
@@ -157,11 +159,18 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 			}
 			continue
 		}
-		lane, dead := divide(broker.MaxBytes, on, len(classes))
 		conn, err := b.connect(name, broker)
 		if err != nil {
 			return nil, err
 		}
+		disk := broker.MaxBytes
+		if results {
+			disk -= disk / resultsShare
+			if jobs[name], err = b.jobs(ctx, conn, int64(broker.MaxBytes/resultsShare), cfg.LongestKept(name)); err != nil {
+				return nil, fmt.Errorf("broker %s: %w", name, err)
+			}
+		}
+		lane, dead := divide(disk, max(on, 1), len(classes))
 		for queueName, q := range cfg.Queues {
 			if q.Broker != name {
 				continue
@@ -175,7 +184,30 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 			queues[queueName] = queue
 		}
 	}
+	for name, queue := range queues {
+		if store := jobs[cfg.Queues[name].Results]; store != nil {
+			queue.Records, queue.Answers = store, store
+			queues[name] = queue
+		}
+	}
 	return queues, nil
+}
+
+// resultsShare is the part of a broker's disk that is for the results of jobs, if
+// it keeps any: one in so many.
+const resultsShare = 4
+
+// jobs opens a broker's store for jobs. Half of the disk is for answers.
+func (b *brokers) jobs(ctx context.Context, conn *nats.Conn, disk int64, keep time.Duration) (*nats.Jobs, error) {
+	store, err := conn.OpenJobs(ctx, nats.JobsConfig{
+		RecordBytes: disk / 2, AnswerBytes: disk / 2,
+		AnswerKeep: keep + time.Minute, // answers are stored before the job ends
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, store.Close)
+	return store, nil
 }
 
 // divide divides a broker's disk evenly among its queues, and a queue's among

@@ -68,7 +68,7 @@ func (d *decider) claim(trail *tracing.Trail, trusted bool) classifier.Claim {
 // route returns the position of the request's route, or -1 for none.
 func (d *decider) route(view *classifier.Request) int {
 	if len(view.Path) > len(ownPrefix) && view.Path[:len(ownPrefix)] == ownPrefix {
-		return -1 // the gateway's own, where nothing is served yet
+		return -1 // the gateway's own: see serveOwn
 	}
 	for i, matcher := range d.routes {
 		if matcher.Matches(view) {

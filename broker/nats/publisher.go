@@ -53,9 +53,10 @@ func (p *Publisher) Close(ctx context.Context) error {
 
 // publish stores msg in the stream of its subject. It does not try again when
 // no stream answers: the caller has its own idea of how long to wait.
-func (c *Conn) publish(ctx context.Context, msg *natsgo.Msg) (ack *jetstream.PubAck, err error) {
+func (c *Conn) publish(ctx context.Context, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (ack *jetstream.PubAck, err error) {
+	opts = append(opts, jetstream.WithRetryAttempts(0))
 	err = c.request(ctx, func(ctx context.Context) error {
-		ack, err = c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+		ack, err = c.js.PublishMsg(ctx, msg, opts...)
 		return err
 	})
 	return ack, err

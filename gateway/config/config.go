@@ -352,6 +352,20 @@ type Queue struct {
 	// counts at least 1KiB. RabbitMQ can't change it for a queue that exists.
 	// Default: 256MiB.
 	LaneBytes Size `yaml:"lane_bytes,omitempty"`
+	// Dead are the statuses of the app's answer after which a message is dead at
+	// once: numbers, such as 501, and classes, such as 4xx. All others but 2xx
+	// are tried again, and so are 429 and 503 unless their numbers are here.
+	// Default: [3xx, 4xx].
+	Dead []Status `yaml:"dead"`
+	// Results is the name of the nats broker that keeps the states and answers
+	// of the jobs. Default: the queue's own, or the only nats broker there is.
+	Results string `yaml:"results,omitempty"`
+	// KeepResults is how long a job is known after its end, 10s to 168h; when
+	// disk gets scarce, for less. Default: 1h.
+	KeepResults time.Duration `yaml:"keep_results,omitempty"`
+	// MaxAnswer is the largest answer that is kept, 1KiB to 1GiB, and no more than
+	// half of what the results' broker has for answers. Default: 64MiB.
+	MaxAnswer Size `yaml:"max_answer,omitempty"`
 	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
 	MaxBody Size `yaml:"max_body,omitempty"`
@@ -381,6 +395,9 @@ type Size int64
 
 // Secret is text that is never shown.
 type Secret string
+
+// Status is a status of HTTP that is no success, or a class of them: 501, 4xx.
+type Status string
 
 // Percent is a share in hundredths of a percent: 10% is 1000.
 type Percent int

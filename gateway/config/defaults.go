@@ -168,6 +168,10 @@ func defaultQueue(q *Queue, src *source, path string, c *Config) {
 		setDefault(src, path+".queue_type", &q.QueueType, kind)
 		setDefault(src, path+".lane_bytes", &q.LaneBytes, 256<<20)
 	}
+	setDefault(src, path+".dead", &q.Dead, []Status{"3xx", "4xx"})
+	setDefault(src, path+".results", &q.Results, resultsBroker(q.Broker, c))
+	setDefault(src, path+".keep_results", &q.KeepResults, time.Hour)
+	setDefault(src, path+".max_answer", &q.MaxAnswer, 64<<20)
 	if q.Deliver != nil && len(c.Upstreams) == 1 {
 		setDefault(src, path+".deliver.upstream", &q.Deliver.Upstream, onlyName(c.Upstreams))
 	}

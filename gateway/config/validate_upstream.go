@@ -203,6 +203,9 @@ func (v validator) diskOf(path, name string, b Broker) {
 			least += Size(len(v.Classes)+1) * leastLane
 		}
 	}
+	if v.KeepsResults(name) {
+		least = max(least*4/3, 8*leastLane) // main gives results a quarter, in two halves
+	}
 	if least = max(least, 1<<20); b.MaxBytes < least {
 		v.problem(path, "want "+least.String()+" or more", "%s is too small for the broker's queues", b.MaxBytes)
 	}
@@ -239,6 +242,7 @@ func (v validator) validateQueues() {
 			v.warn(path, "has no deliver, and nothing else reaches an embedded broker: its jobs are never done")
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)
+		v.validateResults(path, q)
 		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
 		v.validateRabbitMQQueue(path, q)
 		if q.MaxBody < 1 || q.MaxBody > mostBody {
