@@ -140,10 +140,12 @@ func childLock(dir string) {
 	fmt.Println(err)
 }
 
-func TestKilledPublisherLosesNothing(t *testing.T) {
-	dir := t.TempDir()
+// killPublisher runs a server with publishers in dir, kills it, and returns what
+// was confirmed.
+func killPublisher(t *testing.T, dir string) (confirmed map[string]bool) {
+	t.Helper()
 	c := startChild(t, "publish", dir)
-	confirmed := make(map[string]bool)
+	confirmed = make(map[string]bool)
 	for line, ok := c.read(); ok; line, ok = c.read() {
 		if confirmed[line] = true; len(confirmed) == 500 {
 			if err := c.cmd.Process.Kill(); err != nil {
@@ -155,7 +157,12 @@ func TestKilledPublisherLosesNothing(t *testing.T) {
 	if len(confirmed) < 500 {
 		t.Fatalf("the child confirmed %d messages and ended", len(confirmed))
 	}
+	return confirmed
+}
 
+func TestKilledPublisherLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	confirmed := killPublisher(t, dir)
 	ctx := testContext(t)
 	q := startBroker(t, dir).open(t, crashQueue)
 	con := consumer(t, q)
