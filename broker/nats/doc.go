@@ -10,8 +10,8 @@
 // message. Little is taken ahead of that, because what has been delivered
 // can't be overtaken: each lane has at most one pull request parked at the
 // server, for one message, and only while somebody waits in [Consumer.Next].
-// While callers come back within a millisecond, the lane asks for what is there
-// already, so that at most eight messages of it are delivered and not taken.
+// While callers keep coming back within a millisecond, the lane asks for what is
+// there already, so that at most eight messages of it are delivered and not taken.
 //
 // Each lane has its own bound in bytes, reserved on the disk, and refuses what
 // is over it (the default of JetStream would delete the oldest message). A

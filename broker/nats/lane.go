@@ -22,10 +22,12 @@ const (
 	// lane that does not answer.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// maxAhead is how many messages a lane may have that no caller has taken, as
-	// long as callers come back within leisure.
+	// maxAhead is how many messages a lane may have that no caller has taken, when
+	// callers have come back within leisure so many times in a row as habit says.
+	// Each that is given back in the end has used up an attempt.
 	maxAhead = 8
 	leisure  = time.Millisecond
+	habit    = 32
 )
 
 // lane pulls the messages of one class, only on demand, and one at a time: what
@@ -45,7 +47,7 @@ type lane struct {
 	consumer jetstream.Consumer
 	it       jetstream.MessagesContext
 	handed   time.Time // when the last message was taken
-	quick    bool      // the caller came back for it within leisure
+	quick    int       // how many in a row were wanted within leisure
 	ahead    int       // how many to have besides the one that is wanted
 
 	mu      sync.Mutex
@@ -100,7 +102,9 @@ func (l *lane) run() {
 		if p == nil {
 			continue
 		}
-		l.quick = time.Since(l.handed) <= leisure
+		if time.Since(l.handed) > leisure {
+			l.quick = 0
+		}
 		d := l.pull(p.ctx)
 		if d == nil {
 			d = l.drain()
@@ -203,7 +207,11 @@ func (l *lane) offer(d *delivery) {
 // ahead grows as long as callers come back soon.
 func (l *lane) took(since time.Time) {
 	l.handed = time.Now()
-	if l.quick = l.quick && l.handed.Sub(since) <= leisure; !l.quick {
+	l.quick++
+	if l.handed.Sub(since) > leisure {
+		l.quick = 0
+	}
+	if l.quick < habit {
 		l.ahead = 0
 		return
 	}

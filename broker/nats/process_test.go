@@ -37,6 +37,11 @@ type child struct {
 
 func startChild(t *testing.T, name, dir string) *child {
 	t.Helper()
+	return startChildWith(t, name, dir, func(*exec.Cmd) {})
+}
+
+func startChildWith(t *testing.T, name, dir string, change func(*exec.Cmd)) *child {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +49,7 @@ func startChild(t *testing.T, name, dir string) *child {
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), childEnv+"="+name, childDirEnv+"="+dir)
 	cmd.Stderr = t.Output()
+	change(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
