@@ -32,7 +32,7 @@ type archRule struct {
 //	main -> gateway, loadgen, broker/nats, broker/rabbitmq -> scheduler, broker, tracing -> classifier
 var archRules = []archRule{{
 	pkg: "overtake",
-	not: []string{"overtake/broker/brokertest/..."},
+	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest"},
 	why: "main wires everything together, but a conformance suite is for tests",
 }, {
 	pkg: "overtake/classifier/...", tests: true,
