@@ -32,7 +32,7 @@ type archRule struct {
 //	main -> gateway, loadgen, broker/nats, broker/rabbitmq -> scheduler, broker, tracing -> classifier
 var archRules = []archRule{{
 	pkg: "overtake",
-	not: []string{"overtake/broker/brokertest/..."},
+	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest"},
 	why: "main wires everything together, but a conformance suite is for tests",
 }, {
 	pkg: "overtake/classifier/...", tests: true,
@@ -88,8 +88,8 @@ var archRules = []archRule{{
 	why: "adapters know the broker interfaces, not each other and not who uses them",
 }, {
 	pkg: "overtake/broker/...",
-	not: []string{"overtake/broker/brokertest"},
-	why: "a conformance suite is for tests",
+	not: []string{"overtake/broker/brokertest", "overtake/broker/nats/natstest"},
+	why: "a conformance suite is for tests, and so are servers that are built for them",
 }, {
 	// Not for tests: those may put a real adapter behind the interface.
 	pkg: "overtake/gateway/...",

@@ -71,11 +71,11 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	if link.Err() != nil && ctx.Err() == nil {
 		return cause(ctx, context.Cause(link))
 	}
-	rctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	defer context.AfterFunc(link, func() { lost(context.Cause(link)) })()
-	rctx, cancel := context.WithTimeoutCause(rctx, confirmTimeout, errNoAnswer)
-	defer cancel()
+	rctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(link, func() { end(context.Cause(link)) })()
+	// A context with a deadline would cost half as much again.
+	defer time.AfterFunc(confirmTimeout, func() { end(errNoAnswer) }).Stop()
 	err := call(rctx)
 	if err == nil {
 		return nil

@@ -153,9 +153,16 @@ func placeOf(cfg *ConnConfig) string {
 	return strings.Join(places, ", ")
 }
 
+// afterTLS is what nats.go says when the server has closed the connection right
+// after the handshake, in which TLS 1.3 does not refuse certificates yet.
+const afterTLS = "closed by remote after TLS handshake"
+
 // isUnreachable reports whether err means that there was nobody to refuse the
 // connection. A TLS alert of the other end is an [net.OpError], too.
 func isUnreachable(err error) bool {
+	if strings.Contains(err.Error(), afterTLS) {
+		return false
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op != "remote error"
 	}
@@ -180,7 +187,7 @@ func connectRemedy(err error) string {
 		return "; the server has no TLS: give it a certificate, or write nats:// and no tls"
 	case strings.Contains(text, "x509:"):
 		return "; name the authority that the server's certificate is from as tls.ca, and the server as its certificate does"
-	case strings.Contains(text, "tls:"):
+	case strings.Contains(text, "tls:"), strings.Contains(text, afterTLS):
 		return "; the server may want a client certificate: tls.cert and tls.key"
 	}
 	return ""

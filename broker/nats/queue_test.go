@@ -155,7 +155,7 @@ func TestLanes(t *testing.T) {
 
 func TestHeartbeatsHoldADelivery(t *testing.T) {
 	ctx := testContext(t)
-	const ackWait = 200 * time.Millisecond
+	const ackWait = 600 * time.Millisecond
 	q := startBroker(t, t.TempDir()).open(t, QueueConfig{AckWait: ackWait})
 	publish(t, q, "batch", "held", "clock")
 	c := consumer(t, q)
