@@ -36,6 +36,13 @@
 // <queue>_dead under the same ID, and then acknowledges. A crash between the
 // two repeats the first, which the dedupe window of that stream absorbs.
 //
+// # Jobs
+//
+// [Jobs] keeps what is known of jobs, also for queues on other brokers: their
+// records in a key-value bucket, changed by compare-and-swap on the revision,
+// and the app's answers in a stream, in parts. The package comment of gateway
+// says in which order the two and the message are written.
+//
 // # What a crash can lose
 //
 // The server answers after write(2), so a killed process (SIGKILL) loses
