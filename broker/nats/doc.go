@@ -48,6 +48,13 @@
 // of a cluster have the message. When the leader of a lane dies, another one
 // is chosen within seconds, in which publishes to the lane fail.
 //
+// # Jobs
+//
+// [Jobs] keeps what is known of jobs, also for queues on other brokers: their
+// records in a key-value bucket, changed by compare-and-swap on the revision,
+// and the app's answers in a stream, in parts. The package comment of gateway
+// says in which order the two and the message are written.
+//
 // # What a crash can lose
 //
 // The server answers after write(2), so a killed process (SIGKILL) loses

@@ -52,6 +52,9 @@ type JobsConfig struct {
 // cancelled job delivers it. So that ended ones don't fill the store, they are
 // kept for less the fuller it is, and new ones are refused while there is still
 // room for old ones to change in.
+//
+// Reads may be answered by any replica of the records' stream, and one that lags
+// shows an older state; a change is always decided by the leader.
 type Jobs struct {
 	conn    *Conn
 	cfg     JobsConfig

@@ -147,9 +147,35 @@ func TestSpareKeep(t *testing.T) {
 	for _, tc := range []struct {
 		used float64
 		want time.Duration
-	}{{0, time.Hour}, {0.5, time.Hour}, {0.75, time.Hour / 8}, {1, 0}} {
-		if got := spareKeep(time.Hour, tc.used); got != tc.want {
+	}{{0, time.Hour}, {0.4, time.Hour}, {0.55, time.Hour / 16}, {0.7, 0}, {1, 0}} {
+		if got := spareKeep(time.Hour, tc.used).Round(time.Millisecond); got != tc.want {
 			t.Errorf("with %v used, an hour becomes %v, want %v", tc.used, got, tc.want)
+		}
+	}
+}
+
+// However many jobs end per second, their records never take the room of new
+// ones, though the server's answer about the room, and the end of a record, come
+// a second late each; and the room is used.
+func TestEndedRecordsLeaveRoom(t *testing.T) {
+	const room, seconds = 250_000, 3 * 3600 // records of 500 bytes in 128 MiB
+	for _, rate := range []int{1, 20, 100, 1000, 10_000} {
+		expiring := make(map[int]int) // records, by the second of their end
+		used, most, before := 0, 0, 0
+		for now := range seconds {
+			seen := float64(before+rate) / room // what was a second ago, and what came since
+			before = used
+			keep := max(spareKeep(time.Hour, seen), time.Second)
+			expiring[now+1+int((keep+time.Second-1)/time.Second)] += rate
+			used += rate - expiring[now]
+			delete(expiring, now)
+			most = max(most, used)
+		}
+		if most > newUpTo*room {
+			t.Errorf("%d per second take up to %d of %d", rate, most, room)
+		}
+		if want := min(rate*3600, scarceFrom*room); used < want {
+			t.Errorf("of %d per second %d are kept, and there is room for %d", rate, used, want)
 		}
 	}
 }

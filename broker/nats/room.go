@@ -10,8 +10,12 @@ const (
 	// newUpTo is the share of the records' room up to which new ones are taken.
 	// The rest is for changes of old ones, which make them longer.
 	newUpTo = 0.8
-	// scarceFrom is the share from which on ended records are kept for less.
-	scarceFrom = 0.5
+	// scarceFrom is the share from which on ended records are kept for less, and
+	// scarceTo that from which on they are kept for the least time. What is
+	// between that and newUpTo is for as many as come in the seconds that a record
+	// takes to expire, and that to be noticed.
+	scarceFrom = 0.4
+	scarceTo   = 0.7
 	// lookAgain is how often the server is asked how much is used.
 	lookAgain = time.Second
 	// recordOverhead is about what a record takes on disk beside its ID and its
@@ -65,10 +69,10 @@ func (j *Jobs) used(ctx context.Context) float64 {
 }
 
 // spareKeep is how long an ended record is kept when so much is used: all of
-// keep up to scarceFrom, and then less by the cube of what is free, so that in
-// the long run as many are kept as there is room for, whatever the rate. At
-// 80 % it is a sixteenth, at 95 % a thousandth.
+// keep up to scarceFrom, and nothing from scarceTo on. In between it falls by the
+// fourth power, which finds the time for which there is room, whatever the rate:
+// at 55 % used it is a sixteenth, at 65 % a thousandth.
 func spareKeep(keep time.Duration, used float64) time.Duration {
-	free := min((1-used)/(1-scarceFrom), 1)
-	return time.Duration(float64(keep) * free * free * free)
+	free := max(min((scarceTo-used)/(scarceTo-scarceFrom), 1), 0)
+	return time.Duration(float64(keep) * free * free * free * free)
 }
