@@ -32,8 +32,8 @@ type archRule struct {
 //	main -> gateway, loadgen, broker/nats, broker/rabbitmq -> scheduler, broker, tracing -> classifier
 var archRules = []archRule{{
 	pkg: "overtake",
-	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest"},
-	why: "main wires everything together, but a conformance suite is for tests",
+	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest", "overtake/broker/rabbitmq/rabbitmqtest"},
+	why: "main wires everything together, but a conformance suite is for tests, and so are servers",
 }, {
 	pkg: "overtake/classifier/...", tests: true,
 	not: []string{"overtake/..."},
@@ -88,8 +88,8 @@ var archRules = []archRule{{
 	why: "adapters know the broker interfaces, not each other and not who uses them",
 }, {
 	pkg: "overtake/broker/...",
-	not: []string{"overtake/broker/brokertest", "overtake/broker/nats/natstest"},
-	why: "a conformance suite is for tests, and so are servers that are built for them",
+	not: []string{"overtake/broker/brokertest", "overtake/broker/nats/natstest", "overtake/broker/rabbitmq/rabbitmqtest"},
+	why: "a conformance suite is for tests, and so are servers",
 }, {
 	// Not for tests: those may put a real adapter behind the interface.
 	pkg: "overtake/gateway/...",

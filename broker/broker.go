@@ -122,8 +122,9 @@ func isToken(s string) bool {
 // concurrent use.
 type Publisher interface {
 	// Publish returns nil only after the broker has confirmed that it stored
-	// the message. A repeated ID within the broker's window is confirmed
-	// without being stored again. It neither keeps nor changes m. After an
+	// the message. A repeated ID within the dedupe window is confirmed and not
+	// delivered again: the broker does not store it, or, where the broker can't
+	// tell, the consumer that settled the first one takes it away. It neither keeps nor changes m. After an
 	// error other than ErrFull, ErrTooLarge, ErrUnknownClass and ErrInvalid
 	// the message may be stored all the same.
 	Publish(ctx context.Context, m *Message) error

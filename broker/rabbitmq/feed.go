@@ -14,8 +14,8 @@ import (
 
 // How many messages the server may send ahead of the calls that ask for them: none
 // as long as these come slowly, as what was sent can't be overtaken. When they
-// come fast, at least leastAhead, and at most mostAhead and as many as are asked
-// for in a moment (see [pace]).
+// come fast, at least leastAhead and a tenth of what is asked for in a moment (see
+// [pace]), and at most mostAhead and as many as are asked for in one.
 const (
 	leastAhead = 2
 	mostAhead  = 8
@@ -45,6 +45,12 @@ type feed struct {
 	readers sync.WaitGroup
 	gone    chan struct{} // closed when the channel is used no more
 	repeats repeats
+
+	// Of settlements that were sent, those that the question covers which the
+	// server has not answered yet, and those after it.
+	asking  chan error // the answer; nil while there is no question
+	covered []*op
+	pending []*op
 
 	taps   map[string]*tap
 	opened int // taps so far
@@ -109,11 +115,25 @@ func (f *feed) serve() error {
 		if err != nil {
 			return err
 		}
+		if f.asking == nil && len(f.pending) > 0 {
+			select { // one question for all that is there
+			case d := <-f.arrived:
+				f.arrive(d)
+				continue
+			case o := <-f.l.ops:
+				f.settle(o)
+				continue
+			default:
+				f.question()
+			}
+		}
 		select {
 		case d := <-f.arrived:
 			f.arrive(d)
 		case o := <-f.l.ops:
-			err = f.settle(f.gather(o))
+			f.settle(o)
+		case err = <-f.asking:
+			f.answered(err)
 		case <-f.l.asked:
 		case <-tick.C:
 			err = f.lapse()
@@ -167,6 +187,9 @@ func (f *feed) adjust(tick *time.Timer) error {
 }
 
 func (f *feed) openTap(credit int) error {
+	if err := f.quiet(); err != nil {
+		return err
+	}
 	if credit != f.credit {
 		if err := f.ch.Qos(credit, 0, false); err != nil {
 			return err
@@ -227,47 +250,54 @@ func (f *feed) closeAll() error {
 }
 
 func (f *feed) closeTap(tag string) error {
+	if err := f.quiet(); err != nil {
+		return err
+	}
 	t := f.taps[tag]
 	t.closed = true
 	f.ahead -= t.free
 	return f.ch.Cancel(tag, false)
 }
 
-// gather returns o and the settlements that wait behind it.
-func (f *feed) gather(o *op) []*op {
-	batch := []*op{o}
-	for {
-		select {
-		case o := <-f.l.ops:
-			batch = append(batch, o)
-		default:
-			return batch
-		}
+// settle sends a settlement. It is confirmed by an answer to something that is
+// asked after it: AMQP has no other way.
+func (f *feed) settle(o *op) {
+	if o.d.feed != f {
+		o.done <- goneError(nil)
+		return
 	}
+	if err := f.answer(o.d, o.requeue); err != nil {
+		o.done <- goneError(err)
+		return
+	}
+	f.pending = append(f.pending, o)
 }
 
-// settle sends the settlements, and asks the server something that it answers
-// only after them: AMQP confirms no acknowledgement.
-func (f *feed) settle(batch []*op) error {
-	var err error
-	for _, o := range batch {
-		if err == nil && o.d.feed == f {
-			err = f.answer(o.d, o.requeue)
+// question asks the server for what is in force already.
+func (f *feed) question() {
+	asking := make(chan error, 1)
+	f.asking, f.covered, f.pending = asking, f.pending, nil
+	f.readers.Go(func() { asking <- f.ch.Qos(f.credit, 0, false) })
+}
+
+// answered confirms the settlements before the question.
+func (f *feed) answered(err error) {
+	for _, o := range f.covered {
+		if err != nil {
+			err = goneError(err)
 		}
+		o.done <- err
 	}
-	if err == nil {
-		err = f.ch.Qos(f.credit, 0, false) // what is in force already
+	f.asking, f.covered = nil, nil
+}
+
+// quiet waits for the answer: a channel takes one request after the other.
+func (f *feed) quiet() error {
+	if f.asking == nil {
+		return nil
 	}
-	for _, o := range batch {
-		switch {
-		case o.d.feed != f:
-			o.done <- goneError(nil)
-		case err != nil:
-			o.done <- goneError(err)
-		default:
-			o.done <- nil
-		}
-	}
+	err := <-f.asking
+	f.answered(err)
 	return err
 }
 
@@ -317,8 +347,12 @@ func (f *feed) giveBack() error {
 func (f *feed) end() {
 	close(f.gone)
 	f.l.drop()
+	_ = f.quiet()
 	_ = f.ch.Close()
 	f.readers.Wait()
+	for _, o := range f.pending {
+		o.done <- goneError(nil)
+	}
 }
 
 func goneError(err error) error {

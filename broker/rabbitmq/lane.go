@@ -163,7 +163,7 @@ func (l *lane) demand() demand {
 	case l.crowdedLocked():
 		return demand{credit: slowCredit, soon: true}
 	case pace >= mostAhead && (callers == 0 || others == 0):
-		return demand{others, leastAhead, mostAhead + pace, fastCredit, true}
+		return demand{others, leastAhead + pace/10, mostAhead + pace, fastCredit, true}
 	}
 	return demand{0, callers, callers, slowCredit, false}
 }

@@ -48,14 +48,13 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// testLog passes what is at least of the level to t.
-func testLog(t testing.TB, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level}))
+func connect(t testing.TB) *Conn {
+	return connectWith(t, slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-func connect(t testing.TB) *Conn {
+func connectWith(t testing.TB, log slog.Handler) *Conn {
 	t.Helper()
-	c, err := Connect(ConnConfig{URL: server.URL(), Logger: testLog(t, slog.LevelWarn)})
+	c, err := Connect(ConnConfig{URL: server.URL(), Logger: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package rabbitmq
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"syscall"
@@ -72,8 +73,7 @@ func TestLateAcknowledgementHitsNoOtherMessage(t *testing.T) {
 	})
 
 	t.Run("with this package it does not", func(t *testing.T) {
-		conn := connect(t)
-		quiet(conn) // it warns, rightly
+		conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
 		q := open(t, conn, QueueConfig{})
 		publish(t, q, "batch", "worked-on", "other")
 		c := consumer(t, q)
@@ -120,8 +120,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	for _, kind := range []string{Quorum, Classic} {
 		t.Run(kind, func(t *testing.T) {
 			ctx := testContext(t)
-			conn := connect(t)
-			quiet(conn) // it warns, rightly
+			conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
 			q := open(t, conn, QueueConfig{Type: kind})
 			p, c := publisher(t, q), consumer(t, q)
 			publish(t, q, "interactive", "delayed")
@@ -184,8 +183,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 // by its silence.
 func TestSilentServer(t *testing.T) {
 	ctx := testContext(t)
-	conn := connect(t)
-	quiet(conn) // it warns, rightly
+	conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
 	q := open(t, conn, QueueConfig{})
 	p, c := publisher(t, q), consumer(t, q)
 	publish(t, q, "batch", "before")
@@ -232,8 +230,7 @@ func TestSilentServer(t *testing.T) {
 
 func TestBlockedServer(t *testing.T) {
 	ctx := testContext(t)
-	conn := connect(t)
-	quiet(conn) // it warns, rightly
+	conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
 	q := open(t, conn, QueueConfig{})
 	p, c := publisher(t, q), consumer(t, q)
 	publish(t, q, "batch", "before")

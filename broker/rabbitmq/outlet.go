@@ -238,8 +238,6 @@ func (o *outlet) close(ctx context.Context) error {
 	if t == nil || t.session.open() != nil {
 		return nil
 	}
-	if err := o.q.conn.await(ctx, t.ch.Close); err != nil && ctx.Err() != nil {
-		return err
-	}
-	return nil // a channel that is lost is closed
+	_ = o.q.conn.await(ctx, t.ch.Close) // a channel that is lost is closed
+	return cause(ctx, ctx.Err())
 }

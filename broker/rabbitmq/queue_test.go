@@ -22,9 +22,6 @@ func manyIDs(n int) []string {
 	return ids
 }
 
-// quiet silences warnings that a test provokes.
-func quiet(c *Conn) { *c.cfg.Logger = *slog.New(slog.DiscardHandler) }
-
 func TestConnectRefusesBadURL(t *testing.T) {
 	for _, url := range []string{"", "127.0.0.1:5672", "http://guest:secret@127.0.0.1", "amqp://guest:secret@127.0.0.1:port"} {
 		_, err := Connect(ConnConfig{URL: url})
@@ -109,8 +106,7 @@ func TestOpenQueueWithoutServer(t *testing.T) {
 
 func TestDeletedLaneComesBack(t *testing.T) {
 	ctx := testContext(t)
-	conn := connect(t)
-	quiet(conn) // it warns, rightly
+	conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
 	q := open(t, conn, QueueConfig{})
 	c, p := consumer(t, q), publisher(t, q)
 	publish(t, q, "batch", "before")
