@@ -23,7 +23,7 @@ const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
 	// maxAhead is how many messages a lane may have that no caller has taken, when
-	// callers have come back within leisure so many times in a row as habit says.
+	// it is the callers' habit to come back within leisure.
 	// Each that is given back in the end has used up an attempt.
 	maxAhead = 8
 	leisure  = time.Millisecond
@@ -47,7 +47,7 @@ type lane struct {
 	consumer jetstream.Consumer
 	it       jetstream.MessagesContext
 	handed   time.Time // when the last message was taken
-	quick    int       // how many in a row were wanted within leisure
+	quick    int       // how many were wanted within leisure; each that was not halves it
 	ahead    int       // how many to have besides the one that is wanted
 
 	mu      sync.Mutex
@@ -103,7 +103,7 @@ func (l *lane) run() {
 			continue
 		}
 		if time.Since(l.handed) > leisure {
-			l.quick = 0
+			l.quick /= 2
 		}
 		d := l.pull(p.ctx)
 		if d == nil {
@@ -207,9 +207,9 @@ func (l *lane) offer(d *delivery) {
 // ahead grows as long as callers come back soon.
 func (l *lane) took(since time.Time) {
 	l.handed = time.Now()
-	l.quick++
+	l.quick = min(l.quick+1, 2*habit)
 	if l.handed.Sub(since) > leisure {
-		l.quick = 0
+		l.quick /= 2
 	}
 	if l.quick < habit {
 		l.ahead = 0
