@@ -9,25 +9,14 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// declare declares the queue, unless that was done in the same session.
+// declare declares the queue, which brings back what was deleted of it.
 func (q *Queue) declare(ctx context.Context, s *session) error {
-	q.mu.Lock()
-	done := q.declared == s
-	q.mu.Unlock()
-	if done {
-		return nil
-	}
-	return q.declareAnew(ctx, s)
-}
-
-// declareAnew declares the queue, which brings back what was deleted of it.
-func (q *Queue) declareAnew(ctx context.Context, s *session) error {
 	version := versionOf(s.conn)
 	limit := version.atLeast(4, 0)
 	if q.cfg.Native && q.cfg.Type == Quorum && !version.atLeast(4, 3) {
 		return fmt.Errorf("quorum queues of RabbitMQ %d.%d have no strict priorities: use classic queues, or lanes", version.major, version.minor)
 	}
-	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
+	return q.conn.request(ctx, func(ch *amqp.Channel) error {
 		if err := ch.ExchangeDeclare(q.cfg.Name, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
 			return declareError("exchange", q.cfg.Name, err)
 		}
@@ -46,13 +35,6 @@ func (q *Queue) declareAnew(ctx context.Context, s *session) error {
 		args := q.arguments(q.cfg.Type, q.cfg.DeadBytes, amqp.QueueOverflowDropHead, limit)
 		return declareQueue(ch, q.name(deadName), args)
 	})
-	if err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.declared = s
-	return nil
 }
 
 func declareQueue(ch *amqp.Channel, name string, args amqp.Table) error {

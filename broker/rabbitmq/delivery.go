@@ -202,6 +202,10 @@ func (d *delivery) wrap(verb string, err error) error {
 func (q *Queue) publishRetry(ctx context.Context, out *outlet, class string, after time.Duration, p amqp.Publishing) error {
 	name := q.retryQueue(class, after)
 	err := out.publish(ctx, "", name, p)
+	if errors.Is(err, broker.ErrFull) {
+		pause(ctx, settlingIn) // a new queue without a leader yet refuses, too
+		return out.publish(ctx, "", name, p)
+	}
 	if !errors.Is(err, errReturned) {
 		return err
 	}

@@ -56,7 +56,8 @@
 //
 // # Attempts and retries
 //
-// A quorum queue counts how often a message came back. A classic one knows only
+// A quorum queue counts how often a message came back, also when it was delivered
+// ahead and nobody had asked for it. A classic one knows only
 // whether it did, so every Retry there stores a new copy that carries the count.
 //
 // A delayed retry is stored in a queue <queue>.<class>.retry.<n>s with a time to

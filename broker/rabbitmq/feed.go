@@ -30,6 +30,7 @@ const (
 
 // tap is one consumer on the lane's channel.
 type tap struct {
+	credit int
 	free   int // how many more messages the server may send
 	closed bool
 }
@@ -52,6 +53,8 @@ type feed struct {
 	covered []*op
 	pending []*op
 
+	turn   uint64                   // the tag of the delivery that comes next
+	early  map[uint64]amqp.Delivery // those behind it that came before, over another tap
 	taps   map[string]*tap
 	opened int // taps so far
 	ahead  int // sum of the open taps' free
@@ -92,6 +95,8 @@ func newFeed(l *lane, ch *amqp.Channel) *feed {
 		arrived: make(chan amqp.Delivery),
 		drained: make(chan string),
 		gone:    make(chan struct{}),
+		turn:    1,
+		early:   make(map[uint64]amqp.Delivery),
 		taps:    make(map[string]*tap),
 	}
 }
@@ -153,12 +158,18 @@ func (f *feed) serve() error {
 	}
 }
 
-func (f *feed) arrive(raw amqp.Delivery) {
-	if t := f.taps[raw.ConsumerTag]; !t.closed {
-		t.free--
-		f.ahead--
+// arrive takes a delivery, in the order in which the server sent them.
+func (f *feed) arrive(d amqp.Delivery) {
+	f.early[d.DeliveryTag] = d
+	for raw, ok := f.early[f.turn]; ok; raw, ok = f.early[f.turn] {
+		delete(f.early, f.turn)
+		f.turn++
+		if t := f.taps[raw.ConsumerTag]; t != nil && !t.closed {
+			t.free--
+			f.ahead--
+		}
+		f.l.arrive(newDelivery(f, &raw))
 	}
-	f.l.arrive(newDelivery(f, &raw))
 }
 
 // adjust acknowledges repetitions, and opens and closes taps by demand. It sets
@@ -175,8 +186,10 @@ func (f *feed) adjust(tick *time.Timer) error {
 			return err
 		}
 	}
-	if err := f.closeTaps(want.most - want.waiting); err != nil {
-		return err
+	if want.idle {
+		if err := f.closeAll(); err != nil {
+			return err
+		}
 	}
 	if want.soon {
 		tick.Reset(moment)
@@ -202,7 +215,7 @@ func (f *feed) openTap(credit int) error {
 	if err != nil {
 		return err
 	}
-	f.taps[tag] = &tap{free: credit}
+	f.taps[tag] = &tap{credit: credit, free: credit}
 	f.ahead += credit
 	f.readers.Go(func() {
 		for d := range deliveries {
@@ -220,24 +233,7 @@ func (f *feed) openTap(credit int) error {
 	return nil
 }
 
-// closeTaps closes taps until the server may send at most n messages more. What
-// it has sent over a closed tap still comes.
-func (f *feed) closeTaps(n int) error {
-	for f.ahead > max(n, 0) {
-		var widest string
-		for tag, t := range f.taps {
-			if w := f.taps[widest]; !t.closed && (w == nil || t.free > w.free) {
-				widest = tag
-			}
-		}
-		if err := f.closeTap(widest); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// closeAll closes the taps whose credit is used up, too.
+// closeAll closes all taps. What the server has sent over them still comes.
 func (f *feed) closeAll() error {
 	for tag, t := range f.taps {
 		if !t.closed {
@@ -302,14 +298,17 @@ func (f *feed) quiet() error {
 }
 
 // answer sends the settlement of d, once. The server then sends another message
-// over the same tap, so if nobody wants one, the tap is closed first.
+// over the same tap, so if nobody wants one, the tap is closed first, if it is used
+// up: a message that meets its tap being closed goes back to the lane, out of
+// order and with an attempt counted.
 func (f *feed) answer(d *delivery, requeue bool) error {
 	if d.answered {
 		return nil
 	}
 	d.answered = true
 	if t := f.taps[d.raw.ConsumerTag]; t != nil && !t.closed {
-		if want := f.l.demand(); want.waiting+f.ahead < want.most {
+		want := f.l.demand()
+		if t.free > 0 || want.waiting+f.ahead < want.most && t.credit >= want.credit {
 			t.free++
 			f.ahead++
 		} else if err := f.closeTap(d.raw.ConsumerTag); err != nil {

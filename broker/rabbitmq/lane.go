@@ -148,24 +148,30 @@ func (l *lane) release(d *delivery, settled bool) {
 
 // demand is how many messages the server should be able to send.
 type demand struct {
-	waiting     int // here, of those that should
-	least, most int
-	credit      int  // of a new tap
-	soon        bool // it has to be looked at again in a moment
+	waiting int  // here, of those that should
+	least   int  // open taps for these
+	most    int  // up to these, the server may send another for each settlement
+	credit  int  // of a new tap
+	soon    bool // it has to be looked at again in a moment
+	idle    bool // nobody has asked for long
 }
 
 // demand returns what is wanted now.
 func (l *lane) demand() demand {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := time.Now()
 	callers, others := len(l.waiters), len(l.waiting)
-	switch pace := l.pace.lately(time.Now()); {
+	switch pace := l.pace.lately(now); {
 	case l.crowdedLocked():
 		return demand{credit: slowCredit, soon: true}
 	case pace >= mostAhead && (callers == 0 || others == 0):
-		return demand{others, leastAhead + pace/10, mostAhead + pace, fastCredit, true}
+		// Who works on one after the other gets along with one tap, and several
+		// would mix up the order.
+		least := leastAhead + min(pace/10, len(l.held)/2)
+		return demand{waiting: others, least: least, most: mostAhead + pace, credit: fastCredit, soon: true}
 	}
-	return demand{0, callers, callers, slowCredit, false}
+	return demand{least: callers, most: callers, credit: slowCredit, idle: !l.wantedLocked(now)}
 }
 
 // crowdedLocked reports whether messages that nobody asks for keep others from
@@ -243,7 +249,7 @@ func (l *lane) openFeed() (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.c.q.declareAnew(l.c.ctx, s); err != nil {
+	if err := l.c.q.declare(l.c.ctx, s); err != nil {
 		return nil, err
 	}
 	ch, err := s.conn.Channel()

@@ -235,7 +235,10 @@ func (o *outlet) present() *pipe {
 // connection then.
 func (o *outlet) close(ctx context.Context) error {
 	t := o.present()
-	if t == nil || t.session.open() != nil {
+	if t == nil {
+		return nil
+	}
+	if reason, _ := t.session.blockage(); reason != "" {
 		return nil
 	}
 	_ = o.q.conn.await(ctx, t.ch.Close) // a channel that is lost is closed

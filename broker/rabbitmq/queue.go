@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -145,9 +144,6 @@ func validName(s string, maxLen int) bool {
 type Queue struct {
 	conn *Conn
 	cfg  QueueConfig
-
-	mu       sync.Mutex
-	declared *session // the last one in which the queue was declared
 }
 
 // OpenQueue declares the queue: an exchange, a queue per class and one for dead
