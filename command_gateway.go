@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"overtake/broker"
 	"overtake/broker/nats"
 	"overtake/gateway"
 	"overtake/gateway/config"
@@ -150,6 +151,12 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		if on == 0 {
 			continue
 		}
+		if broker.Type == "rabbitmq" {
+			if err := b.openRabbitMQ(ctx, name, cfg, classes, queues); err != nil {
+				return nil, fmt.Errorf("broker %s: %w", name, err)
+			}
+			continue
+		}
 		lane, dead := divide(broker.MaxBytes, on, len(classes))
 		conn, err := b.connect(name, broker)
 		if err != nil {
@@ -220,20 +227,30 @@ func (b *brokers) queue(ctx context.Context, conn *nats.Conn, cfg nats.QueueConf
 	if err != nil {
 		return gateway.Queue{}, err
 	}
-	publisher, consumer := q.Publisher(), q.Consumer()
-	b.closers = append(b.closers, publisher.Close, consumer.Close)
-	depths := func(ctx context.Context) (map[string]int, error) {
-		lanes, err := q.Lanes(ctx)
+	return b.ends(q.Publisher(), q.Consumer(), depthsOf(q.Lanes, func(l nats.Lane) (string, int) { return l.Class, l.Depth })), nil
+}
+
+// depthsOf returns a function for [gateway.Queue].Depths from an adapter's own.
+func depthsOf[L any](list func(context.Context) ([]L, error), of func(L) (string, int)) func(context.Context) (map[string]int, error) {
+	return func(ctx context.Context) (map[string]int, error) {
+		lanes, err := list(ctx)
 		if err != nil {
 			return nil, err
 		}
 		depths := make(map[string]int, len(lanes))
 		for _, lane := range lanes {
-			depths[lane.Class] = lane.Depth
+			class, depth := of(lane)
+			depths[class] = depth
 		}
 		return depths, nil
 	}
-	return gateway.Queue{Publisher: publisher, Consumer: consumer, Depths: depths}, nil
+}
+
+// ends returns the two ends of a queue for the gateway, which are closed in the
+// end.
+func (b *brokers) ends(p broker.Publisher, c broker.Consumer, depths func(context.Context) (map[string]int, error)) gateway.Queue {
+	b.closers = append(b.closers, p.Close, c.Close)
+	return gateway.Queue{Publisher: p, Consumer: c, Depths: depths}
 }
 
 // close closes all in the reverse order of opening.

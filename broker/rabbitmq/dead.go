@@ -42,6 +42,7 @@ func (q *Queue) publishDead(ctx context.Context, out *outlet, d *delivery, reaso
 // connection was lost may be there twice.
 func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error) {
 	var letters []DeadLetter
+	left := 0
 	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
 		for len(letters) < limit {
 			raw, ok, err := ch.Get(q.name(deadName), false)
@@ -52,13 +53,29 @@ func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error
 				break
 			}
 			letters = append(letters, newDeadLetter(&raw))
+			left = int(raw.MessageCount)
 		}
-		return ch.Nack(0, true, true)
+		return nil // they go back with the channel, to the head of the queue
 	})
+	if err == nil && len(letters) > 0 {
+		err = q.awaitDead(ctx, len(letters)+left)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("rabbitmq: dead letters of queue %q: %w", q.cfg.Name, err)
 	}
 	return letters, nil
+}
+
+// awaitDead waits until there are n dead letters again: the server takes its time,
+// and would show a reader that comes sooner the others first.
+func (q *Queue) awaitDead(ctx context.Context, n int) error {
+	for end := time.Now().Add(time.Second); time.Now().Before(end); { // another reader may have them
+		depth, err := q.DeadDepth(ctx)
+		if err != nil || depth >= n {
+			return err
+		}
+	}
+	return nil
 }
 
 func newDeadLetter(raw *amqp.Delivery) DeadLetter {

@@ -85,9 +85,8 @@ func (d *delivery) Done(ctx context.Context) error {
 }
 
 // Retry implements [broker.Settler]. With a delay, the message waits in a queue
-// of its own kind and then goes to the end of its lane; without, it goes back to
-// where it was, unless the lane is a classic queue, which does not count
-// attempts.
+// for that and then goes to the end of its lane. Without one it is given back,
+// unless the lane is a classic queue, which does not count attempts.
 func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 	return d.settle(ctx, "retry", func(ctx context.Context) error {
 		q := d.feed.l.c.q
@@ -213,5 +212,6 @@ func (q *Queue) publishRetry(ctx context.Context, out *outlet, class string, aft
 	if err := q.declareRetry(ctx, s, name, class); err != nil {
 		return err
 	}
+	pause(ctx, settlingIn)
 	return out.publish(ctx, "", name, p)
 }

@@ -24,6 +24,16 @@
 // keeps its order for who works on one message after the other; several consumers
 // on a channel take turns.
 //
+// # One queue with priorities
+//
+// With [QueueConfig].Native all classes are in one queue <queue> with AMQP
+// priorities, the most urgent the highest, for those who have other consumers on
+// it. Lanes are better: here, a message that was delivered and that nobody asks
+// for keeps more urgent ones from coming. Up to eight such messages wait in the
+// consumer; then they are given back, again and again every 50 ms, for as long as
+// somebody waits for another class. The bound is one for all classes, so a batch
+// backlog can refuse an interactive message.
+//
 // # At least once
 //
 // [Publisher.Publish] returns after the broker confirmed the message: it is on the
@@ -57,6 +67,10 @@
 // on, up to 4096 s, hence never longer than about twice its delay (or 1 s). They
 // are declared when they are needed, and are always quorum queues: what expires
 // in a classic one is lost if the lane is full at that moment.
+//
+// A single server of 3.10 that is killed within half a second after it made a
+// quorum queue forgets that queue's messages, so a new queue for delays is left
+// alone for a second before it is used. [Conn.OpenQueue] does not wait.
 //
 // Dead letters are stored in <queue>.dead, confirmed, and then acknowledged. A
 // crash between the two makes two dead letters of one message.

@@ -158,8 +158,8 @@ func (f *feed) adjust(tick *time.Timer) error {
 	if err := f.closeTaps(want.most - want.waiting); err != nil {
 		return err
 	}
-	if want.most > want.least {
-		tick.Reset(moment) // it is fast, which must not outlast the calls
+	if want.soon {
+		tick.Reset(moment)
 	} else {
 		tick.Reset(max(f.l.c.q.cfg.GiveBack/4, time.Millisecond))
 	}

@@ -150,30 +150,39 @@ func (l *lane) release(d *delivery, settled bool) {
 type demand struct {
 	waiting     int // here, of those that should
 	least, most int
-	credit      int // of a new tap
+	credit      int  // of a new tap
+	soon        bool // it has to be looked at again in a moment
 }
 
 // demand returns what is wanted now.
 func (l *lane) demand() demand {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if pace := l.pace.lately(time.Now()); pace >= mostAhead {
-		return demand{len(l.waiting), leastAhead, mostAhead + pace, fastCredit}
+	callers, others := len(l.waiters), len(l.waiting)
+	switch pace := l.pace.lately(time.Now()); {
+	case l.crowdedLocked():
+		return demand{credit: slowCredit, soon: true}
+	case pace >= mostAhead && (callers == 0 || others == 0):
+		return demand{others, leastAhead, mostAhead + pace, fastCredit, true}
 	}
-	return demand{0, len(l.waiters), len(l.waiters), slowCredit}
+	return demand{0, callers, callers, slowCredit, false}
 }
+
+// crowdedLocked reports whether messages that nobody asks for keep others from
+// coming. Only a queue with several classes can be.
+func (l *lane) crowdedLocked() bool { return len(l.waiters) > 0 && len(l.waiting) >= mostAhead }
 
 func (l *lane) wantedLocked(now time.Time) bool {
 	return len(l.waiters) > 0 || now.Sub(l.pace.last) < l.c.q.cfg.GiveBack
 }
 
 // lapsed takes from the lane what is to be given back: what waits while nobody
-// asks, and what could not be settled and was not tried again.
+// asks for it, and what could not be settled and was not tried again.
 func (l *lane) lapsed() (back []*delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if !l.wantedLocked(now) {
+	if !l.wantedLocked(now) || l.crowdedLocked() {
 		back, l.waiting = l.waiting, nil
 	}
 	for stay, d := range l.held {

@@ -96,6 +96,9 @@ func remove(t testing.TB, q *Queue) {
 		t.Fatal(err)
 	}
 	control(t, q, func(ch *amqp.Channel) error {
+		if _, err := ch.QueueDelete(q.cfg.Name, false, false, false); err != nil { // of Native
+			return err
+		}
 		for _, class := range append([]string{deadName}, q.cfg.Classes...) {
 			if _, err := ch.QueueDelete(q.name(class), false, false, false); err != nil {
 				return err

@@ -52,8 +52,12 @@ type QueueConfig struct {
 	// "dead" can't be one: the dead letters have that place.
 	Classes []string
 	// Type is Quorum, which is replicated and survives the loss of a node, or
-	// Classic. Default Quorum.
+	// Classic. Default Quorum, but Classic with Native.
 	Type string
+	// Native keeps all classes in one queue, which orders them by AMQP priority,
+	// and has one bound for all. See the package documentation for what that
+	// costs. With Quorum it takes RabbitMQ 4.3.
+	Native bool
 	// MaxBytes bounds each lane; what is over it is refused. A message counts at
 	// least 1 KiB. Default 256 MiB.
 	MaxBytes int64
@@ -72,6 +76,9 @@ type QueueConfig struct {
 }
 
 func (c *QueueConfig) setDefaults() {
+	if c.Native {
+		setDefault(&c.Type, Classic)
+	}
 	setDefault(&c.Type, Quorum)
 	setDefault(&c.MaxBytes, DefaultLaneBytes)
 	setDefault(&c.DeadBytes, DefaultDeadBytes)
@@ -172,8 +179,17 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 
 func (q *Queue) hasLane(class string) bool { return slices.Contains(q.cfg.Classes, class) }
 
-// name returns the name on the server of a class's lane or of the dead letters.
+// name returns the name on the server of what belongs to a class, or of the dead
+// letters.
 func (q *Queue) name(class string) string { return q.cfg.Name + "." + class }
+
+// lane returns the name of the queue on the server that holds a class.
+func (q *Queue) lane(class string) string {
+	if q.cfg.Native {
+		return q.cfg.Name
+	}
+	return q.name(class)
+}
 
 // rank is the AMQP priority of a class: the more urgent, the higher, at least 1.
 func (q *Queue) rank(class string) uint8 {
@@ -190,7 +206,7 @@ func (q *Queue) maxMessage() int64 {
 type Lane struct {
 	Class string
 	// Depth is how many messages wait to be delivered. Those that wait for a
-	// delayed retry are not among them.
+	// delayed retry are not among them. With Native, it is that of all classes.
 	Depth int
 }
 
@@ -200,7 +216,7 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 	lanes := make([]Lane, len(q.cfg.Classes))
 	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
 		for i, class := range q.cfg.Classes {
-			state, err := ch.QueueDeclarePassive(q.name(class), true, false, false, false, nil)
+			state, err := ch.QueueDeclarePassive(q.lane(class), true, false, false, false, nil)
 			if err != nil {
 				return err
 			}
@@ -212,6 +228,19 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 		return nil, fmt.Errorf("rabbitmq: queue %q: depth of its lanes: %w", q.cfg.Name, err)
 	}
 	return lanes, nil
+}
+
+// DeadDepth returns how many dead letters there are.
+func (q *Queue) DeadDepth(ctx context.Context) (n int, err error) {
+	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
+		state, err := ch.QueueDeclarePassive(q.name(deadName), true, false, false, false, nil)
+		n = state.Messages
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("rabbitmq: queue %q: number of its dead letters: %w", q.cfg.Name, err)
+	}
+	return n, nil
 }
 
 // checkSize returns an [broker.ErrTooLarge] if m is more than the queue takes.

@@ -286,8 +286,8 @@ type Broker struct {
 	URL string `yaml:"url,omitempty"`
 	// URLs are several servers of one NATS cluster, instead of URL.
 	URLs []string `yaml:"urls,omitempty"`
-	// TLS makes encryption a must, for a NATS broker by URL; with Listen, it is
-	// the embedded server's. Default: the URL's scheme says.
+	// TLS makes encryption a must, for a broker by URL; with Listen, it is the
+	// embedded server's. Default: the URL's scheme says.
 	TLS *BrokerTLS `yaml:"tls,omitempty"`
 	// Credentials is the path of a NATS credentials file: a user's JWT and seed.
 	Credentials string `yaml:"credentials,omitempty"`
@@ -342,6 +342,14 @@ type Queue struct {
 	// Strategy is lanes (one queue per class) or native (the broker's own
 	// priorities). Default: lanes.
 	Strategy string `yaml:"strategy,omitempty"`
+	// QueueType is quorum (replicated) or classic, for a rabbitmq broker. Default:
+	// quorum, but classic with the strategy native, which needs RabbitMQ 4.3 for
+	// quorum.
+	QueueType string `yaml:"queue_type,omitempty"`
+	// LaneBytes bounds each lane on a rabbitmq broker, at least 64KiB; a message
+	// counts at least 1KiB. RabbitMQ can't change it for a queue that exists.
+	// Default: 256MiB.
+	LaneBytes Size `yaml:"lane_bytes,omitempty"`
 	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
 	MaxBody Size `yaml:"max_body,omitempty"`

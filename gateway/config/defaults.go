@@ -160,6 +160,14 @@ func defaultQueue(q *Queue, src *source, path string, c *Config) {
 	setDefault(src, path+".attempts", &q.Attempts, 5)
 	setDefault(src, path+".strategy", &q.Strategy, "lanes")
 	setDefault(src, path+".max_body", &q.MaxBody, 1<<20)
+	if c.Brokers[q.Broker].Type == "rabbitmq" {
+		kind := "quorum"
+		if q.Strategy == "native" {
+			kind = "classic"
+		}
+		setDefault(src, path+".queue_type", &q.QueueType, kind)
+		setDefault(src, path+".lane_bytes", &q.LaneBytes, 256<<20)
+	}
 	if q.Deliver != nil && len(c.Upstreams) == 1 {
 		setDefault(src, path+".deliver.upstream", &q.Deliver.Upstream, onlyName(c.Upstreams))
 	}

@@ -171,6 +171,9 @@ func (v validator) validateBrokers() {
 			v.brokerURL(path+".url", b.Type, b.URL)
 		}
 		v.validateNATS(path, b)
+		if b.Type == "rabbitmq" {
+			v.validateRabbitMQ(path, b)
+		}
 		if b.Embedded && b.Type == "nats" {
 			if b.Dir == "" || strings.HasPrefix(b.Dir, "~") {
 				v.wrong(path+".dir", b.Dir, "is not a folder", "write a path, such as ./overtake-data; ~ is not expanded")
@@ -237,6 +240,7 @@ func (v validator) validateQueues() {
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)
 		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
+		v.validateRabbitMQQueue(path, q)
 		if q.MaxBody < 1 || q.MaxBody > mostBody {
 			v.problem(path+".max_body", "want 1B to "+mostBody.String(), "%s is out of range", q.MaxBody)
 		}
