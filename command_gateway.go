@@ -136,19 +136,10 @@ const brokerPatience = 30 * time.Second
 func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gateway.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
 	defer cancel()
-	classes := make([]string, len(cfg.Classes))
-	for i, c := range cfg.Classes {
-		classes[i] = c.Name
-	}
+	classes := classNames(cfg)
 	queues := make(map[string]gateway.Queue)
 	for name, broker := range cfg.Brokers {
-		on := 0
-		for _, q := range cfg.Queues {
-			if q.Broker == name {
-				on++
-			}
-		}
-		if on == 0 {
+		if queuesOn(cfg, name) == 0 {
 			continue
 		}
 		if broker.Type == "rabbitmq" {
@@ -157,7 +148,6 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 			}
 			continue
 		}
-		lane, dead := divide(broker.MaxBytes, on, len(classes))
 		conn, err := b.connect(name, broker)
 		if err != nil {
 			return nil, err
@@ -166,9 +156,7 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 			if q.Broker != name {
 				continue
 			}
-			queue, err := b.queue(ctx, conn, nats.QueueConfig{
-				Name: queueName, Classes: classes, MaxBytes: lane, DeadBytes: dead, Replicas: broker.Replicas,
-			})
+			queue, err := b.queue(ctx, conn, natsQueue(cfg, queueName))
 			if err != nil {
 				return nil, fmt.Errorf("broker %s: %w", name, err)
 			}
@@ -176,6 +164,33 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		}
 	}
 	return queues, nil
+}
+
+func classNames(cfg *config.Config) []string {
+	names := make([]string, len(cfg.Classes))
+	for i, c := range cfg.Classes {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// queuesOn returns how many queues are on a broker.
+func queuesOn(cfg *config.Config, broker string) (n int) {
+	for _, q := range cfg.Queues {
+		if q.Broker == broker {
+			n++
+		}
+	}
+	return n
+}
+
+// natsQueue returns how a queue is declared on its broker, of type nats.
+func natsQueue(cfg *config.Config, name string) nats.QueueConfig {
+	on := cfg.Queues[name].Broker
+	lane, dead := divide(cfg.Brokers[on].MaxBytes, queuesOn(cfg, on), len(cfg.Classes))
+	return nats.QueueConfig{
+		Name: name, Classes: classNames(cfg), MaxBytes: lane, DeadBytes: dead, Replicas: cfg.Brokers[on].Replicas,
+	}
 }
 
 // divide divides a broker's disk evenly among its queues, and a queue's among
