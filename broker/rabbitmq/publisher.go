@@ -37,7 +37,7 @@ func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
 
 // Send implements [broker.Sender].
 func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(context.Context) error, err error) {
-	if err := p.enter(m); err != nil {
+	if err := p.enter(m, p.q.maxMessage()); err != nil {
 		return nil, err
 	}
 	s, err := p.out.send(ctx, p.q.cfg.Name, m.Class, p.q.newPublishing(m))
@@ -58,7 +58,7 @@ func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(cont
 
 // Bury implements [broker.Sender].
 func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) error {
-	if err := p.enter(m); err != nil {
+	if err := p.enter(m, p.q.cfg.DeadBytes-room); err != nil {
 		return err
 	}
 	defer p.gate.leave()
@@ -66,8 +66,9 @@ func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) 
 	return p.wrap("bury", m, p.q.publishDead(ctx, p.out, letter, reason, p.q.newPublishing(m)))
 }
 
-// enter lets a publish of m in through the gate, if m can be published.
-func (p *Publisher) enter(m *broker.Message) error {
+// enter lets a publish of m in through the gate, if m can be published and is of at
+// most size bytes.
+func (p *Publisher) enter(m *broker.Message, size int64) error {
 	if !p.gate.enter() {
 		return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
@@ -76,7 +77,7 @@ func (p *Publisher) enter(m *broker.Message) error {
 		err = fmt.Errorf("%w %q", broker.ErrUnknownClass, m.Class)
 	}
 	if err == nil {
-		if err = p.q.checkSize(m); err == nil {
+		if err = checkSize(m, size); err == nil {
 			return nil
 		}
 		err = fmt.Errorf("%s: %w", m.ID, err)
