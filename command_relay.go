@@ -218,23 +218,24 @@ func (b *relayBrokers) destination(ctx context.Context, name string) (broker.Sen
 }
 
 // source returns what opens the source of a relay.
-func (b *relayBrokers) source(r config.Relay) (func() (broker.Source, error), error) {
+func (b *relayBrokers) source(r config.Relay) (func(int) (broker.Source, error), error) {
 	if b.cfg.Brokers[r.From.Broker].Type == "rabbitmq" {
 		conn, err := b.onRabbitMQ(r.From.Broker)
 		if err != nil {
 			return nil, err
 		}
-		return func() (broker.Source, error) { return conn.Source(r.From.Queue, r.Window), nil }, nil
+		return func(inHand int) (broker.Source, error) { return conn.Source(r.From.Queue, inHand), nil }, nil
 	}
 	conn, err := b.onNATS(r.From.Broker)
 	if err != nil {
 		return nil, err
 	}
 	if r.From.Stream == "" {
-		return func() (broker.Source, error) { return conn.SubjectSource(r.From.Subject, r.From.Group) }, nil
+		return func(int) (broker.Source, error) { return conn.SubjectSource(r.From.Subject, r.From.Group) }, nil
 	}
-	stream := nats.StreamConfig{
-		Stream: r.From.Stream, Subject: r.From.Subject, Durable: "overtake-relay-" + r.Name, Window: r.Window,
-	}
-	return func() (broker.Source, error) { return conn.StreamSource(stream), nil }, nil
+	return func(inHand int) (broker.Source, error) {
+		return conn.StreamSource(nats.StreamConfig{
+			Stream: r.From.Stream, Subject: r.From.Subject, Durable: "overtake-relay-" + r.Name, Window: inHand,
+		}), nil
+	}, nil
 }

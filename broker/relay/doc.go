@@ -16,8 +16,8 @@
 //
 // # Order and speed
 //
-// At most Window messages are in hand at any time: sent and not confirmed, or
-// waiting for their turn. Each class has a goroutine, a mover, that sends the
+// At most Window messages are sent and not confirmed at any time, and three times as
+// many are in hand, as the source takes a while to hand out the next. Each class has a goroutine, a mover, that sends the
 // messages of its class in the order in which they came, without waiting for one
 // to be confirmed before it sends the next. So a class keeps its order as long as
 // nothing fails. When something fails, the mover stops sending, waits for the
@@ -28,9 +28,9 @@
 // # A full lane
 //
 // A lane that is full stops its own mover. The messages of other classes go past
-// it, as long as the window has room: in the end it may be full of messages for
-// the full lane, and then the relay waits. A window can't be unbounded, and a
-// message that is given back to its source would lose its place there.
+// it, as long as there is room: in the end all that is in hand may be for the full
+// lane, and then the relay waits. It can't take more and more, and a message that
+// is given back to its source would lose its place there.
 //
 // # What can't be moved
 //

@@ -147,7 +147,7 @@ func natsLanes(t testing.TB, s *natstest.Server, cfg nats.QueueConfig) lanes {
 
 // config returns a relay's configuration: messages whose address ends in a class
 // have that class.
-func config(t testing.TB, to lanes, open func() broker.Source) relay.Config {
+func config(t testing.TB, to lanes, open func(int) broker.Source) relay.Config {
 	t.Helper()
 	classes, err := classifier.NewClasses(classNames...)
 	if err != nil {
@@ -165,7 +165,7 @@ func config(t testing.TB, to lanes, open func() broker.Source) relay.Config {
 		t.Fatal(err)
 	}
 	return relay.Config{
-		Name: "test", Open: func() (broker.Source, error) { return open(), nil },
+		Name: "test", Open: func(inHand int) (broker.Source, error) { return open(inHand), nil },
 		Destination: to.sender, Classifier: decider, Classes: classes, UntilEmpty: true, Logger: quiet,
 	}
 }
@@ -420,9 +420,9 @@ func (q *plainQueue) fill(t testing.TB, n int) {
 }
 
 // source returns what opens the queue as a source.
-func (q *plainQueue) source(t testing.TB) func() broker.Source {
+func (q *plainQueue) source(t testing.TB) func(int) broker.Source {
 	c := connectRabbit(t)
-	return func() broker.Source { return c.Source(q.name, relay.DefaultWindow) }
+	return func(inHand int) broker.Source { return c.Source(q.name, inHand) }
 }
 
 // depth returns how many messages the queue has when nobody consumes it.
@@ -477,11 +477,11 @@ func (p *plainStream) fill(t testing.TB, n int) {
 	}
 }
 
-func (p *plainStream) source(t testing.TB, s *natstest.Server) func() broker.Source {
+func (p *plainStream) source(t testing.TB, s *natstest.Server) func(int) broker.Source {
 	c := connectNATS(t, s)
 	durable := "overtake-relay-" + strings.ToLower(p.name)
-	return func() broker.Source {
-		return c.StreamSource(nats.StreamConfig{Stream: p.name, Durable: durable, Window: relay.DefaultWindow, AckWait: time.Second})
+	return func(inHand int) broker.Source {
+		return c.StreamSource(nats.StreamConfig{Stream: p.name, Durable: durable, Window: inHand, AckWait: time.Second})
 	}
 }
 

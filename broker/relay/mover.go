@@ -20,7 +20,7 @@ const (
 type mover struct {
 	r     *Relay
 	class classifier.Class
-	in    chan *broker.Taken // of capacity Window; closed when nothing more comes
+	in    chan *broker.Taken // with room for all in hand; closed when nothing more comes
 
 	ending <-chan struct{}
 
@@ -37,7 +37,7 @@ type attempt struct {
 }
 
 func newMover(r *Relay, class classifier.Class) *mover {
-	return &mover{r: r, class: class, in: make(chan *broker.Taken, r.cfg.Window), pause: minPause}
+	return &mover{r: r, class: class, in: make(chan *broker.Taken, cap(r.places)), pause: minPause}
 }
 
 // run moves messages until in is closed and empty. After ctx has ended, it gives up
@@ -72,33 +72,48 @@ func (m *mover) run(ctx context.Context) {
 	}
 }
 
-// next returns the next message to send. It returns nil if there is none but
-// something is under way, and waits otherwise; open is false at the end. What was
-// refused goes one by one: if the lane is still full, nothing gets ahead.
+// next returns the next message to send, with room for it in the window. It returns
+// nil if there is none but something is under way, and waits otherwise; open is
+// false at the end. What was refused goes one by one: if the lane is still full,
+// nothing gets ahead.
 func (m *mover) next() (t *broker.Taken, open bool) {
-	if len(m.again) > 0 && len(m.sent) == 0 {
-		t, m.again = m.again[0], m.again[1:]
-		return t, true
-	}
-	if len(m.again) > 0 {
+	switch {
+	case len(m.again) > 0 && len(m.sent) > 0:
 		return nil, true
-	}
-	if len(m.sent) > 0 {
+	case len(m.again) > 0:
+		t, m.again = m.again[0], m.again[1:]
+	case len(m.sent) == 0:
+		if t, open = <-m.in; !open {
+			return nil, false
+		}
+	default:
+		// Who has something under way must not wait for others, who might wait
+		// for it.
 		select {
-		case t, open = <-m.in:
-			return t, open
+		case m.r.sending <- struct{}{}:
 		default:
 			return nil, true
 		}
+		select {
+		case t, open = <-m.in:
+			if open {
+				return t, true
+			}
+		default:
+			open = true
+		}
+		<-m.r.sending
+		return nil, open
 	}
-	t, open = <-m.in
-	return t, open
+	m.r.sending <- struct{}{}
+	return t, true
 }
 
 // send sends t. When that is refused, it returns the error and all that are to be
 // sent again.
 func (m *mover) send(ctx context.Context, t *broker.Taken) ([]*broker.Taken, error) {
 	if isLost(t) {
+		<-m.r.sending
 		m.r.release() // it comes again
 		return nil, nil
 	}
@@ -107,21 +122,29 @@ func (m *mover) send(ctx context.Context, t *broker.Taken) ([]*broker.Taken, err
 		m.sent = append(m.sent, attempt{t, wait})
 		return nil, nil
 	}
+	<-m.r.sending
 	failed, _ := m.finish(ctx)
 	last, err := m.refused(ctx, t, err)
 	return append(failed, last...), err
 }
 
-// confirm waits for the oldest message under way.
-func (m *mover) confirm(ctx context.Context) ([]*broker.Taken, error) {
+// outcome waits for the oldest message under way.
+func (m *mover) outcome(ctx context.Context) (*broker.Taken, error) {
 	oldest := m.sent[0]
 	m.sent = m.sent[1:]
 	err := oldest.wait(ctx)
+	<-m.r.sending
+	return oldest.t, err
+}
+
+// confirm settles the oldest message under way.
+func (m *mover) confirm(ctx context.Context) ([]*broker.Taken, error) {
+	t, err := m.outcome(ctx)
 	if err == nil {
-		m.placed(oldest.t)
+		m.placed(t)
 		return nil, nil
 	}
-	failed, err := m.refused(ctx, oldest.t, err)
+	failed, err := m.refused(ctx, t, err)
 	if err == nil {
 		return nil, nil
 	}
@@ -133,15 +156,13 @@ func (m *mover) confirm(ctx context.Context) ([]*broker.Taken, error) {
 // the last error.
 func (m *mover) finish(ctx context.Context) (failed []*broker.Taken, last error) {
 	for len(m.sent) > 0 {
-		oldest := m.sent[0]
-		m.sent = m.sent[1:]
-		err := oldest.wait(ctx)
+		t, err := m.outcome(ctx)
 		if err == nil {
-			m.placed(oldest.t)
+			m.placed(t)
 			continue
 		}
 		var again []*broker.Taken
-		if again, err = m.refused(ctx, oldest.t, err); err != nil {
+		if again, err = m.refused(ctx, t, err); err != nil {
 			failed, last = append(failed, again...), err
 		}
 	}

@@ -160,13 +160,13 @@ func TestFullLane(t *testing.T) {
 // one moves it, and nothing comes twice.
 func TestStop(t *testing.T) {
 	s := natstest.Start(t, natstest.Options{})
-	for name, way := range map[string]func() (lanes, func() broker.Source){
-		"RabbitMQ": func() (lanes, func() broker.Source) {
+	for name, way := range map[string]func() (lanes, func(int) broker.Source){
+		"RabbitMQ": func() (lanes, func(int) broker.Source) {
 			q := newPlainQueue(t, rabbitmq.Classic)
 			q.fill(t, outage)
 			return natsLanes(t, s, nats.QueueConfig{}), q.source(t)
 		},
-		"NATS": func() (lanes, func() broker.Source) {
+		"NATS": func() (lanes, func(int) broker.Source) {
 			p := newPlainStream(t, s, jetstream.WorkQueuePolicy)
 			p.fill(t, outage)
 			return rabbitLanes(t, rabbitmq.QueueConfig{Type: rabbitmq.Classic}), p.source(t, s)

@@ -16,6 +16,10 @@ import (
 // DefaultWindow is enough to keep a broker on the same network busy.
 const DefaultWindow = 512
 
+// ahead is how many messages are in hand for each that may be under way, so that
+// those under way don't wait for the source.
+const ahead = 3
+
 // ErrLeft: what is left at the source can't be moved.
 var ErrLeft = errors.New("messages that can't be moved are left at the source")
 
@@ -23,9 +27,9 @@ var ErrLeft = errors.New("messages that can't be moved are left at the source")
 type Config struct {
 	// Name is the relay in logs.
 	Name string
-	// Open returns a source, which the relay closes. It is called again only if
-	// UntilEmpty finds more in it after it was closed. Its window is Window.
-	Open func() (broker.Source, error)
+	// Open returns a source that hands out up to inHand messages, and which the relay
+	// closes. It is called again only if UntilEmpty finds more in it after that.
+	Open func(inHand int) (broker.Source, error)
 	// Destination publishes into the lanes.
 	Destination broker.Sender
 	// Classifier decides by [View]; Classes are its classes, each of which has a
@@ -35,8 +39,8 @@ type Config struct {
 	// Trust believes the class that a message came with. Otherwise, that can only
 	// make it less urgent.
 	Trust bool
-	// Window is how many messages are in hand at most, up to [broker.MaxSent].
-	// Default: DefaultWindow.
+	// Window is how many messages are sent and not confirmed at most, up to
+	// [broker.MaxSent]. Three times as many are in hand. Default: DefaultWindow.
 	Window int
 	// UntilEmpty ends the relay when nothing is left at the source.
 	UntilEmpty bool
@@ -50,6 +54,7 @@ type Relay struct {
 	log *slog.Logger
 
 	places  chan struct{} // one taken per message in hand
+	sending chan struct{} // one taken per message under way
 	inHand  atomic.Int64  // messages
 	left    atomic.Int64  // of these, can't be moved
 	dead    atomic.Uint64
@@ -71,7 +76,7 @@ func New(cfg Config) (*Relay, error) {
 	}
 	r := &Relay{
 		cfg: cfg, log: cfg.Logger.With("relay", cfg.Name),
-		places: make(chan struct{}, cfg.Window), moved: make([]atomic.Uint64, cfg.Classes.Len()),
+		places: make(chan struct{}, ahead*cfg.Window), sending: make(chan struct{}, cfg.Window), moved: make([]atomic.Uint64, cfg.Classes.Len()),
 	}
 	r.waiting.Store(-1)
 	return r, nil
@@ -108,7 +113,7 @@ func (r *Relay) Progress() Progress {
 // if that can't be reached. It fails at once if the source does not exist.
 func (r *Relay) Run(ctx context.Context) error {
 	for {
-		src, err := r.cfg.Open()
+		src, err := r.cfg.Open(cap(r.places))
 		if err != nil {
 			return fmt.Errorf("relay %q: %w", r.cfg.Name, err)
 		}

@@ -26,23 +26,23 @@ const many = 3000
 // Every message arrives once, in its class, and in order, whichever way it goes.
 func TestMoves(t *testing.T) {
 	s := natstest.Start(t, natstest.Options{})
-	for name, way := range map[string]func(t *testing.T) (lanes, func() broker.Source){
-		"RabbitMQ to NATS": func(t *testing.T) (lanes, func() broker.Source) {
+	for name, way := range map[string]func(t *testing.T) (lanes, func(int) broker.Source){
+		"RabbitMQ to NATS": func(t *testing.T) (lanes, func(int) broker.Source) {
 			q := newPlainQueue(t, rabbitmq.Classic)
 			q.fill(t, many)
 			return natsLanes(t, s, nats.QueueConfig{}), q.source(t)
 		},
-		"RabbitMQ to RabbitMQ": func(t *testing.T) (lanes, func() broker.Source) {
+		"RabbitMQ to RabbitMQ": func(t *testing.T) (lanes, func(int) broker.Source) {
 			q := newPlainQueue(t, rabbitmq.Quorum)
 			q.fill(t, many)
 			return rabbitLanes(t, rabbitmq.QueueConfig{Type: rabbitmq.Classic}), q.source(t)
 		},
-		"NATS to RabbitMQ": func(t *testing.T) (lanes, func() broker.Source) {
+		"NATS to RabbitMQ": func(t *testing.T) (lanes, func(int) broker.Source) {
 			p := newPlainStream(t, s, jetstream.WorkQueuePolicy)
 			p.fill(t, many)
 			return rabbitLanes(t, rabbitmq.QueueConfig{}), p.source(t, s)
 		},
-		"NATS to NATS": func(t *testing.T) (lanes, func() broker.Source) {
+		"NATS to NATS": func(t *testing.T) (lanes, func(int) broker.Source) {
 			p := newPlainStream(t, s, jetstream.LimitsPolicy)
 			p.fill(t, many)
 			return natsLanes(t, s, nats.QueueConfig{}), p.source(t, s)
@@ -261,9 +261,9 @@ func TestSourceThatDoesNotExist(t *testing.T) {
 	s := natstest.Start(t, natstest.Options{})
 	to := natsLanes(t, s, nats.QueueConfig{})
 	rc, nc := connectRabbit(t), connectNATS(t, s)
-	for _, open := range []func() broker.Source{
-		func() broker.Source { return rc.Source("no-such-queue", 10) },
-		func() broker.Source {
+	for _, open := range []func(int) broker.Source{
+		func(int) broker.Source { return rc.Source("no-such-queue", 10) },
+		func(int) broker.Source {
 			return nc.StreamSource(nats.StreamConfig{Stream: "NONE", Durable: "d", Window: 10})
 		},
 	} {
@@ -285,7 +285,7 @@ func TestSubject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := config(t, to, func() broker.Source { return source })
+	cfg := config(t, to, func(int) broker.Source { return source })
 	cfg.UntilEmpty = false
 	r := newRelay(t, cfg)
 	stop, _ := start(t, r)

@@ -383,7 +383,8 @@ type Relay struct {
 	// Trust believes the latency-class that a message came with. Otherwise, that
 	// can only make it less urgent than the rules do. Default: false.
 	Trust bool `yaml:"trust,omitempty"`
-	// Window is how many messages are in hand at most, 1 to 1000. Default: 512.
+	// Window is how many messages are sent and not confirmed at most, 1 to 1000;
+	// three times as many are in hand, in memory. Default: 512.
 	Window int `yaml:"window,omitempty"`
 }
 
