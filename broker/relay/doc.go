@@ -22,8 +22,9 @@
 // to be confirmed before it sends the next. So a class keeps its order as long as
 // nothing fails. When something fails, the mover stops sending, waits for the
 // outcome of all that it has under way, pauses, and sends what was refused again,
-// in order and before everything newer. What was sent behind a refused message
-// and accepted is then before it.
+// in order, one by one, and before everything newer. What was sent behind a refused
+// message and accepted all the same is then before it: this can happen when a lane
+// becomes full or has room for some sizes only, and when a broker goes away.
 //
 // # A full lane
 //

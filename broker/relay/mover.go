@@ -27,6 +27,7 @@ type mover struct {
 	again []*broker.Taken // refused, in order, to be sent before what is in in
 	sent  []attempt       // oldest first
 	pause time.Duration   // after the next refusal
+	alone int             // how many more messages are sent one by one, since a refusal
 	said  string          // why it stopped, "" while it moves
 }
 
@@ -74,11 +75,11 @@ func (m *mover) run(ctx context.Context) {
 
 // next returns the next message to send, with room for it in the window. It returns
 // nil if there is none but something is under way, and waits otherwise; open is
-// false at the end. What was refused goes one by one: if the lane is still full,
-// nothing gets ahead.
+// false at the end. After a refusal, messages go one by one for a while: if the lane
+// is full again, nothing gets ahead.
 func (m *mover) next() (t *broker.Taken, open bool) {
 	switch {
-	case len(m.again) > 0 && len(m.sent) > 0:
+	case m.alone > 0 && len(m.sent) > 0:
 		return nil, true
 	case len(m.again) > 0:
 		t, m.again = m.again[0], m.again[1:]
@@ -123,9 +124,12 @@ func (m *mover) send(ctx context.Context, t *broker.Taken) ([]*broker.Taken, err
 		return nil, nil
 	}
 	<-m.r.sending
-	failed, _ := m.finish(ctx)
+	failed, why := m.finish(ctx)
 	last, err := m.refused(ctx, t, err)
-	return append(failed, last...), err
+	if err != nil {
+		why = err
+	}
+	return append(failed, last...), why
 }
 
 // outcome waits for the oldest message under way.
@@ -173,7 +177,7 @@ func (m *mover) placed(t *broker.Taken) {
 	t.Done()
 	m.r.release()
 	m.r.moved[m.class].Add(1)
-	m.pause = minPause
+	m.pause, m.alone = minPause, max(m.alone-1, 0)
 	if m.said != "" {
 		m.r.log.Info("relay: goes on", "class", t.Class)
 		m.said = ""
@@ -218,7 +222,7 @@ func (m *mover) rest(ctx context.Context, why error) bool {
 	}
 	timer := time.NewTimer(m.pause)
 	defer timer.Stop()
-	m.pause = min(2*m.pause, maxPause)
+	m.pause, m.alone = min(2*m.pause, maxPause), max(len(m.again), cap(m.r.sending))
 	select {
 	case <-timer.C:
 		return true
