@@ -37,7 +37,7 @@ func BenchmarkRelay(b *testing.B) {
 	b.Run("NATS", func(b *testing.B) {
 		compare(b, natsLanes(b, s, nats.QueueConfig{MaxBytes: 1 << 30}), func() (time.Duration, func(int) broker.Source) {
 			p := newPlainStream(b, s, jetstream.WorkQueuePolicy)
-			return p.fillFast(b), p.source(b, s)
+			return p.fillFast(b), p.source(b, s, patience)
 		})
 	})
 	b.Run("RabbitMQ to NATS", func(b *testing.B) {
@@ -49,7 +49,7 @@ func BenchmarkRelay(b *testing.B) {
 	b.Run("NATS to RabbitMQ", func(b *testing.B) {
 		compare(b, rabbitLanes(b, rabbitmq.QueueConfig{MaxBytes: 1 << 30}), func() (time.Duration, func(int) broker.Source) {
 			p := newPlainStream(b, s, jetstream.WorkQueuePolicy)
-			return max(p.fillFast(b), newPlainQueue(b, rabbitmq.Quorum).fillFast(b)), p.source(b, s)
+			return max(p.fillFast(b), newPlainQueue(b, rabbitmq.Quorum).fillFast(b)), p.source(b, s, patience)
 		})
 	})
 }

@@ -477,11 +477,13 @@ func (p *plainStream) fill(t testing.TB, n int) {
 	}
 }
 
-func (p *plainStream) source(t testing.TB, s *natstest.Server) func(int) broker.Source {
+// source returns what opens the stream as a source. What a server that is killed had
+// handed out comes again after ackWait.
+func (p *plainStream) source(t testing.TB, s *natstest.Server, ackWait time.Duration) func(int) broker.Source {
 	c := connectNATS(t, s)
 	durable := "overtake-relay-" + strings.ToLower(p.name)
 	return func(inHand int) broker.Source {
-		return c.StreamSource(nats.StreamConfig{Stream: p.name, Durable: durable, Window: inHand, AckWait: time.Second})
+		return c.StreamSource(nats.StreamConfig{Stream: p.name, Durable: durable, Window: inHand, AckWait: ackWait})
 	}
 }
 

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -51,7 +52,7 @@ func TestSourceStreamIsDownAndBack(t *testing.T) {
 	p := newPlainStream(t, s, jetstream.WorkQueuePolicy)
 	p.fill(t, outage)
 	to := rabbitLanes(t, rabbitmq.QueueConfig{Type: rabbitmq.Classic})
-	r := newRelay(t, config(t, to, p.source(t, s)))
+	r := newRelay(t, config(t, to, p.source(t, s, time.Second)))
 	_, ended := start(t, r)
 	for i := 1; i <= 2; i++ {
 		eventually(t, "moving", func() bool { return moved(r) >= i*outage/4 })
@@ -169,7 +170,7 @@ func TestStop(t *testing.T) {
 		"NATS": func() (lanes, func(int) broker.Source) {
 			p := newPlainStream(t, s, jetstream.WorkQueuePolicy)
 			p.fill(t, outage)
-			return rabbitLanes(t, rabbitmq.QueueConfig{Type: rabbitmq.Classic}), p.source(t, s)
+			return rabbitLanes(t, rabbitmq.QueueConfig{Type: rabbitmq.Classic}), p.source(t, s, patience)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

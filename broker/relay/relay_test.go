@@ -40,12 +40,12 @@ func TestMoves(t *testing.T) {
 		"NATS to RabbitMQ": func(t *testing.T) (lanes, func(int) broker.Source) {
 			p := newPlainStream(t, s, jetstream.WorkQueuePolicy)
 			p.fill(t, many)
-			return rabbitLanes(t, rabbitmq.QueueConfig{}), p.source(t, s)
+			return rabbitLanes(t, rabbitmq.QueueConfig{}), p.source(t, s, patience)
 		},
 		"NATS to NATS": func(t *testing.T) (lanes, func(int) broker.Source) {
 			p := newPlainStream(t, s, jetstream.LimitsPolicy)
 			p.fill(t, many)
-			return natsLanes(t, s, nats.QueueConfig{}), p.source(t, s)
+			return natsLanes(t, s, nats.QueueConfig{}), p.source(t, s, patience)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestPropertiesFromNATS(t *testing.T) {
 	p.publish(t, "a", nil, "no ID")
 	p.publish(t, "a", natsgo.Header{"Nats-Msg-Id": {"an ID with spaces"}}, "bad ID")
 	for _, to := range []lanes{rabbitLanes(t, rabbitmq.QueueConfig{}), natsLanes(t, s, nats.QueueConfig{})} {
-		source := p.source(t, s)
+		source := p.source(t, s, patience)
 		runUntilEmpty(t, config(t, to, source))
 		got := to.take(t, "standard", 3)
 		want := broker.Header{
