@@ -136,21 +136,12 @@ const brokerPatience = 30 * time.Second
 func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gateway.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
 	defer cancel()
-	classes := make([]string, len(cfg.Classes))
-	for i, c := range cfg.Classes {
-		classes[i] = c.Name
-	}
+	classes := classNames(cfg)
 	queues := make(map[string]gateway.Queue)
 	jobs := make(map[string]*nats.Jobs) // by broker
 	for name, broker := range cfg.Brokers {
-		on := 0
-		for _, q := range cfg.Queues {
-			if q.Broker == name {
-				on++
-			}
-		}
 		results := cfg.KeepsResults(name)
-		if on == 0 && !results {
+		if queuesOn(cfg, name) == 0 && !results {
 			continue
 		}
 		if broker.Type == "rabbitmq" {
@@ -163,21 +154,16 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		if err != nil {
 			return nil, err
 		}
-		disk := broker.MaxBytes
 		if results {
-			disk -= disk / resultsShare
 			if jobs[name], err = b.jobs(ctx, conn, int64(broker.MaxBytes/resultsShare), cfg.LongestKept(name)); err != nil {
 				return nil, fmt.Errorf("broker %s: %w", name, err)
 			}
 		}
-		lane, dead := divide(disk, max(on, 1), len(classes))
 		for queueName, q := range cfg.Queues {
 			if q.Broker != name {
 				continue
 			}
-			queue, err := b.queue(ctx, conn, nats.QueueConfig{
-				Name: queueName, Classes: classes, MaxBytes: lane, DeadBytes: dead, Replicas: broker.Replicas,
-			})
+			queue, err := b.queue(ctx, conn, natsQueue(cfg, queueName))
 			if err != nil {
 				return nil, fmt.Errorf("broker %s: %w", name, err)
 			}
@@ -208,6 +194,37 @@ func (b *brokers) jobs(ctx context.Context, conn *nats.Conn, disk int64, keep ti
 	}
 	b.closers = append(b.closers, store.Close)
 	return store, nil
+}
+
+func classNames(cfg *config.Config) []string {
+	names := make([]string, len(cfg.Classes))
+	for i, c := range cfg.Classes {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// queuesOn returns how many queues are on a broker.
+func queuesOn(cfg *config.Config, broker string) (n int) {
+	for _, q := range cfg.Queues {
+		if q.Broker == broker {
+			n++
+		}
+	}
+	return n
+}
+
+// natsQueue returns how a queue is declared on its broker, of type nats.
+func natsQueue(cfg *config.Config, name string) nats.QueueConfig {
+	on := cfg.Queues[name].Broker
+	disk := cfg.Brokers[on].MaxBytes
+	if cfg.KeepsResults(on) {
+		disk -= disk / resultsShare
+	}
+	lane, dead := divide(disk, queuesOn(cfg, on), len(cfg.Classes))
+	return nats.QueueConfig{
+		Name: name, Classes: classNames(cfg), MaxBytes: lane, DeadBytes: dead, Replicas: cfg.Brokers[on].Replicas,
+	}
 }
 
 // divide divides a broker's disk evenly among its queues, and a queue's among

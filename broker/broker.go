@@ -4,7 +4,8 @@
 //
 // A queue has one lane per class. Adapters (broker/nats, and others) implement
 // [Publisher] and [Consumer] and pass the conformance suite in
-// broker/brokertest; they never import each other.
+// broker/brokertest; they never import each other. For broker/relay they also are
+// a [Sender] and have [Source]s, from which existing queues are moved into lanes.
 //
 // Delivery is at least once: a message is gone only after [Settler.Done] or
 // [Settler.Dead]; whatever else happens to the consumer, the message comes

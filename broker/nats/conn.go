@@ -83,8 +83,17 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	if ctx.Err() == nil && rctx.Err() != nil {
 		err = context.Cause(rctx)
 	}
-	if errors.Is(err, natsgo.ErrReconnectBufExceeded) {
+	return c.explain(ctx, err, denials)
+}
+
+// explain classifies the error of a request before which there were that many
+// denials. ctx is the caller's.
+func (c *Conn) explain(ctx context.Context, err error, denials int) error {
+	switch {
+	case errors.Is(err, natsgo.ErrReconnectBufExceeded), errors.Is(err, natsgo.ErrDisconnected):
 		err = errConnectionLost // nats.go knew it before us
+	case errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		err = errNoAnswer
 	}
 	if errors.Is(err, errNoAnswer) {
 		c.mu.Lock()

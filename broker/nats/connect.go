@@ -16,6 +16,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// maxPending bounds the publishes under way on one connection. It is far more than
+// callers of Publish are to be expected.
+const maxPending = 1 << 16
+
 // reconnectWait is the pause between two attempts to reach a server.
 const reconnectWait = 250 * time.Millisecond
 
@@ -76,7 +80,9 @@ func Connect(cfg ConnConfig) (*Conn, error) {
 		return nil, fmt.Errorf("nats: connect to %s: %w%s", c.place, err, connectRemedy(err))
 	}
 	c.nc = nc
-	if c.js, err = jetstream.New(nc); err != nil {
+	// nats.go remembers a publish until it is confirmed, or for that long.
+	c.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(confirmTimeout), jetstream.WithPublishAsyncMaxPending(maxPending))
+	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("nats: connect to %s: %w", c.place, err)
 	}

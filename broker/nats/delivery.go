@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -80,7 +81,8 @@ func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 // Dead implements [broker.Settler].
 func (d *delivery) Dead(ctx context.Context, reason string) error {
 	return d.settle(ctx, "dead", func(ctx context.Context) error {
-		if err := d.c.q.storeDead(ctx, d, reason); err != nil {
+		stay := strconv.FormatUint(d.meta.Sequence.Stream, 10)
+		if err := d.c.q.storeDead(ctx, &d.message, d.meta.NumDelivered, stay, reason); err != nil {
 			return err
 		}
 		return d.ack(ctx)

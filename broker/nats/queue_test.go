@@ -255,7 +255,7 @@ func TestDeadLetterIsStoredOnceAndNotLost(t *testing.T) {
 	d := next(t, c, "batch", "m", 1)
 
 	// As if the process had died after storing the dead letter.
-	if err := q.storeDead(ctx, d.Settler.(*delivery), "first"); err != nil {
+	if err := q.storeDead(ctx, &d.Message, 1, "", "first"); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Dead(ctx, "again"); err != nil {

@@ -46,8 +46,8 @@ func newDelivery(f *feed, raw *amqp.Delivery) *delivery {
 	header := decodeHeader(raw.Headers)
 	class := f.l.class(raw.RoutingKey)
 	header.Set(broker.HeaderClass, class)
-	if raw.ContentType != "" && header.Get(broker.HeaderContentType) == "" {
-		header.Set(broker.HeaderContentType, raw.ContentType) // published by somebody else
+	if number(raw.Headers, headerPublished) == 0 { // published by somebody else
+		readProperties(raw, header)
 	}
 	if raw.MessageId == "" {
 		raw.MessageId = rand.Text() // by somebody else, too

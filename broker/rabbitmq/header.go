@@ -48,9 +48,7 @@ func (q *Queue) newPublishing(m *broker.Message) amqp.Publishing {
 		Timestamp:    now,
 		Body:         m.Body,
 	}
-	if t := m.Header.Get(broker.HeaderContentType); len(t) <= maxShort {
-		p.ContentType = t
-	}
+	setProperties(&p, m.Header)
 	return p
 }
 

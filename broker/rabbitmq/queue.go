@@ -239,8 +239,9 @@ func (q *Queue) DeadDepth(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// checkSize returns an [broker.ErrTooLarge] if m is more than the queue takes.
-func (q *Queue) checkSize(m *broker.Message) error {
+// checkSize returns an [broker.ErrTooLarge] if m has more bytes than limit, or a
+// header that no queue takes.
+func checkSize(m *broker.Message, limit int64) error {
 	header := 0
 	for name, values := range m.Header {
 		header += len(name) + len(escapePrefix) + 16
@@ -252,8 +253,8 @@ func (q *Queue) checkSize(m *broker.Message) error {
 		}
 	}
 	size := int64(len(m.Body) + header)
-	if size > q.maxMessage() {
-		return fmt.Errorf("%w: %d bytes with the header, at most %d", broker.ErrTooLarge, size, q.maxMessage())
+	if size > limit {
+		return fmt.Errorf("%w: %d bytes with the header, at most %d", broker.ErrTooLarge, size, limit)
 	}
 	if header > maxHeader {
 		return fmt.Errorf("%w: a header of %d bytes, at most %d", broker.ErrTooLarge, header, maxHeader)

@@ -34,6 +34,7 @@ func validate(c *Config, src *source) {
 	}
 	v.validateBrokers()
 	v.validateQueues()
+	v.validateRelays()
 	v.validateTracing()
 	if h := c.Flow.Header; !only(strings.ToLower(h), "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
 		v.wrong("flow.header", h, "is not the name of a header", "write X-Api-Key")
@@ -209,7 +210,7 @@ func (v validator) validateRoutes() {
 	if len(v.Routes) == 0 && len(v.Upstreams) > 1 && !v.given("routes") {
 		v.problem("upstreams", "add routes:", "%d upstreams and no routes", len(v.Upstreams))
 	}
-	if len(v.Routes) == 0 && len(v.Upstreams) == 0 {
+	if len(v.Routes) == 0 && len(v.Upstreams) == 0 && len(v.Relays) == 0 {
 		v.warn("", "there is no upstream and no route, so every request is refused")
 	}
 	for _, name := range upstreams {
