@@ -34,7 +34,7 @@ Example:
     - {name: orders, from: {broker: rabbit, queue: orders}, queue: jobs}
   rules:
     - {name: express, class: interactive, match: {path: "/orders.express.*"}}
-    - {name: bulk, class: batch, match: {headers: {priority: "0"}}}
+    - {name: bulk, class: batch, match: {headers: {type: report}}}
 
   overtake relay -c overtake.yaml --until-empty`
 }

@@ -20,7 +20,7 @@ const DefaultWindow = 512
 // those under way don't wait for the source.
 const ahead = 3
 
-// ErrLeft: what is left at the source can't be moved.
+// ErrLeft is the end of a relay for which all that is left can't be moved.
 var ErrLeft = errors.New("messages that can't be moved are left at the source")
 
 // Config says what a [Relay] moves where.
@@ -112,27 +112,29 @@ func (r *Relay) Progress() Progress {
 // rest. With UntilEmpty it also returns when the source is empty, with [ErrLeft]
 // if that can't be reached. It fails at once if the source does not exist.
 func (r *Relay) Run(ctx context.Context) error {
+	if err := r.run(ctx); err != nil {
+		return fmt.Errorf("relay %q: %w", r.cfg.Name, err)
+	}
+	return nil
+}
+
+func (r *Relay) run(ctx context.Context) error {
 	for {
 		src, err := r.cfg.Open(cap(r.places))
 		if err != nil {
-			return fmt.Errorf("relay %q: %w", r.cfg.Name, err)
+			return err
 		}
 		left, err := r.runOn(ctx, src)
-		if err != nil {
-			return fmt.Errorf("relay %q: %w", r.cfg.Name, err)
-		}
-		if ctx.Err() != nil {
-			return nil
+		if err != nil || !r.cfg.UntilEmpty {
+			return err
 		}
 		// What was on its way to the source when it looked empty is back by now.
 		n, err := r.lookAgain(ctx, src)
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err != nil:
-			return fmt.Errorf("relay %q: %w", r.cfg.Name, err)
-		case n <= left && left > 0:
-			return fmt.Errorf("relay %q: %d %w", r.cfg.Name, left, ErrLeft)
+			return err
+		case left > 0 && n <= left:
+			return fmt.Errorf("%d %w", left, ErrLeft)
 		case n == 0:
 			return nil
 		}
@@ -291,20 +293,24 @@ func (r *Relay) total() uint64 {
 	return n
 }
 
-// lookAgain returns how many messages a closed source has.
+// lookAgain returns how many messages a closed source has, 0 if ctx ends before that
+// is known.
 func (r *Relay) lookAgain(ctx context.Context, src broker.Source) (int, error) {
 	tick := time.NewTicker(quick)
 	defer tick.Stop()
 	for {
 		n, err := src.Waiting(ctx)
-		if err == nil || !errors.Is(err, broker.ErrUnavailable) {
+		if err == nil {
 			r.waiting.Store(int64(n))
-			return n, err
+			return n, nil
+		}
+		if ctx.Err() == nil && !errors.Is(err, broker.ErrUnavailable) {
+			return 0, err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, nil
 		}
 	}
 }
