@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"image/color"
 	"math"
 	"math/rand/v2"
 	"path/filepath"
@@ -253,14 +254,16 @@ func savePicture(t *testing.T, runs []beside, title, file string) {
 // drawBacklog draws which part of the interactive messages came to their handlers
 // in what time. Those that did not, did at best when the backlog was drained.
 func drawBacklog(runs []beside, title, file string) error {
+	const least = 0.3
 	p := picture.New(title, "from publish to handler, ms", "interactive messages, %")
-	p.X.Min, p.X.Scale, p.X.Tick.Marker = 0.1, plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.X.Min, p.X.Scale, p.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
 	p.Y.Min, p.Y.Max = 0, 100
-	p.Legend.Top, p.Legend.Left = false, false
+	p.Legend.XOffs = -2 * vg.Centimeter // left of the backlog
+	colors := slices.Concat([]color.Color{picture.Gray}, picture.Colors)
 	for i, r := range runs {
 		points := plotter.XYs{}
 		for j, wait := range r.Waits {
-			points = append(points, plotter.XY{X: max(wait, 0.1), Y: 100 * float64(j+1) / float64(r.Sent)})
+			points = append(points, plotter.XY{X: max(wait, least), Y: 100 * float64(j+1) / float64(r.Sent)})
 		}
 		missing := len(r.Missing) > 0
 		if missing {
@@ -271,7 +274,7 @@ func drawBacklog(runs []beside, title, file string) error {
 		if err != nil {
 			return err
 		}
-		line.Color, line.Width = picture.Colors[i], vg.Points(1.5)
+		line.Color, line.Width = colors[i], vg.Points(1.5)
 		name := r.Name
 		if missing {
 			line.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}

@@ -26,11 +26,11 @@ func drawFront(file, title string, fixed front, auto []tradeOff) error {
 		right vg.Length // of the point
 	}{
 		{
-			"fixed reserve", fixed, picture.Colors[0], draw.BoxGlyph{},
+			"fixed reserve", fixed, picture.Colors[1], draw.BoxGlyph{},
 			func(o tradeOff) string { return o.name }, draw.XLeft, vg.Points(7),
 		},
 		{
-			"reserve: auto, objective", auto, picture.Colors[1], draw.CircleGlyph{},
+			"reserve: auto, objective", auto, picture.Colors[0], draw.CircleGlyph{},
 			func(o tradeOff) string { return o.name[len("auto, objective "):] }, draw.XRight, vg.Points(-7),
 		},
 	} {

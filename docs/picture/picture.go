@@ -14,16 +14,16 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// Colors tell up to six curves apart. The first is for what is compared with, the
-// second for Overtake.
+// Colors tell curves apart. The first is Overtake's.
 var Colors = []color.Color{
-	color.RGBA{R: 0xc0, G: 0x50, B: 0x28, A: 0xff},
 	color.RGBA{R: 0x1f, G: 0x5f, B: 0xbf, A: 0xff},
-	color.RGBA{R: 0x8a, G: 0x9b, B: 0xb0, A: 0xff},
+	color.RGBA{R: 0xc0, G: 0x50, B: 0x28, A: 0xff},
 	color.RGBA{R: 0x2e, G: 0x8b, B: 0x57, A: 0xff},
 	color.RGBA{R: 0x7d, G: 0x3c, B: 0x98, A: 0xff},
-	color.RGBA{R: 0x30, G: 0x30, B: 0x30, A: 0xff},
 }
+
+// Gray is for what the curves are compared with.
+var Gray = color.RGBA{R: 0x8a, G: 0x9b, B: 0xb0, A: 0xff}
 
 // New returns an empty plot with a title, the labels of its axes and a grid.
 func New(title, x, y string) *plot.Plot {
