@@ -60,7 +60,9 @@ func playRates(t *testing.T, server string, clients ...client) []rates {
 			all[i].Publish = append(all[i].Publish, publishRate(t, c))
 		}
 		n := clients[0].depth() / len(clients)
-		for i, c := range clients {
+		for next := range clients {
+			i := (turn + next) % len(clients) // the first finds the messages of the first
+			c := clients[i]
 			all[i].Consume = append(all[i].Consume, consumeRate(t, c, n))
 			fmt.Printf("%s, turn %d of %d: %s: publish %.0f/s, consume %.0f/s\n",
 				server, turn+1, *benchTurns, c.name, all[i].Publish[turn], all[i].Consume[turn])
