@@ -84,7 +84,11 @@ func (p posted) table() string {
 	var b strings.Builder
 	b.WriteString("| POST to 202, embedded broker | figure | goal |\n| --- | --- | --- |\n")
 	fmt.Fprintf(&b, "| 64 clients, per second | %.0f%s | %d |\n", rate, verdictOf(rate >= goalJobs), goalJobs)
-	fmt.Fprintf(&b, "| %d per second: p50 / p99 ms | %.1f / %.1f%s | %d |\n", goalJobs/2, p.P50, p.P99, verdictOf(p.P99 <= goalJobsP99 && p.Refused == 0), goalJobsP99)
+	latency := "no result"
+	if p.Verdict == string(loadgen.Valid) {
+		latency = fmt.Sprintf("%.1f / %.1f%s", p.P50, p.P99, verdictOf(p.P99 <= goalJobsP99 && p.Refused == 0))
+	}
+	fmt.Fprintf(&b, "| %d per second: p50 / p99 ms | %s | %d |\n", goalJobs/2, latency, goalJobsP99)
 	fmt.Fprintf(&b, "\nThe generator of the second was %s; %d were refused.\n", p.Verdict, p.Refused)
 	return b.String()
 }
