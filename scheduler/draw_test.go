@@ -1,30 +1,21 @@
 package scheduler
 
 import (
-	"errors"
 	"image/color"
 	"math"
-	"os"
 
-	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgimg"
+
+	"overtake/docs/picture"
 )
 
 // drawFront draws both kinds of reserves into a PNG file: better is further up
 // and further left.
 func drawFront(file, title string, fixed front, auto []tradeOff) error {
-	p := plot.New()
-	p.Title.Text = "8 workers, twice the load, " + title
-	p.X.Label.Text = "interactive p99, ms"
-	p.Y.Label.Text = "batch requests done per second"
-	p.X.Min = 0
-	p.Legend.Left, p.Legend.Top = false, false
-	p.Legend.Padding = 2 * vg.Millimeter
-	p.Add(plotter.NewGrid())
+	p := picture.New("8 workers, twice the load, "+title, "interactive p99, ms", "batch requests done per second")
 	for _, side := range []struct {
 		name  string
 		all   []tradeOff
@@ -35,11 +26,11 @@ func drawFront(file, title string, fixed front, auto []tradeOff) error {
 		right vg.Length // of the point
 	}{
 		{
-			"fixed reserve", fixed, color.RGBA{R: 0xc0, G: 0x50, B: 0x28, A: 0xff}, draw.BoxGlyph{},
+			"fixed reserve", fixed, picture.Colors[1], draw.BoxGlyph{},
 			func(o tradeOff) string { return o.name }, draw.XLeft, vg.Points(7),
 		},
 		{
-			"reserve: auto, objective", auto, color.RGBA{R: 0x1f, G: 0x5f, B: 0xbf, A: 0xff}, draw.CircleGlyph{},
+			"reserve: auto, objective", auto, picture.Colors[0], draw.CircleGlyph{},
 			func(o tradeOff) string { return o.name[len("auto, objective "):] }, draw.XRight, vg.Points(-7),
 		},
 	} {
@@ -66,12 +57,5 @@ func drawFront(file, title string, fixed front, auto []tradeOff) error {
 		p.Legend.Add(side.name, line, marks)
 	}
 	p.X.Max = 10 * math.Ceil(0.112*p.X.Max) // a round number, with room for the last label
-	canvas := vgimg.NewWith(vgimg.UseWH(16*vg.Centimeter, 11*vg.Centimeter), vgimg.UseDPI(160))
-	p.Draw(draw.New(canvas))
-	out, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	_, err = vgimg.PngCanvas{Canvas: canvas}.WriteTo(out)
-	return errors.Join(err, out.Close())
+	return picture.Save(p, file)
 }
