@@ -33,7 +33,7 @@ type posted struct {
 }
 
 // No deliveries: what they cost is the app's work, which this is not about.
-const jobsConfig = `
+const acceptConfig = `
 brokers: {local: {type: nats, embedded: true, dir: %q, max_bytes: 20GiB}}
 queues: {jobs: {broker: local, deliver: {upstream: app, path: /work}}}
 upstreams: {app: {servers: ["http://127.0.0.1:%d"], limit: {max: 8}}}
@@ -44,7 +44,7 @@ routes: [{match: {path: "/jobs", methods: [POST]}, queue: jobs}, {match: {path: 
 // on a schedule.
 func postJobs(t *testing.T) posted {
 	t.Helper()
-	g := startGateway(t, fmt.Sprintf(jobsConfig, filepath.Join(t.TempDir(), "broker"), freePort(t)))
+	g := startGateway(t, fmt.Sprintf(acceptConfig, filepath.Join(t.TempDir(), "broker"), freePort(t)))
 	script := filepath.Join(t.TempDir(), "post.lua")
 	lua := fmt.Sprintf("wrk.method = 'POST'\nwrk.body = string.rep('x', %d)\n", benchSize)
 	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
