@@ -155,7 +155,7 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 			return nil, err
 		}
 		if results {
-			if jobs[name], err = b.jobs(ctx, conn, int64(broker.MaxBytes/resultsShare), cfg.LongestKept(name)); err != nil {
+			if jobs[name], err = b.jobs(ctx, conn, broker, cfg.LongestKept(name)); err != nil {
 				return nil, fmt.Errorf("broker %s: %w", name, err)
 			}
 		}
@@ -184,10 +184,12 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 const resultsShare = 4
 
 // jobs opens a broker's store for jobs. Half of the disk is for answers.
-func (b *brokers) jobs(ctx context.Context, conn *nats.Conn, disk int64, keep time.Duration) (*nats.Jobs, error) {
+func (b *brokers) jobs(ctx context.Context, conn *nats.Conn, broker config.Broker, keep time.Duration) (*nats.Jobs, error) {
+	disk := int64(broker.MaxBytes / resultsShare)
 	store, err := conn.OpenJobs(ctx, nats.JobsConfig{
 		RecordBytes: disk / 2, AnswerBytes: disk / 2,
 		AnswerKeep: keep + time.Minute, // answers are stored before the job ends
+		Replicas:   broker.Replicas,
 	})
 	if err != nil {
 		return nil, err

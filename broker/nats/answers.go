@@ -35,6 +35,9 @@ func (j *Jobs) SaveAnswer(ctx context.Context, name string, r io.Reader) error {
 	if !validRecordID(name) {
 		return fmt.Errorf("nats: save answer %q: %w: the name must be letters and digits", name, broker.ErrInvalid)
 	}
+	if j.streams.Load() == nil {
+		return fmt.Errorf("nats: save answer %s: %w", name, errNotOpened)
+	}
 	pooled := answerBuffers.Get().(*[]byte)
 	defer answerBuffers.Put(pooled)
 	buf := (*pooled)[:min(answerPart, j.conn.nc.MaxPayload()-deadLetterRoom)]
@@ -82,8 +85,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 // go with their age.
 func (j *Jobs) dropAnswer(ctx context.Context, name string, parts int) {
 	if parts > 0 {
-		_ = j.conn.request(ctx, func(ctx context.Context) error {
-			return j.answers.Purge(ctx, jetstream.WithPurgeSubject(answersPrefix+name))
+		_ = j.opened(ctx, func(ctx context.Context, s *jobStreams) error {
+			return s.answers.Purge(ctx, jetstream.WithPurgeSubject(answersPrefix+name))
 		})
 	}
 }
@@ -129,9 +132,9 @@ func (r *answerReader) Read(p []byte) (int, error) {
 
 func (r *answerReader) fetch() error {
 	var raw *jetstream.RawStreamMsg
-	err := r.jobs.conn.request(r.ctx, func(ctx context.Context) (err error) {
+	err := r.jobs.opened(r.ctx, func(ctx context.Context, s *jobStreams) (err error) {
 		// With a subject, it is the first message at or after next.
-		raw, err = r.jobs.answers.GetMsg(ctx, r.next, jetstream.WithGetMsgSubject(answersPrefix+r.name))
+		raw, err = s.answers.GetMsg(ctx, r.next, jetstream.WithGetMsgSubject(answersPrefix+r.name))
 		return err
 	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && raw.Header.Get(headerPart) != strconv.Itoa(r.part) {

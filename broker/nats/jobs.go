@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -41,6 +42,9 @@ type JobsConfig struct {
 	AnswerBytes int64
 	// AnswerKeep is how long answers are kept at most. Default 1 h.
 	AnswerKeep time.Duration
+	// Replicas is how many servers of a cluster keep each record and each part of
+	// an answer, as in [QueueConfig]. Default 1.
+	Replicas int
 }
 
 // Jobs is a server's store for the records and answers of jobs; all queues
@@ -53,13 +57,11 @@ type JobsConfig struct {
 // kept for less the fuller it is, and new ones are refused while there is still
 // room for old ones to change in.
 //
-// Reads may be answered by any replica of the records' stream, and one that lags
-// shows an older state; a change is always decided by the leader.
+// With replicas, the leader alone answers reads, since another may lag behind.
 type Jobs struct {
 	conn    *Conn
 	cfg     JobsConfig
-	records jetstream.Stream
-	answers jetstream.Stream
+	streams atomic.Pointer[jobStreams] // nil until they are declared
 	sub     *natsgo.Subscription
 	room    room
 
@@ -67,11 +69,21 @@ type Jobs struct {
 	watches map[string]map[*watch]struct{} // by ID
 }
 
+// jobStreams are the streams of a store.
+type jobStreams struct{ records, answers jetstream.Stream }
+
+// errNotOpened ends calls until the streams are declared.
+var errNotOpened = fmt.Errorf("%w: the store for jobs has not been opened yet", broker.ErrUnavailable)
+
 // watch is one who waits for announcements.
 type watch struct{ ended func() }
 
 // OpenJobs declares the store. What exists is kept, and changed where cfg
-// differs from it.
+// differs from it. The server must be NATS 2.11 or later.
+//
+// While a server elsewhere can't be reached, or is without a leader, OpenJobs logs
+// that and returns a store that will be declared as soon as the server answers:
+// until then its calls fail with [broker.ErrUnavailable].
 func (c *Conn) OpenJobs(ctx context.Context, cfg JobsConfig) (*Jobs, error) {
 	if cfg.RecordBytes == 0 {
 		cfg.RecordBytes = DefaultRecordBytes
@@ -82,19 +94,19 @@ func (c *Conn) OpenJobs(ctx context.Context, cfg JobsConfig) (*Jobs, error) {
 	if cfg.AnswerKeep == 0 {
 		cfg.AnswerKeep = DefaultAnswerKeep
 	}
+	if cfg.Replicas == 0 {
+		cfg.Replicas = 1
+	}
 	if cfg.RecordBytes < minBytes || cfg.AnswerBytes < minBytes || cfg.AnswerKeep < time.Second {
 		return nil, fmt.Errorf("nats: jobs: RecordBytes %d and AnswerBytes %d, want at least %d each; AnswerKeep %v, want at least 1s",
 			cfg.RecordBytes, cfg.AnswerBytes, minBytes, cfg.AnswerKeep)
 	}
+	if cfg.Replicas < 1 || cfg.Replicas > maxReplicas {
+		return nil, fmt.Errorf("nats: jobs: %d replicas, want 1 to %d", cfg.Replicas, maxReplicas)
+	}
 	j := &Jobs{conn: c, cfg: cfg, watches: make(map[string]map[*watch]struct{})}
-	var err error
-	if j.records, err = j.declare(ctx, j.recordsConfig()); err != nil {
-		return nil, err
-	}
-	if !j.records.CachedInfo().Config.AllowMsgTTL {
-		return nil, errors.New("nats: jobs: the server can't let single records expire; update it to NATS 2.11 or later")
-	}
-	if j.answers, err = j.declare(ctx, j.answersConfig()); err != nil {
+	err := c.open(ctx, c.log.With("store", jobsBucket), j.declare)
+	if err != nil {
 		return nil, err
 	}
 	if j.sub, err = c.nc.Subscribe(endedPrefix+"*", j.announced); err != nil {
@@ -103,7 +115,33 @@ func (c *Conn) OpenJobs(ctx context.Context, cfg JobsConfig) (*Jobs, error) {
 	return j, nil
 }
 
-func (j *Jobs) declare(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
+func (j *Jobs) declare(ctx context.Context) error {
+	records, err := j.declareStream(ctx, j.recordsConfig())
+	if err != nil {
+		return err
+	}
+	if !records.CachedInfo().Config.AllowMsgTTL { // an older server ignores what it doesn't know
+		return fmt.Errorf("nats: jobs: the server is NATS %s and can't let single records expire; update all servers to 2.11 or later",
+			j.conn.nc.ConnectedServerVersion())
+	}
+	answers, err := j.declareStream(ctx, j.answersConfig())
+	if err != nil {
+		return err
+	}
+	j.streams.Store(&jobStreams{records, answers})
+	return nil
+}
+
+// opened runs call, a request to the declared streams.
+func (j *Jobs) opened(ctx context.Context, call func(context.Context, *jobStreams) error) error {
+	s := j.streams.Load()
+	if s == nil {
+		return errNotOpened
+	}
+	return j.conn.request(ctx, func(ctx context.Context) error { return call(ctx, s) })
+}
+
+func (j *Jobs) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
 	err = j.conn.request(ctx, func(ctx context.Context) error {
 		s, err = j.conn.createOrUpdate(ctx, cfg)
 		return err
@@ -128,7 +166,8 @@ func (j *Jobs) recordsConfig() jetstream.StreamConfig {
 		AllowMsgTTL:       true,
 		AllowRollup:       true,
 		DenyDelete:        true,
-		AllowDirect:       true,
+		AllowDirect:       j.cfg.Replicas == 1,
+		Replicas:          j.cfg.Replicas,
 	}
 }
 
@@ -142,7 +181,8 @@ func (j *Jobs) answersConfig() jetstream.StreamConfig {
 		Discard:     jetstream.DiscardOld,
 		Storage:     jetstream.FileStorage,
 		Duplicates:  min(j.cfg.AnswerKeep, DefaultDedupeWindow),
-		AllowDirect: true,
+		AllowDirect: j.cfg.Replicas == 1,
+		Replicas:    j.cfg.Replicas,
 	}
 }
 
@@ -152,8 +192,8 @@ func (j *Jobs) Load(ctx context.Context, id string) (broker.Record, error) {
 	if !validRecordID(id) {
 		return r, nil
 	}
-	err := j.conn.request(ctx, func(ctx context.Context) error {
-		raw, err := j.records.GetLastMsgForSubject(ctx, recordsPrefix+id)
+	err := j.opened(ctx, func(ctx context.Context, s *jobStreams) error {
+		raw, err := s.records.GetLastMsgForSubject(ctx, recordsPrefix+id)
 		if err == nil {
 			r.Value, r.Revision = raw.Data, raw.Sequence
 		}
@@ -175,6 +215,9 @@ func (j *Jobs) Load(ctx context.Context, id string) (broker.Record, error) {
 func (j *Jobs) Save(ctx context.Context, r *broker.Record) error {
 	if !validRecordID(r.ID) {
 		return fmt.Errorf("nats: save record %q: %w: the ID must be letters and digits", r.ID, broker.ErrInvalid)
+	}
+	if j.streams.Load() == nil {
+		return fmt.Errorf("nats: save record %s: %w", r.ID, errNotOpened)
 	}
 	used := j.used(ctx)
 	if r.Revision == 0 && used > newUpTo {

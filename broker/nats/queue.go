@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"overtake/broker"
 )
 
 // Defaults of [QueueConfig].
@@ -146,39 +144,10 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{conn: c, cfg: cfg}
-	err := q.declare(ctx)
-	if c.external && (errors.Is(err, broker.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)) {
-		c.log.Warn("nats: queue can't be opened yet", "queue", cfg.Name, "servers", c.place, "error", err)
-		c.opening.Go(q.declareLater)
-		return q, nil
-	}
-	if err != nil {
+	if err := c.open(ctx, c.log.With("queue", cfg.Name), q.declare); err != nil {
 		return nil, err
 	}
 	return q, nil
-}
-
-// declareLater tries to declare the queue until that succeeds or the connection
-// is closed.
-func (q *Queue) declareLater() {
-	said := ""
-	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		select {
-		case <-q.conn.ctx.Done():
-			return
-		case <-time.After(backoff):
-		}
-		err := q.declare(q.conn.ctx)
-		if err == nil {
-			q.conn.log.Info("nats: queue opened", "queue", q.cfg.Name)
-			return
-		}
-		// The same refusal, again and again, is news once.
-		if text := err.Error(); !errors.Is(err, broker.ErrUnavailable) && text != said && q.conn.ctx.Err() == nil {
-			q.conn.log.Error("nats: queue can't be opened, trying on", "queue", q.cfg.Name, "error", err)
-			said = text
-		}
-	}
 }
 
 func (q *Queue) declare(ctx context.Context) error {

@@ -53,8 +53,8 @@ func (r *room) mayLook() bool {
 func (j *Jobs) used(ctx context.Context) float64 {
 	if j.room.mayLook() {
 		// If there is no answer, there will be none for the record either.
-		_ = j.conn.request(ctx, func(ctx context.Context) error {
-			info, err := j.records.Info(ctx)
+		_ = j.opened(ctx, func(ctx context.Context, s *jobStreams) error {
+			info, err := s.records.Info(ctx)
 			if err == nil {
 				j.room.mu.Lock()
 				j.room.bytes = int64(info.State.Bytes)

@@ -316,7 +316,8 @@ type Broker struct {
 	// on disk. Default: 64MiB.
 	Memory Size `yaml:"memory,omitempty"`
 	// MaxBytes bounds the disk that the queues on a NATS broker take, at least
-	// 1MiB. It is divided evenly among their lanes. Default: 1GiB.
+	// 1MiB. It is divided evenly among their lanes, after a quarter for the
+	// results of jobs if the broker keeps any. Default: 1GiB.
 	MaxBytes Size `yaml:"max_bytes,omitempty"`
 }
 
