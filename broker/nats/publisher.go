@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 var _ broker.Publisher = (*Publisher)(nil)
@@ -17,7 +18,7 @@ var _ broker.Publisher = (*Publisher)(nil)
 // goroutines that publish.
 type Publisher struct {
 	q    *Queue
-	gate gate
+	gate gate.Gate
 }
 
 // Publisher returns a new publisher for q.
@@ -25,10 +26,10 @@ func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
 
 // Publish implements [broker.Publisher].
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
-	if !p.gate.enter() {
+	if !p.gate.Enter() {
 		return fmt.Errorf("nats: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
-	defer p.gate.leave()
+	defer p.gate.Leave()
 	if !p.q.hasLane(m.Class) {
 		return fmt.Errorf("nats: publish to queue %q: %w %q", p.q.cfg.Name, broker.ErrUnknownClass, m.Class)
 	}
@@ -45,7 +46,7 @@ func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
 
 // Close implements [broker.Publisher].
 func (p *Publisher) Close(ctx context.Context) error {
-	if err := p.gate.close(ctx); err != nil {
+	if err := p.gate.Close(ctx); err != nil {
 		return fmt.Errorf("nats: close publisher of queue %q: %w", p.q.cfg.Name, err)
 	}
 	return nil

@@ -94,10 +94,10 @@ func (o *outlet) publish(ctx context.Context, exchange, key string, p amqp.Publi
 		err = errNoAnswer
 	}
 	// It keeps its place until the server has answered or the session ends.
-	if o.q.conn.requests.enter() {
+	if o.q.conn.requests.Enter() {
 		waiting = false
 		go func() {
-			defer o.q.conn.requests.leave()
+			defer o.q.conn.requests.Leave()
 			<-confirmation.Done()
 			t.takeReturned(at)
 			<-o.places

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 var _ broker.Publisher = (*Publisher)(nil)
@@ -16,7 +17,7 @@ var _ broker.Publisher = (*Publisher)(nil)
 type Publisher struct {
 	q    *Queue
 	out  *outlet
-	gate gate
+	gate gate.Gate
 }
 
 // Publisher returns a new publisher for q.
@@ -25,10 +26,10 @@ func (q *Queue) Publisher() *Publisher { return &Publisher{q: q, out: q.newOutle
 // Publish implements [broker.Publisher]. Without a connection it fails at once,
 // as it does while the broker is low on memory or disk.
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
-	if !p.gate.enter() {
+	if !p.gate.Enter() {
 		return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
-	defer p.gate.leave()
+	defer p.gate.Leave()
 	if !p.q.hasLane(m.Class) {
 		return fmt.Errorf("rabbitmq: publish to queue %q: %w %q", p.q.cfg.Name, broker.ErrUnknownClass, m.Class)
 	}
@@ -55,7 +56,7 @@ func (p *Publisher) publish(ctx context.Context, m *broker.Message) error {
 
 // Close implements [broker.Publisher].
 func (p *Publisher) Close(ctx context.Context) error {
-	if err := p.gate.close(ctx); err != nil {
+	if err := p.gate.Close(ctx); err != nil {
 		return fmt.Errorf("rabbitmq: close publisher of queue %q: %w", p.q.cfg.Name, err)
 	}
 	if err := p.out.close(ctx); err != nil {
