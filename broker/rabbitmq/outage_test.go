@@ -132,7 +132,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			const publishers, each = 16, 200
+			const publishers, each = 16, 100
 			var publishing sync.WaitGroup
 			enough := make(chan struct{}, publishers*each)
 			for g := range publishers {
@@ -140,7 +140,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 					for i := range each {
 						m := &broker.Message{ID: fmt.Sprintf("g%d-%d", g, i), Class: "batch", Body: make([]byte, 256)}
 						for err := p.Publish(ctx, m); err != nil; err = p.Publish(ctx, m) {
-							if !errors.Is(err, broker.ErrUnavailable) {
+							if !errors.Is(err, broker.ErrUnavailable) || ctx.Err() != nil {
 								t.Errorf("publish %s: %v", m.ID, err)
 								return
 							}
@@ -152,7 +152,11 @@ func TestKilledServerLosesNothing(t *testing.T) {
 			}
 			came := make(map[string]int)
 			for range publishers * each / 4 {
-				<-enough
+				select {
+				case <-enough:
+				case <-ctx.Done():
+					t.Fatal("too few messages were published")
+				}
 			}
 			server.Kill()
 			restart(t)
@@ -210,7 +214,11 @@ func TestSilentServer(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", check.name, err, broker.ErrUnavailable)
 		}
 	}
-	<-s.lost
+	select {
+	case <-s.lost:
+	case <-ctx.Done():
+		t.Fatal("the silence was not noticed")
+	}
 	t.Logf("noticed after %v", time.Since(stopped))
 	if err := server.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
