@@ -42,19 +42,10 @@ func (j *journal) warnings(text string) (n int) {
 	return n
 }
 
-// Who starts while the broker is away says so at once to those who publish, and
-// goes on when the broker comes.
-func TestServerComesLater(t *testing.T) {
+// startWhileAway checks that who starts while the server is away says so at once to
+// those who publish. What it returns checks that it goes on when the server has come.
+func startWhileAway(t *testing.T) (check func()) {
 	ctx := testContext(t)
-	if err := server.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	started := false
-	t.Cleanup(func() {
-		if !started {
-			restart(t)
-		}
-	})
 	var log journal
 	conn := connectWith(t, slog.NewTextHandler(&log, nil))
 	cfg := QueueConfig{Name: newName(), Classes: []string{"interactive", "batch"}}
@@ -87,30 +78,29 @@ func TestServerComesLater(t *testing.T) {
 		}
 		came <- err
 	}()
-
-	restart(t)
-	started = true
-	m := &broker.Message{ID: "m", Class: "batch"}
-	for err := p.Publish(ctx, m); err != nil; err = p.Publish(ctx, m) {
-		if !errors.Is(err, broker.ErrUnavailable) {
-			t.Fatal(err)
+	return func() {
+		m := &broker.Message{ID: "m", Class: "batch"}
+		for err := p.Publish(ctx, m); err != nil; err = p.Publish(ctx, m) {
+			if !errors.Is(err, broker.ErrUnavailable) {
+				t.Fatal(err)
+			}
+			pause(ctx, 10*time.Millisecond)
 		}
-		pause(ctx, 10*time.Millisecond)
-	}
-	if err := <-came; err != nil {
-		t.Error(err)
-	}
-	for _, err := silent.Lanes(ctx); err != nil; _, err = silent.Lanes(ctx) {
-		if ctx.Err() != nil {
-			t.Fatal(err)
+		if err := <-came; err != nil {
+			t.Error(err)
 		}
-		pause(ctx, 10*time.Millisecond)
-	}
-	for text, want := range map[string]int{
-		"connection=publishing": 1, "connection=consuming": 1, "queue=" + cfg.Name: 1, "queue=" + silent.cfg.Name: 1,
-	} {
-		if got := log.warnings(text); got != want {
-			t.Errorf("%d warnings with %s, want %d:\n%s", got, text, want, log.String())
+		for _, err := silent.Lanes(ctx); err != nil; _, err = silent.Lanes(ctx) {
+			if ctx.Err() != nil {
+				t.Fatal(err)
+			}
+			pause(ctx, 10*time.Millisecond)
+		}
+		for text, want := range map[string]int{
+			"connection=publishing": 1, "connection=consuming": 1, "queue=" + cfg.Name: 1, "queue=" + silent.cfg.Name: 1,
+		} {
+			if got := log.warnings(text); got != want {
+				t.Errorf("%d warnings with %s, want %d:\n%s", got, text, want, log.String())
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds a broken run and decides nothing.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // server is the RabbitMQ of all tests, each of which has queues of its own.
 var server *rabbitmqtest.Server
