@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -224,7 +225,13 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		if silent := time.Since(began) >= dialTimeout; silent && (errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost)) {
 			err = errNoAnswer
 		}
-		return nil, fmt.Errorf("connect to %s: %w%s", l.cfg.host(), err, connectRemedy(err))
+		remedy := connectRemedy(err)
+		if raw != nil && remedy == "" && strings.HasPrefix(l.cfg.URL, "amqps:") && l.cfg.TLS.Cert == "" {
+			// TLS 1.3 refuses after the handshake, and the reason may be lost with
+			// the connection: so this is a guess, and no refusal.
+			remedy = "; the server may want a client certificate: tls.cert and tls.key"
+		}
+		return nil, fmt.Errorf("connect to %s: %w%s", l.cfg.host(), err, remedy)
 	}
 	return &session{conn: conn, raw: raw, lost: make(chan struct{}), blocked: make(chan struct{})}, nil
 }
