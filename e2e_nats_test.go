@@ -104,34 +104,39 @@ func TestE2EClusterLosesAServer(t *testing.T) {
 	t.Logf("%d jobs, %d not confirmed; repeated: %d", len(all), refused, len(repeated(times)))
 }
 
-// While the broker is away, from the start or later, requests are served and jobs
-// are refused at once; when it comes, jobs are taken, without a restart.
 func TestE2EBrokerAway(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{})
 	server.Stop(t)
 	app := newRecorder(t, nil)
-	config := strings.Replace(natsConfig(t, app.url, 1, server.URL()),
-		"routes: [{queue: jobs}]", "routes: [{queue: jobs, match: {methods: [POST]}}, {upstream: app}]", 1)
-	g := startGateway(t, config)
+	brokerAway(t, app, natsConfig(t, app.url, 1, server.URL()), func() { server.Restart(t) }, func() { server.Kill(t) })
+}
+
+// brokerAway checks that while the broker is away, from the start or later, requests
+// are served and jobs are refused at once; when it comes, jobs are taken, without a
+// restart.
+func brokerAway(t *testing.T, app *recorder, config string, start, kill func()) {
+	t.Helper()
+	g := startGateway(t, strings.Replace(config,
+		"routes: [{queue: jobs}]", "routes: [{queue: jobs, match: {methods: [POST]}}, {upstream: app}]", 1))
 
 	jobs := 0
 	for range 2 {
 		if resp, text := get(t, g.admin+"/readyz"); resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "queue jobs") {
 			t.Errorf("without the broker, /readyz is %d %s", resp.StatusCode, text)
 		}
-		start := time.Now()
+		began := time.Now()
 		resp, text := request(t, http.MethodPost, g.url+"/batch/job", "work")
 		if reason := resp.Header.Get("Overtake-Reason"); resp.StatusCode != http.StatusServiceUnavailable || reason != "broker_unavailable" {
 			t.Errorf("without the broker, a job got %d %q %s", resp.StatusCode, reason, text)
 		}
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("the refusal took %v, which is not at once", took)
 		}
 		if resp, text := get(t, g.url+"/batch/page"); resp.StatusCode != http.StatusOK {
 			t.Errorf("without the broker, a request got %d %s", resp.StatusCode, text)
 		}
 
-		server.Restart(t)
+		start()
 		eventually(t, "ready when the broker has come", func() bool {
 			resp, _ := get(t, g.admin+"/readyz")
 			return resp.StatusCode == http.StatusOK
@@ -145,7 +150,7 @@ func TestE2EBrokerAway(t *testing.T) {
 		}
 		jobs += len(posts)
 		eventually(t, "the broker knows that they are done", func() bool { return g.settled(t) == jobs })
-		server.Kill(t)
+		kill()
 		eventually(t, "not ready when the broker has gone", func() bool {
 			resp, _ := get(t, g.admin+"/readyz")
 			return resp.StatusCode != http.StatusOK

@@ -116,3 +116,24 @@ func TestE2ERabbitMQ(t *testing.T) {
 		})
 	}
 }
+
+func TestE2ERabbitMQAway(t *testing.T) {
+	app := newRecorder(t, nil)
+	server, config := startRabbitMQ(t, app.url, "queue_type: quorum")
+	server.Kill()
+	brokerAway(t, app, config, func() {
+		if err := server.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}, server.Kill)
+}
+
+func TestE2ERabbitMQRefuses(t *testing.T) {
+	server, config := startRabbitMQ(t, "http://127.0.0.1:1", "queue_type: quorum")
+	r := runProgram(t, nil, "gateway", "-c", writeConfig(t, strings.Replace(config, "guest:guest@", "guest:wrong@", 1)))
+	for _, want := range []string{"broker rabbit", server.Addr(), "give the user and password"} {
+		if r.code != exitFailed || !strings.Contains(r.stderr, want) || strings.Contains(r.stderr, "wrong") {
+			t.Errorf("it exited with %d and said %q, want %d and %q in it, and no password", r.code, r.stderr, exitFailed, want)
+		}
+	}
+}

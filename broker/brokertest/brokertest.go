@@ -39,7 +39,7 @@ type Harness struct {
 	// 1 MiB.
 	TooLarge int
 	// LaneBytes is about what one lane holds: at least 16 MiB, so that it
-	// takes 10,000 small messages, and not much more, as a story fills it.
+	// takes 5,000 small messages, and not much more, as a story fills it.
 	LaneBytes int
 	// Disconnect cuts the connection of all publishers and consumers, which
 	// are expected to reconnect.

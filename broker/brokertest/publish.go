@@ -38,7 +38,7 @@ func keepsOrder(t *testing.T, h Harness) {
 
 func lanesAreIndependent(t *testing.T, h Harness) {
 	c := newClient(t, h)
-	const backlog = 10_000
+	const backlog = 5_000
 	publishMany(t, c, h.batch(), backlog)
 	// A consumer in the middle of the backlog, with batch work in its hands …
 	held := c.next(h.batch())

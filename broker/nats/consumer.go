@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 var _ broker.Consumer = (*Consumer)(nil)
@@ -21,7 +22,7 @@ type Consumer struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the goroutines above
 
-	settling gate // settlements under way
+	settling gate.Gate // settlements under way
 
 	mu   sync.Mutex
 	open map[*delivery]struct{} // neither settled nor being settled
@@ -67,7 +68,7 @@ func (c *Consumer) Next(ctx context.Context, class string) (*broker.Delivery, er
 func (c *Consumer) Close(ctx context.Context) error {
 	c.cancel()
 	c.wg.Wait() // not for long: everything that these wait for ends with c.ctx
-	if err := c.settling.close(ctx); err != nil {
+	if err := c.settling.Close(ctx); err != nil {
 		return fmt.Errorf("nats: close consumer of queue %q: %w", c.q.cfg.Name, err)
 	}
 	// By now no lane has a pull request, which would take back what is given back.

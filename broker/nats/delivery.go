@@ -94,10 +94,10 @@ func (d *delivery) Working(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return d.wrap("working", cause(ctx, ctx.Err()))
 	}
-	if !d.c.settling.enter() {
+	if !d.c.settling.Enter() {
 		return d.wrap("working", broker.ErrClosed)
 	}
-	defer d.c.settling.leave()
+	defer d.c.settling.Leave()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state == settling || d.state == settled {
@@ -116,10 +116,10 @@ func (d *delivery) settle(ctx context.Context, verb string, send func(context.Co
 	if ctx.Err() != nil {
 		return d.wrap(verb, cause(ctx, ctx.Err()))
 	}
-	if !d.c.settling.enter() {
+	if !d.c.settling.Enter() {
 		return d.wrap(verb, broker.ErrClosed)
 	}
-	defer d.c.settling.leave()
+	defer d.c.settling.Leave()
 	if !d.claim() {
 		return d.wrap(verb, broker.ErrSettled)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 var (
@@ -22,7 +23,7 @@ var (
 // goroutines that publish.
 type Publisher struct {
 	q    *Queue
-	gate gate
+	gate gate.Gate
 }
 
 // Publisher returns a new publisher for q.
@@ -44,11 +45,11 @@ func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(cont
 	}
 	s, err := p.q.conn.send(ctx, &natsgo.Msg{Subject: p.q.subject(m.Class), Header: encodeHeader(m), Data: m.Body})
 	if err != nil {
-		p.gate.leave()
+		p.gate.Leave()
 		return nil, p.wrap("publish", m, err)
 	}
 	return func(ctx context.Context) error {
-		defer p.gate.leave()
+		defer p.gate.Leave()
 		_, err := s.wait(ctx)
 		return p.wrap("publish", m, err)
 	}, nil
@@ -59,13 +60,13 @@ func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) 
 	if err := p.enter(m); err != nil {
 		return err
 	}
-	defer p.gate.leave()
+	defer p.gate.Leave()
 	return p.wrap("bury", m, p.q.storeDead(ctx, m, 0, rand.Text(), reason))
 }
 
 // enter lets a publish of m in through the gate, if m can be published.
 func (p *Publisher) enter(m *broker.Message) error {
-	if !p.gate.enter() {
+	if !p.gate.Enter() {
 		return fmt.Errorf("nats: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
 	err := m.Validate()
@@ -75,7 +76,7 @@ func (p *Publisher) enter(m *broker.Message) error {
 	if err == nil {
 		return nil
 	}
-	p.gate.leave()
+	p.gate.Leave()
 	return fmt.Errorf("nats: publish to queue %q: %w", p.q.cfg.Name, err)
 }
 
@@ -88,7 +89,7 @@ func (p *Publisher) wrap(verb string, m *broker.Message, err error) error {
 
 // Close implements [broker.Publisher].
 func (p *Publisher) Close(ctx context.Context) error {
-	if err := p.gate.close(ctx); err != nil {
+	if err := p.gate.Close(ctx); err != nil {
 		return fmt.Errorf("nats: close publisher of queue %q: %w", p.q.cfg.Name, err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 // confirmTimeout is how long a publish or another request waits for the server
@@ -47,9 +48,10 @@ type Conn struct {
 	publishing *link
 	consuming  *link
 
+	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	running  chan struct{} // closed when both links have ended
-	requests gate
+	requests gate.Gate
 }
 
 // Connect returns a connection to the server of cfg. It does not wait for the
@@ -67,7 +69,7 @@ func Connect(cfg ConnConfig) (*Conn, error) {
 		cfg.Logger = slog.Default()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Conn{cfg: cfg, cancel: cancel, running: make(chan struct{})}
+	c := &Conn{cfg: cfg, ctx: ctx, cancel: cancel, running: make(chan struct{})}
 	c.publishing = newLink("publishing", &c.cfg)
 	c.consuming = newLink("consuming", &c.cfg)
 	published := make(chan struct{})
@@ -132,12 +134,12 @@ func (c *Conn) request(ctx context.Context, call func(*amqp.Channel) error) erro
 // first, call goes on until the server answers or the connection is lost. Close
 // waits for it.
 func (c *Conn) await(ctx context.Context, call func() error) error {
-	if !c.requests.enter() {
+	if !c.requests.Enter() {
 		return broker.ErrClosed
 	}
 	result := make(chan error, 1)
 	go func() {
-		defer c.requests.leave()
+		defer c.requests.Leave()
 		result <- call()
 	}()
 	rctx, cancel := context.WithTimeoutCause(ctx, confirmTimeout, errNoAnswer)
@@ -159,7 +161,7 @@ func (c *Conn) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("rabbitmq: close connection: %w", ctx.Err())
 	}
-	if err := c.requests.close(ctx); err != nil {
+	if err := c.requests.Close(ctx); err != nil {
 		return fmt.Errorf("rabbitmq: close connection: %w", err)
 	}
 	return nil

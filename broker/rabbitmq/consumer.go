@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 var _ broker.Consumer = (*Consumer)(nil)
@@ -22,7 +23,7 @@ type Consumer struct {
 	ctx      context.Context // ends when settlements have ended, too
 	cancel   context.CancelFunc
 	ended    chan struct{} // closed when the lanes' goroutines have ended
-	settling gate          // settlements under way
+	settling gate.Gate     // settlements under way
 }
 
 // Consumer returns a new consumer for q. It takes nothing from a lane before the
@@ -75,7 +76,7 @@ func (c *Consumer) Next(ctx context.Context, class string) (*broker.Delivery, er
 // Close implements [broker.Consumer].
 func (c *Consumer) Close(ctx context.Context) error {
 	c.once.Do(func() { close(c.closing) })
-	if err := c.settling.close(ctx); err != nil {
+	if err := c.settling.Close(ctx); err != nil {
 		return fmt.Errorf("rabbitmq: close consumer of queue %q: %w", c.q.cfg.Name, err)
 	}
 	c.cancel()

@@ -132,10 +132,10 @@ func (d *delivery) Working(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return d.wrap("working", cause(ctx, ctx.Err()))
 	}
-	if !d.feed.l.c.settling.enter() {
+	if !d.feed.l.c.settling.Enter() {
 		return d.wrap("working", broker.ErrClosed)
 	}
-	defer d.feed.l.c.settling.leave()
+	defer d.feed.l.c.settling.Leave()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
@@ -153,10 +153,10 @@ func (d *delivery) settle(ctx context.Context, verb string, send func(context.Co
 		return d.wrap(verb, cause(ctx, ctx.Err()))
 	}
 	c := d.feed.l.c
-	if !c.settling.enter() {
+	if !c.settling.Enter() {
 		return d.wrap(verb, broker.ErrClosed)
 	}
-	defer c.settling.leave()
+	defer c.settling.Leave()
 	if !d.claim() {
 		return d.wrap(verb, broker.ErrSettled)
 	}

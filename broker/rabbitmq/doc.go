@@ -54,6 +54,15 @@
 // A message that is held unsettled for longer than the server's consumer_timeout
 // (30 minutes) comes again, and with it all that the lane had in hand.
 //
+// # A server that is away
+//
+// [Connect] returns before a server is reached, and [Conn.OpenQueue] returns a
+// queue that is declared later if none can be; what asks the server fails at once
+// with [broker.ErrUnavailable] until there is a connection. A server that answers
+// and refuses (credentials, vhost, rights, a queue that differs) is an error of
+// OpenQueue. One that closes the connection within the handshake, without a word,
+// counts as refusing: that is how RabbitMQ refuses a password.
+//
 // # Attempts and retries
 //
 // A quorum queue counts how often a message came back, also when it was delivered

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
@@ -56,6 +57,25 @@ func isRefusal(err error) bool {
 	return false
 }
 
+// connectRemedy returns what to do about a connection that a server refused, or ""
+// if err does not say that one did, so that trying again may help.
+func connectRemedy(err error) string {
+	var e *amqp.Error
+	refused := errors.As(err, &e)
+	text := err.Error()
+	switch {
+	case refused && (e.Code == amqp.NotAllowed || errors.Is(e, amqp.ErrVhost)):
+		return "; the vhost in the URL must exist, and the user have access to it and to one connection more"
+	case refused && e.Code == amqp.AccessRefused:
+		return "; give the user and password that the server knows"
+	case strings.Contains(text, "x509:"):
+		return "; name the authority that the server's certificate is from as tls.ca, and the server as its certificate does"
+	case strings.Contains(text, "tls:"):
+		return "; the server may have no TLS, or want a client certificate: tls.cert and tls.key"
+	}
+	return ""
+}
+
 func blockedError(reason string) error {
 	return fmt.Errorf("%w: the broker is low on memory or disk and takes no messages (%s); free some, or raise its limits",
 		broker.ErrUnavailable, reason)
@@ -68,7 +88,10 @@ var inequivalent = regexp.MustCompile(`inequivalent arg '([^']*)' for (queue|exc
 // declareError says what to do about the refusal of a declaration.
 func declareError(what, name string, err error) error {
 	var e *amqp.Error
-	if !errors.As(err, &e) || e.Code != amqp.PreconditionFailed {
+	if errors.As(err, &e) && e.Code == amqp.AccessRefused {
+		return fmt.Errorf("declare %s %q: %w; let the user configure, write and read it (rabbitmqctl set_permissions)", what, name, err)
+	}
+	if e == nil || e.Code != amqp.PreconditionFailed {
 		return fmt.Errorf("declare %s %q: %w", what, name, err)
 	}
 	if m := inequivalent.FindStringSubmatch(e.Reason); m != nil {

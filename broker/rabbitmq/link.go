@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ type link struct {
 
 	mu      sync.Mutex
 	present *session      // nil while there is none
-	changed chan struct{} // closed when present changes
+	changed chan struct{} // closed when present or err changes
 	err     error         // why there is none
 }
 
@@ -86,6 +87,30 @@ func (l *link) session() (*session, error) {
 		return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, l.err)
 	}
 	return l.present, nil
+}
+
+// attempted returns the present session, or why the last attempt to connect
+// failed: that is [broker.ErrUnavailable], unless the server was reached and
+// refused. It waits only for the first attempt.
+func (l *link) attempted(ctx context.Context) (*session, error) {
+	for {
+		l.mu.Lock()
+		s, changed, err := l.present, l.changed, l.err
+		l.mu.Unlock()
+		switch {
+		case s != nil:
+			return s, nil
+		case connectRemedy(err) != "":
+			return nil, err
+		case !errors.Is(err, errNotYet):
+			return nil, fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, cause(ctx, ctx.Err())
+		}
+	}
 }
 
 // wait returns the present session or the next one.
@@ -108,22 +133,22 @@ func (l *link) wait(ctx context.Context) (*session, error) {
 func (l *link) set(s *session, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s != l.present {
-		close(l.changed)
-		l.changed = make(chan struct{})
-	}
 	l.present, l.err = s, err
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 // run keeps the link connected until ctx ends.
 func (l *link) run(ctx context.Context) {
 	log := l.cfg.Logger.With("connection", l.name)
 	backoff := minBackoff
+	said := false    // in this outage
+	saidRemedy := "" // with it, what to do
 	for ctx.Err() == nil {
 		s, err := l.dial(ctx)
 		if err == nil {
 			log.Info("rabbitmq: connected")
-			backoff = minBackoff
+			backoff, said = minBackoff, false
 			l.set(s, nil)
 			err = s.watch(ctx, log)
 			close(s.lost)
@@ -132,7 +157,10 @@ func (l *link) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		log.Warn("rabbitmq: no connection, trying again", "error", err, "after", backoff)
+		if remedy := connectRemedy(err); !said || remedy != saidRemedy {
+			log.Warn("rabbitmq: no connection, trying on", "server", l.cfg.host(), "error", err)
+			said, saidRemedy = true, remedy
+		}
 		pause(ctx, backoff/2+rand.N(backoff))
 		backoff = min(2*backoff, maxBackoff)
 	}
@@ -172,6 +200,7 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName("overtake " + l.name)
 	conn, err := amqp.DialConfig(l.cfg.URL, amqp.Config{
@@ -192,7 +221,17 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		if raw != nil {
 			raw.Close()
 		}
-		return nil, fmt.Errorf("connect to %s: %w", l.cfg.host(), err)
+		// The client takes any end of the handshake for a refusal, also a late one.
+		if silent := time.Since(began) >= dialTimeout; silent && (errors.Is(err, amqp.ErrCredentials) || errors.Is(err, amqp.ErrVhost)) {
+			err = errNoAnswer
+		}
+		remedy := connectRemedy(err)
+		if raw != nil && remedy == "" && strings.HasPrefix(l.cfg.URL, "amqps:") && l.cfg.TLS.Cert == "" {
+			// TLS 1.3 refuses after the handshake, and the reason may be lost with
+			// the connection: so this is a guess, and no refusal.
+			remedy = "; the server may want a client certificate: tls.cert and tls.key"
+		}
+		return nil, fmt.Errorf("connect to %s: %w%s", l.cfg.host(), err, remedy)
 	}
 	return &session{conn: conn, raw: raw, lost: make(chan struct{}), blocked: make(chan struct{})}, nil
 }

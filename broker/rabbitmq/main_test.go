@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds a broken run and decides nothing.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // server is the RabbitMQ of all tests, each of which has queues of its own.
 var server *rabbitmqtest.Server
@@ -31,13 +31,22 @@ func TestMain(m *testing.M) {
 			os.Exit(m.Run())
 		}
 	}
-	var err error
-	if server, err = rabbitmqtest.Start(rabbitmqtest.Config{}); err != nil {
+	dir, err := os.MkdirTemp("", "rabbitmq-tls-")
+	var lines []string
+	if err == nil {
+		lines, err = listenTLS(dir)
+	}
+	if err == nil {
+		server, err = rabbitmqtest.Start(rabbitmqtest.Config{Lines: lines})
+	}
+	if err != nil {
+		_ = os.RemoveAll(dir)
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		server.Close()
+		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}), goleak.IgnoreCurrent())
 }

@@ -116,67 +116,95 @@ func waitForDepth(t *testing.T, q *Queue, want string) {
 	}
 }
 
-func TestKilledServerLosesNothing(t *testing.T) {
-	for _, kind := range []string{Quorum, Classic} {
-		t.Run(kind, func(t *testing.T) {
-			ctx := testContext(t)
-			conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
-			q := open(t, conn, QueueConfig{Type: kind})
-			p, c := publisher(t, q), consumer(t, q)
-			publish(t, q, "interactive", "delayed")
-			if err := next(t, c, "interactive", "delayed", 1).Retry(ctx, 2*time.Second); err != nil {
-				t.Fatal(err)
-			}
-			publish(t, q, "standard", "poison")
-			if err := next(t, c, "standard", "poison", 1).Dead(ctx, "bad"); err != nil {
-				t.Fatal(err)
-			}
-
-			const publishers, each = 16, 200
-			var publishing sync.WaitGroup
-			enough := make(chan struct{}, publishers*each)
-			for g := range publishers {
-				publishing.Go(func() {
-					for i := range each {
-						m := &broker.Message{ID: fmt.Sprintf("g%d-%d", g, i), Class: "batch", Body: make([]byte, 256)}
-						for err := p.Publish(ctx, m); err != nil; err = p.Publish(ctx, m) {
-							if !errors.Is(err, broker.ErrUnavailable) {
-								t.Errorf("publish %s: %v", m.ID, err)
-								return
-							}
-							pause(ctx, 10*time.Millisecond)
-						}
-						enough <- struct{}{}
-					}
-				})
-			}
-			came := make(map[string]int)
-			for range publishers * each / 4 {
-				<-enough
-			}
-			server.Kill()
+// One kill for several stories, as a start takes seconds.
+func TestKilledServer(t *testing.T) {
+	begin := make(chan struct{})
+	underWay, check := publishMany(t, Quorum, begin)
+	classicUnderWay, checkClassic := publishMany(t, Classic, begin)
+	close(begin)
+	underWay()
+	classicUnderWay()
+	server.Kill()
+	t.Cleanup(func() {
+		if t.Failed() { // and it may still be away
 			restart(t)
-			for len(came) < publishers*each {
-				d, err := c.Next(ctx, "batch")
-				if err != nil {
-					t.Fatalf("%d of %d messages came: %v", len(came), publishers*each, err)
+		}
+	})
+	checkStarted := startWhileAway(t)
+	restart(t)
+	check()
+	checkClassic()
+	checkStarted()
+}
+
+// publishMany has many messages published from begin on. What it returns waits for
+// the middle of that, and checks that a server that was killed then and came back
+// has lost nothing.
+func publishMany(t *testing.T, kind string, begin <-chan struct{}) (underWay, check func()) {
+	ctx := testContext(t)
+	conn := connectWith(t, slog.DiscardHandler) // it warns, rightly
+	q := open(t, conn, QueueConfig{Type: kind})
+	p, c := publisher(t, q), consumer(t, q)
+	publish(t, q, "interactive", "delayed")
+	if err := next(t, c, "interactive", "delayed", 1).Retry(ctx, 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, q, "standard", "poison")
+	if err := next(t, c, "standard", "poison", 1).Dead(ctx, "bad"); err != nil {
+		t.Fatal(err)
+	}
+
+	const publishers, each = 16, 100
+	var publishing sync.WaitGroup
+	enough := make(chan struct{}, publishers*each)
+	for g := range publishers {
+		publishing.Go(func() {
+			<-begin
+			for i := range each {
+				m := &broker.Message{ID: fmt.Sprintf("g%d-%d", g, i), Class: "batch", Body: make([]byte, 256)}
+				for err := p.Publish(ctx, m); err != nil; err = p.Publish(ctx, m) {
+					if !errors.Is(err, broker.ErrUnavailable) || ctx.Err() != nil {
+						t.Errorf("%s: publish %s: %v", kind, m.ID, err)
+						return
+					}
+					pause(ctx, 10*time.Millisecond)
 				}
-				if err := d.Done(ctx); err == nil {
-					came[d.ID]++
-				}
-			}
-			publishing.Wait()
-			for id, n := range came {
-				if n != 1 {
-					t.Errorf("%s was done %d times", id, n)
-				}
-			}
-			done(t, next(t, c, "interactive", "delayed", 2))
-			if letters, err := q.DeadLetters(ctx, 10); err != nil || len(letters) != 1 || letters[0].ID != "poison" {
-				t.Errorf("dead letters %+v, %v; want poison", letters, err)
+				enough <- struct{}{}
 			}
 		})
 	}
+	underWay = func() {
+		for range publishers * each / 4 {
+			select {
+			case <-enough:
+			case <-ctx.Done():
+				t.Fatalf("%s: too few messages were published", kind)
+			}
+		}
+	}
+	check = func() {
+		came := make(map[string]int)
+		for len(came) < publishers*each {
+			d, err := c.Next(ctx, "batch")
+			if err != nil {
+				t.Fatalf("%s: %d of %d messages came: %v", kind, len(came), publishers*each, err)
+			}
+			if err := d.Done(ctx); err == nil {
+				came[d.ID]++
+			}
+		}
+		publishing.Wait()
+		for id, n := range came {
+			if n != 1 {
+				t.Errorf("%s: %s was done %d times", kind, id, n)
+			}
+		}
+		done(t, next(t, c, "interactive", "delayed", 2))
+		if letters, err := q.DeadLetters(ctx, 10); err != nil || len(letters) != 1 || letters[0].ID != "poison" {
+			t.Errorf("%s: dead letters %+v, %v; want poison", kind, letters, err)
+		}
+	}
+	return underWay, check
 }
 
 // A server that stands still, like a network that swallows everything, is noticed
@@ -210,7 +238,11 @@ func TestSilentServer(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", check.name, err, broker.ErrUnavailable)
 		}
 	}
-	<-s.lost
+	select {
+	case <-s.lost:
+	case <-ctx.Done():
+		t.Fatal("the silence was not noticed")
+	}
 	t.Logf("noticed after %v", time.Since(stopped))
 	if err := server.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)

@@ -120,12 +120,12 @@ func (s *sent) wait(ctx context.Context) error {
 		err = errNoAnswer
 	}
 	// It keeps its place until the server has answered or the session ends.
-	if !s.o.q.conn.requests.enter() {
+	if !s.o.q.conn.requests.Enter() {
 		<-s.o.places
 		return cause(ctx, err)
 	}
 	go func() {
-		defer s.o.q.conn.requests.leave()
+		defer s.o.q.conn.requests.Leave()
 		<-s.confirmation.Done()
 		s.t.takeReturned(s.at)
 		<-s.o.places

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"overtake/broker"
+	"overtake/broker/internal/gate"
 )
 
 var (
@@ -19,7 +20,7 @@ var (
 type Publisher struct {
 	q    *Queue
 	out  *outlet
-	gate gate
+	gate gate.Gate
 }
 
 // Publisher returns a new publisher for q.
@@ -42,11 +43,11 @@ func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(cont
 	}
 	s, err := p.out.send(ctx, p.q.cfg.Name, m.Class, p.q.newPublishing(m))
 	if err != nil {
-		p.gate.leave()
+		p.gate.Leave()
 		return nil, p.wrap("publish", m, err)
 	}
 	return func(ctx context.Context) error {
-		defer p.gate.leave()
+		defer p.gate.Leave()
 		err := s.wait(ctx)
 		if errors.Is(err, errReturned) {
 			err = fmt.Errorf("%w %q: its queue was deleted or unbound; a consumer or a reconnect declares it again",
@@ -61,7 +62,7 @@ func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) 
 	if err := p.enter(m, p.q.cfg.DeadBytes-room); err != nil {
 		return err
 	}
-	defer p.gate.leave()
+	defer p.gate.Leave()
 	letter := &delivery{message: *m} // after no attempt
 	return p.wrap("bury", m, p.q.publishDead(ctx, p.out, letter, reason, p.q.newPublishing(m)))
 }
@@ -69,7 +70,7 @@ func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) 
 // enter lets a publish of m in through the gate, if m can be published and is of at
 // most size bytes.
 func (p *Publisher) enter(m *broker.Message, size int64) error {
-	if !p.gate.enter() {
+	if !p.gate.Enter() {
 		return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
 	err := m.Validate()
@@ -82,7 +83,7 @@ func (p *Publisher) enter(m *broker.Message, size int64) error {
 		}
 		err = fmt.Errorf("%s: %w", m.ID, err)
 	}
-	p.gate.leave()
+	p.gate.Leave()
 	return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, err)
 }
 
@@ -95,7 +96,7 @@ func (p *Publisher) wrap(verb string, m *broker.Message, err error) error {
 
 // Close implements [broker.Publisher].
 func (p *Publisher) Close(ctx context.Context) error {
-	if err := p.gate.close(ctx); err != nil {
+	if err := p.gate.Close(ctx); err != nil {
 		return fmt.Errorf("rabbitmq: close publisher of queue %q: %w", p.q.cfg.Name, err)
 	}
 	if err := p.out.close(ctx); err != nil {

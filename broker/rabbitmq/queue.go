@@ -151,8 +151,9 @@ type Queue struct {
 // arguments of a queue: when they differ, the error names the queue, the
 // argument and what to do.
 //
-// It waits for the server until ctx ends, and then fails with
-// [broker.ErrUnavailable].
+// While the server can't be reached, OpenQueue logs that and returns a queue that
+// will be declared as soon as it can: until then Publish fails, Next waits, and
+// Lanes says why.
 func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 	cfg.setDefaults()
 	cfg.Classes = slices.Clone(cfg.Classes)
@@ -160,17 +161,52 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 		return nil, err
 	}
 	q := &Queue{conn: c, cfg: cfg}
-	s, err := c.consuming.wait(ctx)
+	s, err := c.consuming.attempted(ctx)
 	if err == nil {
-		_, err = c.publishing.wait(ctx)
+		_, err = c.publishing.attempted(ctx)
 	}
 	if err == nil {
 		err = q.declare(ctx, s)
 	}
-	if err != nil {
+	if err == nil {
+		return q, nil
+	}
+	later := errors.Is(err, broker.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+	if later && !c.requests.Enter() {
+		later, err = false, broker.ErrClosed
+	}
+	if !later {
 		return nil, fmt.Errorf("rabbitmq: queue %q: %w", cfg.Name, err)
 	}
+	c.cfg.Logger.Warn("rabbitmq: queue can't be opened yet", "queue", cfg.Name, "server", c.cfg.host(), "error", err)
+	go func() {
+		defer c.requests.Leave()
+		q.declareLater()
+	}()
 	return q, nil
+}
+
+// declareLater tries to declare the queue until that succeeds or the connection is
+// closed.
+func (q *Queue) declareLater() {
+	ctx, log := q.conn.ctx, q.conn.cfg.Logger.With("queue", q.cfg.Name)
+	said := ""
+	for backoff := minBackoff; ctx.Err() == nil; backoff = min(2*backoff, maxBackoff) {
+		s, err := q.conn.consuming.wait(ctx)
+		if err == nil {
+			err = q.declare(ctx, s)
+		}
+		if err == nil {
+			log.Info("rabbitmq: queue opened")
+			return
+		}
+		// The same refusal, again and again, is news once.
+		if text := err.Error(); !errors.Is(err, broker.ErrUnavailable) && text != said && ctx.Err() == nil {
+			log.Error("rabbitmq: queue can't be opened, trying on", "error", err)
+			said = text
+		}
+		pause(ctx, backoff)
+	}
 }
 
 func (q *Queue) hasLane(class string) bool { return slices.Contains(q.cfg.Classes, class) }

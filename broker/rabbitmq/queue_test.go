@@ -86,24 +86,6 @@ func TestOpenQueueAgain(t *testing.T) {
 	}
 }
 
-func TestOpenQueueWithoutServer(t *testing.T) {
-	c, err := Connect(ConnConfig{URL: "amqp://guest:secret@127.0.0.1:1/", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(testContext(t))
-	cancel()
-	if _, err := c.OpenQueue(ctx, QueueConfig{Name: "q", Classes: []string{"a"}}); !errors.Is(err, broker.ErrUnavailable) {
-		t.Errorf("open queue: error %v, want %v", err, broker.ErrUnavailable)
-	}
-	if err := c.Ping(testContext(t)); !errors.Is(err, broker.ErrUnavailable) {
-		t.Errorf("ping: error %v, want %v", err, broker.ErrUnavailable)
-	}
-	if err := c.Close(testContext(t)); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestDeletedLaneComesBack(t *testing.T) {
 	ctx := testContext(t)
 	conn := connectWith(t, slog.DiscardHandler) // it warns, rightly

@@ -16,17 +16,37 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"overtake/broker/rabbitmq/rabbitmqtest"
 )
 
-// certificate writes an authority, a certificate for 127.0.0.1 and its key, for
-// everybody to read.
-func certificate(t *testing.T) TLSFiles {
-	t.Helper()
+// Where the server of the tests listens for TLS, and the files of both ends.
+var (
+	tlsAddr  string
+	tlsFiles TLSFiles
+)
+
+// listenTLS returns the lines of configuration for TLS, with files in dir.
+func listenTLS(dir string) (lines []string, err error) {
+	if tlsFiles, err = certificate(dir); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	tlsAddr = l.Addr().String()
+	return []string{
+		"listeners.ssl.default = " + tlsAddr,
+		"ssl_options.cacertfile = " + tlsFiles.CA, "ssl_options.certfile = " + tlsFiles.Cert, "ssl_options.keyfile = " + tlsFiles.Key,
+		"ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = true",
+	}, l.Close()
+}
+
+// certificate writes an authority, a certificate for 127.0.0.1 and its key into dir,
+// for everybody to read.
+func certificate(dir string) (TLSFiles, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		return TLSFiles{}, err
 	}
 	authority := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), Subject: pkix.Name{CommonName: "authority"},
@@ -38,23 +58,18 @@ func certificate(t *testing.T) TLSFiles {
 	}
 	ca, err := x509.CreateCertificate(rand.Reader, authority, authority, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		return TLSFiles{}, err
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, peer, authority, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		return TLSFiles{}, err
 	}
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatal(err)
+		return TLSFiles{}, err
 	}
-	dir, err := os.MkdirTemp("", "rabbitmq-tls-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+		return TLSFiles{}, err
 	}
 	files := TLSFiles{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
 	for name, block := range map[string]*pem.Block{
@@ -63,40 +78,25 @@ func certificate(t *testing.T) TLSFiles {
 		files.Key:  {Type: "PRIVATE KEY", Bytes: secret},
 	} {
 		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o644); err != nil {
-			t.Fatal(err)
+			return TLSFiles{}, err
 		}
 	}
-	return files
+	return files, nil
 }
 
 func TestTLS(t *testing.T) {
-	files := certificate(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	s, err := rabbitmqtest.Start(rabbitmqtest.Config{Lines: []string{
-		"listeners.ssl.default = " + address,
-		"ssl_options.cacertfile = " + files.CA, "ssl_options.certfile = " + files.Cert, "ssl_options.keyfile = " + files.Key,
-		"ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = true",
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	files := tlsFiles
 	for name, test := range map[string]struct {
 		files TLSFiles
 		want  string // part of the error; "" for none
 	}{
 		"with a certificate":    {files, ""},
-		"without a certificate": {TLSFiles{CA: files.CA}, "certificate"},
-		"without the authority": {TLSFiles{Cert: files.Cert, Key: files.Key}, "unknown authority"},
+		"without a certificate": {TLSFiles{CA: files.CA}, "tls.cert and tls.key"},
+		"without the authority": {TLSFiles{Cert: files.Cert, Key: files.Key}, "as tls.ca"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := Connect(ConnConfig{
-				URL: fmt.Sprintf("amqps://guest:guest@%s/", address), TLS: test.files, Logger: slog.New(slog.DiscardHandler),
+				URL: fmt.Sprintf("amqps://guest:guest@%s/", tlsAddr), TLS: test.files, Logger: slog.New(slog.DiscardHandler),
 			})
 			if err != nil {
 				t.Fatal(err)

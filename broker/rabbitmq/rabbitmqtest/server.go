@@ -9,6 +9,7 @@
 package rabbitmqtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -219,7 +220,7 @@ func (s *Server) Kill() {
 		return
 	}
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-	s.await(time.Time{})
+	s.await(time.Now().Add(patience))
 	_ = s.stderr.Close()
 	_ = s.cmd.Wait()
 	s.cmd = nil
@@ -249,11 +250,20 @@ func (s *Server) Signal(signal syscall.Signal) error {
 // Ctl runs rabbitmqctl on the server and returns what it printed. It takes a
 // second or two.
 func (s *Server) Ctl(args ...string) (string, error) {
-	out, err := s.command(filepath.Join(binaries, "rabbitmqctl"), append([]string{"--quiet"}, args...)...).CombinedOutput()
-	if err != nil {
-		return string(out), fmt.Errorf("rabbitmqtest: rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, out)
+	cmd := s.command(filepath.Join(binaries, "rabbitmqctl"), append([]string{"--quiet"}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Start()
+	if err == nil {
+		// A server that stands still would hold it up for ever, and its children.
+		bound := time.AfterFunc(patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+		err = cmd.Wait()
+		bound.Stop()
 	}
-	return string(out), nil
+	if err != nil {
+		return out.String(), fmt.Errorf("rabbitmqtest: rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, out.String())
+	}
+	return out.String(), nil
 }
 
 // Close kills the server and removes its data.

@@ -1,22 +1,23 @@
-package nats
+// Package gate lets the calls of an adapter in until it is closed.
+package gate
 
 import (
 	"context"
 	"sync"
 )
 
-// gate counts the calls under way, so that a Close can refuse new ones and
+// Gate counts the calls under way, so that a Close can refuse new ones and
 // wait for the others. The zero value is open.
-type gate struct {
+type Gate struct {
 	mu     sync.Mutex
 	inside int
 	closed bool
-	empty  chan struct{} // made by close, closed when the last call left
+	empty  chan struct{} // made by Close, closed when the last call left
 }
 
-// enter lets a call in, unless the gate is closed. After true, leave must
+// Enter lets a call in, unless the gate is closed. After true, Leave must
 // follow.
-func (g *gate) enter() bool {
+func (g *Gate) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -26,7 +27,8 @@ func (g *gate) enter() bool {
 	return true
 }
 
-func (g *gate) leave() {
+// Leave ends a call that was let in.
+func (g *Gate) Leave() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.inside--
@@ -35,9 +37,9 @@ func (g *gate) leave() {
 	}
 }
 
-// close lets nobody in any more and waits until everybody has left, or
+// Close lets nobody in any more and waits until everybody has left, or
 // returns ctx's error. It may be called again.
-func (g *gate) close(ctx context.Context) error {
+func (g *Gate) Close(ctx context.Context) error {
 	g.mu.Lock()
 	if !g.closed {
 		g.closed = true
