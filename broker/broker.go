@@ -3,8 +3,8 @@
 // a consumer takes it from there and settles it.
 //
 // A queue has one lane per class. Adapters (broker/nats, and others) implement
-// [Publisher] and [Consumer] and pass the conformance suite in
-// broker/brokertest; they never import each other.
+// [Publisher] and [Consumer], and for people [Inspector] and [Morgue], and pass
+// the conformance suite in broker/brokertest; they never import each other.
 //
 // Delivery is at least once: a message is gone only after [Settler.Done] or
 // [Settler.Dead]; whatever else happens to the consumer, the message comes

@@ -35,6 +35,9 @@ func (q *Queue) declareAnew(ctx context.Context, s *session) error {
 			if err := ch.QueueBind(q.name(class), class, q.cfg.Name, false, nil); err != nil {
 				return declareError("binding of queue", q.name(class), err)
 			}
+			if err := declareQueue(ch, q.marker(class), q.markerArguments()); err != nil {
+				return err
+			}
 		}
 		args := q.arguments(q.cfg.Type, q.cfg.DeadBytes, amqp.QueueOverflowDropHead, limit)
 		return declareQueue(ch, q.name(deadName), args)
@@ -66,6 +69,15 @@ func (q *Queue) arguments(kind string, maxBytes int64, overflow string, noLimit 
 		args["x-delivery-limit"] = int32(-1)
 	}
 	return args
+}
+
+// markerArguments are those of a marker, which is as safe as the lanes.
+func (q *Queue) markerArguments() amqp.Table {
+	return amqp.Table{
+		amqp.QueueTypeArg:     q.cfg.Type,
+		amqp.QueueMaxLenArg:   int64(1),
+		amqp.QueueOverflowArg: amqp.QueueOverflowDropHead,
+	}
 }
 
 // noDeliveryLimit reports whether the server has to be told to keep messages that

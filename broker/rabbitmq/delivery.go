@@ -54,7 +54,7 @@ func newDelivery(f *feed, raw *amqp.Delivery) *delivery {
 	}
 	d.message = broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body}
 	before := int(number(raw.Headers, headerAttempts))
-	d.stay = stay{raw.MessageId, before}
+	d.stay = stay{raw.MessageId, before, number(raw.Headers, headerReplayed)}
 	d.attempt = before + 1 + returns(raw)
 	return d
 }

@@ -104,6 +104,11 @@ func (f *feed) isGone() bool {
 func (f *feed) serve() error {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
+	look := time.NewTicker(pauseLook)
+	defer look.Stop()
+	if err := f.lookPaused(); err != nil {
+		return err
+	}
 	for {
 		err := f.adjust(tick)
 		if err != nil {
@@ -117,6 +122,8 @@ func (f *feed) serve() error {
 		case <-f.l.asked:
 		case <-tick.C:
 			err = f.lapse()
+		case <-look.C:
+			err = f.lookPaused()
 		case tag := <-f.drained:
 			if !f.taps[tag].closed {
 				return errCancelled
@@ -131,6 +138,13 @@ func (f *feed) serve() error {
 			return err
 		}
 	}
+}
+
+// lookPaused asks the server whether the lane is paused.
+func (f *feed) lookPaused() error {
+	paused, err := paused(f.ch, f.l.queue+markerSuffix)
+	f.l.setPaused(paused)
+	return err
 }
 
 func (f *feed) arrive(raw amqp.Delivery) {

@@ -17,6 +17,7 @@ const (
 	headerAttempts  = "overtake-attempts"  // deliveries before this stay in the lane
 	headerPublished = "overtake-published" // when it was first stored, unix milliseconds
 	headerDied      = "overtake-died"      // when it became a dead letter, unix milliseconds
+	headerReplayed  = "overtake-replayed"  // when it had died before it was replayed, unix milliseconds
 	// escapePrefix marks a header name of the application that the server or
 	// this package would otherwise act upon.
 	escapePrefix = "overtake-escaped-"
@@ -125,7 +126,7 @@ func reserved(name string) bool {
 	lower := strings.ToLower(name)
 	switch lower {
 	case "cc", "bcc", "x-delay", headerDeliveries, headerAcquisitions,
-		headerAttempts, headerPublished, headerDied:
+		headerAttempts, headerPublished, headerDied, headerReplayed:
 		return true
 	}
 	for _, prefix := range []string{"x-death", "x-first-death-", "x-last-death-", "x-opt-", "x-stream-", escapePrefix} {
@@ -168,7 +169,7 @@ func copyOf(d *amqp.Delivery) amqp.Publishing {
 		h = make(amqp.Table)
 	}
 	for name := range h {
-		if reserved(name) && !strings.HasPrefix(name, escapePrefix) && name != headerPublished {
+		if reserved(name) && !strings.HasPrefix(name, escapePrefix) && name != headerPublished && name != headerReplayed {
 			delete(h, name)
 		}
 	}

@@ -24,6 +24,7 @@ type lane struct {
 	waiting []*delivery               // delivered and not handed out, oldest first
 	held    map[stay]*delivery        // handed out over the present channel and not settled
 	seen    seen
+	paused  bool
 }
 
 func newLane(c *Consumer, queue string, classes ...string) *lane {
@@ -157,10 +158,19 @@ type demand struct {
 func (l *lane) demand() demand {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.paused {
+		return demand{0, 0, 0, slowCredit}
+	}
 	if pace := l.pace.lately(time.Now()); pace >= mostAhead {
 		return demand{len(l.waiting), leastAhead, mostAhead + pace, fastCredit}
 	}
 	return demand{0, len(l.waiters), len(l.waiters), slowCredit}
+}
+
+func (l *lane) setPaused(paused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paused = paused
 }
 
 func (l *lane) wantedLocked(now time.Time) bool {

@@ -100,6 +100,9 @@ func remove(t testing.TB, q *Queue) {
 			if _, err := ch.QueueDelete(q.name(class), false, false, false); err != nil {
 				return err
 			}
+			if _, err := ch.QueueDelete(q.marker(class), false, false, false); err != nil {
+				return err
+			}
 			for step := firstRetryStep; step <= lastRetryStep; step *= 2 {
 				if _, err := ch.QueueDelete(q.retryQueue(class, step), false, false, false); err != nil {
 					return err

@@ -31,7 +31,7 @@ const (
 const (
 	// deadName is the word that stands where a class would in the name of the
 	// queue for dead letters.
-	deadName = "dead"
+	deadName = broker.DeadLane
 	// messageBytes is what the smallest message counts towards a bound: the
 	// server itself counts bodies only, and a header takes room as well.
 	messageBytes = 1 << 10
