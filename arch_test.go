@@ -32,8 +32,8 @@ type archRule struct {
 //	main -> gateway, loadgen, broker/nats, broker/rabbitmq -> scheduler, broker, tracing -> classifier
 var archRules = []archRule{{
 	pkg: "overtake",
-	not: []string{"overtake/broker/brokertest/..."},
-	why: "main wires everything together, but a conformance suite is for tests",
+	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest/...", "overtake/broker/rabbitmq/rabbitmqtest/..."},
+	why: "main wires everything together, but a conformance suite and servers for tests are for tests",
 }, {
 	pkg: "overtake/classifier/...", tests: true,
 	not: []string{"overtake/..."},
