@@ -150,6 +150,12 @@ func (b *brokers) open(ctx context.Context, cfg *config.Config) (map[string]gate
 		if on == 0 {
 			continue
 		}
+		if broker.Type == "rabbitmq" {
+			if err := b.openRabbit(ctx, name, cfg, classes, queues); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		lane, dead := divide(broker.MaxBytes, on, len(classes))
 		conn, err := b.connect(name, broker)
 		if err != nil {

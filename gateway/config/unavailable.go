@@ -52,20 +52,9 @@ func (v validator) unavailableClasses() {
 }
 
 func (v validator) unavailableBrokers() {
-	used := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
-		path, q := join("queues", name), v.Queues[name]
-		used[q.Broker] = true
-		if v.Brokers[q.Broker].Type == "rabbitmq" {
-			v.problem(path+".broker", "want a broker of type nats", "broker %s is of type rabbitmq, which is %s", q.Broker, notAvailable)
-		}
-		if q.Strategy == "native" {
-			v.warn(path+".strategy", "native is %s; in effect is lanes", notAvailable)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(v.Brokers)) {
-		if v.Brokers[name].Type == "rabbitmq" && !used[name] {
-			v.warn(join("brokers", name), "rabbitmq is %s; no queue uses it", notAvailable)
+		if v.Queues[name].Strategy == "native" {
+			v.warn(join("queues", name)+".strategy", "native is %s; in effect is lanes", notAvailable)
 		}
 	}
 }
