@@ -39,7 +39,7 @@ func (c *queueListCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.brokers.close()) }()
-	var all []laneView
+	all := []laneView{}
 	var errs []error
 	for _, name := range d.names() {
 		q, err := d.queue(ctx, name)

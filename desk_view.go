@@ -47,15 +47,12 @@ type laneView struct {
 func newLaneViews(queue string, lanes []broker.Lane) []laneView {
 	views := make([]laneView, len(lanes))
 	for i, l := range lanes {
-		v := laneView{Queue: queue, Class: l.Class, Waiting: l.Waiting, Consumers: l.Consumers, Paused: l.Paused}
+		v := laneView{Queue: queue, Class: l.Class, Waiting: l.Waiting, Oldest: known(l.Oldest), Consumers: l.Consumers, Paused: l.Paused}
 		if l.InHand != broker.Unknown {
 			v.InHand = &l.InHand
 		}
 		if l.Bytes != broker.Unknown {
 			v.Bytes = &l.Bytes
-		}
-		if !l.Oldest.IsZero() {
-			v.Oldest = &l.Oldest
 		}
 		views[i] = v
 	}
@@ -65,15 +62,12 @@ func newLaneViews(queue string, lanes []broker.Lane) []laneView {
 func tableLanes(w *tabwriter.Writer, lanes []laneView) {
 	fmt.Fprintln(w, "QUEUE\tCLASS\tWAITING\tIN HAND\tSIZE\tOLDEST\tCONSUMERS\tSTATE")
 	for _, l := range lanes {
-		inHand, size, oldest, state := "-", "-", "-", "delivers"
+		inHand, size, state := "-", "-", "delivers"
 		if l.InHand != nil {
 			inHand = strconv.Itoa(*l.InHand)
 		}
 		if l.Bytes != nil {
 			size = sizeText(*l.Bytes)
-		}
-		if l.Oldest != nil {
-			oldest = age(*l.Oldest)
 		}
 		switch {
 		case l.Class == broker.DeadLane:
@@ -81,7 +75,7 @@ func tableLanes(w *tabwriter.Writer, lanes []laneView) {
 		case l.Paused:
 			state = "paused"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Queue, l.Class, l.Waiting, inHand, size, oldest, l.Consumers, state)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Queue, l.Class, l.Waiting, inHand, size, age(l.Oldest), l.Consumers, state)
 	}
 }
 
@@ -143,34 +137,38 @@ func newMessageView(m *broker.Message) messageView {
 
 func newPeekedView(p *broker.Peeked) messageView {
 	v := newMessageView(&p.Message)
-	v.Attempts, v.Published = p.Attempts, &p.Published
+	v.Attempts, v.Published = p.Attempts, known(p.Published)
 	return v
 }
 
 func newDeadView(l *broker.DeadLetter) messageView {
 	v := newMessageView(&l.Message)
-	v.Attempts, v.Reason, v.Died = l.Attempts, l.Reason, &l.Died
+	v.Attempts, v.Reason, v.Died = l.Attempts, l.Reason, known(l.Died)
 	return v
 }
 
 func tableMessages(w *tabwriter.Writer, messages []messageView) {
 	fmt.Fprintln(w, "ID\tCLASS\tATTEMPTS\tAGE\tSIZE\tBODY")
 	for _, m := range messages {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(m.ID), m.Class, m.Attempts, age(*m.Published), sizeText(int64(m.Size)), m.start())
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(m.ID), m.Class, m.Attempts, age(m.Published), sizeText(int64(m.Size)), m.start())
 	}
 }
 
 func tableDead(w *tabwriter.Writer, letters []messageView) {
 	fmt.Fprintln(w, "ID\tCLASS\tATTEMPTS\tAGE\tSIZE\tREASON")
 	for _, m := range letters {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(m.ID), oneLine(m.Class), m.Attempts, age(*m.Died), sizeText(int64(m.Size)), oneLine(m.Reason))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(m.ID), oneLine(m.Class), m.Attempts, age(m.Died), sizeText(int64(m.Size)), oneLine(m.Reason))
 	}
 }
 
 // page prints all of a dead letter.
 func (m *messageView) page(w *tabwriter.Writer) {
-	fmt.Fprintf(w, "id\t%s\nclass\t%s\nattempts\t%d\ndied\t%s (%s ago)\nreason\t%s\nsize\t%s\n\nheader\n", oneLine(m.ID), oneLine(m.Class), m.Attempts,
-		m.Died.UTC().Format(time.RFC3339), age(*m.Died), oneLine(m.Reason), sizeText(int64(m.Size)))
+	died := "-"
+	if m.Died != nil {
+		died = fmt.Sprintf("%s (%s ago)", m.Died.UTC().Format(time.RFC3339), age(m.Died))
+	}
+	fmt.Fprintf(w, "id\t%s\nclass\t%s\nattempts\t%d\ndied\t%s\nreason\t%s\nsize\t%s\n\nheader\n", oneLine(m.ID), oneLine(m.Class), m.Attempts,
+		died, oneLine(m.Reason), sizeText(int64(m.Size)))
 	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
 		for _, value := range m.Headers[name] {
 			fmt.Fprintf(w, "  %s\t%s\n", oneLine(name), oneLine(value))
@@ -215,7 +213,21 @@ func oneLine(s string) string {
 	}, s)
 }
 
-func age(t time.Time) string { return time.Since(t).Round(time.Second).String() }
+// age is how long ago t was, "-" if that is not known.
+func age(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return time.Since(*t).Round(time.Second).String()
+}
+
+// known returns t, or nil if it is zero: messages of others may not tell.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
 
 // sizeText is a size with the largest unit that leaves no more than needed.
 func sizeText(n int64) string {
