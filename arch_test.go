@@ -87,9 +87,14 @@ var archRules = []archRule{{
 	but: []string{"overtake/broker/rabbitmq/...", "overtake/broker", "overtake/broker/brokertest"},
 	why: "adapters know the broker interfaces, not each other and not who uses them",
 }, {
+	pkg: "overtake/broker/relay",
+	not: []string{"overtake/..."},
+	but: []string{"overtake/broker", "overtake/classifier"},
+	why: "a relay moves messages between any two brokers, so it can know neither; main chooses the adapters",
+}, {
 	pkg: "overtake/broker/...",
-	not: []string{"overtake/broker/brokertest"},
-	why: "a conformance suite is for tests",
+	not: []string{"overtake/broker/brokertest", "overtake/broker/nats/natstest", "overtake/broker/rabbitmq/rabbitmqtest"},
+	why: "a conformance suite is for tests, and so are servers",
 }, {
 	// Not for tests: those may put a real adapter behind the interface.
 	pkg: "overtake/gateway/...",

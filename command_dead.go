@@ -48,7 +48,7 @@ func (c *deadListCommand) Run(ctx context.Context) error {
 	if c.Limit < 1 {
 		return &usageError{fmt.Errorf("--limit %d, want at least 1", c.Limit)}
 	}
-	return c.run(ctx, c.Queue, func(_ *desk, q deskQueue) error {
+	return c.run(ctx, c.Queue, func(_ *desk, q inspected) error {
 		limit := c.Limit
 		if c.deadFilter != (deadFilter{}) {
 			limit = math.MaxInt // of which it takes those that are wanted
@@ -83,7 +83,7 @@ Example:
 
 // Run shows one dead letter.
 func (c *deadShowCommand) Run(ctx context.Context) error {
-	return c.run(ctx, c.Queue, func(_ *desk, q deskQueue) error {
+	return c.run(ctx, c.Queue, func(_ *desk, q inspected) error {
 		letters, err := q.DeadLetters(ctx, math.MaxInt)
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ func (c *deadReplayCommand) Run(ctx context.Context) error {
 	case !c.All && c.deadFilter != deadFilter{}:
 		return &usageError{errors.New("--class and --reason go with --all")}
 	}
-	return c.run(ctx, c.Queue, func(_ *desk, q deskQueue) error {
+	return c.run(ctx, c.Queue, func(_ *desk, q inspected) error {
 		if c.All && !c.Yes {
 			return c.count(ctx, q)
 		}
@@ -151,7 +151,7 @@ func (c *deadReplayCommand) Run(ctx context.Context) error {
 }
 
 // count says what would be done.
-func (c *deadReplayCommand) count(ctx context.Context, q deskQueue) error {
+func (c *deadReplayCommand) count(ctx context.Context, q inspected) error {
 	letters, err := q.DeadLetters(ctx, math.MaxInt)
 	if err != nil {
 		return err

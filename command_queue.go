@@ -67,7 +67,7 @@ func (*queueShowCommand) Help() string {
 
 // Run shows one queue.
 func (c *queueShowCommand) Run(ctx context.Context) error {
-	return c.run(ctx, c.Queue, func(d *desk, q deskQueue) error {
+	return c.run(ctx, c.Queue, func(d *desk, q inspected) error {
 		lanes, err := q.Inspect(ctx)
 		if err != nil {
 			return err
@@ -101,8 +101,8 @@ func (c *queuePeekCommand) Run(ctx context.Context) error {
 	if c.Limit < 1 {
 		return &usageError{fmt.Errorf("--limit %d, want at least 1", c.Limit)}
 	}
-	return c.run(ctx, c.Queue, func(d *desk, q deskQueue) error {
-		lanes, err := lanesOf(ctx, d, q, c.Class)
+	return c.run(ctx, c.Queue, func(d *desk, q inspected) error {
+		lanes, err := lanesOf(ctx, d, c.Queue, c.Class, q)
 		if err != nil {
 			return err
 		}
@@ -135,13 +135,13 @@ func countPeeked(lanes []broker.Lane, limit int) (n int) {
 }
 
 // lanesOf inspects the lane of a class, or all if it is "".
-func lanesOf(ctx context.Context, d *desk, q deskQueue, class string) ([]broker.Lane, error) {
-	classes, err := d.chosen(class)
+func lanesOf(ctx context.Context, d *desk, name, class string, q inspected) ([]broker.Lane, error) {
+	chosen, err := d.chosen(name, class)
 	if err != nil {
 		return nil, err
 	}
 	lanes, err := q.Inspect(ctx)
-	return slices.DeleteFunc(lanes, func(l broker.Lane) bool { return !slices.Contains(classes, l.Class) }), err
+	return slices.DeleteFunc(lanes, func(l broker.Lane) bool { return !slices.Contains(chosen, l.Class) }), err
 }
 
 // pauseOptions are those of pause and resume.
@@ -152,8 +152,8 @@ type pauseOptions struct {
 }
 
 func (o *pauseOptions) set(ctx context.Context, paused bool, verb string) error {
-	return o.run(ctx, o.Queue, func(d *desk, q deskQueue) error {
-		classes, err := d.chosen(o.Class)
+	return o.run(ctx, o.Queue, func(d *desk, q inspected) error {
+		classes, err := d.chosen(o.Queue, o.Class)
 		if err != nil {
 			return err
 		}
@@ -210,8 +210,8 @@ Example:
 
 // Run purges lanes.
 func (c *queuePurgeCommand) Run(ctx context.Context) error {
-	return c.run(ctx, c.Queue, func(d *desk, q deskQueue) error {
-		lanes, err := lanesOf(ctx, d, q, c.Class)
+	return c.run(ctx, c.Queue, func(d *desk, q inspected) error {
+		lanes, err := lanesOf(ctx, d, c.Queue, c.Class, q)
 		if err != nil {
 			return err
 		}

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"overtake/broker"
-	"overtake/broker/nats"
-	"overtake/broker/rabbitmq"
 	"overtake/gateway/config"
 )
 
@@ -30,16 +28,6 @@ type deskOptions struct {
 type desk struct {
 	cfg     *config.Config
 	brokers *brokers
-	conns   map[string]opener // by broker
-}
-
-// opener returns a queue that a gateway has declared.
-type opener func(ctx context.Context, name string) (deskQueue, error)
-
-// deskQueue is one queue at the desk.
-type deskQueue interface {
-	broker.Inspector
-	broker.Morgue
 }
 
 // open reads the configuration. Brokers are connected to when they are needed.
@@ -61,11 +49,13 @@ func (o *deskOptions) open() (*desk, error) {
 	}
 	// What a command can't do, it says itself.
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	return &desk{cfg: cfg, brokers: &brokers{log: log}, conns: make(map[string]opener)}, nil
+	d := &desk{cfg: cfg, brokers: newBrokers(cfg, log)}
+	d.brokers.guest = true
+	return d, nil
 }
 
 // run calls do with the configured queue of a name, and leaves the broker again.
-func (o *deskOptions) run(ctx context.Context, name string, do func(d *desk, q deskQueue) error) (err error) {
+func (o *deskOptions) run(ctx context.Context, name string, do func(d *desk, q inspected) error) (err error) {
 	d, err := o.open()
 	if err != nil {
 		return err
@@ -84,89 +74,33 @@ func (o *deskOptions) run(ctx context.Context, name string, do func(d *desk, q d
 // names returns the configured queues, sorted.
 func (d *desk) names() []string { return slices.Sorted(maps.Keys(d.cfg.Queues)) }
 
-func (d *desk) classes() []string {
-	classes := make([]string, len(d.cfg.Classes))
-	for i, c := range d.cfg.Classes {
-		classes[i] = c.Name
-	}
-	return classes
-}
-
-// chosen returns the class that was asked for, or all if none was.
-func (d *desk) chosen(class string) ([]string, error) {
-	classes := d.classes()
-	if class == "" {
-		return classes, nil
-	}
-	if !slices.Contains(classes, class) {
+// chosen returns the lanes of a queue that are meant: that of the class that was
+// asked for, or all if none was.
+func (d *desk) chosen(queue, class string) ([]string, error) {
+	classes := classNames(d.cfg)
+	switch {
+	case class != "" && !slices.Contains(classes, class):
 		return nil, &usageError{fmt.Errorf("there is no class %q; configured: %s", class, strings.Join(classes, ", "))}
+	case class != "" && isNative(d.cfg, queue):
+		return nil, &usageError{fmt.Errorf("queue %s has all classes in one lane, as its strategy is native; leave out --class", queue)}
+	case class != "":
+		return []string{class}, nil
+	case isNative(d.cfg, queue):
+		return []string{broker.AllClasses}, nil
 	}
-	return []string{class}, nil
+	return classes, nil
 }
 
-// queue returns the queue of a configured name.
-func (d *desk) queue(ctx context.Context, name string) (deskQueue, error) {
+// queue returns the queue of a configured name. It starts no server on a folder
+// that no gateway has used.
+func (d *desk) queue(ctx context.Context, name string) (inspected, error) {
 	ctx, cancel := context.WithTimeout(ctx, deskPatience)
 	defer cancel()
 	on := d.cfg.Queues[name].Broker
-	open, ok := d.conns[on]
-	if !ok {
-		var err error
-		if open, err = d.connect(ctx, on); err != nil {
-			return nil, err
+	if b := d.cfg.Brokers[on]; b.Embedded {
+		if _, err := os.Stat(b.Dir); err != nil {
+			return nil, fmt.Errorf("broker %s: %w; no gateway has run with this dir, which counts from the current folder", on, err)
 		}
-		d.conns[on] = open
 	}
-	q, err := open(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("broker %s: %w", on, err)
-	}
-	return q, nil
-}
-
-// connect connects to a configured broker.
-func (d *desk) connect(ctx context.Context, name string) (opener, error) {
-	b := d.cfg.Brokers[name]
-	if b.Type == "rabbitmq" {
-		conn, err := d.brokers.connectRabbit(name, b)
-		if err != nil {
-			return nil, err
-		}
-		return func(ctx context.Context, name string) (deskQueue, error) {
-			return conn.Queue(ctx, rabbitmq.QueueConfig{Name: name, Classes: d.classes()})
-		}, nil
-	}
-	conn, err := d.connectNATS(name, b)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.Ping(ctx); err != nil {
-		return nil, fmt.Errorf("broker %s: %w", name, err)
-	}
-	return func(_ context.Context, name string) (deskQueue, error) {
-		return conn.Queue(nats.QueueConfig{Name: name, Classes: d.classes()})
-	}, nil
-}
-
-// connectNATS connects to a NATS broker. The folder of an embedded one may be a
-// running gateway's; otherwise the server runs in this process, for the moment.
-func (d *desk) connectNATS(name string, b config.Broker) (*nats.Conn, error) {
-	if !b.Embedded {
-		return d.brokers.connect(name, b)
-	}
-	if _, err := os.Stat(b.Dir); err != nil {
-		return nil, fmt.Errorf("broker %s: %w; no gateway has run with this dir, which counts from the current folder", name, err)
-	}
-	token := string(b.Token)
-	b.Listen, b.Token, b.TLS = "", "", nil // which is the gateway's matter
-	conn, err := d.brokers.connect(name, b)
-	if !errors.Is(err, nats.ErrInUse) {
-		return conn, err
-	}
-	conn, inUse := nats.Connect(nats.ConnConfig{Dir: b.Dir, Token: token, Logger: d.brokers.log})
-	if inUse != nil {
-		return nil, fmt.Errorf("broker %s: the process that has it can't be reached, its log says why: %w (%w)", name, inUse, err)
-	}
-	d.brokers.closers = append(d.brokers.closers, conn.Close)
-	return conn, nil
+	return d.brokers.inspect(ctx, name)
 }

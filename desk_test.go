@@ -11,6 +11,7 @@ import (
 
 	"overtake/broker"
 	"overtake/broker/nats"
+	"overtake/gateway/config"
 )
 
 // The commands work on the folder of an embedded broker while no gateway runs.
@@ -67,6 +68,34 @@ routes: [{queue: jobs}]
 			checkStream(t, "standard output", stdout, c.stdout)
 			checkStream(t, "standard error", stderr, c.stderr)
 		})
+	}
+}
+
+// A queue with RabbitMQ's own priorities has one lane, and only that can be meant.
+func TestLanesThatAreMeant(t *testing.T) {
+	d := &desk{cfg: &config.Config{
+		Classes: []config.Class{{Name: "interactive"}, {Name: "batch"}},
+		Brokers: map[string]config.Broker{"rabbit": {Type: "rabbitmq"}, "local": {Type: "nats"}},
+		Queues: map[string]config.Queue{
+			"lanes": {Broker: "rabbit", Strategy: "lanes"}, "one": {Broker: "rabbit", Strategy: "native"}, "other": {Broker: "local", Strategy: "native"},
+		},
+	}}
+	for _, c := range []struct{ queue, class, want string }{
+		{"lanes", "", "[interactive batch]"},
+		{"lanes", "batch", "[batch]"},
+		{"lanes", "fast", `[] there is no class "fast"; configured: interactive, batch`},
+		{"one", "", "[*]"},
+		{"one", "batch", "[] queue one has all classes in one lane, as its strategy is native; leave out --class"},
+		{"other", "", "[interactive batch]"}, // on NATS, native is lanes
+	} {
+		lanes, err := d.chosen(c.queue, c.class)
+		got := fmt.Sprint(lanes)
+		if err != nil {
+			got += " " + err.Error()
+		}
+		if got != c.want {
+			t.Errorf("queue %s, class %q: %s, want %s", c.queue, c.class, got, c.want)
+		}
 	}
 }
 

@@ -53,6 +53,7 @@ func writeFile(t *testing.T, text string) string {
 func TestRun(t *testing.T) {
 	good := writeFile(t, "upstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\n")
 	bad := writeFile(t, "listners: []\n")
+	core := writeFile(t, "brokers: {far: {type: nats, url: \"nats://127.0.0.1:1\"}}\nqueues: {jobs: {}}\nrelays: [{from: {subject: a}}]\n")
 	for _, c := range []struct {
 		args   []string
 		code   int
@@ -65,6 +66,10 @@ func TestRun(t *testing.T) {
 		{[]string{"version"}, exitOK, "overtake ", ""},
 		{[]string{"check", "-c", good}, exitOK, good + ": ok: 1 listeners, 3 classes, 0 rules, 1 routes, 1 upstreams, 0 queues\n", ""},
 		{[]string{"check", "-c", bad}, exitUsage, "", bad + ":1:1: listners: unknown key; did you mean \"listeners\"?\n"},
+		{[]string{"relay", "--help"}, exitOK, "overtake relay -c overtake.yaml --until-empty", ""},
+		{[]string{"relay", "-c", good}, exitUsage, "", "has no relays: add relays:"},
+		{[]string{"relay", "-c", core, "--until-empty"}, exitUsage, "", "which is never empty"},
+		{[]string{"relay"}, exitUsage, "", "--config"},
 		{[]string{"explain", "-c", bad, "GET", "/"}, exitUsage, "", "unknown key"},
 		{[]string{"explain", "GET", "/", "-H", "Sec-Purpose: prefetch"}, exitOK, "class  batch\nrule   builtin:prefetch\n", ""},
 		{[]string{"explain", "GET", "/", "-H", "no colon"}, exitUsage, "", "want 'Name: value'"},

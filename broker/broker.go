@@ -4,7 +4,9 @@
 //
 // A queue has one lane per class. Adapters (broker/nats, and others) implement
 // [Publisher] and [Consumer], and for people [Inspector] and [Morgue], and pass
-// the conformance suite in broker/brokertest; they never import each other.
+// the conformance suite in broker/brokertest; they never import each other. For
+// broker/relay they also are a [Sender] and have [Source]s, from which existing
+// queues are moved into lanes.
 //
 // Delivery is at least once: a message is gone only after [Settler.Done] or
 // [Settler.Dead]; whatever else happens to the consumer, the message comes
@@ -31,6 +33,11 @@ const (
 	HeaderDeadReason   = "overtake-dead-reason"
 	HeaderDeadAttempts = "overtake-dead-attempts" // decimal
 )
+
+// HeaderReplayed says of a message that was a dead letter when it had died, in unix
+// milliseconds. So it tells one life of a message from the next, and is the same if
+// a replay was cut short and is repeated.
+const HeaderReplayed = "overtake-replayed"
 
 // Errors that a caller decides on. Adapters wrap them with the place and cause.
 var (
@@ -122,8 +129,9 @@ func isToken(s string) bool {
 // concurrent use.
 type Publisher interface {
 	// Publish returns nil only after the broker has confirmed that it stored
-	// the message. A repeated ID within the broker's window is confirmed
-	// without being stored again. It neither keeps nor changes m. After an
+	// the message. A repeated ID within the dedupe window is confirmed and not
+	// delivered again: the broker does not store it, or, where the broker can't
+	// tell, the consumer that settled the first one takes it away. It neither keeps nor changes m. After an
 	// error other than ErrFull, ErrTooLarge, ErrUnknownClass and ErrInvalid
 	// the message may be stored all the same.
 	Publish(ctx context.Context, m *Message) error

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"strconv"
 	"time"
 )
 
@@ -9,12 +10,16 @@ import (
 // dead letters.
 const DeadLane = "dead"
 
+// AllClasses is the name in the place of a class of a lane that holds all of them,
+// where the broker orders them itself. Such a queue has no other lane.
+const AllClasses = "*"
+
 // Unknown stands for a number that a broker does not tell.
 const Unknown = -1
 
 // Lane is what one lane of a queue holds.
 type Lane struct {
-	// Class is the latency class, or [DeadLane].
+	// Class is the latency class, [AllClasses] or [DeadLane].
 	Class string
 	// Waiting is how many messages wait to be delivered.
 	Waiting int
@@ -44,8 +49,9 @@ type Peeked struct {
 	Published time.Time
 }
 
-// Inspector shows and steers the lanes of one queue. It is for people: it may ask
-// the broker many times. It is safe for concurrent use.
+// Inspector shows and steers the lanes of one queue, which are named by the Class
+// of [Lane]. It is for people: it may ask the broker many times. It is safe for
+// concurrent use.
 type Inspector interface {
 	// Inspect returns the lanes, most urgent first, and then the dead letters.
 	Inspect(ctx context.Context) ([]Lane, error)
@@ -73,8 +79,8 @@ type DeadLetter struct {
 }
 
 // Replayed returns the message of a dead letter as it goes back into its lane:
-// without what the dead letter added, and without its deadline, as who replays it
-// wants it done now.
+// without what the dead letter added, without its deadline, as who replays it
+// wants it done now, and with [HeaderReplayed].
 func (l *DeadLetter) Replayed() *Message {
 	m := l.Message
 	m.Header = make(Header, len(l.Header))
@@ -85,6 +91,7 @@ func (l *DeadLetter) Replayed() *Message {
 			m.Header[name] = values
 		}
 	}
+	m.Header.Set(HeaderReplayed, strconv.FormatInt(l.Died.UnixMilli(), 10))
 	return &m
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
@@ -165,6 +166,24 @@ func TestAdminCanBeOff(t *testing.T) {
 	g := start(t, "admin: off", deadAddress(t))
 	if g.AdminAddr() != nil {
 		t.Errorf("there is an admin listener at %s", g.AdminAddr())
+	}
+}
+
+// Who is refused after a wait learns that it was spent in the queue.
+func TestExposureOfARefusal(t *testing.T) {
+	app := newGate()
+	g := start(t, `
+expose: all
+classes: [{name: standard, floor: 0%, max_wait: 50ms}]
+upstreams: {app: {servers: [$APP], limit: {max: 1}}}
+`, serveApp(t, app.ServeHTTP))
+	letGo := g.hold(app)
+	defer letGo()
+	f := g.get("/")
+	var ms float64
+	timing := strings.Join(f.Header["Server-Timing"], ", ")
+	if n, err := fmt.Sscanf(timing, "queue;dur=%f", &ms); n != 1 || err != nil || ms < 50 || strings.Contains(timing, "upstream") {
+		t.Errorf("%d %s, Server-Timing: %s; want the 50 ms that it waited, and no upstream", f.StatusCode, f.Header.Get("Overtake-Reason"), timing)
 	}
 }
 

@@ -20,34 +20,12 @@ type decider struct {
 // newDecider makes the decider of a configuration: its rules, or the built-in
 // ones where it has none, and its routes.
 func newDecider(cfg *config.Config) (*decider, error) {
-	names := make([]string, len(cfg.Classes))
-	for i, c := range cfg.Classes {
-		names[i] = c.Name
-	}
 	d := &decider{}
 	var err error
-	if d.classes, err = classifier.NewClasses(names...); err != nil {
-		return nil, err
+	if d.classifier, d.classes, err = cfg.Classifier(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	var ok bool
-	if d.defaultClass, ok = d.classes.Lookup(cfg.DefaultClass); !ok {
-		return nil, fmt.Errorf("gateway: default class %q is not among the classes", cfg.DefaultClass)
-	}
-	rules := make([]classifier.Rule, 0, len(cfg.Rules))
-	for _, r := range cfg.Rules {
-		class, ok := d.classes.Lookup(r.Class)
-		if !ok {
-			return nil, fmt.Errorf("gateway: rule %q: class %q is not among the classes", r.Name, r.Class)
-		}
-		rules = append(rules, classifier.Rule{Name: r.Name, Class: class, Match: r.Match.Spec()})
-	}
-	if len(rules) == 0 {
-		rules = classifier.Builtin(d.classes)
-	}
-	d.classifier, err = classifier.New(classifier.Config{Classes: d.classes, Default: d.defaultClass, Rules: rules})
-	if err != nil {
-		return nil, err
-	}
+	d.defaultClass, _ = d.classes.Lookup(cfg.DefaultClass)
 	for i, r := range cfg.Routes {
 		matcher, err := classifier.Compile(r.Match.Spec())
 		if err != nil {
@@ -68,7 +46,7 @@ func (d *decider) claim(trail *tracing.Trail, trusted bool) classifier.Claim {
 // route returns the position of the request's route, or -1 for none.
 func (d *decider) route(view *classifier.Request) int {
 	if len(view.Path) > len(ownPrefix) && view.Path[:len(ownPrefix)] == ownPrefix {
-		return -1 // the gateway's own, where nothing is served yet
+		return -1 // the gateway's own: see serveOwn
 	}
 	for i, matcher := range d.routes {
 		if matcher.Matches(view) {

@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -95,18 +93,29 @@ func (c *courier) run(ctx context.Context) {
 			continue
 		}
 		c.working.Add(1)
+		e := c.lookUp(ctx, d)
+		if e == nil { // shutting down, with the records' store away
+			c.settled(d, "returned", func(ctx context.Context) error { return d.Retry(ctx, 0) })
+			c.done()
+			continue
+		}
+		if e.State.ended() {
+			c.settleBy(d, e, 0)
+			c.done()
+			continue
+		}
 		trail := tracing.Extract(messageCarrier{d.Header})
 		s := &slot{upstream: c.q.upstream, work: scheduler.Work{
 			Class: c.class, Flow: c.q.flow, Deadline: trail.Deadline, Kept: true,
 		}}
 		if err := s.acquire(ctx); err != nil {
-			c.unworked(d, err)
+			c.unworked(d, e, err)
 			c.done()
 			continue
 		}
 		c.wg.Go(func() {
 			defer c.done()
-			c.deliver(ctx, d, &trail, s)
+			c.deliver(ctx, d, e, &trail, s)
 		})
 	}
 }
@@ -128,120 +137,99 @@ func (c *courier) done() {
 	}
 }
 
-// unworked settles a message that got no slot.
-func (c *courier) unworked(d *broker.Delivery, err error) {
-	var shed *scheduler.ShedError
-	if errors.As(err, &shed) && shed.Reason == scheduler.Deadline {
-		c.dead(d, reasonDeadline)
-		return
-	}
-	// Shutting down: the next gateway gets it.
-	c.settled(d, "returned", func(ctx context.Context) error { return d.Retry(ctx, 0) })
-}
-
 // deliver hands the message to the app and settles it by the answer. It owns the
 // slot. While the app can't be reached, the message stays in hand and no
 // attempt is counted: nobody has seen it.
-func (c *courier) deliver(ctx context.Context, d *broker.Delivery, trail *tracing.Trail, s *slot) {
+func (c *courier) deliver(ctx context.Context, d *broker.Delivery, e *entry, trail *tracing.Trail, s *slot) {
 	c.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
 	trail.Class = c.name
 	o, err := c.outbound(d, trail)
 	if err != nil {
 		s.release(scheduler.Unmeasured)
-		c.dead(d, err.Error())
+		c.conclude(d, e, 0, func(r *record) bool { return r.finish(jobFailed, err.Error(), now()) })
 		return
 	}
+	// Whatever becomes of this message, the next one may look for the app.
+	defer c.away.Store(false)
 	for try := 0; ; try++ {
-		status, after, err := c.send(o, s)
+		out, err := c.attempt(ctx, d, e, o, s)
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
-			if c.away.Swap(false) {
+			if err == nil && c.away.Swap(false) {
 				c.log.Info("the app is back")
 			}
-			c.settle(d, status, after, err)
+			c.settle(d, e, out, err)
 			return
 		}
 		if !c.away.Swap(true) {
 			c.log.Warn("the app can't be reached; messages wait", "error", err)
 		}
-		if !pause(ctx, min(backoff(try), awayBackoff)) {
-			c.unworked(d, ctx.Err())
+		claimed := e.Started
+		wait := func() error {
+			return e.change(ctx, d.ID, func(r *record) bool { return r.requeue(claimed, reasonConnectFailed) })
+		}
+		if !c.insist(ctx, wait) || e.State.ended() || !pause(ctx, min(backoff(try), awayBackoff)) {
+			c.settleBy(d, e, 0)
 			return
 		}
 		if err = s.acquire(ctx); err != nil {
-			c.unworked(d, err)
+			c.unworked(d, e, err)
 			return
 		}
 	}
 }
 
-// send makes one attempt, for which it uses up the slot. It returns the status and
-// the answer's Retry-After.
-func (c *courier) send(o *outbound, s *slot) (status int, after time.Duration, err error) {
-	var life lifetime
+// outcome is what an attempt came to: the app's answer, where it is kept, and
+// its Retry-After.
+type outcome struct {
+	answer *jobAnswer
+	name   string
+	after  time.Duration
+}
+
+// Why an attempt ended that the app had no part in.
+var (
+	// errCancelled: the job has been cancelled, or ended by another gateway.
+	errCancelled = errors.New("gateway: the job has ended meanwhile")
+	// errNotClaimed: the same, before the app saw it, or the shutdown began.
+	errNotClaimed = errors.New("gateway: the job was not claimed")
+)
+
+// attempt claims the job and sends it to the app, for which it uses up the slot.
+// It watches for a cancellation from before the claim on, so that none slips
+// through.
+func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *outbound, s *slot) (out outcome, err error) {
+	defer s.release(scheduler.Unmeasured)
+	life := new(lifetime)
 	defer context.AfterFunc(c.cutOff, func() { life.end(errCutOff) })()
+	if e.book != nil {
+		defer e.book.records.Watch(d.ID, func() { life.end(errCancelled) })()
+	}
+	claim := func() error {
+		return e.change(ctx, d.ID, func(r *record) bool { return r.claim(d.Attempt, now()) })
+	}
+	if !c.insist(ctx, claim) || e.State.ended() {
+		return out, errNotClaimed
+	}
 	var header fasthttp.ResponseHeader
 	header.DisableNormalizing()
-	a, err := c.q.upstream.do(&life, s, o, &header, false)
+	header.SetNoDefaultContentType(true)
+	a, err := c.q.upstream.do(life, s, o, &header, false)
 	if err != nil {
-		return 0, 0, err
+		return out, err
 	}
-	status = header.StatusCode()
 	for name, value := range header.All() {
 		if strings.EqualFold(alias(name), "Retry-After") {
-			after = parseRetryAfter(string(value))
+			out.after = parseRetryAfter(string(value))
 		}
 	}
-	_, err = io.Copy(io.Discard, a)
-	s.release(a.outcome())
-	a.Close()
-	return status, after, err
-}
-
-// settle decides by the app's answer: 2xx is done; 429 and 503 come again when
-// the app says, other 5xx and failures after a growing pause; all else is dead,
-// as the app will not change its mind.
-func (c *courier) settle(d *broker.Delivery, status int, after time.Duration, err error) {
-	if after == 0 {
-		after = backoff(d.Attempt - 1)
+	ended := func() {
+		s.release(a.outcome())
+		a.Close()
 	}
-	var shed *scheduler.ShedError // while it waited for another server than the first
-	switch {
-	case errors.Is(err, errCutOff), errors.As(err, &shed):
-		c.unworked(d, err)
-	case err == nil && status >= 200 && status < 300:
-		c.settled(d, "done", d.Done)
-	case err == nil && status < 500 && status != fasthttp.StatusTooManyRequests:
-		c.dead(d, fmt.Sprintf("the app answered %d", status))
-	case d.Attempt >= c.q.attempts && err != nil:
-		c.dead(d, fmt.Sprintf("attempt %d of %d failed: %v", d.Attempt, c.q.attempts, err))
-	case d.Attempt >= c.q.attempts:
-		c.dead(d, fmt.Sprintf("attempt %d of %d: the app answered %d", d.Attempt, c.q.attempts, status))
-	default:
-		why := fmt.Sprintf("the app answered %d", status)
-		if err != nil {
-			why = err.Error()
-		}
-		c.log.Info("delivery failed, comes again", "id", d.ID, "attempt", d.Attempt, "after", after, "reason", why)
-		c.settled(d, "retry", func(ctx context.Context) error { return d.Retry(ctx, after) })
-	}
-}
-
-func (c *courier) dead(d *broker.Delivery, reason string) {
-	c.log.Warn("message is dead", "id", d.ID, "attempt", d.Attempt, "reason", reason)
-	c.settled(d, "dead", func(ctx context.Context) error { return d.Dead(ctx, reason) })
-}
-
-// settled tells the broker what became of a message. If that fails, the message
-// comes again, under the same id.
-func (c *courier) settled(d *broker.Delivery, result string, tell func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
-	defer cancel()
-	if err := tell(ctx); err != nil {
-		c.log.Warn("message not settled; it will come again", "id", d.ID, "result", result, "error", err)
-		result = "unsettled"
-	}
-	c.metrics.deliveries.WithLabelValues(c.q.name, c.name, result).Inc()
+	defer ended()
+	out.answer, out.name, err = c.keepAnswer(a, e, ended)
+	return out, err
 }
 
 func backoff(try int) time.Duration {

@@ -15,9 +15,59 @@
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	refuse        refuse.go                503, 504, 502 with a reason
 //	queue         enqueue.go, deliver.go   a request waits as a message; message.go packs it
+//	jobs          job.go, jobbook.go       what is known of it meanwhile, and after
+//	              jobapi.go, replay.go     who asks for it; its answer, kept and replayed
 //
 // HTTP/1.1 is served by fasthttp. The upstream side speaks HTTP/1.1 through
 // connections of its own, because a request must be cancelled when its client
 // leaves, streamed in both directions at once, and never repeated silently:
 // fasthttp's client offers none of the three.
+//
+// # Jobs
+//
+// A request in a queue is a job. Its record is what its client can see of it:
+//
+//	              published          claimed            answered 2xx
+//	(no record) ------------> queued -------> running ----------------> done
+//	                          |    ^            |  |
+//	                          |    '------------'  '------------------> failed
+//	                          |   retry, app away, |   dead by status,
+//	                          |   shutdown         |   attempts, deadline
+//	                          '-----> cancelled <--'
+//	                             DELETE
+//
+// done, failed and cancelled are ended: such a record never changes its state, but
+// that a failed job whose dead letter was replayed is queued again, once, when the
+// message comes. A queued job may also fail, by its deadline. A record changes only by
+// compare-and-swap on its revision, so several gateways agree on one order: of a
+// claim and a cancellation, one comes first, and the other finds out.
+//
+// The message and the record are written apart, in an order in which a crash
+// between any two steps leaves no lie, and nothing that the next delivery would
+// not put right:
+//
+//  1. The record (queued) is created, then the message is published, then comes
+//     the 202. A crash before the message leaves a record whose random id nobody
+//     knows. Where an Idempotency-Key makes the id, the record is marked as not
+//     published, and short-lived, until the broker has confirmed; who repeats the
+//     request meanwhile publishes it as well, under the same message id.
+//  2. A message that is delivered is looked up. If its job has ended, the record
+//     settles it, and the app does not see it: that is how a job is cancelled
+//     while it waits, and how a message comes to its end whose gateway was killed
+//     between 5 and 6.
+//  3. When it has a slot, it is claimed (running), then sent. A crash from here
+//     on leaves a record that says running until the message is delivered again.
+//  4. The answer is stored under a new name, as it comes.
+//  5. The record is changed to what the answer makes of it, and names the answer.
+//     If it has been cancelled meanwhile, it stays so.
+//  6. The message is settled by what the record says now.
+//
+// While the records' store is away, messages that are in hand wait, at 2, 3
+// and 5: to deliver a job whose cancellation was answered would be a lie, and to
+// settle one whose end nobody can read, a loss. An answer that can't be stored is
+// given up, and the record says so: to ask the app again would be worse.
+//
+// Records of jobs that have not ended live for recordLife, long enough for any
+// lane; those of ended jobs as long as the queue keeps results. A cancelled one
+// counts as ended here only when its message has been met and settled.
 package gateway

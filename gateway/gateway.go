@@ -38,6 +38,7 @@ type Gateway struct {
 	exposure   string
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
+	books      []*jobBook // the stores for jobs, each once
 	metrics    *metrics
 	leavers    *leavers
 	admin      *admin
@@ -45,6 +46,7 @@ type Gateway struct {
 
 	draining atomic.Bool
 
+	serving       context.Context // ends when the gateway begins to drain
 	stopCouriers  context.CancelFunc
 	lanes         []*courier      // one per lane that is delivered; immutable after Start
 	cutOff        context.Context // ends what outlasts the drain
@@ -67,6 +69,7 @@ func New(o Options) (*Gateway, error) {
 		g.log = slog.Default()
 	}
 	g.cutOff, g.cut = context.WithCancel(context.Background())
+	g.serving, g.stopCouriers = context.WithCancel(context.Background())
 	var err error
 	if g.decider, err = newDecider(cfg); err != nil {
 		return nil, err
@@ -86,6 +89,7 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("gateway: queue %s has not been opened", name)
 		}
 		g.queues[name] = newQueue(name, c, q, g.upstreams)
+		g.queues[name].book = g.bookOf(q)
 	}
 	for i, r := range cfg.Routes {
 		to := target{g.upstreams[r.Upstream], g.queues[r.Queue]}
@@ -95,6 +99,21 @@ func New(o Options) (*Gateway, error) {
 		g.targets = append(g.targets, to)
 	}
 	return g, nil
+}
+
+// bookOf returns the queue's store for jobs, which may be another queue's as well;
+// nil if it has none.
+func (g *Gateway) bookOf(q Queue) *jobBook {
+	if q.Records == nil {
+		return nil
+	}
+	for _, b := range g.books {
+		if b.records == q.Records {
+			return b
+		}
+	}
+	g.books = append(g.books, &jobBook{records: q.Records, answers: q.Answers})
+	return g.books[len(g.books)-1]
 }
 
 // target is where a route leads to: one of the two.
@@ -214,8 +233,6 @@ var errCutOff = errors.New("gateway: shutting down")
 
 // startCouriers starts a courier per lane of every queue that is delivered.
 func (g *Gateway) startCouriers() {
-	var ctx context.Context
-	ctx, g.stopCouriers = context.WithCancel(context.Background())
 	for _, name := range slices.Sorted(maps.Keys(g.queues)) {
 		q := g.queues[name]
 		if q.upstream == nil || q.Consumer == nil {
@@ -227,7 +244,7 @@ func (g *Gateway) startCouriers() {
 				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1), cutOff: g.cutOff,
 			}
 			g.lanes = append(g.lanes, c)
-			g.couriers.Go(func() { c.run(ctx) })
+			g.couriers.Go(func() { c.run(g.serving) })
 		}
 	}
 }

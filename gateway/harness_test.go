@@ -55,7 +55,7 @@ func receive[T any](t *testing.T, what string, from <-chan T) (v T) {
 	return v
 }
 
-func testContext(t *testing.T) context.Context {
+func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
 	return ctx

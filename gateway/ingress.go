@@ -118,14 +118,11 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
 	view := viewOf(ctx, &r.view, client.addr)
+	if strings.HasPrefix(view.Path, ownPrefix) {
+		return g.serveOwn(ctx, r, view.Path)
+	}
 	g.classify(&view, r)
 	i := g.route(&view)
-	if strings.HasPrefix(view.Path, ownPrefix) {
-		return &failure{
-			reason: reasonNoUpstream, err: errors.New("below " + ownPrefix),
-			detail: "Reading the status of a job is not available in this version.",
-		}
-	}
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}
@@ -240,8 +237,10 @@ func (g *Gateway) expose(ctx *fasthttp.RequestCtx, r *request) {
 		timing := make([]byte, 0, 48)
 		timing = append(timing, "queue;dur="...)
 		timing = appendMillis(timing, r.slot.waited)
-		timing = append(timing, ", upstream;dur="...)
-		timing = appendMillis(timing, r.upTime)
+		if r.upTime > 0 {
+			timing = append(timing, ", upstream;dur="...)
+			timing = appendMillis(timing, r.upTime)
+		}
 		h.Add("Server-Timing", alias(timing))
 	}
 }

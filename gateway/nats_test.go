@@ -14,8 +14,8 @@ import (
 	"overtake/broker/nats"
 )
 
-// openNATS opens the queue jobs on an embedded broker.
-func openNATS(t *testing.T) (map[string]Queue, *nats.Queue) {
+// openNATS opens the queue jobs on an embedded broker, with a store for jobs.
+func openNATS(t testing.TB) (map[string]Queue, *nats.Queue) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	server, err := nats.StartServer(nats.ServerConfig{Dir: t.TempDir(), Logger: log})
@@ -29,11 +29,16 @@ func openNATS(t *testing.T) (map[string]Queue, *nats.Queue) {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	q, err := conn.OpenQueue(testContext(t), nats.QueueConfig{
-		Name: "jobs", Classes: []string{"interactive", "standard", "batch"}, MaxBytes: 8 << 20, DeadBytes: 8 << 20,
+		Name: "jobs", Classes: []string{"interactive", "standard", "batch"}, MaxBytes: 1 << 30, DeadBytes: 8 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	jobs, err := conn.OpenJobs(testContext(t), nats.JobsConfig{AnswerBytes: 16 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { jobs.Close(context.Background()) })
 	publisher, consumer := q.Publisher(), q.Consumer()
 	t.Cleanup(func() { publisher.Close(context.Background()); consumer.Close(context.Background()) })
 	depths := func(ctx context.Context) (map[string]int, error) {
@@ -44,7 +49,7 @@ func openNATS(t *testing.T) (map[string]Queue, *nats.Queue) {
 		}
 		return depths, err
 	}
-	return map[string]Queue{"jobs": {Publisher: publisher, Consumer: consumer, Depths: depths}}, q
+	return map[string]Queue{"jobs": {Publisher: publisher, Consumer: consumer, Depths: depths, Records: jobs, Answers: jobs}}, q
 }
 
 // TestJobsThroughNATS puts jobs of all classes into the real broker while the

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"hash/maphash"
+	"time"
 
 	"overtake/broker"
 	"overtake/gateway/config"
@@ -15,6 +16,10 @@ type Queue struct {
 	// Depths returns how many messages wait in each class's lane, by class
 	// name, or an error while the broker is away.
 	Depths func(context.Context) (map[string]int, error)
+	// Records and Answers are the store for the queue's jobs; queues may share
+	// one. Without them, states and answers can't be read.
+	Records JobRecords
+	Answers JobAnswers
 }
 
 // queue is one configured queue.
@@ -26,12 +31,18 @@ type queue struct {
 	upstream *upstream // nil when nothing is delivered
 	path     string    // replaces the request's path; "" keeps it
 	flow     uint64    // the flow of its deliveries: queues take turns with clients
+	dead     func(status int) bool
+
+	book        *jobBook // nil when nothing can be read about its jobs
+	keepResults time.Duration
+	maxAnswer   int64
 }
 
 func newQueue(name string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
 	out := &queue{
 		Queue: q, name: name, maxBody: int64(cfg.MaxBody), attempts: cfg.Attempts,
 		flow: maphash.String(flowSeed, "queue "+name),
+		dead: cfg.IsDead, keepResults: cfg.KeepResults, maxAnswer: int64(cfg.MaxAnswer),
 	}
 	if cfg.Deliver != nil {
 		out.upstream, out.path = upstreams[cfg.Deliver.Upstream], cfg.Deliver.Path

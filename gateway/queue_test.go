@@ -52,7 +52,7 @@ func TestJobIsAcceptedOnlyAfterTheBrokerConfirmed(t *testing.T) {
 		t.Fatalf("%d messages in the lane", len(m))
 	}
 	if resp.StatusCode != 202 || resp.Header.Get("Location") != "/_overtake/jobs/"+m[0].ID ||
-		body != fmt.Sprintf(`{"id":%q,"state":"queued","class":"standard"}`, m[0].ID) {
+		!strings.HasPrefix(body, fmt.Sprintf(`{"id":%q,"state":"queued","class":"standard","queue":"jobs","attempts":0,`, m[0].ID)) {
 		t.Errorf("got %d %q %s", resp.StatusCode, resp.Header.Get("Location"), body)
 	}
 }

@@ -22,6 +22,10 @@ type slot struct {
 func (s *slot) acquire(ctx context.Context) error {
 	lease, err := s.upstream.scheduler.Acquire(ctx, s.work)
 	if err != nil {
+		var shed *scheduler.ShedError
+		if errors.As(err, &shed) {
+			s.waited += shed.Waited
+		}
 		return err
 	}
 	s.lease, s.held = lease, true

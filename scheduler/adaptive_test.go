@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 )
@@ -235,5 +236,109 @@ func TestDownServerIsNotProbed(t *testing.T) {
 		if _, ok := c.startNow(1, 0, time.Hour); !ok {
 			t.Fatal("two servers have less than 16 slots each")
 		}
+	}
+}
+
+// Work that takes seconds gets its slots like any other: a probe that measures it
+// is long, and so is the time until the next.
+func TestAdaptiveLimitOfLongWork(t *testing.T) {
+	for _, service := range []time.Duration{500 * time.Millisecond, 2 * time.Second, 5 * time.Second} {
+		cfg := toldNothing(10 * time.Millisecond)
+		cfg.Limit = 4
+		cfg.Classes[1].MaxWait = 0
+		loads := withBatch(8, 2)
+		loads[0].perSecond = 2
+		loads[1] = load{perSecond: 16 / service.Seconds(), service: service}
+		s := newSimulation(cfg, appModel{workers: 8}, loads, 1)
+		s.run(time.Minute, 11*time.Minute)
+		if part := float64(s.done[1]) * service.Seconds() / 8 / 600; part < 0.85 {
+			t.Errorf("work of %v: %.2f of what the app can do, limit %d", service, part, s.core.limit)
+		}
+	}
+}
+
+// When work becomes much shorter, what is known of it is wrong; that must not
+// look like a server that can do more.
+func TestAdaptiveLimitWhenWorkBecomesShort(t *testing.T) {
+	for _, workers := range []int{4, 16, 64} {
+		n := float64(workers)
+		loads := withBatch(workers, 2)
+		loads[1] = load{perSecond: 2 * n / 0.2, service: 200 * time.Millisecond}
+		s := newSimulation(toldNothing(10*time.Millisecond), appModel{workers: workers}, loads, 1)
+		s.run(0, 20*time.Second)
+		s.loads[1] = load{perSecond: 2 * n / 0.02, service: 20 * time.Millisecond}
+		s.run(0, time.Minute)
+		for _, l := range s.limits {
+			if l.at > 20*time.Second && float64(l.limit) > 1.5*n {
+				t.Errorf("%d workers: limit %d after %v", workers, l.limit, l.at)
+			}
+		}
+	}
+}
+
+// A probe of one server does not keep the others from learning.
+func TestEachServerFindsItsLimit(t *testing.T) {
+	const servers, workers = 16, 8
+	c := newCore(Config{Limit: 4, Servers: servers, Adaptive: &AdaptiveConfig{Min: 2, Max: 512}, Classes: []ClassConfig{{MaxWaiting: 1000}}})
+	type piece struct {
+		id   slotID
+		ends time.Duration // 0: it waits in the server
+	}
+	inside := make([][]piece, servers)
+	for now := time.Hour; now < time.Hour+time.Minute; now += 5 * time.Millisecond {
+		for on := range inside {
+			for i := 0; i < min(workers, len(inside[on])); {
+				if p := inside[on][i]; p.ends != 0 && p.ends <= now {
+					inside[on] = slices.Delete(inside[on], i, i+1)
+					c.release(p.id, Done, now)
+					continue
+				}
+				i++
+			}
+		}
+		for c.waiting < 500 {
+			c.arrive(&ticket{}, now)
+		}
+		c.tick(now)
+		c.dispatch(now)
+		for _, started := range c.decided {
+			inside[started.server] = append(inside[started.server], piece{id: started.slot})
+		}
+		c.decided = c.decided[:0]
+		for on := range inside {
+			for i := range inside[on][:min(workers, len(inside[on]))] {
+				if p := &inside[on][i]; p.ends == 0 {
+					p.ends = now + 100*time.Millisecond
+				}
+			}
+		}
+	}
+	for on := range c.servers {
+		if limit := c.servers[on].limit; limit < workers || limit > workers*5/4 {
+			t.Errorf("server %d has %d slots after a minute, and %d workers", on, limit, workers)
+		}
+	}
+}
+
+// A probe ends when there is no work left of the class that it is to measure.
+func TestProbeEndsWithItsClass(t *testing.T) {
+	c := newCore(toldNothing(10 * time.Millisecond))
+	l := c.servers[0].limiter
+	l.main = 1
+	for range fewestLow {
+		l.classes[1].low.take(lowSample{seconds: 10, inFlight: 1}) // 10 s each: the probe may take a while
+	}
+	now := time.Hour
+	id, _ := c.startNow(1, 0, now)
+	l.beginProbe(now)
+	c.follow(0)
+	c.tick(now + tickEvery)
+	if !l.probing {
+		t.Fatal("the probe ends while its class runs")
+	}
+	c.release(id, Unmeasured, now+tickEvery)
+	c.tick(now + 2*tickEvery)
+	if l.probing || c.prober >= 0 {
+		t.Error("the probe goes on without its class")
 	}
 }

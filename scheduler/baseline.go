@@ -15,6 +15,17 @@ type baseline struct {
 	seconds float64 // how long those held their slots, in all
 }
 
+// tooLong reports whether work takes far less long in a full server than the
+// baseline says, by more than two standard errors of the former: the baseline is
+// of other work then.
+func (b *baseline) tooLong() bool {
+	if b.n < fewestClean {
+		return false
+	}
+	n := float64(b.n)
+	return b.low.mean() > wrongBy*(b.seconds/n)*(1+2*b.low.cv()/math.Sqrt(n))
+}
+
 type lowSample struct {
 	began    time.Duration
 	seconds  float64

@@ -75,6 +75,9 @@ type classState struct {
 	counts Counts
 }
 
+// idle reports whether the class has no work, waiting or running.
+func (c *classState) idle() bool { return c.running == 0 && c.waiting.head == nil }
+
 // Counts are a class's totals since the start.
 type Counts struct {
 	// Dispatched is how many got a slot.
@@ -149,8 +152,11 @@ func (c *core) tick(now time.Duration) {
 		return
 	}
 	c.ticked = now
-	if c.prober >= 0 && c.servers[c.prober].limiter.overdue(now) {
-		c.follow(c.prober)
+	if c.prober >= 0 {
+		l := c.servers[c.prober].limiter
+		if l.overdue(now, c.classes[l.main].idle()) {
+			c.follow(c.prober)
+		}
 	}
 	for i := range c.classes {
 		class := &c.classes[i]
@@ -252,20 +258,22 @@ func (c *core) inside(id slotID) time.Duration {
 func (c *core) learn(s sample, on int, now time.Duration) {
 	c.classes[s.class].durations.add(s.took, now)
 	l := c.servers[on].limiter
-	if l == nil || c.prober >= 0 && c.prober != on { // one probe at a time
-		return
-	}
-	if l.observe(s, now) {
+	if l != nil && l.observe(s, now, c.mayProbe(on)) {
 		c.follow(on)
 	}
 }
 
+// mayProbe reports whether a probe of the server may begin: there is one at a time.
+func (c *core) mayProbe(on int) bool { return c.prober < 0 && !c.servers[on].down }
+
 // follow does what a server's limiter has come to.
 func (c *core) follow(on int) {
 	l := c.servers[on].limiter
-	c.prober, c.probesAll = -1, false
-	if l.probing {
+	switch {
+	case l.probing:
 		c.prober, c.probesAll = on, l.probesAll
+	case c.prober == on:
+		c.prober, c.probesAll = -1, false
 	}
 	c.resize(on, l.slots(), l.narrow())
 }

@@ -4,11 +4,14 @@
 // It knows slots, classes and flows; it does not know HTTP, messages or any
 // other protocol. A Go service can use it alone:
 //
-//	lease, err := s.Acquire(ctx, scheduler.Work{Class: 0, Flow: tenant})
+//	lease, err := s.Acquire(ctx, scheduler.Work{Class: 0, Flow: maphash.String(seed, tenant)})
 //	if err != nil {
 //		return err // *ShedError, or the context's cause
 //	}
 //	defer lease.Release()
+//
+// The example of [New] has a configuration to begin with; docs/examples/middleware
+// is an HTTP middleware to copy.
 //
 // # Two halves
 //
@@ -116,16 +119,18 @@
 // is as good as done, and does not count what outlasted that: it is long.
 //
 // S_c needs times in which the server is not full. Where the load does not bring
-// them, a probe does: every 2 to 10 s, work of all but the most urgent class is
-// held back, not refused, until at most half of N is in use, for as long as it takes
-// to measure a few pieces of work, as a rule a fortieth of the time. The most urgent
-// class is not held back, unless it is most of the work; its reserve is then among
-// the slots that the probe keeps free.
+// them, a probe does: every 2 to 10 s, work of all but the most urgent class is held
+// back, not refused, until at most half of N is in use, for as long as it takes to
+// measure a few pieces of work, as a rule a fortieth of the time, or a tenth where
+// work takes seconds. It ends when no work of the class that is to be measured is
+// left. The most urgent class is not held back, unless it is most of the work; its
+// reserve is then among the slots that the probe keeps free.
 //
-// When the search ends, and when work takes 1.4 times as long as S_c says, S_c itself
-// is in doubt: it may have been measured with a queue or while the server was still
-// warming up, or the work has changed. Then up to three probes go down to 0.3 of N,
-// and what was begun in them replaces S_c, once it is enough for how much it varies.
+// When the search ends, and when work takes 1.4 times as long as S_c says, or that
+// much less long, S_c itself is in doubt: it may have been measured with a queue or
+// while the server was still warming up, or the work has changed. Then up to three
+// probes go down to 0.3 of N, and what was begun in them replaces S_c, once it is
+// enough for how much it varies.
 //
 // So there is no refusal by a probe, no smallest time ever seen that grows stale or
 // drifts, and no growth without bound under mild overload: growth needs work that
@@ -154,7 +159,8 @@
 // its context ends, in O(1) wherever it stands. Work past its max wait is never
 // dispatched, nor is work that would not be done by its deadline: because that has
 // passed, or because nine of ten of the latest pieces of work of its class (128 at
-// most, 16 at least, the last of them less than 5 s ago) took longer than is left.
+// most, 16 at least) took longer than is left. When no work of the class has ended for
+// 2 s, this is forgotten: some must be tried to learn that the server is well again.
 //
 // # Overload
 //
@@ -167,7 +173,7 @@
 // others one in the end or a refusal by their max wait.
 //
 // [Scheduler.RetryAfter] tells who was refused when to come again: what waits in
-// this class and in those above it, divided by the rate of dispatch less what those
-// above take of it; at least one second, at least 1.5 times as long as for the next
+// this class and in those above it, each for as long as work of its class lately
+// took, in the slots that those above leave; at least one second, at least 1.5 times as long as for the next
 // more urgent class, and up to half as long again at random.
 package scheduler

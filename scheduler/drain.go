@@ -31,23 +31,18 @@ const (
 )
 
 // retryAfter estimates when new work of the class would find no queue: what waits
-// before it, at the rate at which slots are handed out, less what more urgent
-// classes take of it.
+// before it, each for as long as work of its class lately took, in the slots that
+// more urgent classes leave.
 func (c *core) retryAfter(class int) time.Duration {
-	var total float64
-	for i := range c.classes {
-		total += c.classes[i].rate.perSecond
-	}
 	var estimate time.Duration
-	ahead, taken := 1, 0.0
+	slots := float64(c.limit)
+	ahead, taken := 0.0, 0.0 // in slots times seconds, and in slots
 	for i := range class + 1 {
-		ahead += c.classes[i].waiting.n
-		var drained float64 // in seconds; nothing is known before anything was dispatched
-		if total > 0 {
-			drained = float64(ahead) / max(total-taken, total/20)
-		}
-		estimate = max(seconds(min(drained, latest.Seconds())), soonest, time.Duration(later*float64(estimate)))
-		taken += c.classes[i].rate.perSecond
+		mean := c.classes[i].durations.mean().Seconds()
+		ahead += float64(c.classes[i].waiting.n+1) * mean
+		drained := min(ahead/max(slots-taken, slots/20), latest.Seconds())
+		estimate = max(seconds(drained), soonest, time.Duration(later*float64(estimate)))
+		taken += c.classes[i].rate.perSecond * mean
 	}
 	return estimate
 }

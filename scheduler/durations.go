@@ -25,12 +25,15 @@ const (
 	fewDurations = 16
 	// staleAfter is when the past no longer says anything about now. Without
 	// it, an estimate by which work is refused could never be corrected.
-	staleAfter = 5 * time.Second
+	staleAfter = 2 * time.Second
 	// fewAdded is up to where inserting is faster than sorting.
 	fewAdded = 16
 )
 
 func (d *durations) add(x, now time.Duration) {
+	if len(d.ring) > 0 && now-d.latest >= staleAfter {
+		*d = durations{ring: d.ring[:0], sorted: d.sorted[:0], dropped: d.dropped[:0], sums: d.sums[:0]}
+	}
 	if len(d.ring) < keptDurations {
 		d.ring = append(d.ring, x)
 	} else {

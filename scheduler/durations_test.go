@@ -60,3 +60,33 @@ func TestDurationsMatchNaive(t *testing.T) {
 		}
 	}
 }
+
+// After a stall of the app, work with a deadline is tried again at once and not
+// refused for what the stall took.
+func TestStallIsForgotten(t *testing.T) {
+	c := newCore(Config{Limit: 16, Classes: []ClassConfig{{MaxWaiting: 100}}})
+	now := time.Hour
+	work := func(takes time.Duration) bool {
+		w := &ticket{due: now + time.Second}
+		c.arrive(w, now)
+		c.decided = c.decided[:0]
+		if w.state == started {
+			c.release(w.slot, Done, now+takes)
+		}
+		return w.state == started
+	}
+	for range keptDurations {
+		work(time.Second)
+		now += 10 * time.Millisecond
+	}
+	if work(time.Second) {
+		t.Fatal("work is begun that can't end in time")
+	}
+	now += time.Second + staleAfter
+	for i := range 1000 {
+		if !work(5 * time.Millisecond) {
+			t.Fatalf("request %d after the stall is refused", i)
+		}
+		now += 10 * time.Millisecond
+	}
+}

@@ -77,20 +77,23 @@ const (
 	shrinkage    = 0.65
 	mostHeadroom = 1.5
 	smoothing    = 0.3
-	// searched is how much longer than usual work takes when the search ends, and
-	// slowShare the part of the work that waits in the server when it takes 1.4 times
-	// as long.
-	searched  = 1.1
+	// searched is how much longer than usual work takes when the search ends.
+	searched = 1.1
+	// slowShare is the part of the work that waits in the server when it takes
+	// longer than it should by the factor wrongBy.
 	slowShare = 0.3
+	wrongBy   = 1.4
 	mostTries = 3
 	// fewestFull is how many samples a decision needs.
 	fewestFull = 16
 	// probeInterval is the least time between two probes; a long one is followed
-	// by probeCost times as long without.
+	// by probeCost times as long without, up to longestInterval, but by mostCost
+	// times as long in any case.
 	probeInterval   = 2 * time.Second
 	probeCost       = 40
 	longestInterval = 10 * time.Second
-	longestEpoch    = time.Second
+	mostCost        = 10
+	usualEpoch      = time.Second
 	shortestProbe   = 200 * time.Millisecond
 )
 
@@ -170,8 +173,8 @@ func (l *limiter) fill(now time.Duration) {
 }
 
 // observe takes in a sample, and reports whether slots or narrow may have
-// changed.
-func (l *limiter) observe(s sample, now time.Duration) bool {
+// changed. It begins a probe only if it may.
+func (l *limiter) observe(s sample, now time.Duration, mayProbe bool) bool {
 	class := &l.classes[s.class]
 	if s.inFlight <= l.low() {
 		class.low.take(lowSample{now - s.took, s.took.Seconds(), s.inFlight})
@@ -197,22 +200,17 @@ func (l *limiter) observe(s sample, now time.Duration) bool {
 		class.seconds += s.took.Seconds()
 	}
 	l.widen(now)
-	ripe := l.ripe(now)
-	probe := l.epoch.waited && l.epoch.n > 0 && now >= l.nextProbe
-	if !ripe && !probe {
+	if !l.ripe(now) {
 		return false
 	}
 	l.main = l.mainClass()
-	if ripe {
-		waited, before := l.epoch.waited, l.slots()
-		l.decide(now)
-		l.newEpoch(now)
-		if math.Abs(float64(l.slots()-before)) > 0.05*float64(before) {
-			l.settle(now)
-		}
-		probe = waited && now >= l.nextProbe
+	waited, before := l.epoch.waited, l.slots()
+	l.decide(now)
+	l.newEpoch(now)
+	if math.Abs(float64(l.slots()-before)) > 0.05*float64(before) {
+		l.settle(now)
 	}
-	if probe {
+	if waited && mayProbe && now >= l.nextProbe {
 		l.beginProbe(now)
 	}
 	return true
@@ -223,7 +221,7 @@ func (l *limiter) observe(s sample, now time.Duration) bool {
 func (l *limiter) widen(now time.Duration) {
 	e := &l.epoch
 	age := now - e.began
-	if l.searching || !e.waited || e.n >= fewestFull || age < longestEpoch*time.Duration(1+e.widened) {
+	if l.searching || !e.waited || e.n >= fewestFull || age < l.longestEpoch()*time.Duration(1+e.widened) {
 		return
 	}
 	e.widened++
@@ -241,7 +239,7 @@ func (l *limiter) ripe(now time.Duration) bool {
 		return e.n >= max(8, l.slots()) && age > 0
 	}
 	if e.n < l.usualSamples() {
-		return e.n >= fewestFull && age >= longestEpoch
+		return e.n >= fewestFull && age >= l.longestEpoch()
 	}
 	if l.far {
 		return true
@@ -252,8 +250,11 @@ func (l *limiter) ripe(now time.Duration) bool {
 			cv = max(cv, c.low.cv())
 		}
 	}
-	return float64(e.n) >= cv*cv/(precision*precision) || age >= longestEpoch
+	return float64(e.n) >= cv*cv/(precision*precision) || age >= l.longestEpoch()
 }
+
+// longestEpoch is how long an epoch waits for more samples than the fewest.
+func (l *limiter) longestEpoch() time.Duration { return max(usualEpoch, 2*l.usual()) }
 
 func (l *limiter) usualSamples() int { return max(fewestFull, 2*l.slots()) }
 
@@ -272,8 +273,9 @@ func (l *limiter) decide(now time.Duration) {
 	inFlight := float64(e.inFlight) / float64(e.n)
 	seen := queued
 	if !l.searching {
-		queued = max(0, queued-doubt) // a limit that is too high costs less than one too low
+		queued -= doubt // a limit that is too high costs less than one too low
 	}
+	queued = max(0, queued)
 	capacity := max(inFlight-queued, 0.1*inFlight)
 	slowdown := inFlight / capacity
 	headroom := l.headroom()
@@ -282,7 +284,7 @@ func (l *limiter) decide(now time.Duration) {
 	case slowdown >= 1+none:
 		l.streak = 0
 	case l.below == 0:
-		if seen < max(none*inFlight, 1.0*doubt) {
+		if seen < max(none*inFlight, doubt) {
 			l.streak++
 		}
 	default: // there may be more workers than were used
@@ -293,10 +295,10 @@ func (l *limiter) decide(now time.Duration) {
 	}
 	l.capacity, l.rate = capacity, float64(e.done)/e.fullFor.Seconds()
 	// In doubt whether the baseline is one: the search may have begun with too
-	// much, or the work itself may have become longer.
+	// much, or the work itself may have become longer or shorter.
 	wide := 2 * doubt * (1 + 4/float64(max(1, l.classes[l.main].n)))
 	slow := seen-wide > slowShare*inFlight
-	if l.searching && slowdown >= searched || slow && !l.searching {
+	if l.searching && slowdown >= searched || (slow || l.classes[l.main].tooLong()) && !l.searching {
 		l.far, l.tries = true, mostTries
 	}
 	l.far = l.far && l.tries > 0
@@ -379,7 +381,8 @@ func (l *limiter) newEpoch(from time.Duration) {
 
 // queued estimates how much of the work waits in the server when it is full: the
 // sum over the classes of rate of completion x time beyond the baseline (Little's
-// law), and with it the standard error. It reports false without any baseline.
+// law), and with it the standard error. It is negative if the work takes less long
+// than the baseline says. It reports false without any baseline.
 func (l *limiter) queued(elapsed float64) (queued, doubt float64, known bool) {
 	var n, excess, variance float64
 	for i := range l.classes {
@@ -403,7 +406,7 @@ func (l *limiter) queued(elapsed float64) (queued, doubt float64, known bool) {
 		deviation := rate * c.low.mean() * c.low.cv()
 		variance += deviation * deviation * (1/float64(c.n) + 1/float64(c.low.n))
 	}
-	return max(0, queued), math.Sqrt(variance), true
+	return queued, math.Sqrt(variance), true
 }
 
 // inside estimates how long work dispatched with so many slots in use waits in the
@@ -415,8 +418,14 @@ func (l *limiter) inside(inFlight int) time.Duration {
 	return seconds((float64(inFlight) - l.capacity) / l.rate)
 }
 
-// overdue ends a probe that lasts too long, and reports whether it did.
-func (l *limiter) overdue(now time.Duration) bool { return l.probing && l.endProbe(now) }
+// overdue ends a probe that lasts too long, or that has nothing left to measure,
+// and reports whether it did.
+func (l *limiter) overdue(now time.Duration, nothing bool) bool {
+	if nothing {
+		l.need = 0
+	}
+	return l.probing && l.endProbe(now)
+}
 
 // mainClass returns the class that was most of the epoch's work.
 func (l *limiter) mainClass() int {
@@ -452,7 +461,8 @@ func (l *limiter) endProbe(now time.Duration) bool {
 		return false
 	}
 	l.probing = false
-	l.nextProbe = now + min(max(probeInterval, probeCost*(now-l.began)), longestInterval)
+	took := now - l.began
+	l.nextProbe = now + max(probeInterval, min(probeCost*took, longestInterval), mostCost*took)
 	l.settle(now)
 	return true
 }

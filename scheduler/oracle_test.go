@@ -447,7 +447,7 @@ func (o *oracle) expired(j *job) bool { return j.expires != 0 && o.now >= j.expi
 // one not long ago.
 func (o *oracle) short(class int) time.Duration {
 	past := o.past[class]
-	if len(past.durations) < 16 || o.now-past.latest >= 5*time.Second {
+	if len(past.durations) < 16 || o.now-past.latest >= 2*time.Second {
 		return 0
 	}
 	sorted := slices.Sorted(slices.Values(past.durations[max(0, len(past.durations)-128):]))
@@ -461,6 +461,9 @@ func (o *oracle) release(i int, how Outcome) {
 	o.running = slices.Delete(o.running, i, i+1)
 	if how == Done {
 		past := &o.past[u.class]
+		if o.now-past.latest >= 2*time.Second { // what was so long ago says nothing any more
+			past.durations = nil
+		}
 		past.durations = append(past.durations, o.now-u.began)
 		past.latest = o.now
 	}

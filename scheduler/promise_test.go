@@ -251,6 +251,7 @@ func watchFloors(l *ledger) checks {
 func watchTime(l *ledger) checks {
 	over := func(until time.Duration) bool { return until != 0 && l.now >= until }
 	took := make([][]time.Duration, len(l.cfg.Classes))
+	latest := make([]time.Duration, len(l.cfg.Classes))
 	// quickest is what all but few of the latest took longer than.
 	quickest := func(class int) time.Duration {
 		all := slices.Sorted(slices.Values(took[class][max(0, len(took[class])-keptDurations):]))
@@ -263,7 +264,10 @@ func watchTime(l *ledger) checks {
 		before: func(o op) {
 			if n := len(l.player.running); o.kind == opRelease && o.how == Done && n > 0 {
 				u := l.player.running[o.which%n]
-				took[u.class] = append(took[u.class], l.now-u.began)
+				if l.now-latest[u.class] >= staleAfter {
+					took[u.class] = nil
+				}
+				took[u.class], latest[u.class] = append(took[u.class], l.now-u.began), l.now
 			}
 		},
 		dispatched: func(e *entry) error {

@@ -50,6 +50,8 @@ type ShedError struct {
 	Reason Reason
 	// RetryAfter is when to try again, see [Scheduler.RetryAfter].
 	RetryAfter time.Duration
+	// Waited is for how long it had waited.
+	Waited time.Duration
 }
 
 func (e *ShedError) Error() string {

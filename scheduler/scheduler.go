@@ -130,7 +130,8 @@ func (s *Scheduler) due(w *Work) time.Duration {
 
 // Acquire waits for a slot for w. It returns a *ShedError when the work was
 // refused, and the context's cause when ctx ended first. Like other context-aware
-// functions, it may succeed though ctx has ended if it can take a slot at once.
+// functions, it may succeed though ctx has ended if it can take a slot at once. It
+// panics if w's class is not one of Config.Classes.
 func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
 	lease, wt, other := s.arrive(ctx, w)
 	if wt == nil {
@@ -144,7 +145,7 @@ func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
 	case left:
 		return Lease{}, context.Cause(ctx)
 	case wt.state == shed:
-		return Lease{}, &ShedError{Class: w.Class, Reason: wt.reason, RetryAfter: s.RetryAfter(w.Class)}
+		return Lease{}, &ShedError{Class: w.Class, Reason: wt.reason, RetryAfter: s.RetryAfter(w.Class), Waited: wt.decided - wt.arrived}
 	}
 	return Lease{s: s, slot: wt.slot, Server: wt.server, Waited: wt.decided - wt.arrived}, nil
 }
@@ -213,7 +214,7 @@ func (s *Scheduler) SetLimit(limit int) {
 
 // SetDown says whether a server is down: work that comes goes to the others. When
 // it is back, its adaptive limit starts anew. While all servers are down, all are
-// used.
+// used. It panics if there is no such server.
 func (s *Scheduler) SetDown(server int, down bool) {
 	s.update(func(now time.Duration) {
 		s.core.setDown(server, down)
@@ -228,11 +229,14 @@ func (s *Scheduler) Drain() { s.update(s.core.drain) }
 
 // update changes the core and wakes those whose fate that decided.
 func (s *Scheduler) update(change func(now time.Duration)) {
+	s.updated(change).wake()
+}
+
+func (s *Scheduler) updated(change func(now time.Duration)) *ticket {
 	s.mu.Lock()
+	defer s.mu.Unlock() // even after a panic, which a server may recover from
 	change(s.now())
-	t := s.decided()
-	s.mu.Unlock()
-	t.wake()
+	return s.decided()
 }
 
 // now is the core's time. Called with mu held, so that it never goes backwards.

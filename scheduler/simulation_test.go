@@ -23,7 +23,8 @@ type simulation struct {
 	busy     int
 	sharing  []*piece // processor sharing: all that run
 	shared   time.Duration
-	version  int // of the plan for the next end under sharing
+	version  int  // of the plan for the next end under sharing
+	again    bool // the core has asked to be called again
 
 	// What came of it.
 	measured time.Duration // since when
@@ -141,6 +142,7 @@ func (s *simulation) run(begin, end time.Duration) {
 				s.finishShared()
 			}
 		case evAgain:
+			s.again = false
 			s.core.tick(s.now)
 			s.core.dispatch(s.now)
 		case evExpire:
@@ -193,9 +195,9 @@ func (s *simulation) settle() {
 		}
 	}
 	s.core.decided = s.core.decided[:0]
-	if s.core.again != 0 {
+	if s.core.again != 0 && !s.again {
 		s.plan(event{at: s.now + s.core.again, kind: evAgain})
-		s.core.again = 0
+		s.again = true
 	}
 	s.startInApp()
 }

@@ -77,6 +77,9 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"a full lane refuses and recovers", fullLane},
 		{"a repeated ID is stored once", storedOnce},
 		{"publish with a cancelled context", cancelledPublish},
+		{"what is sent without waiting keeps its order", sentInOrder},
+		{"sending refuses what publishing does", sentInVain},
+		{"what is buried becomes a dead letter", buried},
 
 		{"redelivery keeps the message and counts", redelivery},
 		{"a retry with delay does not hold up its lane", retryWithDelay},

@@ -232,6 +232,7 @@ func replaying(t *testing.T, h Harness) {
 
 	// Its lane, and the consumer that has settled it, know the ID. It comes again
 	// all the same, as often as it is replayed.
+	before := ""
 	for life := range 3 {
 		c.replay(h, 0, func(l *broker.DeadLetter) bool { return l.Reason == "none" })
 		c.replay(h, 1, func(l *broker.DeadLetter) bool { return l.ID == "poison" })
@@ -242,6 +243,12 @@ func replaying(t *testing.T, h Harness) {
 		if deadline := d.Header.Get(broker.HeaderDeadline); deadline != "" {
 			t.Errorf("it came with the deadline %s", deadline)
 		}
+		replayed := d.Header.Get(broker.HeaderReplayed)
+		if replayed == "" || replayed == before {
+			t.Errorf("it says that it was replayed as %q, and before as %q", replayed, before)
+		}
+		before = replayed
+		delete(d.Header, broker.HeaderReplayed)
 		sameMessage(t, &d.Message, poison)
 		c.retry(d, 0)
 		c.retry(c.expect(h.batch(), "poison", 2), time.Millisecond)

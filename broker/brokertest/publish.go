@@ -134,9 +134,15 @@ func hostileHeader(t *testing.T, h Harness) {
 		sameMessage(t, &d.Message, m)
 		c.done(d)
 	}
+	// To RabbitMQ, this address is a demand, which it closes the channel for.
+	m := &broker.Message{ID: "reply", Class: h.batch(), Header: broker.Header{broker.HeaderReplyTo: {"amq.rabbitmq.reply-to"}}}
+	c.send(m)
+	d := c.expect(h.batch(), m.ID, 1)
+	sameMessage(t, &d.Message, m)
+	c.done(d)
 	// The class that counts is the message's, not the one in its header.
 	c.send(&broker.Message{ID: "liar", Class: h.batch(), Header: broker.Header{broker.HeaderClass: {h.urgent()}}})
-	d := c.expect(h.batch(), "liar", 1)
+	d = c.expect(h.batch(), "liar", 1)
 	if got := d.Header[broker.HeaderClass]; !slices.Equal(got, []string{h.batch()}) {
 		t.Errorf("header %s = %q, want %q", broker.HeaderClass, got, h.batch())
 	}

@@ -3,79 +3,208 @@ package nats
 import (
 	"context"
 	"fmt"
-	"runtime"
+	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"overtake/broker"
+	"overtake/broker/nats/natstest"
 )
 
-// BenchmarkPublish measures confirmed publishes of 256 bytes by 64 goroutines.
-func BenchmarkPublish(b *testing.B) {
-	q := startBroker(b, b.TempDir()).open(b, QueueConfig{MaxBytes: 2 << 30})
-	p := publisher(b, q)
-	ctx := context.Background()
-	body := make([]byte, 256)
-	var n atomic.Int64
-	b.ReportAllocs()
-	b.SetParallelism(max(64/runtime.GOMAXPROCS(0), 1))
-	b.ResetTimer()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			m := &broker.Message{ID: fmt.Sprint("m", n.Add(1)), Class: "batch", Body: body}
-			if err := p.Publish(ctx, m); err != nil {
-				b.Error(err)
-				return
-			}
+// The benchmarks compare with a client that is written by hand for the one
+// purpose, with the same library, server, streams and number of messages at the
+// same time. Everything is confirmed: published messages and acknowledgements.
+
+const (
+	benchPublishers = 64
+	benchWorkers    = 8
+)
+
+// benchQueues calls run for a queue on each kind of server.
+func benchQueues(b *testing.B, run func(b *testing.B, q *Queue)) {
+	log := slog.New(slog.DiscardHandler)
+	open := func(b *testing.B, cfg ConnConfig) *Queue {
+		cfg.Logger = log
+		q, err := connect(b, cfg).OpenQueue(testContext(b), QueueConfig{Name: "jobs", Classes: []string{"batch"}, MaxBytes: 4 << 30})
+		if err != nil {
+			b.Fatal(err)
 		}
+		return q
+	}
+	embedded := func(sync bool) func(b *testing.B) {
+		return func(b *testing.B) {
+			s, err := StartServer(ServerConfig{Dir: b.TempDir(), SyncAlways: sync, Logger: log})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = s.Shutdown(testContext(b)) })
+			run(b, open(b, ConnConfig{Server: s}))
+		}
+	}
+	b.Run("embedded", embedded(false))
+	b.Run("syncAlways", embedded(true))
+	b.Run("external", func(b *testing.B) {
+		s := natstest.Start(b, natstest.Options{})
+		run(b, open(b, ConnConfig{URLs: []string{s.URL()}}))
 	})
+}
+
+// inParallel calls do b.N times, from n goroutines.
+func inParallel(b *testing.B, n int, do func() error) {
+	b.ReportAllocs()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for range n {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := do(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 }
 
-// BenchmarkConsume measures Next and settling, one message after the other,
-// with the two kinds of acknowledgement that JetStream has.
-func BenchmarkConsume(b *testing.B) {
-	kinds := map[string]func(context.Context, *broker.Delivery) error{
-		"Done":     func(ctx context.Context, d *broker.Delivery) error { return d.Done(ctx) },
-		"plainAck": func(_ context.Context, d *broker.Delivery) error { return d.Settler.(*delivery).plainAck() },
-	}
-	for name, settle := range kinds {
-		b.Run(name, func(b *testing.B) {
-			const backlog = 10_000
-			ctx := context.Background()
-			q := startBroker(b, b.TempDir()).open(b, QueueConfig{})
-			p, c := publisher(b, q), consumer(b, q)
-			body, published, left := make([]byte, 256), 0, 0
-			b.ReportAllocs()
-			for b.Loop() {
-				if left == 0 {
-					b.StopTimer()
-					for ; left < backlog; left++ {
-						published++
-						m := &broker.Message{ID: fmt.Sprint("m", published), Class: "batch", Body: body}
-						if err := p.Publish(ctx, m); err != nil {
-							b.Fatal(err)
-						}
-					}
-					b.StartTimer()
-				}
-				d, err := c.Next(ctx, "batch")
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := settle(ctx, d); err != nil {
-					b.Fatal(err)
-				}
-				left--
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+var benchBody = make([]byte, 256)
+
+// BenchmarkPublish measures confirmed publishes of 256 bytes.
+func BenchmarkPublish(b *testing.B) {
+	benchQueues(b, func(b *testing.B, q *Queue) {
+		ctx := context.Background()
+		var n atomic.Int64
+		b.Run("ours", func(b *testing.B) {
+			p := publisher(b, q)
+			inParallel(b, benchPublishers, func() error {
+				m := &broker.Message{ID: fmt.Sprint("ours", n.Add(1)), Class: "batch", Body: benchBody}
+				return p.Publish(ctx, m)
+			})
 		})
-	}
+		b.Run("hand", func(b *testing.B) {
+			inParallel(b, benchPublishers, func() error {
+				msg := natsgo.NewMsg(q.subject("batch"))
+				msg.Data = benchBody
+				msg.Header.Set(broker.HeaderClass, "batch")
+				_, err := q.conn.js.PublishMsg(ctx, msg, jetstream.WithMsgID(fmt.Sprint("hand", n.Add(1))))
+				return err
+			})
+		})
+	})
 }
 
-// plainAck settles without waiting for the server.
-func (d *delivery) plainAck() error {
-	d.c.release(d)
-	d.claim()
-	return d.msg.Ack()
+// benchQueue opens a queue of its own for one run on the connection of q, as a
+// lane that others have consumed from may still have messages.
+func benchQueue(b testing.TB, q *Queue) *Queue {
+	cfg := q.cfg
+	cfg.Name = fmt.Sprint("run", queues.Add(1))
+	cfg.MaxBytes = 512 << 20
+	q, err := q.conn.OpenQueue(testContext(b), cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return q
+}
+
+// BenchmarkConsume measures consuming and acknowledging by several workers: one
+// goroutine takes the messages from the lane and hands them to the workers.
+func BenchmarkConsume(b *testing.B) {
+	benchQueues(b, func(b *testing.B, q *Queue) {
+		ctx := context.Background()
+		b.Run("ours", func(b *testing.B) {
+			q := benchQueue(b, q)
+			c := consumer(b, q)
+			benchConsume(b, q, func() (func() error, error) {
+				d, err := c.Next(ctx, "batch")
+				if err != nil {
+					return nil, err
+				}
+				return func() error { return d.Done(ctx) }, nil
+			})
+		})
+		b.Run("hand", func(b *testing.B) {
+			q := benchQueue(b, q)
+			stream, err := q.conn.js.Consumer(ctx, q.stream("batch"), consumerName)
+			if err != nil {
+				b.Fatal(err)
+			}
+			// Messages instead of Consume stalls, see await.
+			messages := make(chan jetstream.Msg)
+			ended := make(chan struct{})
+			consuming, err := stream.Consume(func(msg jetstream.Msg) {
+				select {
+				case messages <- msg:
+				case <-ended:
+				}
+			}, jetstream.PullMaxMessages(benchWorkers))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer consuming.Stop()
+			defer close(ended)
+			benchConsume(b, q, func() (func() error, error) {
+				msg := <-messages
+				return func() error { return msg.DoubleAck(ctx) }, nil
+			})
+		})
+	})
+}
+
+// benchConsume fills the lane and consumes b.N messages.
+func benchConsume(b *testing.B, q *Queue, next func() (func() error, error)) {
+	fill(b, q, b.N+100) // at the end of a lane, the client written by hand may stall
+	work := make(chan func() error)
+	var wg sync.WaitGroup
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range benchWorkers {
+		wg.Go(func() {
+			for done := range work {
+				if err := done(); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for range b.N {
+		done, err := next()
+		if err != nil {
+			b.Fatal(err)
+		}
+		work <- done
+	}
+	close(work)
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+}
+
+// filled numbers the messages of fill.
+var filled atomic.Int64
+
+// fill publishes n messages without waiting for each confirmation.
+func fill(b testing.TB, q *Queue, n int) {
+	b.Helper()
+	js, err := jetstream.New(q.conn.nc, jetstream.WithPublishAsyncMaxPending(512))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for range n {
+		if _, err := js.PublishAsync(q.subject("batch"), benchBody, jetstream.WithMsgID(fmt.Sprint("fill", filled.Add(1))), jetstream.WithStallWait(patience)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-testContext(b).Done():
+		b.Fatal("the lane can't be filled")
+	}
 }

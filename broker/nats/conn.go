@@ -71,11 +71,11 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	if link.Err() != nil && ctx.Err() == nil {
 		return cause(ctx, context.Cause(link))
 	}
-	rctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	defer context.AfterFunc(link, func() { lost(context.Cause(link)) })()
-	rctx, cancel := context.WithTimeoutCause(rctx, confirmTimeout, errNoAnswer)
-	defer cancel()
+	rctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	defer context.AfterFunc(link, func() { end(context.Cause(link)) })()
+	// A context with a deadline would cost half as much again.
+	defer time.AfterFunc(confirmTimeout, func() { end(errNoAnswer) }).Stop()
 	err := call(rctx)
 	if err == nil {
 		return nil
@@ -83,8 +83,17 @@ func (c *Conn) request(ctx context.Context, call func(context.Context) error) er
 	if ctx.Err() == nil && rctx.Err() != nil {
 		err = context.Cause(rctx)
 	}
-	if errors.Is(err, natsgo.ErrReconnectBufExceeded) {
+	return c.explain(ctx, err, denials)
+}
+
+// explain classifies the error of a request before which there were that many
+// denials. ctx is the caller's.
+func (c *Conn) explain(ctx context.Context, err error, denials int) error {
+	switch {
+	case errors.Is(err, natsgo.ErrReconnectBufExceeded), errors.Is(err, natsgo.ErrDisconnected):
 		err = errConnectionLost // nats.go knew it before us
+	case errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		err = errNoAnswer
 	}
 	if errors.Is(err, errNoAnswer) {
 		c.mu.Lock()

@@ -16,6 +16,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// maxPending bounds the publishes under way on one connection. It is far more than
+// callers of Publish are to be expected.
+const maxPending = 1 << 16
+
 // reconnectWait is the pause between two attempts to reach a server.
 const reconnectWait = 250 * time.Millisecond
 
@@ -85,7 +89,9 @@ func Connect(cfg ConnConfig) (*Conn, error) {
 		return nil, fmt.Errorf("nats: connect to %s: %w%s", c.place, err, connectRemedy(err))
 	}
 	c.nc = nc
-	if c.js, err = jetstream.New(nc); err != nil {
+	// nats.go remembers a publish until it is confirmed, or for that long.
+	c.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(confirmTimeout), jetstream.WithPublishAsyncMaxPending(maxPending))
+	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("nats: connect to %s: %w", c.place, err)
 	}
@@ -168,9 +174,16 @@ func placeOf(cfg *ConnConfig) string {
 	return strings.Join(places, ", ")
 }
 
+// afterTLS is what nats.go says when the server has closed the connection right
+// after the handshake, in which TLS 1.3 does not refuse certificates yet.
+const afterTLS = "closed by remote after TLS handshake"
+
 // isUnreachable reports whether err means that there was nobody to refuse the
 // connection. A TLS alert of the other end is an [net.OpError], too.
 func isUnreachable(err error) bool {
+	if strings.Contains(err.Error(), afterTLS) {
+		return false
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op != "remote error"
 	}
@@ -195,7 +208,7 @@ func connectRemedy(err error) string {
 		return "; the server has no TLS: give it a certificate, or write nats:// and no tls"
 	case strings.Contains(text, "x509:"):
 		return "; name the authority that the server's certificate is from as tls.ca, and the server as its certificate does"
-	case strings.Contains(text, "tls:"):
+	case strings.Contains(text, "tls:"), strings.Contains(text, afterTLS):
 		return "; the server may want a client certificate: tls.cert and tls.key"
 	}
 	return ""

@@ -16,18 +16,18 @@ import (
 // maxReason bounds the reason of a dead letter in bytes, within deadLetterRoom.
 const maxReason = 1 << 10
 
-// storeDead puts a copy of d into the stream of dead letters. Doing it again
-// for the same ID stores nothing, so that a crash between it and the
+// storeDead puts m into the stream of dead letters, after the attempts. Doing it
+// again for the same ID stores nothing, so that a crash between it and the
 // acknowledgement leaves one dead letter.
 //
 // But the stream recognizes an ID even when the dead letter is gone, because
 // it has been published anew and removed. Dying again must not end in nothing
 // then: it is stored under a Nats-Msg-Id that this stay in the lane has alone.
-func (q *Queue) storeDead(ctx context.Context, d *delivery, reason string) error {
-	h := encodeHeader(&d.message)
+func (q *Queue) storeDead(ctx context.Context, m *broker.Message, attempts uint64, stay, reason string) error {
+	h := encodeHeader(m)
 	h[broker.HeaderDeadReason] = []string{oneLine(reason, maxReason)}
-	h[broker.HeaderDeadAttempts] = []string{strconv.FormatUint(d.meta.NumDelivered, 10)}
-	msg := &natsgo.Msg{Subject: q.subject(deadName), Header: h, Data: d.message.Body}
+	h[broker.HeaderDeadAttempts] = []string{strconv.FormatUint(attempts, 10)}
+	msg := &natsgo.Msg{Subject: q.subject(deadName), Header: h, Data: m.Body}
 	ack, err := q.conn.publish(ctx, msg)
 	if err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
@@ -39,8 +39,8 @@ func (q *Queue) storeDead(ctx context.Context, d *delivery, reason string) error
 	if err != nil || stored {
 		return err
 	}
-	h[headerID] = []string{d.message.ID}
-	h[headerMsgID] = []string{fmt.Sprintf("%s %d", d.message.ID, d.meta.Sequence.Stream)}
+	h[headerID] = []string{m.ID}
+	h[headerMsgID] = []string{m.ID + " " + stay}
 	if _, err = q.conn.publish(ctx, msg); err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
 	}

@@ -87,7 +87,7 @@ func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consum
 // declareStream creates the stream of cfg or brings it in line with cfg.
 func (q *Queue) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
 	err = q.conn.request(ctx, func(ctx context.Context) error {
-		s, err = q.createOrUpdate(ctx, cfg)
+		s, err = q.conn.createOrUpdate(ctx, cfg)
 		return err
 	})
 	if err != nil {
@@ -100,10 +100,10 @@ func (q *Queue) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (
 // somebody else's. Changing it would take the messages of its owner.
 var errForeign = errors.New("the stream exists and takes other subjects")
 
-func (q *Queue) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := q.conn.js.Stream(ctx, cfg.Name)
+func (c *Conn) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := c.js.Stream(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return q.conn.js.CreateStream(ctx, cfg)
+		return c.js.CreateStream(ctx, cfg)
 	}
 	if errors.Is(err, natsgo.ErrNoResponders) {
 		return nil, jetstream.ErrJetStreamNotEnabled // nobody listens for it
@@ -114,7 +114,7 @@ func (q *Queue) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) 
 	if subjects := s.CachedInfo().Config.Subjects; !slices.Equal(subjects, cfg.Subjects) {
 		return nil, fmt.Errorf("%w: %q, not %q", errForeign, subjects, cfg.Subjects)
 	}
-	return q.conn.js.UpdateStream(ctx, cfg)
+	return c.js.UpdateStream(ctx, cfg)
 }
 
 // remedy returns what can be done about the refusal of a stream, if anything.

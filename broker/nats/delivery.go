@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -80,7 +81,8 @@ func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 // Dead implements [broker.Settler].
 func (d *delivery) Dead(ctx context.Context, reason string) error {
 	return d.settle(ctx, "dead", func(ctx context.Context) error {
-		if err := d.c.q.storeDead(ctx, d, reason); err != nil {
+		stay := strconv.FormatUint(d.meta.Sequence.Stream, 10)
+		if err := d.c.q.storeDead(ctx, &d.message, d.meta.NumDelivered, stay, reason); err != nil {
 			return err
 		}
 		return d.ack(ctx)
@@ -143,12 +145,10 @@ func (d *delivery) claim() bool {
 	return true
 }
 
-// ack acknowledges the message and waits for the server to confirm it.
-func (d *delivery) ack(ctx context.Context) error {
-	return d.c.q.conn.request(ctx, d.msg.DoubleAck)
-}
+// ack acknowledges the message.
+func (d *delivery) ack(ctx context.Context) error { return d.tell(ctx, server.AckAck) }
 
-// nak gives the message back and waits for the server to confirm it.
+// nak gives the message back.
 //
 // It always has a delay, of 1 ns if need be: the server keeps a plain negative
 // acknowledgement in memory only, and after a restart the message would come no
@@ -157,9 +157,14 @@ func (d *delivery) ack(ctx context.Context) error {
 // price is that the server looks at it 10 ms later.
 func (d *delivery) nak(ctx context.Context, after time.Duration) error {
 	d.lane.withdraw(ctx)
-	payload := fmt.Appendf(nil, `%s {"delay": %d}`, server.AckNak, max(after, 1))
+	return d.tell(ctx, fmt.Appendf(nil, `%s {"delay": %d}`, server.AckNak, max(after, 1)))
+}
+
+// tell tells the server what becomes of the message and waits for it to confirm
+// that.
+func (d *delivery) tell(ctx context.Context, what []byte) error {
 	return d.c.q.conn.request(ctx, func(ctx context.Context) error {
-		_, err := d.c.q.conn.nc.RequestWithContext(ctx, d.msg.Reply(), payload)
+		_, err := d.c.q.conn.nc.RequestWithContext(ctx, d.msg.Reply(), what)
 		return err
 	})
 }

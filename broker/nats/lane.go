@@ -22,9 +22,17 @@ const (
 	// lane that does not answer.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
+	// maxAhead is how many messages a lane may have that no caller has taken, when
+	// it is the callers' habit to come back within leisure.
+	// Each that is given back in the end has used up an attempt.
+	maxAhead = 8
+	leisure  = time.Millisecond
+	habit    = 32
 )
 
-// lane pulls the messages of one class, one at a time and only on demand.
+// lane pulls the messages of one class, only on demand, and one at a time: what
+// it has, nobody can overtake. For callers that come back so soon that they would
+// wait for round trips rather than for messages, it takes a few ahead.
 //
 // A pull request can't be taken back without risking the message that is just
 // coming, so a goroutine of its own waits for the answer. It owns the message,
@@ -38,6 +46,9 @@ type lane struct {
 	// Owned by the goroutine of run; nil until needed and after an error.
 	consumer jetstream.Consumer
 	it       jetstream.MessagesContext
+	handed   time.Time // when the last message was taken
+	quick    int       // how many were wanted within leisure; each that was not halves it
+	ahead    int       // how many to have besides the one that is wanted
 
 	mu      sync.Mutex
 	waiting int   // calls of next under way
@@ -91,6 +102,9 @@ func (l *lane) run() {
 		if p == nil {
 			continue
 		}
+		if time.Since(l.handed) > leisure {
+			l.quick /= 2
+		}
 		d := l.pull(p.ctx)
 		if d == nil {
 			d = l.drain()
@@ -139,17 +153,79 @@ func (l *lane) withdraw(ctx context.Context) {
 	}
 }
 
-// offer waits for a caller to take d. It gives d back when none comes, as
-// other consumers of the lane may have time for it.
+// offer waits for a caller to take d, and serves those that come back for more
+// right away. It gives back what none comes for within AckWait, as other consumers
+// of the lane may have time for it.
 func (l *lane) offer(d *delivery) {
+	queue := []*delivery{d} // and what is ahead of demand
+	var arriving <-chan jetstream.Msg
+	since := time.Now()
 	patience := time.NewTimer(l.c.q.cfg.AckWait)
 	defer patience.Stop()
-	select {
-	case l.ready <- d:
-	case <-patience.C:
-		_ = d.giveBack(l.c.ctx) // if this fails, it comes again after AckWait
-	case <-l.c.ctx.Done(): // Close gives it back
+	for len(queue) > 0 || arriving != nil {
+		ready := l.ready
+		if len(queue) == 0 {
+			ready, d = nil, nil
+		} else {
+			d = queue[0]
+		}
+		select {
+		case ready <- d:
+			queue = queue[1:]
+			l.took(since)
+			since = l.handed
+			patience.Reset(l.c.q.cfg.AckWait)
+			if n := l.ahead - len(queue); arriving == nil && n > l.ahead/2 && d.meta.NumPending > uint64(len(queue)) {
+				arriving = l.ask(n)
+			}
+		case msg, more := <-arriving:
+			if !more {
+				arriving = nil
+				continue
+			}
+			if len(queue) == 0 {
+				since = time.Now()
+			}
+			queue = l.take(msg, queue)
+		case <-patience.C:
+			for _, d := range queue {
+				_ = d.giveBack(l.c.ctx) // if this fails, it comes again after AckWait
+			}
+			queue = nil
+		case <-l.c.ctx.Done(): // Close gives back what is held
+			if arriving != nil {
+				for msg := range arriving {
+					l.take(msg, nil)
+				}
+			}
+			return
+		}
 	}
+}
+
+// took notes that a caller has taken what was offered since then. What is taken
+// ahead grows as long as callers come back soon.
+func (l *lane) took(since time.Time) {
+	l.handed = time.Now()
+	l.quick = min(l.quick+1, 2*habit)
+	if l.handed.Sub(since) > leisure {
+		l.quick /= 2
+	}
+	if l.quick < habit {
+		l.ahead = 0
+		return
+	}
+	l.ahead = min(2*l.ahead+1, maxAhead)
+}
+
+// ask asks for up to n messages that are there already, and waits for none: no
+// pull request is left at the server. It closes the channel when they have come.
+func (l *lane) ask(n int) <-chan jetstream.Msg {
+	batch, err := l.consumer.FetchNoWait(n)
+	if err != nil {
+		return nil // the iterator will meet it, too
+	}
+	return batch.Messages()
 }
 
 // pull returns the next message, and makes the iterator anew when it breaks.
@@ -201,16 +277,22 @@ func (l *lane) tryPull(ctx context.Context) (*delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.take(msg)
-}
-
-// take makes a delivery of msg, which from now on the consumer holds.
-func (l *lane) take(msg jetstream.Msg) (*delivery, error) {
 	d, err := newDelivery(l, msg)
 	if err == nil {
 		l.c.hold(d)
 	}
 	return d, err
+}
+
+// take adds the delivery of msg to queue. From now on the consumer holds it. A
+// message that makes none comes again after AckWait.
+func (l *lane) take(msg jetstream.Msg, queue []*delivery) []*delivery {
+	d, err := newDelivery(l, msg)
+	if err != nil {
+		return queue
+	}
+	l.c.hold(d)
+	return append(queue, d)
 }
 
 // drain ends the iterator, if there is one, and returns the message that was
@@ -229,16 +311,18 @@ func (l *lane) drain() *delivery {
 	it.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
 	defer cancel()
-	var last *delivery // there is one at most, as one was asked for
+	var last []*delivery // there is one at most, as one was asked for
 	for {
 		msg, err := it.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			return last
+			break
 		}
-		if d, err := l.take(msg); err == nil { // else it comes again after AckWait
-			last = d
-		}
+		last = l.take(msg, last)
 	}
+	if len(last) == 0 {
+		return nil
+	}
+	return last[0]
 }
 
 // await returns the next message of it. When the previous message came faster

@@ -37,6 +37,11 @@ type child struct {
 
 func startChild(t *testing.T, name, dir string) *child {
 	t.Helper()
+	return startChildWith(t, name, dir, func(*exec.Cmd) {})
+}
+
+func startChildWith(t *testing.T, name, dir string, change func(*exec.Cmd)) *child {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +49,7 @@ func startChild(t *testing.T, name, dir string) *child {
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), childEnv+"="+name, childDirEnv+"="+dir)
 	cmd.Stderr = t.Output()
+	change(cmd)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -140,10 +146,12 @@ func childLock(dir string) {
 	fmt.Println(err)
 }
 
-func TestKilledPublisherLosesNothing(t *testing.T) {
-	dir := t.TempDir()
+// killPublisher runs a server with publishers in dir, kills it, and returns what
+// was confirmed.
+func killPublisher(t *testing.T, dir string) (confirmed map[string]bool) {
+	t.Helper()
 	c := startChild(t, "publish", dir)
-	confirmed := make(map[string]bool)
+	confirmed = make(map[string]bool)
 	for line, ok := c.read(); ok; line, ok = c.read() {
 		if confirmed[line] = true; len(confirmed) == 500 {
 			if err := c.cmd.Process.Kill(); err != nil {
@@ -155,7 +163,12 @@ func TestKilledPublisherLosesNothing(t *testing.T) {
 	if len(confirmed) < 500 {
 		t.Fatalf("the child confirmed %d messages and ended", len(confirmed))
 	}
+	return confirmed
+}
 
+func TestKilledPublisherLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	confirmed := killPublisher(t, dir)
 	ctx := testContext(t)
 	q := startBroker(t, dir).open(t, crashQueue)
 	con := consumer(t, q)

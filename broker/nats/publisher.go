@@ -2,7 +2,9 @@ package nats
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -10,7 +12,10 @@ import (
 	"overtake/broker"
 )
 
-var _ broker.Publisher = (*Publisher)(nil)
+var (
+	_ broker.Publisher = (*Publisher)(nil)
+	_ broker.Sender    = (*Publisher)(nil)
+)
 
 // Publisher publishes into the lanes of one queue. Publishes are pipelined
 // over the connection: their number per second grows with the number of
@@ -25,22 +30,60 @@ func (q *Queue) Publisher() *Publisher { return &Publisher{q: q} }
 
 // Publish implements [broker.Publisher].
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
+	wait, err := p.Send(ctx, m)
+	if err != nil {
+		return err
+	}
+	return wait(ctx)
+}
+
+// Send implements [broker.Sender].
+func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(context.Context) error, err error) {
+	if err := p.enter(m); err != nil {
+		return nil, err
+	}
+	s, err := p.q.conn.send(ctx, &natsgo.Msg{Subject: p.q.subject(m.Class), Header: encodeHeader(m), Data: m.Body})
+	if err != nil {
+		p.gate.leave()
+		return nil, p.wrap("publish", m, err)
+	}
+	return func(ctx context.Context) error {
+		defer p.gate.leave()
+		_, err := s.wait(ctx)
+		return p.wrap("publish", m, err)
+	}, nil
+}
+
+// Bury implements [broker.Sender].
+func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) error {
+	if err := p.enter(m); err != nil {
+		return err
+	}
+	defer p.gate.leave()
+	return p.wrap("bury", m, p.q.storeDead(ctx, m, 0, rand.Text(), reason))
+}
+
+// enter lets a publish of m in through the gate, if m can be published.
+func (p *Publisher) enter(m *broker.Message) error {
 	if !p.gate.enter() {
 		return fmt.Errorf("nats: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
-	defer p.gate.leave()
+	err := m.Validate()
 	if !p.q.hasLane(m.Class) {
-		return fmt.Errorf("nats: publish to queue %q: %w %q", p.q.cfg.Name, broker.ErrUnknownClass, m.Class)
+		err = fmt.Errorf("%w %q", broker.ErrUnknownClass, m.Class)
 	}
-	if err := m.Validate(); err != nil {
-		return fmt.Errorf("nats: publish to queue %q: %w", p.q.cfg.Name, err)
+	if err == nil {
+		return nil
 	}
-	subject := p.q.subject(m.Class)
-	msg := &natsgo.Msg{Subject: subject, Header: encodeHeader(m), Data: m.Body}
-	if _, err := p.q.conn.publish(ctx, msg); err != nil {
-		return fmt.Errorf("nats: publish %s to %s: %w", m.ID, subject, err)
+	p.gate.leave()
+	return fmt.Errorf("nats: publish to queue %q: %w", p.q.cfg.Name, err)
+}
+
+func (p *Publisher) wrap(verb string, m *broker.Message, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("nats: %s %s to %s: %w", verb, m.ID, p.q.subject(m.Class), err)
 }
 
 // Close implements [broker.Publisher].
@@ -51,12 +94,64 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return nil
 }
 
-// publish stores msg in the stream of its subject. It does not try again when
-// no stream answers: the caller has its own idea of how long to wait.
-func (c *Conn) publish(ctx context.Context, msg *natsgo.Msg) (ack *jetstream.PubAck, err error) {
-	err = c.request(ctx, func(ctx context.Context) error {
-		ack, err = c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
-		return err
-	})
-	return ack, err
+// publish stores msg in the stream of its subject.
+func (c *Conn) publish(ctx context.Context, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	s, err := c.send(ctx, msg, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return s.wait(ctx)
+}
+
+// sent is a publish that waits for its confirmation.
+type sent struct {
+	c      *Conn
+	future jetstream.PubAckFuture
+	link   context.Context // the connection that it went over
+	since  time.Time
+	denied int // denials before it
+}
+
+// send publishes msg. It does not try again when no stream answers: the caller
+// has its own idea of how long to wait.
+func (c *Conn) send(ctx context.Context, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (*sent, error) {
+	if ctx.Err() != nil {
+		return nil, cause(ctx, ctx.Err())
+	}
+	c.mu.Lock()
+	s := &sent{c: c, link: c.link, since: time.Now(), denied: c.denied.times}
+	c.mu.Unlock()
+	if s.link.Err() != nil {
+		return nil, cause(ctx, context.Cause(s.link))
+	}
+	var err error
+	if s.future, err = c.js.PublishMsgAsync(msg, append(opts, jetstream.WithRetryAttempts(0))...); err != nil {
+		return nil, c.explain(ctx, err, s.denied)
+	}
+	return s, nil
+}
+
+// wait returns the server's confirmation.
+func (s *sent) wait(ctx context.Context) (*jetstream.PubAck, error) {
+	var err error
+	select {
+	case ack := <-s.future.Ok():
+		return ack, nil
+	case err = <-s.future.Err():
+	default:
+		patience := time.NewTimer(time.Until(s.since.Add(confirmTimeout)))
+		defer patience.Stop()
+		select {
+		case ack := <-s.future.Ok():
+			return ack, nil
+		case err = <-s.future.Err():
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-s.link.Done():
+			err = context.Cause(s.link)
+		case <-patience.C:
+			err = errNoAnswer
+		}
+	}
+	return nil, s.c.explain(ctx, err, s.denied)
 }

@@ -155,7 +155,7 @@ func TestLanes(t *testing.T) {
 
 func TestHeartbeatsHoldADelivery(t *testing.T) {
 	ctx := testContext(t)
-	const ackWait = 200 * time.Millisecond
+	const ackWait = 600 * time.Millisecond
 	q := startBroker(t, t.TempDir()).open(t, QueueConfig{AckWait: ackWait})
 	publish(t, q, "batch", "held", "clock")
 	c := consumer(t, q)
@@ -255,7 +255,7 @@ func TestDeadLetterIsStoredOnceAndNotLost(t *testing.T) {
 	d := next(t, c, "batch", "m", 1)
 
 	// As if the process had died after storing the dead letter.
-	if err := q.storeDead(ctx, d.Settler.(*delivery), "first"); err != nil {
+	if err := q.storeDead(ctx, &d.Message, 1, "", "first"); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Dead(ctx, "again"); err != nil {

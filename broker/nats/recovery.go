@@ -3,6 +3,7 @@ package nats
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,4 +70,28 @@ func subfolders(dir string) ([]string, error) {
 		}
 	}
 	return paths, err
+}
+
+// blockSizes returns the sizes of the files with messages in dir, by path.
+func blockSizes(dir string) map[string]int64 {
+	paths, _ := filepath.Glob(filepath.Join(dir, server.JetStreamStoreDir, "*", "streams", "*", "msgs", "*.blk"))
+	sizes := make(map[string]int64, len(paths))
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil { // else the server meets it, too
+			sizes[path] = info.Size()
+		}
+	}
+	return sizes
+}
+
+// reportCutOff logs what the server has cut off the ends of files since sizes were
+// taken: it drops what it can't read there, down to the last whole message, without
+// a word.
+func reportCutOff(log *slog.Logger, sizes map[string]int64) {
+	for path, before := range sizes {
+		if info, err := os.Stat(path); err == nil && info.Size() < before {
+			log.Warn("nats: the end of a file of messages can't be read and was cut off: what it held is lost",
+				"stream", filepath.Base(filepath.Dir(filepath.Dir(path))), "file", path, "bytes", before-info.Size())
+		}
+	}
 }

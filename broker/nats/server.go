@@ -152,12 +152,14 @@ func startServer(cfg *ServerConfig) (*server.Server, error) {
 	}
 	log := &serverLog{log: cfg.Logger.With("component", "nats-server")}
 	ns.SetLoggerV2(log, false, false, false)
+	sizes := blockSizes(cfg.Dir)
 	ns.Start() // it returns when everything has started
 	if err := started(ns, log, cfg.Dir); err != nil {
 		ns.Shutdown()
 		ns.WaitForShutdown()
 		return nil, err
 	}
+	reportCutOff(cfg.Logger, sizes)
 	return ns, nil
 }
 

@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,9 +22,8 @@ const confirmTimeout = 5 * time.Second
 type ConnConfig struct {
 	// URL is amqp://user:password@host:port/vhost, or amqps:// for TLS. Required.
 	URL string
-	// TLS is used with amqps://. Default: the system's authorities, no client
-	// certificate.
-	TLS *tls.Config
+	// TLS is used with amqps://.
+	TLS TLSFiles
 	// Logger gets what happens outside of any call, such as a lost connection.
 	// Default: slog.Default.
 	Logger *slog.Logger
@@ -61,6 +59,9 @@ func Connect(cfg ConnConfig) (*Conn, error) {
 	if _, err := amqp.ParseURI(cfg.URL); err != nil {
 		// The error may quote the URL, and with it the password.
 		return nil, errors.New("rabbitmq: connect: the URL is not amqp://user:password@host:port/vhost")
+	}
+	if _, err := cfg.TLS.config(); err != nil {
+		return nil, fmt.Errorf("rabbitmq: connect: %w", err)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

@@ -39,10 +39,16 @@ func (q *Queue) Consumer() *Consumer {
 		ended:   make(chan struct{}),
 	}
 	var running sync.WaitGroup
+	all := newLane(c, q.cfg.Name, q.cfg.Classes...)
 	for _, class := range q.cfg.Classes {
-		l := newLane(c, q.name(class), class)
-		c.lanes[class] = l
-		running.Go(l.run)
+		c.lanes[class] = all
+		if !q.cfg.Native {
+			c.lanes[class] = newLane(c, q.lane(class), class)
+			running.Go(c.lanes[class].run)
+		}
+	}
+	if q.cfg.Native {
+		running.Go(all.run)
 	}
 	go func() {
 		defer close(c.ended)
@@ -61,7 +67,7 @@ func (c *Consumer) Next(ctx context.Context, class string) (*broker.Delivery, er
 	}
 	d, err := l.next(ctx, class)
 	if err != nil {
-		return nil, fmt.Errorf("rabbitmq: consume %s: %w", c.q.name(class), err)
+		return nil, fmt.Errorf("rabbitmq: consume %s: %w", l.queue, err)
 	}
 	return d.asBroker(), nil
 }

@@ -69,8 +69,7 @@ func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) 
 }
 
 // replay publishes letter into the lane of its class. Consumers may remember that
-// they have settled its ID, so it says when it died: that begins another stay. A
-// replay that was cut short before it removed the dead letter may be repeated.
+// they have settled its ID, but that it was replayed begins another stay.
 func (q *Queue) replay(ctx context.Context, out *outlet, letter *broker.DeadLetter) error {
 	if !q.hasLane(letter.Class) {
 		return fmt.Errorf("%w; configure the class again, or replay those of other classes", broker.ErrUnknownClass)
@@ -79,19 +78,15 @@ func (q *Queue) replay(ctx context.Context, out *outlet, letter *broker.DeadLett
 	if err := m.Validate(); err != nil {
 		return err
 	}
-	p := q.newPublishing(m)
-	p.Headers[headerReplayed] = letter.Died.UnixMilli()
-	return out.publish(ctx, q.cfg.Name, m.Class, p)
+	return out.publish(ctx, q.cfg.Name, m.Class, q.newPublishing(m))
 }
 
 func newDeadLetter(raw *amqp.Delivery) broker.DeadLetter {
-	header := decodeHeader(raw.Headers)
-	letter := broker.DeadLetter{
-		Message: broker.Message{ID: raw.MessageId, Class: header.Get(broker.HeaderClass), Header: header, Body: raw.Body},
-		Reason:  header.Get(broker.HeaderDeadReason),
-	}
+	class, _ := raw.Headers[broker.HeaderClass].(string)
+	m := newMessage(raw, class)
+	letter := broker.DeadLetter{Message: m, Reason: m.Header.Get(broker.HeaderDeadReason)}
 	// Without them it is somebody else's message.
-	_, _ = fmt.Sscan(header.Get(broker.HeaderDeadAttempts), &letter.Attempts)
+	_, _ = fmt.Sscan(m.Header.Get(broker.HeaderDeadAttempts), &letter.Attempts)
 	if ms := number(raw.Headers, headerDied); ms > 0 {
 		letter.Died = time.UnixMilli(ms)
 	}

@@ -2,53 +2,42 @@ package rabbitmq
 
 import (
 	"context"
+	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// declare declares the queue, unless that was done in the same session.
+// declare declares the queue, which brings back what was deleted of it.
 func (q *Queue) declare(ctx context.Context, s *session) error {
-	q.mu.Lock()
-	done := q.declared == s
-	q.mu.Unlock()
-	if done {
-		return nil
+	version := versionOf(s.conn)
+	limit := version.atLeast(4, 0)
+	if q.cfg.Native && q.cfg.Type == Quorum && !version.atLeast(4, 3) {
+		return fmt.Errorf("quorum queues of RabbitMQ %d.%d have no strict priorities: use classic queues, or lanes", version.major, version.minor)
 	}
-	return q.declareAnew(ctx, s)
-}
-
-// declareAnew declares the queue, which brings back what was deleted of it.
-func (q *Queue) declareAnew(ctx context.Context, s *session) error {
-	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
-		limit := noDeliveryLimit(s)
+	return q.conn.request(ctx, func(ch *amqp.Channel) error {
 		if err := ch.ExchangeDeclare(q.cfg.Name, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
 			return declareError("exchange", q.cfg.Name, err)
 		}
 		for _, class := range q.cfg.Classes {
 			args := q.arguments(q.cfg.Type, q.cfg.MaxBytes, amqp.QueueOverflowRejectPublish, limit)
-			if err := declareQueue(ch, q.name(class), args); err != nil {
+			if q.cfg.Native && q.cfg.Type == Classic {
+				args["x-max-priority"] = int32(len(q.cfg.Classes))
+			}
+			if err := declareQueue(ch, q.lane(class), args); err != nil {
 				return err
 			}
-			if err := ch.QueueBind(q.name(class), class, q.cfg.Name, false, nil); err != nil {
-				return declareError("binding of queue", q.name(class), err)
+			if err := ch.QueueBind(q.lane(class), class, q.cfg.Name, false, nil); err != nil {
+				return declareError("binding of queue", q.lane(class), err)
 			}
-			if err := declareQueue(ch, q.marker(class), q.markerArguments()); err != nil {
+			if err := declareQueue(ch, markerOf(q.lane(class)), q.markerArguments()); err != nil {
 				return err
 			}
 		}
 		args := q.arguments(q.cfg.Type, q.cfg.DeadBytes, amqp.QueueOverflowDropHead, limit)
 		return declareQueue(ch, q.name(deadName), args)
 	})
-	if err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.declared = s
-	return nil
 }
 
 func declareQueue(ch *amqp.Channel, name string, args amqp.Table) error {
@@ -58,6 +47,8 @@ func declareQueue(ch *amqp.Channel, name string, args amqp.Table) error {
 	return nil
 }
 
+// arguments returns the arguments of a queue. Since 4.0 the server has to be told to
+// keep messages that come back often: it would drop them after 20 times.
 func (q *Queue) arguments(kind string, maxBytes int64, overflow string, noLimit bool) amqp.Table {
 	args := amqp.Table{
 		amqp.QueueTypeArg:        kind,
@@ -80,13 +71,17 @@ func (q *Queue) markerArguments() amqp.Table {
 	}
 }
 
-// noDeliveryLimit reports whether the server has to be told to keep messages that
-// come back often: since 4.0 it drops what came back 20 times.
-func noDeliveryLimit(s *session) bool {
-	version, _ := s.conn.Properties["version"].(string)
-	major, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(major)
-	return err == nil && n >= 4
+// version is the server's.
+type version struct{ major, minor int }
+
+func versionOf(conn *amqp.Connection) (v version) {
+	text, _ := conn.Properties["version"].(string)
+	_, _ = fmt.Sscanf(text, "%d.%d", &v.major, &v.minor)
+	return v
+}
+
+func (v version) atLeast(major, minor int) bool {
+	return v.major > major || v.major == major && v.minor >= minor
 }
 
 // retrySteps are the bounds of the delays that share a queue. A message waits at
@@ -106,12 +101,17 @@ func (q *Queue) retryQueue(class string, after time.Duration) string {
 	return q.name(class) + ".retry." + strconv.Itoa(int(step/time.Second)) + "s"
 }
 
+// settlingIn is how long a new quorum queue is left alone. The server writes down
+// which log is whose only after half a second, and if it is killed before that, it
+// starts with an empty log and no leader (3.10).
+const settlingIn = time.Second
+
 // declareRetry declares a queue for delays. It is a quorum queue whatever the
 // lanes are, as only those hand on what has expired with a confirmation: a
 // classic queue forgets it at once, also when the lane is full.
 func (q *Queue) declareRetry(ctx context.Context, s *session, name, class string) error {
 	return q.conn.request(ctx, func(ch *amqp.Channel) error {
-		args := q.arguments(Quorum, q.cfg.MaxBytes, amqp.QueueOverflowRejectPublish, noDeliveryLimit(s))
+		args := q.arguments(Quorum, q.cfg.MaxBytes, amqp.QueueOverflowRejectPublish, versionOf(s.conn).atLeast(4, 0))
 		args["x-dead-letter-exchange"] = q.cfg.Name
 		args["x-dead-letter-routing-key"] = class
 		args["x-dead-letter-strategy"] = "at-least-once"

@@ -43,20 +43,24 @@ type delivery struct {
 
 func newDelivery(f *feed, raw *amqp.Delivery) *delivery {
 	d := &delivery{feed: f, raw: raw}
-	header := decodeHeader(raw.Headers)
-	class := f.l.class(raw.RoutingKey)
-	header.Set(broker.HeaderClass, class)
-	if raw.ContentType != "" && header.Get(broker.HeaderContentType) == "" {
-		header.Set(broker.HeaderContentType, raw.ContentType) // published by somebody else
+	if raw.MessageId == "" { // published by somebody else
+		raw.MessageId = rand.Text()
 	}
-	if raw.MessageId == "" {
-		raw.MessageId = rand.Text() // by somebody else, too
-	}
-	d.message = broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body}
+	d.message = newMessage(raw, class(raw.RoutingKey, f.l.classes))
 	before := int(number(raw.Headers, headerAttempts))
-	d.stay = stay{raw.MessageId, before, number(raw.Headers, headerReplayed)}
+	d.stay = stay{d.message.ID, before, d.message.Header.Get(broker.HeaderReplayed)}
 	d.attempt = before + 1 + returns(raw)
 	return d
+}
+
+// newMessage returns what the server delivered as a message of class.
+func newMessage(raw *amqp.Delivery, class string) broker.Message {
+	header := decodeHeader(raw.Headers)
+	header.Set(broker.HeaderClass, class)
+	if number(raw.Headers, headerPublished) == 0 { // published by somebody else
+		readProperties(raw, header)
+	}
+	return broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body}
 }
 
 // returns is how often a message came back during this stay in its lane: quorum
@@ -85,9 +89,8 @@ func (d *delivery) Done(ctx context.Context) error {
 }
 
 // Retry implements [broker.Settler]. With a delay, the message waits in a queue
-// of its own kind and then goes to the end of its lane; without, it goes back to
-// where it was, unless the lane is a classic queue, which does not count
-// attempts.
+// for that and then goes to the end of its lane. Without one it is given back,
+// unless the lane is a classic queue, which does not count attempts.
 func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 	return d.settle(ctx, "retry", func(ctx context.Context) error {
 		q := d.feed.l.c.q
@@ -203,6 +206,10 @@ func (d *delivery) wrap(verb string, err error) error {
 func (q *Queue) publishRetry(ctx context.Context, out *outlet, class string, after time.Duration, p amqp.Publishing) error {
 	name := q.retryQueue(class, after)
 	err := out.publish(ctx, "", name, p)
+	if errors.Is(err, broker.ErrFull) {
+		pause(ctx, settlingIn) // a new queue without a leader yet refuses, too
+		return out.publish(ctx, "", name, p)
+	}
 	if !errors.Is(err, errReturned) {
 		return err
 	}
@@ -213,5 +220,6 @@ func (q *Queue) publishRetry(ctx context.Context, out *outlet, class string, aft
 	if err := q.declareRetry(ctx, s, name, class); err != nil {
 		return err
 	}
+	pause(ctx, settlingIn)
 	return out.publish(ctx, "", name, p)
 }

@@ -24,6 +24,16 @@
 // keeps its order for who works on one message after the other; several consumers
 // on a channel take turns.
 //
+// # One queue with priorities
+//
+// With [QueueConfig].Native all classes are in one queue <queue> with AMQP
+// priorities, the most urgent the highest, for those who have other consumers on
+// it. Lanes are better: here, a message that was delivered and that nobody asks
+// for keeps more urgent ones from coming. Up to eight such messages wait in the
+// consumer; then they are given back, again and again every 50 ms, for as long as
+// somebody waits for another class. The bound is one for all classes, so a batch
+// backlog can refuse an interactive message.
+//
 // # At least once
 //
 // [Publisher.Publish] returns after the broker confirmed the message: it is on the
@@ -46,7 +56,8 @@
 //
 // # Attempts and retries
 //
-// A quorum queue counts how often a message came back. A classic one knows only
+// A quorum queue counts how often a message came back, also when it was delivered
+// ahead and nobody had asked for it. A classic one knows only
 // whether it did, so every Retry there stores a new copy that carries the count.
 //
 // A delayed retry is stored in a queue <queue>.<class>.retry.<n>s with a time to
@@ -57,6 +68,10 @@
 // on, up to 4096 s, hence never longer than about twice its delay (or 1 s). They
 // are declared when they are needed, and are always quorum queues: what expires
 // in a classic one is lost if the lane is full at that moment.
+//
+// A single server of 3.10 that is killed within half a second after it made a
+// quorum queue forgets that queue's messages, so a new queue for delays is left
+// alone for a second before it is used. [Conn.OpenQueue] does not wait.
 //
 // Dead letters are stored in <queue>.dead, confirmed, and then acknowledged. A
 // crash between the two makes two dead letters of one message.
@@ -72,7 +87,8 @@
 //
 // A lane is paused while there is a message in the queue <queue>.<class>.paused.
 // Each consumer asks for the number of messages there every two seconds, and
-// before it opens its lane.
+// before it opens its lane. With Native, one lane and one queue <queue>.paused stand
+// for all classes.
 //
 // # Repeated messages
 //

@@ -31,8 +31,13 @@ func cause(ctx context.Context, err error) error {
 			return why
 		}
 		return fmt.Errorf("%w: %w", ctx.Err(), why)
-	case errors.Is(err, broker.ErrUnavailable), errors.Is(err, broker.ErrClosed), isRefusal(err):
+	case isRefusal(err):
 		return err
+	}
+	for _, known := range []error{broker.ErrUnavailable, broker.ErrClosed, broker.ErrFull, broker.ErrTooLarge, errReturned} {
+		if errors.Is(err, known) {
+			return err
+		}
 	}
 	return fmt.Errorf("%w: %w", broker.ErrUnavailable, err)
 }

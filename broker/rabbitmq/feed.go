@@ -14,8 +14,8 @@ import (
 
 // How many messages the server may send ahead of the calls that ask for them: none
 // as long as these come slowly, as what was sent can't be overtaken. When they
-// come fast, at least leastAhead, and at most mostAhead and as many as are asked
-// for in a moment (see [pace]).
+// come fast, at least leastAhead and a tenth of what is asked for in a moment (see
+// [pace]), and at most mostAhead and as many as are asked for in one.
 const (
 	leastAhead = 2
 	mostAhead  = 8
@@ -30,6 +30,7 @@ const (
 
 // tap is one consumer on the lane's channel.
 type tap struct {
+	credit int
 	free   int // how many more messages the server may send
 	closed bool
 }
@@ -46,6 +47,14 @@ type feed struct {
 	gone    chan struct{} // closed when the channel is used no more
 	repeats repeats
 
+	// Of settlements that were sent, those that the question covers which the
+	// server has not answered yet, and those after it.
+	asking  chan error // the answer; nil while there is no question
+	covered []*op
+	pending []*op
+
+	turn   uint64                   // the tag of the delivery that comes next
+	early  map[uint64]amqp.Delivery // those behind it that came before, over another tap
 	taps   map[string]*tap
 	opened int // taps so far
 	ahead  int // sum of the open taps' free
@@ -86,6 +95,8 @@ func newFeed(l *lane, ch *amqp.Channel) *feed {
 		arrived: make(chan amqp.Delivery),
 		drained: make(chan string),
 		gone:    make(chan struct{}),
+		turn:    1,
+		early:   make(map[uint64]amqp.Delivery),
 		taps:    make(map[string]*tap),
 	}
 }
@@ -114,11 +125,25 @@ func (f *feed) serve() error {
 		if err != nil {
 			return err
 		}
+		if f.asking == nil && len(f.pending) > 0 {
+			select { // one question for all that is there
+			case d := <-f.arrived:
+				f.arrive(d)
+				continue
+			case o := <-f.l.ops:
+				f.settle(o)
+				continue
+			default:
+				f.question()
+			}
+		}
 		select {
 		case d := <-f.arrived:
 			f.arrive(d)
 		case o := <-f.l.ops:
-			err = f.settle(f.gather(o))
+			f.settle(o)
+		case err = <-f.asking:
+			f.answered(err)
 		case <-f.l.asked:
 		case <-tick.C:
 			err = f.lapse()
@@ -140,19 +165,28 @@ func (f *feed) serve() error {
 	}
 }
 
-// lookPaused asks the server whether the lane is paused.
+// lookPaused asks the server whether the queue is paused.
 func (f *feed) lookPaused() error {
-	paused, err := paused(f.ch, f.l.queue+markerSuffix)
+	if err := f.quiet(); err != nil {
+		return err
+	}
+	paused, err := paused(f.ch, markerOf(f.l.queue))
 	f.l.setPaused(paused)
 	return err
 }
 
-func (f *feed) arrive(raw amqp.Delivery) {
-	if t := f.taps[raw.ConsumerTag]; !t.closed {
-		t.free--
-		f.ahead--
+// arrive takes a delivery, in the order in which the server sent them.
+func (f *feed) arrive(d amqp.Delivery) {
+	f.early[d.DeliveryTag] = d
+	for raw, ok := f.early[f.turn]; ok; raw, ok = f.early[f.turn] {
+		delete(f.early, f.turn)
+		f.turn++
+		if t := f.taps[raw.ConsumerTag]; t != nil && !t.closed {
+			t.free--
+			f.ahead--
+		}
+		f.l.arrive(newDelivery(f, &raw))
 	}
-	f.l.arrive(newDelivery(f, &raw))
 }
 
 // adjust acknowledges repetitions, and opens and closes taps by demand. It sets
@@ -169,11 +203,13 @@ func (f *feed) adjust(tick *time.Timer) error {
 			return err
 		}
 	}
-	if err := f.closeTaps(want.most - want.waiting); err != nil {
-		return err
+	if want.idle {
+		if err := f.closeAll(); err != nil {
+			return err
+		}
 	}
-	if want.most > want.least {
-		tick.Reset(moment) // it is fast, which must not outlast the calls
+	if want.soon {
+		tick.Reset(moment)
 	} else {
 		tick.Reset(max(f.l.c.q.cfg.GiveBack/4, time.Millisecond))
 	}
@@ -181,6 +217,9 @@ func (f *feed) adjust(tick *time.Timer) error {
 }
 
 func (f *feed) openTap(credit int) error {
+	if err := f.quiet(); err != nil {
+		return err
+	}
 	if credit != f.credit {
 		if err := f.ch.Qos(credit, 0, false); err != nil {
 			return err
@@ -193,7 +232,7 @@ func (f *feed) openTap(credit int) error {
 	if err != nil {
 		return err
 	}
-	f.taps[tag] = &tap{free: credit}
+	f.taps[tag] = &tap{credit: credit, free: credit}
 	f.ahead += credit
 	f.readers.Go(func() {
 		for d := range deliveries {
@@ -211,24 +250,7 @@ func (f *feed) openTap(credit int) error {
 	return nil
 }
 
-// closeTaps closes taps until the server may send at most n messages more. What
-// it has sent over a closed tap still comes.
-func (f *feed) closeTaps(n int) error {
-	for f.ahead > max(n, 0) {
-		var widest string
-		for tag, t := range f.taps {
-			if w := f.taps[widest]; !t.closed && (w == nil || t.free > w.free) {
-				widest = tag
-			}
-		}
-		if err := f.closeTap(widest); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// closeAll closes the taps whose credit is used up, too.
+// closeAll closes all taps. What the server has sent over them still comes.
 func (f *feed) closeAll() error {
 	for tag, t := range f.taps {
 		if !t.closed {
@@ -241,59 +263,69 @@ func (f *feed) closeAll() error {
 }
 
 func (f *feed) closeTap(tag string) error {
+	if err := f.quiet(); err != nil {
+		return err
+	}
 	t := f.taps[tag]
 	t.closed = true
 	f.ahead -= t.free
 	return f.ch.Cancel(tag, false)
 }
 
-// gather returns o and the settlements that wait behind it.
-func (f *feed) gather(o *op) []*op {
-	batch := []*op{o}
-	for {
-		select {
-		case o := <-f.l.ops:
-			batch = append(batch, o)
-		default:
-			return batch
-		}
+// settle sends a settlement. It is confirmed by an answer to something that is
+// asked after it: AMQP has no other way.
+func (f *feed) settle(o *op) {
+	if o.d.feed != f {
+		o.done <- goneError(nil)
+		return
 	}
+	if err := f.answer(o.d, o.requeue); err != nil {
+		o.done <- goneError(err)
+		return
+	}
+	f.pending = append(f.pending, o)
 }
 
-// settle sends the settlements, and asks the server something that it answers
-// only after them: AMQP confirms no acknowledgement.
-func (f *feed) settle(batch []*op) error {
-	var err error
-	for _, o := range batch {
-		if err == nil && o.d.feed == f {
-			err = f.answer(o.d, o.requeue)
+// question asks the server for what is in force already.
+func (f *feed) question() {
+	asking := make(chan error, 1)
+	f.asking, f.covered, f.pending = asking, f.pending, nil
+	f.readers.Go(func() { asking <- f.ch.Qos(f.credit, 0, false) })
+}
+
+// answered confirms the settlements before the question.
+func (f *feed) answered(err error) {
+	for _, o := range f.covered {
+		if err != nil {
+			err = goneError(err)
 		}
+		o.done <- err
 	}
-	if err == nil {
-		err = f.ch.Qos(f.credit, 0, false) // what is in force already
+	f.asking, f.covered = nil, nil
+}
+
+// quiet waits for the answer: a channel takes one request after the other.
+func (f *feed) quiet() error {
+	if f.asking == nil {
+		return nil
 	}
-	for _, o := range batch {
-		switch {
-		case o.d.feed != f:
-			o.done <- goneError(nil)
-		case err != nil:
-			o.done <- goneError(err)
-		default:
-			o.done <- nil
-		}
-	}
+	err := <-f.asking
+	f.answered(err)
 	return err
 }
 
 // answer sends the settlement of d, once. The server then sends another message
-// over the same tap, so if nobody wants one, the tap is closed first.
+// over the same tap, so if nobody wants one, the tap is closed first, if it is used
+// up: a message that meets its tap being closed goes back to the lane, out of
+// order and with an attempt counted.
 func (f *feed) answer(d *delivery, requeue bool) error {
 	if d.answered {
 		return nil
 	}
 	d.answered = true
 	if t := f.taps[d.raw.ConsumerTag]; t != nil && !t.closed {
-		if want := f.l.demand(); want.waiting+f.ahead < want.most {
+		want := f.l.demand()
+		if t.free > 0 || want.waiting+f.ahead < want.most && t.credit >= want.credit {
 			t.free++
 			f.ahead++
 		} else if err := f.closeTap(d.raw.ConsumerTag); err != nil {
@@ -331,8 +363,12 @@ func (f *feed) giveBack() error {
 func (f *feed) end() {
 	close(f.gone)
 	f.l.drop()
+	_ = f.quiet()
 	_ = f.ch.Close()
 	f.readers.Wait()
+	for _, o := range f.pending {
+		o.done <- goneError(nil)
+	}
 }
 
 func goneError(err error) error {

@@ -17,7 +17,6 @@ const (
 	headerAttempts  = "overtake-attempts"  // deliveries before this stay in the lane
 	headerPublished = "overtake-published" // when it was first stored, unix milliseconds
 	headerDied      = "overtake-died"      // when it became a dead letter, unix milliseconds
-	headerReplayed  = "overtake-replayed"  // when it had died before it was replayed, unix milliseconds
 	// escapePrefix marks a header name of the application that the server or
 	// this package would otherwise act upon.
 	escapePrefix = "overtake-escaped-"
@@ -49,9 +48,7 @@ func (q *Queue) newPublishing(m *broker.Message) amqp.Publishing {
 		Timestamp:    now,
 		Body:         m.Body,
 	}
-	if t := m.Header.Get(broker.HeaderContentType); len(t) <= maxShort {
-		p.ContentType = t
-	}
+	setProperties(&p, m.Header)
 	return p
 }
 
@@ -126,7 +123,7 @@ func reserved(name string) bool {
 	lower := strings.ToLower(name)
 	switch lower {
 	case "cc", "bcc", "x-delay", headerDeliveries, headerAcquisitions,
-		headerAttempts, headerPublished, headerDied, headerReplayed:
+		headerAttempts, headerPublished, headerDied:
 		return true
 	}
 	for _, prefix := range []string{"x-death", "x-first-death-", "x-last-death-", "x-opt-", "x-stream-", escapePrefix} {
@@ -169,7 +166,7 @@ func copyOf(d *amqp.Delivery) amqp.Publishing {
 		h = make(amqp.Table)
 	}
 	for name := range h {
-		if reserved(name) && !strings.HasPrefix(name, escapePrefix) && name != headerPublished && name != headerReplayed {
+		if reserved(name) && !strings.HasPrefix(name, escapePrefix) && name != headerPublished {
 			delete(h, name)
 		}
 	}

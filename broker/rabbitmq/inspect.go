@@ -20,11 +20,10 @@ var (
 // pauseLook is how often a consumer looks whether its lane is paused.
 const pauseLook = 2 * time.Second
 
-// markerSuffix makes of a lane's name that of its marker, the queue whose one
-// message says that the lane is paused: RabbitMQ can't pause a queue.
-const markerSuffix = ".paused"
-
-func (q *Queue) marker(class string) string { return q.name(class) + markerSuffix }
+// markerOf returns the name of the marker of a queue on the server: another one,
+// whose one message says that nothing is to be consumed from the first, as
+// RabbitMQ can't pause a queue.
+func markerOf(queue string) string { return queue + ".paused" }
 
 // Queue returns a queue that has been declared elsewhere, by [Conn.OpenQueue] with
 // the same cfg. It declares nothing, so that looking at a queue does not change it.
@@ -50,8 +49,12 @@ func (c *Conn) Queue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 func (q *Queue) Inspect(ctx context.Context) ([]broker.Lane, error) {
 	var lanes []broker.Lane
 	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
-		for _, class := range append(slices.Clone(q.cfg.Classes), deadName) {
-			state, err := ch.QueueDeclarePassive(q.name(class), true, false, false, false, nil)
+		for _, class := range append(slices.Clone(q.inspected()), deadName) {
+			name := q.name(class)
+			if class != deadName {
+				name = q.lane(class)
+			}
+			state, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
 			if err != nil {
 				return err
 			}
@@ -62,7 +65,7 @@ func (q *Queue) Inspect(ctx context.Context) ([]broker.Lane, error) {
 				lane.InHand = 0
 			} else {
 				lane.PeekCounts = true
-				if lane.Paused, err = paused(ch, q.marker(class)); err != nil {
+				if lane.Paused, err = paused(ch, markerOf(name)); err != nil {
 					return err
 				}
 			}
@@ -76,6 +79,25 @@ func (q *Queue) Inspect(ctx context.Context) ([]broker.Lane, error) {
 	return lanes, nil
 }
 
+// inspected returns the names of the lanes for who looks at them.
+func (q *Queue) inspected() []string {
+	if q.cfg.Native {
+		return []string{broker.AllClasses}
+	}
+	return q.cfg.Classes
+}
+
+// inLane calls do with the name on the server of an inspected lane.
+func (q *Queue) inLane(verb, lane string, do func(name string) error) error {
+	if !slices.Contains(q.inspected(), lane) {
+		return fmt.Errorf("rabbitmq: %s queue %q: %w %q", verb, q.cfg.Name, broker.ErrUnknownClass, lane)
+	}
+	if err := do(q.lane(lane)); err != nil {
+		return fmt.Errorf("rabbitmq: %s queue %q: lane %q: %w%s", verb, q.cfg.Name, lane, err, absent(err))
+	}
+	return nil
+}
+
 // paused reports whether there is a message in the marker of a lane.
 func paused(ch *amqp.Channel, marker string) (bool, error) {
 	state, err := ch.QueueDeclarePassive(marker, true, false, false, false, nil)
@@ -85,52 +107,38 @@ func paused(ch *amqp.Channel, marker string) (bool, error) {
 // Peek implements [broker.Inspector]. RabbitMQ can't show a message without
 // delivering it: it is given back, in order, and its next delivery counts one
 // more.
-func (q *Queue) Peek(ctx context.Context, class string, limit int) ([]broker.Peeked, error) {
-	if !q.hasLane(class) {
-		return nil, fmt.Errorf("rabbitmq: peek at queue %q: %w %q", q.cfg.Name, broker.ErrUnknownClass, class)
+func (q *Queue) Peek(ctx context.Context, lane string, limit int) (peeked []broker.Peeked, err error) {
+	classes := []string{lane}
+	if q.cfg.Native {
+		classes = q.cfg.Classes
 	}
-	var peeked []broker.Peeked
-	err := q.browse(ctx, q.name(class), limit, func(raw *amqp.Delivery) (bool, error) {
-		header := decodeHeader(raw.Headers)
-		header.Set(broker.HeaderClass, class)
-		peeked = append(peeked, broker.Peeked{
-			Message:   broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body},
-			Attempts:  int(number(raw.Headers, headerAttempts)) + returns(raw),
-			Published: published(raw),
+	err = q.inLane("peek at", lane, func(name string) error {
+		return q.browse(ctx, name, limit, func(raw *amqp.Delivery) (bool, error) {
+			peeked = append(peeked, broker.Peeked{
+				Message:   newMessage(raw, class(raw.RoutingKey, classes)),
+				Attempts:  int(number(raw.Headers, headerAttempts)) + returns(raw),
+				Published: published(raw),
+			})
+			return false, nil
 		})
-		return false, nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("rabbitmq: peek at queue %q: lane %q: %w%s", q.cfg.Name, class, err, absent(err))
-	}
-	return peeked, nil
+	return peeked, err
 }
 
 // Purge implements [broker.Inspector].
-func (q *Queue) Purge(ctx context.Context, class string) (n int, err error) {
-	if !q.hasLane(class) {
-		return 0, fmt.Errorf("rabbitmq: purge queue %q: %w %q", q.cfg.Name, broker.ErrUnknownClass, class)
-	}
-	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
-		n, err = ch.QueuePurge(q.name(class), false)
-		return err
+func (q *Queue) Purge(ctx context.Context, lane string) (n int, err error) {
+	err = q.inLane("purge", lane, func(name string) error {
+		return q.conn.request(ctx, func(ch *amqp.Channel) error {
+			n, err = ch.QueuePurge(name, false)
+			return err
+		})
 	})
-	if err != nil {
-		return 0, fmt.Errorf("rabbitmq: purge queue %q: lane %q: %w%s", q.cfg.Name, class, err, absent(err))
-	}
-	return n, nil
+	return n, err
 }
 
 // SetPaused implements [broker.Inspector].
-func (q *Queue) SetPaused(ctx context.Context, class string, paused bool) error {
-	if !q.hasLane(class) {
-		return fmt.Errorf("rabbitmq: pause or resume queue %q: %w %q", q.cfg.Name, broker.ErrUnknownClass, class)
-	}
-	err := q.setPaused(ctx, q.marker(class), paused)
-	if err != nil {
-		return fmt.Errorf("rabbitmq: pause or resume queue %q: lane %q: %w%s", q.cfg.Name, class, err, absent(err))
-	}
-	return nil
+func (q *Queue) SetPaused(ctx context.Context, lane string, paused bool) error {
+	return q.inLane("pause or resume", lane, func(name string) error { return q.setPaused(ctx, markerOf(name), paused) })
 }
 
 func (q *Queue) setPaused(ctx context.Context, marker string, paused bool) error {

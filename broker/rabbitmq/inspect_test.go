@@ -115,3 +115,83 @@ func TestBrowseKeepsOrder(t *testing.T) {
 		})
 	}
 }
+
+// Native priorities leave one lane for all classes, in the server's order.
+func TestInspectNative(t *testing.T) {
+	ctx := testContext(t)
+	q := open(t, connect(t), QueueConfig{Native: true})
+	publish(t, q, "batch", "b0", "b1")
+	publish(t, q, "interactive", "i")
+	for _, class := range []string{"batch", deadName} {
+		if err := q.SetPaused(ctx, class, true); !errors.Is(err, broker.ErrUnknownClass) {
+			t.Errorf("pause of %s alone: %v, want ErrUnknownClass", class, err)
+		}
+	}
+	if err := q.SetPaused(ctx, broker.AllClasses, true); err != nil {
+		t.Fatal(err)
+	}
+	lanes, err := q.Inspect(ctx)
+	if err != nil || len(lanes) != 2 || lanes[0].Class != broker.AllClasses || lanes[0].Waiting != 3 || !lanes[0].Paused || lanes[1].Class != deadName {
+		t.Errorf("the lanes are %+v, %v; want one paused with 3, and the dead letters", lanes, err)
+	}
+	peeked, err := q.Peek(ctx, broker.AllClasses, 2)
+	if err != nil || len(peeked) != 2 || peeked[0].ID != "i" || peeked[0].Class != "interactive" || peeked[1].ID != "b0" || peeked[1].Class != "batch" {
+		t.Errorf("peeked at %+v, %v; want i and b0", peeked, err)
+	}
+
+	// A consumer leaves them alone until the queue is resumed.
+	c := consumer(t, q)
+	came := make(chan *broker.Delivery, 1)
+	go func() {
+		d, _ := c.Next(ctx, "interactive")
+		came <- d
+	}()
+	l := c.lanes["interactive"]
+	for !l.isPaused() {
+		if ctx.Err() != nil || len(came) > 0 {
+			t.Fatal("the consumer does not heed the pause")
+		}
+	}
+	if err := q.SetPaused(ctx, broker.AllClasses, false); err != nil {
+		t.Fatal(err)
+	}
+	d := <-came
+	if d == nil || d.ID != "i" {
+		t.Fatalf("after the pause came %+v, want i", d)
+	}
+	done(t, d)
+	if n, err := q.Purge(ctx, broker.AllClasses); err != nil || n != 2 {
+		t.Errorf("purged %d, %v; want 2", n, err)
+	}
+}
+
+// isPaused reports whether the lane knows that it is.
+func (l *lane) isPaused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paused
+}
+
+// While a lane is paused nothing is to come, however many ask, and also if it is
+// crowded; what crowds it is given back.
+func TestDemandOfPausedLane(t *testing.T) {
+	l := newLane(&Consumer{q: &Queue{cfg: QueueConfig{GiveBack: DefaultGiveBack}}}, "jobs", "interactive", "batch")
+	l.pick("interactive")
+	for range mostAhead {
+		l.waiting = append(l.waiting, &delivery{message: broker.Message{Class: "batch"}})
+	}
+	for _, paused := range []bool{true, false} {
+		l.setPaused(paused)
+		if got := l.demand(); got.least+got.most > 0 || got.idle != paused || got.soon == paused {
+			t.Errorf("paused %v: demand %+v", paused, got)
+		}
+	}
+	l.setPaused(true)
+	if back := l.lapsed(); len(back) != mostAhead {
+		t.Errorf("%d are given back, want %d", len(back), mostAhead)
+	}
+	l.setPaused(false)
+	if got := l.demand(); got.least != 1 || got.idle {
+		t.Errorf("resumed, with one who asks: demand %+v", got)
+	}
+}

@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -149,22 +148,32 @@ func (l *lane) release(d *delivery, settled bool) {
 
 // demand is how many messages the server should be able to send.
 type demand struct {
-	waiting     int // here, of those that should
-	least, most int
-	credit      int // of a new tap
+	waiting int  // here, of those that should
+	least   int  // open taps for these
+	most    int  // up to these, the server may send another for each settlement
+	credit  int  // of a new tap
+	soon    bool // it has to be looked at again in a moment
+	idle    bool // nothing is to come: the lane is paused, or nobody has asked for long
 }
 
 // demand returns what is wanted now.
 func (l *lane) demand() demand {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.paused {
-		return demand{0, 0, 0, slowCredit}
+	now := time.Now()
+	callers, others := len(l.waiters), len(l.waiting)
+	switch pace := l.pace.lately(now); {
+	case l.paused:
+		return demand{credit: slowCredit, idle: true}
+	case l.crowdedLocked():
+		return demand{credit: slowCredit, soon: true}
+	case pace >= mostAhead && (callers == 0 || others == 0):
+		// Who works on one after the other gets along with one tap, and several
+		// would mix up the order.
+		least := leastAhead + min(pace/10, len(l.held)/2)
+		return demand{waiting: others, least: least, most: mostAhead + pace, credit: fastCredit, soon: true}
 	}
-	if pace := l.pace.lately(time.Now()); pace >= mostAhead {
-		return demand{len(l.waiting), leastAhead, mostAhead + pace, fastCredit}
-	}
-	return demand{0, len(l.waiters), len(l.waiters), slowCredit}
+	return demand{least: callers, most: callers, credit: slowCredit, idle: !l.wantedLocked(now)}
 }
 
 func (l *lane) setPaused(paused bool) {
@@ -173,17 +182,21 @@ func (l *lane) setPaused(paused bool) {
 	l.paused = paused
 }
 
+// crowdedLocked reports whether messages that nobody asks for keep others from
+// coming. Only a queue with several classes can be.
+func (l *lane) crowdedLocked() bool { return len(l.waiters) > 0 && len(l.waiting) >= mostAhead }
+
 func (l *lane) wantedLocked(now time.Time) bool {
 	return len(l.waiters) > 0 || now.Sub(l.pace.last) < l.c.q.cfg.GiveBack
 }
 
 // lapsed takes from the lane what is to be given back: what waits while nobody
-// asks, and what could not be settled and was not tried again.
+// asks for it, and what could not be settled and was not tried again.
 func (l *lane) lapsed() (back []*delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if !l.wantedLocked(now) {
+	if !l.wantedLocked(now) || l.crowdedLocked() {
 		back, l.waiting = l.waiting, nil
 	}
 	for stay, d := range l.held {
@@ -193,14 +206,6 @@ func (l *lane) lapsed() (back []*delivery) {
 		}
 	}
 	return back
-}
-
-// class returns the class of a message that came with the routing key.
-func (l *lane) class(key string) string {
-	if slices.Contains(l.classes, key) {
-		return key
-	}
-	return l.classes[len(l.classes)-1] // published by somebody else
 }
 
 // drop forgets everything about a channel that is gone: the server gives its
@@ -244,7 +249,7 @@ func (l *lane) openFeed() (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.c.q.declareAnew(l.c.ctx, s); err != nil {
+	if err := l.c.q.declare(l.c.ctx, s); err != nil {
 		return nil, err
 	}
 	ch, err := s.conn.Channel()

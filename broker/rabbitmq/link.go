@@ -168,11 +168,15 @@ func (s *session) watch(ctx context.Context, log *slog.Logger) error {
 // dial makes one attempt to connect.
 func (l *link) dial(ctx context.Context) (*session, error) {
 	var raw net.Conn
+	tls, err := l.cfg.TLS.config()
+	if err != nil {
+		return nil, err
+	}
 	properties := amqp.NewConnectionProperties()
 	properties.SetClientConnectionName("overtake " + l.name)
 	conn, err := amqp.DialConfig(l.cfg.URL, amqp.Config{
 		Heartbeat:       heartbeat,
-		TLSClientConfig: l.cfg.TLS.Clone(),
+		TLSClientConfig: tls,
 		Properties:      properties,
 		Dial: func(network, addr string) (net.Conn, error) {
 			c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)

@@ -48,14 +48,13 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// testLog passes what is at least of the level to t.
-func testLog(t testing.TB, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: level}))
+func connect(t testing.TB) *Conn {
+	return connectWith(t, slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-func connect(t testing.TB) *Conn {
+func connectWith(t testing.TB, log slog.Handler) *Conn {
 	t.Helper()
-	c, err := Connect(ConnConfig{URL: server.URL(), Logger: testLog(t, slog.LevelWarn)})
+	c, err := Connect(ConnConfig{URL: server.URL(), Logger: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,11 +95,16 @@ func remove(t testing.TB, q *Queue) {
 		t.Fatal(err)
 	}
 	control(t, q, func(ch *amqp.Channel) error {
+		for _, native := range []string{q.cfg.Name, markerOf(q.cfg.Name)} {
+			if _, err := ch.QueueDelete(native, false, false, false); err != nil {
+				return err
+			}
+		}
 		for _, class := range append([]string{deadName}, q.cfg.Classes...) {
 			if _, err := ch.QueueDelete(q.name(class), false, false, false); err != nil {
 				return err
 			}
-			if _, err := ch.QueueDelete(q.marker(class), false, false, false); err != nil {
+			if _, err := ch.QueueDelete(markerOf(q.name(class)), false, false, false); err != nil {
 				return err
 			}
 			for step := firstRetryStep; step <= lastRetryStep; step *= 2 {

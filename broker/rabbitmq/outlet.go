@@ -13,7 +13,8 @@ import (
 	"overtake/broker"
 )
 
-// window is how many publishes of one outlet may wait for their confirmation.
+// window is how many publishes of one outlet may wait for their confirmation. It
+// is more than [broker.MaxSent].
 const window = 1024
 
 // errReturned: no queue takes what was published.
@@ -53,56 +54,82 @@ type address struct{ exchange, key, id string }
 // publish returns nil after the broker has confirmed p. A message that no queue
 // takes is an errReturned.
 func (o *outlet) publish(ctx context.Context, exchange, key string, p amqp.Publishing) error {
+	s, err := o.send(ctx, exchange, key, p)
+	if err != nil {
+		return err
+	}
+	return s.wait(ctx)
+}
+
+// sent is a publish that waits for its confirmation.
+type sent struct {
+	o            *outlet
+	t            *pipe
+	confirmation *amqp.DeferredConfirmation
+	at           address
+	size         int
+	blocked      <-chan struct{}
+	since        time.Time
+}
+
+// send publishes p. It takes a place, which wait gives back.
+func (o *outlet) send(ctx context.Context, exchange, key string, p amqp.Publishing) (_ *sent, err error) {
 	if ctx.Err() != nil {
-		return cause(ctx, ctx.Err())
+		return nil, cause(ctx, ctx.Err())
 	}
 	select {
 	case o.places <- struct{}{}:
 	case <-ctx.Done():
-		return cause(ctx, ctx.Err())
+		return nil, cause(ctx, ctx.Err())
 	}
-	waiting := true
 	defer func() {
-		if waiting {
+		if err != nil {
 			<-o.places
 		}
 	}()
 	t, err := o.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	reason, blocked := t.session.blockage()
 	if reason != "" {
-		return blockedError(reason)
+		return nil, blockedError(reason)
 	}
 	confirmation, err := t.ch.PublishWithDeferredConfirm(exchange, key, true, false, p)
 	if err != nil {
-		return cause(ctx, t.why(err, len(p.Body)))
+		return nil, cause(ctx, t.why(err, len(p.Body)))
 	}
-	patience := time.NewTimer(confirmTimeout)
+	return &sent{o, t, confirmation, address{exchange, key, p.MessageId}, len(p.Body), blocked, time.Now()}, nil
+}
+
+// wait returns nil after the broker has confirmed the publish.
+func (s *sent) wait(ctx context.Context) error {
+	patience := time.NewTimer(time.Until(s.since.Add(confirmTimeout)))
 	defer patience.Stop()
-	at := address{exchange, key, p.MessageId}
+	var err error
 	select {
-	case <-confirmation.Done():
-		return cause(ctx, t.outcome(confirmation, at, len(p.Body)))
+	case <-s.confirmation.Done():
+		<-s.o.places
+		return cause(ctx, s.t.outcome(s.confirmation, s.at, s.size))
 	case <-ctx.Done():
 		err = ctx.Err()
-	case <-blocked:
-		reason, _ := t.session.blockage()
+	case <-s.blocked:
+		reason, _ := s.t.session.blockage()
 		err = blockedError(reason)
 	case <-patience.C:
 		err = errNoAnswer
 	}
 	// It keeps its place until the server has answered or the session ends.
-	if o.q.conn.requests.enter() {
-		waiting = false
-		go func() {
-			defer o.q.conn.requests.leave()
-			<-confirmation.Done()
-			t.takeReturned(at)
-			<-o.places
-		}()
+	if !s.o.q.conn.requests.enter() {
+		<-s.o.places
+		return cause(ctx, err)
 	}
+	go func() {
+		defer s.o.q.conn.requests.leave()
+		<-s.confirmation.Done()
+		s.t.takeReturned(s.at)
+		<-s.o.places
+	}()
 	return cause(ctx, err)
 }
 
@@ -235,11 +262,12 @@ func (o *outlet) present() *pipe {
 // connection then.
 func (o *outlet) close(ctx context.Context) error {
 	t := o.present()
-	if t == nil || t.session.open() != nil {
+	if t == nil {
 		return nil
 	}
-	if err := o.q.conn.await(ctx, t.ch.Close); err != nil && ctx.Err() != nil {
-		return err
+	if reason, _ := t.session.blockage(); reason != "" {
+		return nil
 	}
-	return nil // a channel that is lost is closed
+	_ = o.q.conn.await(ctx, t.ch.Close) // a channel that is lost is closed
+	return cause(ctx, ctx.Err())
 }

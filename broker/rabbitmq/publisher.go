@@ -8,7 +8,10 @@ import (
 	"overtake/broker"
 )
 
-var _ broker.Publisher = (*Publisher)(nil)
+var (
+	_ broker.Publisher = (*Publisher)(nil)
+	_ broker.Sender    = (*Publisher)(nil)
+)
 
 // Publisher publishes into the lanes of one queue. Publishes are pipelined over a
 // channel: their number per second grows with the number of goroutines that
@@ -25,32 +28,69 @@ func (q *Queue) Publisher() *Publisher { return &Publisher{q: q, out: q.newOutle
 // Publish implements [broker.Publisher]. Without a connection it fails at once,
 // as it does while the broker is low on memory or disk.
 func (p *Publisher) Publish(ctx context.Context, m *broker.Message) error {
+	wait, err := p.Send(ctx, m)
+	if err != nil {
+		return err
+	}
+	return wait(ctx)
+}
+
+// Send implements [broker.Sender].
+func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(context.Context) error, err error) {
+	if err := p.enter(m, p.q.maxMessage()); err != nil {
+		return nil, err
+	}
+	s, err := p.out.send(ctx, p.q.cfg.Name, m.Class, p.q.newPublishing(m))
+	if err != nil {
+		p.gate.leave()
+		return nil, p.wrap("publish", m, err)
+	}
+	return func(ctx context.Context) error {
+		defer p.gate.leave()
+		err := s.wait(ctx)
+		if errors.Is(err, errReturned) {
+			err = fmt.Errorf("%w %q: its queue was deleted or unbound; a consumer or a reconnect declares it again",
+				broker.ErrUnknownClass, m.Class)
+		}
+		return p.wrap("publish", m, err)
+	}, nil
+}
+
+// Bury implements [broker.Sender].
+func (p *Publisher) Bury(ctx context.Context, m *broker.Message, reason string) error {
+	if err := p.enter(m, p.q.cfg.DeadBytes-room); err != nil {
+		return err
+	}
+	defer p.gate.leave()
+	letter := &delivery{message: *m} // after no attempt
+	return p.wrap("bury", m, p.q.publishDead(ctx, p.out, letter, reason, p.q.newPublishing(m)))
+}
+
+// enter lets a publish of m in through the gate, if m can be published and is of at
+// most size bytes.
+func (p *Publisher) enter(m *broker.Message, size int64) error {
 	if !p.gate.enter() {
 		return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, broker.ErrClosed)
 	}
-	defer p.gate.leave()
+	err := m.Validate()
 	if !p.q.hasLane(m.Class) {
-		return fmt.Errorf("rabbitmq: publish to queue %q: %w %q", p.q.cfg.Name, broker.ErrUnknownClass, m.Class)
+		err = fmt.Errorf("%w %q", broker.ErrUnknownClass, m.Class)
 	}
-	if err := m.Validate(); err != nil {
-		return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, err)
+	if err == nil {
+		if err = checkSize(m, size); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", m.ID, err)
 	}
-	if err := p.publish(ctx, m); err != nil {
-		return fmt.Errorf("rabbitmq: publish %s to %s: %w", m.ID, p.q.name(m.Class), err)
-	}
-	return nil
+	p.gate.leave()
+	return fmt.Errorf("rabbitmq: publish to queue %q: %w", p.q.cfg.Name, err)
 }
 
-func (p *Publisher) publish(ctx context.Context, m *broker.Message) error {
-	if err := p.q.checkSize(m); err != nil {
-		return err
+func (p *Publisher) wrap(verb string, m *broker.Message, err error) error {
+	if err == nil {
+		return nil
 	}
-	err := p.out.publish(ctx, p.q.cfg.Name, m.Class, p.q.newPublishing(m))
-	if errors.Is(err, errReturned) {
-		return fmt.Errorf("%w %q: its queue was deleted or unbound; a consumer or a reconnect declares it again",
-			broker.ErrUnknownClass, m.Class)
-	}
-	return err
+	return fmt.Errorf("rabbitmq: %s %s to %s: %w", verb, m.ID, p.q.name(m.Class), err)
 }
 
 // Close implements [broker.Publisher].

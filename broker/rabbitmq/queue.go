@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -52,8 +51,12 @@ type QueueConfig struct {
 	// "dead" can't be one: the dead letters have that place.
 	Classes []string
 	// Type is Quorum, which is replicated and survives the loss of a node, or
-	// Classic. Default Quorum.
+	// Classic. Default Quorum, but Classic with Native.
 	Type string
+	// Native keeps all classes in one queue, which orders them by AMQP priority,
+	// and has one bound for all. See the package documentation for what that
+	// costs. With Quorum it takes RabbitMQ 4.3.
+	Native bool
 	// MaxBytes bounds each lane; what is over it is refused. A message counts at
 	// least 1 KiB. Default 256 MiB.
 	MaxBytes int64
@@ -72,6 +75,9 @@ type QueueConfig struct {
 }
 
 func (c *QueueConfig) setDefaults() {
+	if c.Native {
+		setDefault(&c.Type, Classic)
+	}
 	setDefault(&c.Type, Quorum)
 	setDefault(&c.MaxBytes, DefaultLaneBytes)
 	setDefault(&c.DeadBytes, DefaultDeadBytes)
@@ -138,9 +144,6 @@ func validName(s string, maxLen int) bool {
 type Queue struct {
 	conn *Conn
 	cfg  QueueConfig
-
-	mu       sync.Mutex
-	declared *session // the last one in which the queue was declared
 }
 
 // OpenQueue declares the queue: an exchange, a queue per class and one for dead
@@ -172,8 +175,26 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 
 func (q *Queue) hasLane(class string) bool { return slices.Contains(q.cfg.Classes, class) }
 
-// name returns the name on the server of a class's lane or of the dead letters.
+// name returns the name on the server of what belongs to a class, or of the dead
+// letters.
 func (q *Queue) name(class string) string { return q.cfg.Name + "." + class }
+
+// lane returns the name of the queue on the server that holds a class.
+func (q *Queue) lane(class string) string {
+	if q.cfg.Native {
+		return q.cfg.Name
+	}
+	return q.name(class)
+}
+
+// class returns the class of a message that came with the routing key, from a queue
+// on the server that holds these classes.
+func class(key string, of []string) string {
+	if slices.Contains(of, key) {
+		return key
+	}
+	return of[len(of)-1] // published by somebody else
+}
 
 // rank is the AMQP priority of a class: the more urgent, the higher, at least 1.
 func (q *Queue) rank(class string) uint8 {
@@ -190,7 +211,7 @@ func (q *Queue) maxMessage() int64 {
 type Lane struct {
 	Class string
 	// Depth is how many messages wait to be delivered. Those that wait for a
-	// delayed retry are not among them.
+	// delayed retry are not among them. With Native, it is that of all classes.
 	Depth int
 }
 
@@ -200,7 +221,7 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 	lanes := make([]Lane, len(q.cfg.Classes))
 	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
 		for i, class := range q.cfg.Classes {
-			state, err := ch.QueueDeclarePassive(q.name(class), true, false, false, false, nil)
+			state, err := ch.QueueDeclarePassive(q.lane(class), true, false, false, false, nil)
 			if err != nil {
 				return err
 			}
@@ -214,8 +235,22 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 	return lanes, nil
 }
 
-// checkSize returns an [broker.ErrTooLarge] if m is more than the queue takes.
-func (q *Queue) checkSize(m *broker.Message) error {
+// DeadDepth returns how many dead letters there are.
+func (q *Queue) DeadDepth(ctx context.Context) (n int, err error) {
+	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
+		state, err := ch.QueueDeclarePassive(q.name(deadName), true, false, false, false, nil)
+		n = state.Messages
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("rabbitmq: queue %q: number of its dead letters: %w", q.cfg.Name, err)
+	}
+	return n, nil
+}
+
+// checkSize returns an [broker.ErrTooLarge] if m has more bytes than limit, or a
+// header that no queue takes.
+func checkSize(m *broker.Message, limit int64) error {
 	header := 0
 	for name, values := range m.Header {
 		header += len(name) + len(escapePrefix) + 16
@@ -227,8 +262,8 @@ func (q *Queue) checkSize(m *broker.Message) error {
 		}
 	}
 	size := int64(len(m.Body) + header)
-	if size > q.maxMessage() {
-		return fmt.Errorf("%w: %d bytes with the header, at most %d", broker.ErrTooLarge, size, q.maxMessage())
+	if size > limit {
+		return fmt.Errorf("%w: %d bytes with the header, at most %d", broker.ErrTooLarge, size, limit)
 	}
 	if header > maxHeader {
 		return fmt.Errorf("%w: a header of %d bytes, at most %d", broker.ErrTooLarge, header, maxHeader)

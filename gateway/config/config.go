@@ -37,6 +37,9 @@ type Config struct {
 	Brokers map[string]Broker `yaml:"brokers,omitempty"`
 	// Queues are the message queues, by name.
 	Queues map[string]Queue `yaml:"queues,omitempty"`
+	// Relays are the existing queues and subjects that overtake relay moves into
+	// lanes. The gateway does nothing about them.
+	Relays []Relay `yaml:"relays,omitempty"`
 	// Tracing says where spans go. Default: nowhere; trace context is passed on
 	// all the same.
 	Tracing Tracing `yaml:"tracing,omitempty"`
@@ -117,8 +120,9 @@ type Class struct {
 	// MaxWaiting is the most requests that wait in front of one upstream, 0 to
 	// 1000000; with 0, what can't run at once is refused. Default: 1000.
 	MaxWaiting int `yaml:"max_waiting"`
-	// MaxWaitingBytes bounds the sizes of waiting requests, all together, in
-	// front of one upstream; 0 is no bound. Default: 64MiB.
+	// MaxWaitingBytes bounds the memory that waiting requests take, all together,
+	// in front of one upstream: about 16 KiB and its header each, as bodies are read
+	// when they are sent on. 0 is no bound. Default: 64MiB.
 	MaxWaitingBytes Size `yaml:"max_waiting_bytes"`
 	// MaxWait is the longest a request waits for a slot; 0s is no bound.
 	// Default: interactive 1s, standard 10s, batch 30s, other 10s.
@@ -246,7 +250,8 @@ type Limit struct {
 	// and Max), fixed (always Max) or off. Default: adaptive, but fixed where Max
 	// is all that is written.
 	Mode string `yaml:"mode,omitempty"`
-	// Initial is where an adaptive limit starts, Min to Max. Default: 16.
+	// Initial is where an adaptive limit starts, Min to Max; a default Min or Max
+	// makes room for it. Default: 16, but Min or Max where those are beyond it.
 	Initial int `yaml:"initial,omitempty"`
 	// Min is the least an adaptive limit goes down to, at least 1. Default: 2.
 	Min int `yaml:"min,omitempty"`
@@ -286,8 +291,8 @@ type Broker struct {
 	URL string `yaml:"url,omitempty"`
 	// URLs are several servers of one NATS cluster, instead of URL.
 	URLs []string `yaml:"urls,omitempty"`
-	// TLS makes encryption a must, for a NATS broker by URL; with Listen, it is
-	// the embedded server's. Default: the URL's scheme says.
+	// TLS is for a broker by URL, and makes encryption a must for NATS; with
+	// Listen, it is the embedded server's. Default: the URL's scheme says.
 	TLS *BrokerTLS `yaml:"tls,omitempty"`
 	// Credentials is the path of a NATS credentials file: a user's JWT and seed.
 	Credentials string `yaml:"credentials,omitempty"`
@@ -342,6 +347,28 @@ type Queue struct {
 	// Strategy is lanes (one queue per class) or native (the broker's own
 	// priorities). Default: lanes.
 	Strategy string `yaml:"strategy,omitempty"`
+	// QueueType is quorum (replicated) or classic, for a rabbitmq broker. Default:
+	// quorum, but classic with the strategy native, which needs RabbitMQ 4.3 for
+	// quorum.
+	QueueType string `yaml:"queue_type,omitempty"`
+	// LaneBytes bounds each lane on a rabbitmq broker, at least 64KiB; a message
+	// counts at least 1KiB. RabbitMQ can't change it for a queue that exists.
+	// Default: 256MiB.
+	LaneBytes Size `yaml:"lane_bytes,omitempty"`
+	// Dead are the statuses of the app's answer after which a message is dead at
+	// once: numbers, such as 501, and classes, such as 4xx. All others but 2xx
+	// are tried again, and so are 429 and 503 unless their numbers are here.
+	// Default: [3xx, 4xx].
+	Dead []Status `yaml:"dead"`
+	// Results is the name of the nats broker that keeps the states and answers
+	// of the jobs. Default: the queue's own, or the only nats broker there is.
+	Results string `yaml:"results,omitempty"`
+	// KeepResults is how long a job is known after its end, 10s to 168h; when
+	// disk gets scarce, for less. Default: 1h.
+	KeepResults time.Duration `yaml:"keep_results,omitempty"`
+	// MaxAnswer is the largest answer that is kept, 1KiB to 1GiB, and no more than
+	// half of what the results' broker has for answers. Default: 64MiB.
+	MaxAnswer Size `yaml:"max_answer,omitempty"`
 	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
 	MaxBody Size `yaml:"max_body,omitempty"`
@@ -353,6 +380,45 @@ type Deliver struct {
 	Upstream string `yaml:"upstream,omitempty"`
 	// Path replaces the path of the original request. Default: that is kept.
 	Path string `yaml:"path,omitempty"`
+}
+
+// Relay moves messages from an existing queue, stream or subject into the lanes of
+// a queue. Rules give them their class: the path is a slash and the routing key or
+// subject, the method MESSAGE, and the headers are those of the message and its
+// properties.
+type Relay struct {
+	// Name is the relay in logs, and on a NATS server the consumer
+	// overtake-relay-NAME, which remembers how far a stream has been moved; 1 to
+	// 32 of a-z, 0-9 and '-'. Default: relay-1, relay-2 and so on.
+	Name string `yaml:"name,omitempty"`
+	// From is where the messages are. Required.
+	From RelayFrom `yaml:"from,omitempty"`
+	// Queue is the name of the queue whose lanes they go into. Default: the only
+	// one.
+	Queue string `yaml:"queue,omitempty"`
+	// Trust believes the latency-class that a message came with. Otherwise, that
+	// can only make it less urgent than the rules do. Default: false.
+	Trust bool `yaml:"trust,omitempty"`
+	// Window is how many messages are sent and not confirmed at most, 1 to 1000;
+	// three times as many are in hand, in memory. Default: 512.
+	Window int `yaml:"window,omitempty"`
+}
+
+// RelayFrom is where a relay takes messages.
+type RelayFrom struct {
+	// Broker is the name of the broker. Default: the only one.
+	Broker string `yaml:"broker,omitempty"`
+	// Queue is an existing queue on a rabbitmq broker.
+	Queue string `yaml:"queue,omitempty"`
+	// Stream is an existing stream on a nats broker.
+	Stream string `yaml:"stream,omitempty"`
+	// Subject chooses messages of the stream; it may have wildcards. Without a
+	// stream, it is subscribed to, and what is published while no relay runs is
+	// lost. Default: all of the stream.
+	Subject string `yaml:"subject,omitempty"`
+	// Group is the queue group for a subject without a stream: of the relays in
+	// it, one gets each message. Default: overtake.
+	Group string `yaml:"group,omitempty"`
 }
 
 // Tracing says where spans go and how many.
@@ -371,6 +437,9 @@ type Size int64
 
 // Secret is text that is never shown.
 type Secret string
+
+// Status is a status of HTTP that is no success, or a class of them: 501, 4xx.
+type Status string
 
 // Percent is a share in hundredths of a percent: 10% is 1000.
 type Percent int

@@ -163,11 +163,22 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
+// shortForm is how to write what people take for a plain value.
+func shortForm(v reflect.Value) string {
+	switch v.Addr().Interface().(type) {
+	case *Limit:
+		return "write {max: 8}"
+	case *Flow:
+		return "write {header: X-Api-Key}"
+	}
+	return ""
+}
+
 // entries calls yield for each entry of a mapping, once per key.
 func (d *decoder) entries(n ast.Node, path string, v reflect.Value, yield func(string, ast.MapKeyNode, ast.Node)) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), "")
+		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), shortForm(v))
 		return
 	}
 	lines := make(map[string]int, len(m.Values))
@@ -249,7 +260,7 @@ func setScalar(v reflect.Value, text string, quoted, isText bool) error {
 			return wrong{"is text, want a whole number", "write " + text + " without quotes"}
 		}
 		if err != nil {
-			return wrong{"is not a whole number", ""}
+			return wrong{"is not a whole number", "write one such as 1000"}
 		}
 		*p = n
 		return nil
@@ -266,8 +277,11 @@ func setScalar(v reflect.Value, text string, quoted, isText bool) error {
 		*p = f
 		return nil
 	case *bool:
-		if quoted || text != "true" && text != "false" {
-			return wrong{"is neither true nor false", ""}
+		if quoted && (text == "true" || text == "false") {
+			return wrong{"is text, want a truth value", "write " + text + " without quotes"}
+		}
+		if text != "true" && text != "false" {
+			return wrong{"is neither true nor false", "write true or false"}
 		}
 		*p = text == "true"
 		return nil

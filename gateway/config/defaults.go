@@ -63,6 +63,9 @@ func fillDefaults(c *Config, src *source) {
 		defaultQueue(&q, src, join("queues", name), c)
 		c.Queues[name] = q
 	}
+	for i := range c.Relays {
+		defaultRelay(&c.Relays[i], src, i, c)
+	}
 	setDefault(src, "tracing.exporter", &c.Tracing.Exporter, "none")
 	setDefault(src, "tracing.sample", &c.Tracing.Sample, 0.01)
 	setDefault(src, "expose", &c.Expose, "trusted")
@@ -160,8 +163,35 @@ func defaultQueue(q *Queue, src *source, path string, c *Config) {
 	setDefault(src, path+".attempts", &q.Attempts, 5)
 	setDefault(src, path+".strategy", &q.Strategy, "lanes")
 	setDefault(src, path+".max_body", &q.MaxBody, 1<<20)
+	if c.Brokers[q.Broker].Type == "rabbitmq" {
+		kind := "quorum"
+		if q.Strategy == "native" {
+			kind = "classic"
+		}
+		setDefault(src, path+".queue_type", &q.QueueType, kind)
+		setDefault(src, path+".lane_bytes", &q.LaneBytes, 256<<20)
+	}
+	setDefault(src, path+".dead", &q.Dead, []Status{"3xx", "4xx"})
+	setDefault(src, path+".results", &q.Results, resultsBroker(q.Broker, c))
+	setDefault(src, path+".keep_results", &q.KeepResults, time.Hour)
+	setDefault(src, path+".max_answer", &q.MaxAnswer, 64<<20)
 	if q.Deliver != nil && len(c.Upstreams) == 1 {
 		setDefault(src, path+".deliver.upstream", &q.Deliver.Upstream, onlyName(c.Upstreams))
+	}
+}
+
+func defaultRelay(r *Relay, src *source, i int, c *Config) {
+	path := item("relays", i)
+	setDefault(src, path+".name", &r.Name, fmt.Sprintf("relay-%d", i+1))
+	setDefault(src, path+".window", &r.Window, 512)
+	if len(c.Queues) == 1 {
+		setDefault(src, path+".queue", &r.Queue, onlyName(c.Queues))
+	}
+	if len(c.Brokers) == 1 {
+		setDefault(src, path+".from.broker", &r.From.Broker, onlyName(c.Brokers))
+	}
+	if r.From.Stream == "" && r.From.Subject != "" {
+		setDefault(src, path+".from.group", &r.From.Group, "overtake")
 	}
 }
 

@@ -45,6 +45,8 @@ func wanted(v reflect.Value) string {
 		return "a percentage"
 	case Reserve:
 		return "a reserve"
+	case Status:
+		return "a status"
 	case netip.Prefix:
 		return "a network"
 	}

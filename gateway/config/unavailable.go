@@ -53,8 +53,9 @@ func (v validator) unavailableClasses() {
 
 func (v validator) unavailableBrokers() {
 	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
-		if v.Queues[name].Strategy == "native" {
-			v.warn(join("queues", name)+".strategy", "native is %s; in effect is lanes", notAvailable)
+		path, q := join("queues", name), v.Queues[name]
+		if q.Strategy == "native" && v.Brokers[q.Broker].Type != "rabbitmq" {
+			v.warn(path+".strategy", "native is %s; in effect is lanes", notAvailable)
 		}
 	}
 }

@@ -34,6 +34,7 @@ func validate(c *Config, src *source) {
 	}
 	v.validateBrokers()
 	v.validateQueues()
+	v.validateRelays()
 	v.validateTracing()
 	if h := c.Flow.Header; !only(strings.ToLower(h), "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
 		v.wrong("flow.header", h, "is not the name of a header", "write X-Api-Key")
@@ -99,6 +100,9 @@ func (v validator) validateClasses() {
 		floors += c.Floor
 		v.within(path+".max_waiting", c.MaxWaiting, 0, 1_000_000)
 		v.validateObjective(path, c)
+		if i == len(v.Classes)-1 && v.given(path+".reserve") && c.Reserve != (Reserve{}) {
+			v.warn(path+".reserve", "has no effect: no class is less urgent than this one")
+		}
 		v.validateSocket(path+".socket", c.Socket)
 	}
 	if _, found := names[v.DefaultClass]; !found && !v.anyBroken("classes") {
@@ -110,6 +114,9 @@ func (v validator) validateClasses() {
 func (v validator) validateObjective(path string, c Class) {
 	if c.Reserve.Auto && c.Objective == 0 && !v.isBroken(path+".objective") {
 		v.problem(path+".reserve", "add objective: 25ms, or write a number of slots", "auto is sized to meet the class's objective, and there is none")
+	}
+	if v.given(path+".objective") && c.MaxWait > 0 && c.Objective >= c.MaxWait {
+		v.warn(path+".objective", "has no effect: nothing waits for longer than max_wait, %s", c.MaxWait)
 	}
 	if !v.given(path + ".overload") {
 		return
@@ -146,7 +153,7 @@ func (v validator) validateReserves() {
 			continue
 		}
 		kept := 0
-		for i, c := range v.Classes {
+		for i, c := range v.Classes[:max(0, len(v.Classes)-1)] { // there is nobody to keep them from for the last
 			before := kept
 			kept += min(c.Reserve.Of(limit), limit)
 			if before < limit && kept >= limit && !reported[i] {
@@ -203,7 +210,7 @@ func (v validator) validateRoutes() {
 	if len(v.Routes) == 0 && len(v.Upstreams) > 1 && !v.given("routes") {
 		v.problem("upstreams", "add routes:", "%d upstreams and no routes", len(v.Upstreams))
 	}
-	if len(v.Routes) == 0 && len(v.Upstreams) == 0 {
+	if len(v.Routes) == 0 && len(v.Upstreams) == 0 && len(v.Relays) == 0 {
 		v.warn("", "there is no upstream and no route, so every request is refused")
 	}
 	for _, name := range upstreams {

@@ -171,6 +171,9 @@ func (v validator) validateBrokers() {
 			v.brokerURL(path+".url", b.Type, b.URL)
 		}
 		v.validateNATS(path, b)
+		if b.Type == "rabbitmq" {
+			v.validateRabbitMQ(path, b)
+		}
 		if b.Embedded && b.Type == "nats" {
 			if b.Dir == "" || strings.HasPrefix(b.Dir, "~") {
 				v.wrong(path+".dir", b.Dir, "is not a folder", "write a path, such as ./overtake-data; ~ is not expanded")
@@ -199,6 +202,9 @@ func (v validator) diskOf(path, name string, b Broker) {
 		if q.Broker == name {
 			least += Size(len(v.Classes)+1) * leastLane
 		}
+	}
+	if v.KeepsResults(name) {
+		least = max(least*4/3, 8*leastLane) // main gives results a quarter, in two halves
 	}
 	if least = max(least, 1<<20); b.MaxBytes < least {
 		v.problem(path, "want "+least.String()+" or more", "%s is too small for the broker's queues", b.MaxBytes)
@@ -236,7 +242,9 @@ func (v validator) validateQueues() {
 			v.warn(path, "has no deliver, and nothing else reaches an embedded broker: its jobs are never done")
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)
+		v.validateResults(path, q)
 		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
+		v.validateRabbitMQQueue(path, q)
 		if q.MaxBody < 1 || q.MaxBody > mostBody {
 			v.problem(path+".max_body", "want 1B to "+mostBody.String(), "%s is out of range", q.MaxBody)
 		}

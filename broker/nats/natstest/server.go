@@ -47,8 +47,7 @@ type Server struct {
 	client, monitor string // addresses, which outlive a restart
 	file            string // the configuration
 
-	cmd    *exec.Cmd
-	output bytes.Buffer
+	cmd *exec.Cmd
 }
 
 // Start starts a server and returns when it is ready.

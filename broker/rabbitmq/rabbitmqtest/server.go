@@ -161,16 +161,16 @@ func (s *Server) Restart() error {
 	if err != nil {
 		return fmt.Errorf("rabbitmqtest: %w", err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // it is the server's
 	stderr, in, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("rabbitmqtest: %w", err)
 	}
 	cmd.Stdout, cmd.Stderr = log, in
 	err = cmd.Start()
-	in.Close()
+	_ = in.Close()
 	if err != nil {
-		stderr.Close()
+		_ = stderr.Close()
 		return fmt.Errorf("rabbitmqtest: start server: %w", err)
 	}
 	s.cmd, s.stderr = cmd, stderr
@@ -220,7 +220,7 @@ func (s *Server) Kill() {
 	}
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	s.await(time.Time{})
-	s.stderr.Close()
+	_ = s.stderr.Close()
 	_ = s.cmd.Wait()
 	s.cmd = nil
 }

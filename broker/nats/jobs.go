@@ -1,0 +1,253 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"overtake/broker"
+)
+
+// Names of what job stores have on the server. Lanes can't have them: their
+// subjects have two parts.
+const (
+	jobsBucket    = "overtake-jobs" // a bucket of NATS' key-value stores
+	recordsStream = "KV_" + jobsBucket
+	recordsPrefix = "$KV." + jobsBucket + "."
+	answersStream = "OVERTAKE_ANSWERS"
+	answersPrefix = "overtake.answers."
+	endedPrefix   = "overtake.ended." // announcements, which nobody stores
+)
+
+// Defaults of [JobsConfig].
+const (
+	DefaultRecordBytes = 128 << 20
+	DefaultAnswerBytes = 128 << 20
+	DefaultAnswerKeep  = time.Hour
+)
+
+// JobsConfig describes the store for jobs of a server.
+type JobsConfig struct {
+	// RecordBytes bounds the records on disk. Default 128 MiB.
+	RecordBytes int64
+	// AnswerBytes bounds the answers on disk; the oldest make room for new
+	// ones. Default 128 MiB.
+	AnswerBytes int64
+	// AnswerKeep is how long answers are kept at most. Default 1 h.
+	AnswerKeep time.Duration
+}
+
+// Jobs is a server's store for the records and answers of jobs; all queues
+// share it, wherever their messages are. It is safe for concurrent use, by
+// several processes too: a record is changed only by who has seen its last
+// revision.
+//
+// Records refuse what is over their bound, since who loses the record of a
+// cancelled job delivers it. So that ended ones don't fill the store, they are
+// kept for less the fuller it is, and new ones are refused while there is still
+// room for old ones to change in.
+//
+// Reads may be answered by any replica of the records' stream, and one that lags
+// shows an older state; a change is always decided by the leader.
+type Jobs struct {
+	conn    *Conn
+	cfg     JobsConfig
+	records jetstream.Stream
+	answers jetstream.Stream
+	sub     *natsgo.Subscription
+	room    room
+
+	mu      sync.Mutex
+	watches map[string]map[*watch]struct{} // by ID
+}
+
+// watch is one who waits for announcements.
+type watch struct{ ended func() }
+
+// OpenJobs declares the store. What exists is kept, and changed where cfg
+// differs from it.
+func (c *Conn) OpenJobs(ctx context.Context, cfg JobsConfig) (*Jobs, error) {
+	if cfg.RecordBytes == 0 {
+		cfg.RecordBytes = DefaultRecordBytes
+	}
+	if cfg.AnswerBytes == 0 {
+		cfg.AnswerBytes = DefaultAnswerBytes
+	}
+	if cfg.AnswerKeep == 0 {
+		cfg.AnswerKeep = DefaultAnswerKeep
+	}
+	if cfg.RecordBytes < minBytes || cfg.AnswerBytes < minBytes || cfg.AnswerKeep < time.Second {
+		return nil, fmt.Errorf("nats: jobs: RecordBytes %d and AnswerBytes %d, want at least %d each; AnswerKeep %v, want at least 1s",
+			cfg.RecordBytes, cfg.AnswerBytes, minBytes, cfg.AnswerKeep)
+	}
+	j := &Jobs{conn: c, cfg: cfg, watches: make(map[string]map[*watch]struct{})}
+	var err error
+	if j.records, err = j.declare(ctx, j.recordsConfig()); err != nil {
+		return nil, err
+	}
+	if !j.records.CachedInfo().Config.AllowMsgTTL {
+		return nil, errors.New("nats: jobs: the server can't let single records expire; update it to NATS 2.11 or later")
+	}
+	if j.answers, err = j.declare(ctx, j.answersConfig()); err != nil {
+		return nil, err
+	}
+	if j.sub, err = c.nc.Subscribe(endedPrefix+"*", j.announced); err != nil {
+		return nil, fmt.Errorf("nats: jobs: subscribe to %s*: %w", endedPrefix, cause(ctx, err))
+	}
+	return j, nil
+}
+
+func (j *Jobs) declare(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
+	err = j.conn.request(ctx, func(ctx context.Context) error {
+		s, err = j.conn.createOrUpdate(ctx, cfg)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("nats: jobs: declare stream %q: %w%s", cfg.Name, err, remedy(cfg, err))
+	}
+	return s, nil
+}
+
+// recordsConfig is what makes a stream a bucket of a key-value store, so that
+// NATS' own tools can show it.
+func (j *Jobs) recordsConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              recordsStream,
+		Description:       "Overtake, states of jobs",
+		Subjects:          []string{recordsPrefix + ">"},
+		MaxMsgsPerSubject: 1,
+		MaxBytes:          j.cfg.RecordBytes,
+		Discard:           jetstream.DiscardNew,
+		Storage:           jetstream.FileStorage,
+		AllowMsgTTL:       true,
+		AllowRollup:       true,
+		DenyDelete:        true,
+		AllowDirect:       true,
+	}
+}
+
+func (j *Jobs) answersConfig() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        answersStream,
+		Description: "Overtake, answers to jobs",
+		Subjects:    []string{answersPrefix + "*"},
+		MaxBytes:    j.cfg.AnswerBytes,
+		MaxAge:      j.cfg.AnswerKeep,
+		Discard:     jetstream.DiscardOld,
+		Storage:     jetstream.FileStorage,
+		Duplicates:  min(j.cfg.AnswerKeep, DefaultDedupeWindow),
+		AllowDirect: true,
+	}
+}
+
+// Load returns the record with the ID. If there is none, its Revision is 0.
+func (j *Jobs) Load(ctx context.Context, id string) (broker.Record, error) {
+	r := broker.Record{ID: id}
+	if !validRecordID(id) {
+		return r, nil
+	}
+	err := j.conn.request(ctx, func(ctx context.Context) error {
+		raw, err := j.records.GetLastMsgForSubject(ctx, recordsPrefix+id)
+		if err == nil {
+			r.Value, r.Revision = raw.Data, raw.Sequence
+		}
+		return err
+	})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return r, nil
+	}
+	if err != nil {
+		return r, fmt.Errorf("nats: load record %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// Save stores the record if nobody has since its Revision, which it raises
+// then; else it returns [broker.ErrConflict]. After [broker.ErrUnavailable] it
+// may be stored all the same. A new record is refused with [broker.ErrFull]
+// while the store is nearly full.
+func (j *Jobs) Save(ctx context.Context, r *broker.Record) error {
+	if !validRecordID(r.ID) {
+		return fmt.Errorf("nats: save record %q: %w: the ID must be letters and digits", r.ID, broker.ErrInvalid)
+	}
+	used := j.used(ctx)
+	if r.Revision == 0 && used > newUpTo {
+		return fmt.Errorf("nats: save record %s: %w: %.0f%% of the %d bytes for records are used; give the broker more disk",
+			r.ID, broker.ErrFull, 100*used, j.cfg.RecordBytes)
+	}
+	opts := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(r.Revision)}
+	if r.Keep > 0 {
+		keep := r.Keep
+		if r.Least > 0 {
+			keep = max(spareKeep(keep, used), r.Least)
+		}
+		opts = append(opts, jetstream.WithMsgTTL(max(keep, time.Second).Truncate(time.Second)))
+	}
+	ack, err := j.conn.publish(ctx, &natsgo.Msg{Subject: recordsPrefix + r.ID, Header: natsgo.Header{}, Data: r.Value}, opts...)
+	if code := errorCode(err); code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant {
+		return fmt.Errorf("nats: save record %s: %w since revision %d", r.ID, broker.ErrConflict, r.Revision)
+	}
+	if err != nil {
+		return fmt.Errorf("nats: save record %s: %w", r.ID, err)
+	}
+	if r.Revision == 0 {
+		j.room.add(len(r.ID) + len(r.Value) + recordOverhead)
+	}
+	r.Revision = ack.Sequence
+	return nil
+}
+
+// validRecordID keeps what has a meaning in subjects out of them.
+func validRecordID(id string) bool {
+	return id != "" && len(id) <= 128 &&
+		strings.Trim(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
+}
+
+// Announce tells everybody who watches the ID, in all processes. It may get
+// lost with a connection.
+func (j *Jobs) Announce(id string) {
+	_ = j.conn.nc.Publish(endedPrefix+id, nil) // who needs to be sure looks by itself
+}
+
+// Watch calls ended after every [Jobs.Announce] of the ID that comes after Watch
+// has returned, until stop. It must not block.
+func (j *Jobs) Watch(id string, ended func()) (stop func()) {
+	w := &watch{ended}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.watches[id] == nil {
+		j.watches[id] = make(map[*watch]struct{})
+	}
+	j.watches[id][w] = struct{}{}
+	return func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		delete(j.watches[id], w)
+		if len(j.watches[id]) == 0 {
+			delete(j.watches, id)
+		}
+	}
+}
+
+func (j *Jobs) announced(msg *natsgo.Msg) {
+	id := strings.TrimPrefix(msg.Subject, endedPrefix)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for w := range j.watches[id] {
+		w.ended()
+	}
+}
+
+// Close ends all watches. What is under way goes on.
+func (j *Jobs) Close(ctx context.Context) error {
+	if err := j.sub.Unsubscribe(); err != nil && !errors.Is(err, natsgo.ErrConnectionClosed) {
+		return fmt.Errorf("nats: close jobs: %w", cause(ctx, err))
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package rabbitmq
+
+// ServerURL returns where the server of the tests listens.
+func ServerURL() string { return server.URL() }

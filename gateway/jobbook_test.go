@@ -1,0 +1,200 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"overtake/broker"
+)
+
+// Two gateways on one broker: what one takes, the other can tell of, and end.
+func TestTwoGatewaysAgree(t *testing.T) {
+	app := newGate()
+	queues, q := openNATS(t)
+	delivers := start(t, jobsRead, serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // or the server does not notice who leaves
+		app.ServeHTTP(w, r)
+	}), queues)
+	other := queues["jobs"]
+	publisher := q.Publisher()
+	t.Cleanup(func() { publisher.Close(context.Background()) })
+	other.Publisher, other.Consumer = publisher, nil
+	takes := start(t, strings.Replace(jobsRead, "deliver: {upstream: app}, ", "", 1), deadAddress(t), map[string]Queue{"jobs": other})
+
+	location := takes.post("/jobs/1", "Idempotency-Key: k")
+	receive(t, "the job", app.arrived)
+	if again := delivers.post("/jobs/1", "Idempotency-Key: k"); again != location {
+		t.Errorf("the job is %s at one and %s at the other", location, again)
+	}
+	for _, g := range []*testGateway{takes, delivers} {
+		if j := g.status(location); j.State != jobRunning {
+			t.Errorf("it is %+v", j)
+		}
+	}
+	if f := takes.fetch("DELETE", location, nil); f.StatusCode != 202 {
+		t.Errorf("DELETE: %v %s", f.Response, f.body)
+	}
+	eventually(t, "the other gateway has broken it off", func() bool { return delivers.settlements("cancelled") == 1 })
+	next := takes.post("/jobs/2")
+	receive(t, "the next job", app.arrived)
+	app.pass <- struct{}{}
+	takes.becomes(next, jobDone)
+	if f := takes.get(next + "/response"); f.body != "ok" {
+		t.Errorf("its answer at the other gateway: %v %q", f.Response, f.body)
+	}
+}
+
+// away is a store that can't be reached while it is shut.
+type away struct {
+	JobRecords
+	shut chan struct{} // closed to open it
+}
+
+func (a *away) gone() bool {
+	select {
+	case <-a.shut:
+		return false
+	default:
+		return true
+	}
+}
+
+func (a *away) Load(ctx context.Context, id string) (broker.Record, error) {
+	if a.gone() {
+		return broker.Record{}, fmt.Errorf("test: %w", broker.ErrUnavailable)
+	}
+	return a.JobRecords.Load(ctx, id)
+}
+
+func (a *away) Save(ctx context.Context, r *broker.Record) error {
+	if a.gone() {
+		return fmt.Errorf("test: %w", broker.ErrUnavailable)
+	}
+	return a.JobRecords.Save(ctx, r)
+}
+
+// While the records are out of reach, nothing is accepted, delivered or lost.
+func TestStoreThatIsAway(t *testing.T) {
+	app := serveRaw(t)
+	seen := app.answering(okNoBody)
+	queues, _ := openNATS(t)
+	q := newFakeQueue()
+	queue := queues["jobs"]
+	store := &away{queue.Records, make(chan struct{})}
+	queue.Publisher, queue.Consumer, queue.Depths, queue.Records = q, q, q.depths, store
+	g := start(t, jobsRead, app.url(), map[string]Queue{"jobs": queue})
+	const id = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	wantRefusal(t, g.fetch("POST", "/jobs/1", nil), 503, "broker_unavailable")
+	wantRefusal(t, g.get(jobsPrefix+id), 503, "broker_unavailable")
+	wantRefusal(t, g.fetch("DELETE", jobsPrefix+id, nil), 503, "broker_unavailable")
+	q.again(id)
+	eventually(t, "its message waits", func() bool { return strings.Contains(g.log.String(), "its message waits") })
+	if n := len(seen.all()) + len(q.settlements()); n != 0 {
+		t.Errorf("%d deliveries and settlements", n)
+	}
+	close(store.shut)
+	if got := q.settlement(t, 1); got != id+" done" {
+		t.Errorf("settled as %q", got)
+	}
+	if j := g.status(jobsPrefix + id); j.State != jobDone {
+		t.Errorf("it is %+v", j)
+	}
+}
+
+// A gateway that shuts down while the records are out of reach gives its messages
+// back.
+func TestShutdownWithTheStoreAway(t *testing.T) {
+	queues, _ := openNATS(t)
+	q := newFakeQueue()
+	queue := queues["jobs"]
+	queue.Publisher, queue.Consumer, queue.Depths, queue.Records = q, q, q.depths, &away{queue.Records, make(chan struct{})}
+	g := start(t, jobsRead, deadAddress(t), map[string]Queue{"jobs": queue})
+	const id = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	q.again(id)
+	eventually(t, "its message waits", func() bool { return strings.Contains(g.log.String(), "its message waits") })
+	if err := g.Shutdown(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	if got := q.settlement(t, 1); got != id+" retry 0s" {
+		t.Errorf("settled as %q", got)
+	}
+}
+
+// Whatever comes in whatever order: what has ended stays as it has ended, and
+// only who claimed a job last can give it back.
+func TestRecordOfAJobNeverGoesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(1, 0)
+		r := record{job: job{ID: "A", State: jobQueued}, Unpublished: rapid.Bool().Draw(t, "unpublished")}
+		claims := []time.Time{at}
+		for range rapid.IntRange(1, 30).Draw(t, "events") {
+			before := r
+			at = at.Add(time.Second)
+			event := rapid.SampledFrom([]string{"claim", "requeue", "done", "failed", "cancel", "settle", "published", "doubt", "withdraw", "answered"}).Draw(t, "event")
+			var changed bool
+			switch event {
+			case "claim":
+				if changed = r.claim(len(claims), at); changed {
+					claims = append(claims, at)
+				}
+			case "requeue":
+				by := rapid.SampledFrom(claims).Draw(t, "by")
+				if changed = r.requeue(by, "why"); changed != (before.State == jobRunning && by == claims[len(claims)-1]) {
+					t.Fatalf("given back by the claim of %v: %v, from %+v", by, changed, before)
+				}
+			case "done", "failed":
+				changed = r.finish(jobState(event), "", at)
+			case "cancel":
+				changed = r.cancel(at)
+			case "settle":
+				changed = r.settle()
+			case "published":
+				changed = r.published()
+			case "doubt":
+				changed = r.doubt()
+			case "withdraw":
+				changed = r.withdraw()
+			case "answered":
+				changed = r.answered(&jobAnswer{Status: 200}, "x")
+			}
+			if changed == (r == before) {
+				t.Fatalf("%s reports %v and makes %+v of %+v", event, changed, r, before)
+			}
+			if before.State.ended() && r.State != before.State {
+				t.Fatalf("%s makes %s of %s", event, r.State, before.State)
+			}
+			if r.Attempts < before.Attempts {
+				t.Fatalf("%s makes %d of %d attempts", event, r.Attempts, before.Attempts)
+			}
+		}
+	})
+}
+
+func TestHowLongRecordsLive(t *testing.T) {
+	keep := time.Hour
+	for _, tc := range []struct {
+		name        string
+		record      record
+		keep, least time.Duration
+	}{
+		{"queued", record{job: job{State: jobQueued}}, recordLife, 0},
+		{"cancelled, with its message in the lane", record{job: job{State: jobCancelled}}, recordLife, 0},
+		{"cancelled", record{job: job{State: jobCancelled}, Settled: true}, keep, leastLife},
+		{"done", record{job: job{State: jobDone}, Settled: true}, keep, leastLife},
+		{"done, and may be repeated", record{job: job{State: jobDone}, Settled: true, Print: "x"}, keep, keyedLife},
+		{"perhaps accepted", record{job: job{State: jobQueued}, Unpublished: true}, leastLife, 0},
+		{"perhaps accepted, and may be repeated", record{job: job{State: jobQueued}, Unpublished: true, Print: "x"}, keyedLife, 0},
+		{"not accepted", record{job: job{State: jobFailed}, Withdrawn: true}, leastLife, 0},
+	} {
+		if r := tc.record.stored(7, keep); r.Keep != tc.keep || r.Least != tc.least || r.Revision != 7 {
+			t.Errorf("%s: %v, %v at the least", tc.name, r.Keep, r.Least)
+		}
+	}
+}
