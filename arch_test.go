@@ -32,7 +32,7 @@ type archRule struct {
 //	main -> gateway, loadgen, broker/nats, broker/rabbitmq -> scheduler, broker, tracing -> classifier
 var archRules = []archRule{{
 	pkg: "overtake",
-	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest", "overtake/broker/rabbitmq/rabbitmqtest", "overtake/docs/..."},
+	not: []string{"overtake/broker/brokertest/...", "overtake/broker/nats/natstest/...", "overtake/broker/rabbitmq/rabbitmqtest/...", "overtake/docs/..."},
 	why: "main wires everything together, but a conformance suite, servers and what draws pictures are for tests",
 }, {
 	pkg: "overtake/classifier/...", tests: true,

@@ -13,7 +13,6 @@ import (
 
 	"overtake/broker"
 	"overtake/broker/nats"
-	"overtake/broker/rabbitmq"
 	"overtake/broker/relay"
 	"overtake/gateway/config"
 )
@@ -55,7 +54,8 @@ func (c *relayCommand) Run(ctx context.Context) (err error) {
 	}
 	log := newLogger(c.LogLevel, "text")
 	slog.SetDefault(log)
-	b := &relayBrokers{brokers: brokers{log: log}, cfg: cfg, nats: map[string]*nats.Conn{}, rabbit: map[string]*rabbitmq.Conn{}}
+	b := newBrokers(cfg, log)
+	b.guest = true
 	defer func() { err = errors.Join(err, b.close()) }()
 	relays := make([]*relay.Relay, len(cfg.Relays))
 	for i := range relays {
@@ -66,16 +66,20 @@ func (c *relayCommand) Run(ctx context.Context) (err error) {
 	return move(ctx, cfg, relays)
 }
 
-func (c *relayCommand) open(ctx context.Context, b *relayBrokers, r config.Relay) (*relay.Relay, error) {
+func (c *relayCommand) open(ctx context.Context, b *brokers, r config.Relay) (*relay.Relay, error) {
 	decider, classes, err := b.cfg.Classifier()
 	if err != nil {
 		return nil, err
 	}
-	destination, err := b.destination(ctx, r.Queue)
+	patient, cancel := context.WithTimeout(ctx, brokerPatience)
+	defer cancel()
+	queue, err := b.open(patient, r.Queue)
 	if err != nil {
 		return nil, err
 	}
-	source, err := b.source(r)
+	destination := queue.publisher()
+	b.closers = append(b.closers, destination.Close)
+	source, err := openSource(b, r)
 	if err != nil {
 		return nil, err
 	}
@@ -156,69 +160,8 @@ func writeProgress(w io.Writer, cfg *config.Config, i int, p relay.Progress, bef
 	return total
 }
 
-// relayBrokers are brokers that relays take from and move to.
-type relayBrokers struct {
-	brokers
-	cfg    *config.Config
-	nats   map[string]*nats.Conn
-	rabbit map[string]*rabbitmq.Conn
-}
-
-func (b *relayBrokers) onNATS(name string) (*nats.Conn, error) {
-	if b.nats[name] == nil {
-		conn, err := b.connect(name, b.cfg.Brokers[name])
-		if err != nil {
-			return nil, err
-		}
-		b.nats[name] = conn
-	}
-	return b.nats[name], nil
-}
-
-func (b *relayBrokers) onRabbitMQ(name string) (*rabbitmq.Conn, error) {
-	if b.rabbit[name] == nil {
-		conn, err := b.connectRabbitMQ(name, b.cfg.Brokers[name])
-		if err != nil {
-			return nil, fmt.Errorf("broker %s: %w", name, err)
-		}
-		b.rabbit[name] = conn
-	}
-	return b.rabbit[name], nil
-}
-
-// destination opens a queue and returns what publishes into it.
-func (b *relayBrokers) destination(ctx context.Context, name string) (broker.Sender, error) {
-	ctx, cancel := context.WithTimeout(ctx, brokerPatience)
-	defer cancel()
-	settings := b.cfg.Queues[name]
-	if b.cfg.Brokers[settings.Broker].Type == "rabbitmq" {
-		conn, err := b.onRabbitMQ(settings.Broker)
-		if err != nil {
-			return nil, err
-		}
-		q, err := conn.OpenQueue(ctx, rabbitMQQueue(name, settings, classNames(b.cfg)))
-		if err != nil {
-			return nil, err
-		}
-		p := q.Publisher()
-		b.closers = append(b.closers, p.Close)
-		return p, nil
-	}
-	conn, err := b.onNATS(settings.Broker)
-	if err != nil {
-		return nil, err
-	}
-	q, err := conn.OpenQueue(ctx, natsQueue(b.cfg, name))
-	if err != nil {
-		return nil, err
-	}
-	p := q.Publisher()
-	b.closers = append(b.closers, p.Close)
-	return p, nil
-}
-
-// source returns what opens the source of a relay.
-func (b *relayBrokers) source(r config.Relay) (func(int) (broker.Source, error), error) {
+// openSource returns what opens the source of a relay.
+func openSource(b *brokers, r config.Relay) (func(int) (broker.Source, error), error) {
 	if b.cfg.Brokers[r.From.Broker].Type == "rabbitmq" {
 		conn, err := b.onRabbitMQ(r.From.Broker)
 		if err != nil {

@@ -5,6 +5,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -276,5 +278,51 @@ func TestE2ERelayIsStopped(t *testing.T) {
 	}
 	for _, class := range relayClasses {
 		checkRelayed(t, class, p.onRabbitMQ(t, class), false)
+	}
+}
+
+// A relay puts into the lanes of the embedded broker while a gateway runs it.
+func TestE2ERelayBesideAGateway(t *testing.T) {
+	var seen watched
+	var ids []string
+	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		seen.change(func() { ids = append(ids, r.Header.Get("Idempotency-Key")) })
+	}))
+	t.Cleanup(app.Close)
+	far := natstest.Start(t, natstest.Options{})
+	nc, err := natsgo.Connect(far.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"a", "b", "c"}
+	for _, id := range want {
+		if _, err := js.Publish(t.Context(), "orders", []byte("work"), jetstream.WithMsgID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := writeConfig(t, fmt.Sprintf(`
+upstreams: {app: {servers: [%q], limit: {max: 1}}}
+brokers: {kept: {type: nats, embedded: true, dir: %q}, far: {type: nats, url: %q}}
+queues: {jobs: {broker: kept, deliver: {upstream: app}}}
+relays: [{name: in, from: {broker: far, stream: ORDERS}, queue: jobs}]
+`, app.URL, t.TempDir(), far.URL()))
+	g := runGateway(t, file)
+	if r := runProgram(t, nil, "relay", "-c", file, "--until-empty"); r.code != exitOK || !strings.Contains(r.stderr, "3 moved") {
+		t.Fatalf("the relay exited with %d and said %s", r.code, r.stderr)
+	}
+	if !seen.await(t.Context(), func() bool { return len(ids) >= len(want) }) {
+		t.Fatal("the app has not seen all")
+	}
+	g.stop(t)
+	if !slices.Equal(ids, want) {
+		t.Errorf("the app saw %q, want %q", ids, want)
 	}
 }

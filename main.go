@@ -35,6 +35,8 @@ type commands struct {
 	Demo    demoCommand    `cmd:"" help:"Show what class order does: app, broker, gateway and a mixed load, without and with classes."`
 	Check   checkCommand   `cmd:"" help:"Validate a configuration file."`
 	Explain explainCommand `cmd:"" help:"Show which class and route a request would get, and why."`
+	Queue   queueCommands  `cmd:"" help:"Show and steer the lanes of queues."`
+	Dead    deadCommands   `cmd:"" help:"Show and replay the dead letters of queues."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
@@ -66,7 +68,7 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return fail(parsed.Run(), parsed.Selected().Name)
+	return fail(parsed.Run(), parsed.Selected().Path())
 }
 
 // commandOf returns the command that was being parsed when err came up, "" if
@@ -75,7 +77,7 @@ func commandOf(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {
 		if selected := parse.Context.Selected(); selected != nil {
-			return selected.Name
+			return selected.Path()
 		}
 	}
 	return ""

@@ -3,9 +3,10 @@
 // a consumer takes it from there and settles it.
 //
 // A queue has one lane per class. Adapters (broker/nats, and others) implement
-// [Publisher] and [Consumer] and pass the conformance suite in
-// broker/brokertest; they never import each other. For broker/relay they also are
-// a [Sender] and have [Source]s, from which existing queues are moved into lanes.
+// [Publisher] and [Consumer], and for people [Inspector] and [Morgue], and pass
+// the conformance suite in broker/brokertest; they never import each other. For
+// broker/relay they also are a [Sender] and have [Source]s, from which existing
+// queues are moved into lanes.
 //
 // Delivery is at least once: a message is gone only after [Settler.Done] or
 // [Settler.Dead]; whatever else happens to the consumer, the message comes
@@ -32,6 +33,11 @@ const (
 	HeaderDeadReason   = "overtake-dead-reason"
 	HeaderDeadAttempts = "overtake-dead-attempts" // decimal
 )
+
+// HeaderReplayed says of a message that was a dead letter when it had died, in unix
+// milliseconds. So it tells one life of a message from the next, and is the same if
+// a replay was cut short and is repeated.
+const HeaderReplayed = "overtake-replayed"
 
 // Errors that a caller decides on. Adapters wrap them with the place and cause.
 var (

@@ -36,8 +36,9 @@
 //	                          '-----> cancelled <--'
 //	                             DELETE
 //
-// done, failed and cancelled are ended: such a record never changes its state.
-// A queued job may also fail, by its deadline. A record changes only by
+// done, failed and cancelled are ended: such a record never changes its state, but
+// that a failed job whose dead letter was replayed is queued again, once, when the
+// message comes. A queued job may also fail, by its deadline. A record changes only by
 // compare-and-swap on its revision, so several gateways agree on one order: of a
 // claim and a cancellation, one comes first, and the other finds out.
 //

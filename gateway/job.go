@@ -66,6 +66,8 @@ type record struct {
 	Unpublished bool `json:"unpublished,omitempty"`
 	// Withdrawn: the broker has refused the message. It counts as no record.
 	Withdrawn bool `json:"withdrawn,omitempty"`
+	// Replayed is the [broker.HeaderReplayed] of the last message that revived it.
+	Replayed string `json:"replayed,omitempty"`
 	// Settled: no message of the job is left that its record would have to stop.
 	Settled bool `json:"settled,omitempty"`
 }
@@ -118,6 +120,18 @@ func (r *record) cancel(now time.Time) bool {
 		return false
 	}
 	r.State, r.Reason, r.Finished = jobCancelled, "", now
+	return true
+}
+
+// revive makes a failed job wait again, as it was replayed, once for each time. If
+// its message comes again after that, the record settles it as ever.
+func (r *record) revive(replayed string) bool {
+	if r.State != jobFailed || replayed == r.Replayed {
+		return false
+	}
+	r.State, r.Attempts, r.Reason, r.Finished = jobQueued, 0, "", time.Time{}
+	r.Answer, r.AnswerName = nil, ""
+	r.Settled, r.Withdrawn, r.Replayed = false, false, replayed
 	return true
 }
 

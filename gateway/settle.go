@@ -13,18 +13,27 @@ import (
 // This file is what becomes of a message: steps 2, 5 and 6 of the package
 // comment.
 
-// lookUp returns what is known of the message's job. While the records' store is
-// away it waits; it returns nil if ctx ended first.
+// lookUp returns what is known of the message's job, which it revives if it was
+// replayed. While the records' store is away it waits; it returns nil if ctx ended
+// first.
 func (c *courier) lookUp(ctx context.Context, d *broker.Delivery) *entry {
 	e := &entry{keep: c.q.keepResults}
 	if isJobID(d.ID) {
 		e.book = c.q.book
 	}
-	if !c.insist(ctx, func() error { return e.load(ctx, d.ID) }) {
+	replayed := d.Header.Get(broker.HeaderReplayed)
+	look := func() error {
+		if err := e.load(ctx, d.ID); err != nil || replayed == "" {
+			return err
+		}
+		return e.change(ctx, d.ID, func(r *record) bool { return r.revive(replayed) })
+	}
+	if !c.insist(ctx, look) {
 		return nil
 	}
 	if e.ID == "" { // its client never got a 202, or it is older than records get
 		e.job = job{ID: d.ID, State: jobQueued, Class: c.name, Queue: c.q.name, Created: d.Published.UTC()}
+		e.Replayed = replayed
 	}
 	return e
 }

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"overtake/broker"
@@ -33,10 +35,51 @@ func TestRecordSettlesTheMessage(t *testing.T) {
 }
 
 // again delivers a message once more.
-func (q *fakeQueue) again(id string) {
+func (q *fakeQueue) again(id string) { q.replay(id, "") }
+
+// replay delivers a message that was a dead letter.
+func (q *fakeQueue) replay(id, replayed string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.put(&fakeMessage{attempt: 1, Message: broker.Message{ID: id, Class: "standard"}})
+	m := &fakeMessage{attempt: 1, Message: broker.Message{ID: id, Class: "standard"}}
+	if replayed != "" {
+		m.attempt, m.Header = 0, broker.Header{broker.HeaderReplayed: {replayed}}
+	}
+	q.put(m)
+}
+
+// A job whose dead letter is replayed is worked on again, once for each replay.
+func TestReplayedJobIsWorkedOnAgain(t *testing.T) {
+	var cured atomic.Bool
+	var seen atomic.Int32
+	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		seen.Add(1)
+		if !cured.Load() {
+			http.Error(w, "no", http.StatusUnprocessableEntity)
+		}
+	})
+	queues, _ := openNATS(t)
+	q := newFakeQueue()
+	queue := queues["jobs"]
+	queue.Publisher, queue.Consumer, queue.Depths = q, q, q.depths
+	g := start(t, jobsRead, app, map[string]Queue{"jobs": queue})
+	location := g.post("/jobs/1")
+	id := strings.TrimPrefix(location, jobsPrefix)
+	g.becomes(location, jobFailed)
+	for i, replayed := range []string{"", "1", "1", "2"} {
+		q.replay(id, replayed)
+		if got := q.settlement(t, i+2); got != id+" dead: the app answered 422" {
+			t.Errorf("replay %q was settled as %q", replayed, got)
+		}
+	}
+	if n := seen.Load(); n != 3 {
+		t.Errorf("the app saw it %d times, want one for each life", n)
+	}
+	cured.Store(true)
+	q.replay(id, "3")
+	if j := g.becomes(location, jobDone); j.Attempts != 1 || j.Answer == nil || j.Answer.Status != 200 {
+		t.Errorf("it is %+v", j)
+	}
 }
 
 func TestAppThatIsAwayLeavesJobsQueued(t *testing.T) {

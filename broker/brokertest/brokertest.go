@@ -1,5 +1,6 @@
 // Package brokertest is the conformance suite for broker adapters: the stories
-// that a [broker.Publisher] and a [broker.Consumer] have to live through,
+// that a [broker.Publisher], a [broker.Consumer], a [broker.Inspector] and a
+// [broker.Morgue] have to live through,
 // whatever is behind them. An adapter's test calls [Run].
 //
 // The stories assert what a user would notice, in order and in counts, never
@@ -32,9 +33,10 @@ type Harness struct {
 	// Publisher and Consumer return a new one on the queue.
 	Publisher func(t *testing.T) broker.Publisher
 	Consumer  func(t *testing.T) broker.Consumer
-	// DeadLetters returns the queue's dead letters, oldest first. The reason
-	// and the attempts are in their header.
-	DeadLetters func(t *testing.T) []broker.Message
+	// Inspector and Morgue are the queue's; after a Restart, those that are of
+	// use then.
+	Inspector func() broker.Inspector
+	Morgue    func() broker.Morgue
 	// TooLarge is a size of body that the queue never takes. It must take
 	// 1 MiB.
 	TooLarge int
@@ -86,6 +88,13 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"the largest message can become a dead letter", largeDeadLetter},
 		{"settling twice is refused", settledTwice},
 		{"settling with a cancelled context can be repeated", settleAgain},
+
+		{"a look at a lane leaves it as it is", peeking},
+		{"a purge leaves what is in hand", purging},
+		{"a paused lane takes messages and delivers none", pausing},
+		{"a pause survives a restart of the broker", pauseSurvivesRestart},
+		{"a replayed dead letter comes again under its ID", replaying},
+		{"a replay keeps the order", replayKeepsOrder},
 
 		{"next ends with its context", cancelledNext},
 		{"next ends with close", closedNext},

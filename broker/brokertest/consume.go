@@ -256,7 +256,7 @@ func survivesRestart(t *testing.T, h Harness) {
 	c.done(c.expect(h.urgent(), "untouched", 1))
 	c.expectEmpty(h.batch())
 	c.expectEmpty(h.urgent())
-	if letters := h.DeadLetters(t); len(letters) != 1 || letters[0].ID != "poison" {
+	if letters := h.deadLetters(t); len(letters) != 1 || letters[0].ID != "poison" {
 		t.Errorf("dead letters %+v, want poison", letters)
 	}
 }

@@ -88,7 +88,7 @@ func buried(t *testing.T, h Harness) {
 	}
 	wantError(t, "bury without an ID", s.Bury(c.ctx, &broker.Message{Class: h.batch()}, "x"), broker.ErrInvalid)
 	c.expectEmpty(h.batch())
-	letters := h.DeadLetters(t)
+	letters := h.deadLetters(t)
 	if len(letters) != 1 {
 		t.Fatalf("%d dead letters, want 1", len(letters))
 	}

@@ -77,15 +77,15 @@ func deadLetter(t *testing.T, h Harness) {
 	c.expectEmpty(h.batch())
 	c.expectEmpty(h.urgent())
 
-	letters := h.DeadLetters(t)
+	letters := h.deadLetters(t)
 	if len(letters) != 2 {
 		t.Fatalf("%d dead letters, want 2: %+v", len(letters), letters)
 	}
-	wantDead(t, &letters[0], m.ID, m.Class, "app answered 500", "2")
-	wantDead(t, &letters[1], "bad", h.urgent(), "long long", "1")
+	wantDead(t, &letters[0].Message, m.ID, m.Class, "app answered 500", "2")
+	wantDead(t, &letters[1].Message, "bad", h.urgent(), "long long", "1")
 	delete(letters[0].Header, broker.HeaderDeadReason)
 	delete(letters[0].Header, broker.HeaderDeadAttempts)
-	sameMessage(t, &letters[0], m)
+	sameMessage(t, &letters[0].Message, m)
 }
 
 func wantDead(t *testing.T, m *broker.Message, id, class, reason, attempts string) {
@@ -117,7 +117,7 @@ func largeDeadLetter(t *testing.T, h Harness) {
 		taken = size
 		c.dead(c.expect(h.urgent(), m.ID, 1), strings.Repeat("long ", 2000))
 	}
-	letters := h.DeadLetters(t)
+	letters := h.deadLetters(t)
 	if len(letters) == 0 || len(letters[len(letters)-1].Body) != taken {
 		t.Errorf("the last of %d dead letters is not the one of %d bytes", len(letters), taken)
 	}
@@ -149,7 +149,7 @@ func settledTwice(t *testing.T, h Harness) {
 		}
 		c.expectEmpty(h.urgent())
 	}
-	if n := len(h.DeadLetters(t)); n != 1 {
+	if n := len(h.deadLetters(t)); n != 1 {
 		t.Errorf("%d dead letters, want 1", n)
 	}
 
@@ -183,7 +183,7 @@ func settleAgain(t *testing.T, h Harness) {
 	wantError(t, "working", d.Working(cancelled), context.Canceled)
 	c.done(d)
 	c.expectEmpty(h.urgent())
-	if n := len(h.DeadLetters(t)); n != 0 {
+	if n := len(h.deadLetters(t)); n != 0 {
 		t.Errorf("%d dead letters, want none", n)
 	}
 }

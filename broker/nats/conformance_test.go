@@ -27,17 +27,8 @@ func harness(conn **Conn, q **Queue, restart func(t *testing.T)) brokertest.Harn
 		Classes:   conformanceQueue.Classes,
 		Publisher: func(t *testing.T) broker.Publisher { return publisher(t, *q) },
 		Consumer:  func(t *testing.T) broker.Consumer { return consumer(t, *q) },
-		DeadLetters: func(t *testing.T) []broker.Message {
-			letters, err := (*q).DeadLetters(testContext(t), 1000)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var messages []broker.Message
-			for _, l := range letters {
-				messages = append(messages, l.Message)
-			}
-			return messages
-		},
+		Inspector: func() broker.Inspector { return *q },
+		Morgue:    func() broker.Morgue { return *q },
 		TooLarge:  testMaxPayload,
 		LaneBytes: int(conformanceQueue.MaxBytes),
 		Disconnect: brokertest.Hook{Do: func(t *testing.T) {

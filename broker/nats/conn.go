@@ -46,7 +46,7 @@ type denial struct {
 
 func newConn(cfg *ConnConfig) *Conn {
 	c := &Conn{
-		log: cfg.Logger, place: placeOf(cfg), external: cfg.Server == nil, closed: make(chan struct{}),
+		log: cfg.Logger, place: placeOf(cfg), external: len(cfg.URLs) > 0, closed: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -56,7 +56,7 @@ func newConn(cfg *ConnConfig) *Conn {
 // [broker.ErrUnavailable] or ctx's.
 func (c *Conn) Ping(ctx context.Context) error {
 	if err := c.request(ctx, c.nc.FlushWithContext); err != nil {
-		return fmt.Errorf("nats: ping: %w", err)
+		return fmt.Errorf("nats: ping %s: %w", c.place, err)
 	}
 	return nil
 }

@@ -25,9 +25,12 @@ const reconnectWait = 250 * time.Millisecond
 
 // ConnConfig says which server to connect to and how.
 type ConnConfig struct {
-	// Server is the embedded server. Exactly one of Server and URLs is given;
+	// Server is the embedded server. Exactly one of Server, Dir and URLs is given;
 	// with Server, of the fields below only Logger counts.
 	Server *Server
+	// Dir is the folder of a server embedded in another process, on this machine.
+	// With it, only Token and Logger count.
+	Dir string
 	// URLs are the servers elsewhere, of one cluster if they are several:
 	// nats://host:port or tls://host:port, with user:password@ or token@ if
 	// need be. What one of them tells about its cluster is used, too.
@@ -60,8 +63,14 @@ func Connect(cfg ConnConfig) (*Conn, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	if (cfg.Server == nil) == (len(cfg.URLs) == 0) {
-		return nil, errors.New("nats: connect: want either an embedded server or URLs")
+	ways := 0
+	for _, given := range []bool{cfg.Server != nil, cfg.Dir != "", len(cfg.URLs) > 0} {
+		if given {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return nil, errors.New("nats: connect: want one of an embedded server, its folder and URLs")
 	}
 	c := newConn(&cfg)
 	options, err := c.options(&cfg)
@@ -112,6 +121,9 @@ func (c *Conn) options(cfg *ConnConfig) ([]natsgo.Option, error) {
 	if s := cfg.Server; s != nil {
 		return append(options, natsgo.InProcessServer(s.ns), natsgo.Token(s.token)), nil
 	}
+	if cfg.Dir != "" {
+		return append(options, natsgo.InProcessServer(socketDialer{cfg.Dir}), natsgo.Token(cfg.Token)), nil
+	}
 	secured, err := cfg.securing()
 	return append(options, secured...), err
 }
@@ -148,6 +160,9 @@ func (cfg *ConnConfig) securing() ([]natsgo.Option, error) {
 func placeOf(cfg *ConnConfig) string {
 	if cfg.Server != nil {
 		return "the embedded server"
+	}
+	if cfg.Dir != "" {
+		return "the server on " + cfg.Dir
 	}
 	places := make([]string, len(cfg.URLs))
 	for i, raw := range cfg.URLs {

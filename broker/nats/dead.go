@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,16 +15,6 @@ import (
 
 // maxReason bounds the reason of a dead letter in bytes, within deadLetterRoom.
 const maxReason = 1 << 10
-
-// DeadLetter is a message that was given up.
-type DeadLetter struct {
-	broker.Message
-	Reason string
-	// Attempts is how often it was delivered.
-	Attempts int
-	// Died is when it became a dead letter.
-	Died time.Time
-}
 
 // storeDead puts m into the stream of dead letters, after the attempts. Doing it
 // again for the same ID stores nothing, so that a crash between it and the
@@ -75,57 +64,75 @@ func (q *Queue) deadExists(ctx context.Context, seq uint64) (bool, error) {
 	return true, nil
 }
 
-// deadDepth returns the number of dead letters.
-func (q *Queue) deadDepth(ctx context.Context) (n int, err error) {
-	err = q.conn.request(ctx, func(ctx context.Context) error {
-		s, err := q.conn.js.Stream(ctx, q.stream(deadName))
-		if err == nil {
-			n = int(s.CachedInfo().State.Msgs)
-		}
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("nats: queue %q: number of dead letters: %w", q.cfg.Name, err)
-	}
-	return n, nil
-}
-
-// DeadLetters returns up to limit dead letters, oldest first. It asks the
-// server once for each, so it is for people rather than for metrics.
-func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error) {
-	var s jetstream.Stream
-	err := q.conn.request(ctx, func(ctx context.Context) (err error) {
-		s, err = q.conn.js.Stream(ctx, q.stream(deadName))
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("nats: dead letters of queue %q: %w", q.cfg.Name, err)
-	}
-	var letters []DeadLetter
-	next := s.CachedInfo().State.FirstSeq
-	for len(letters) < limit {
-		var raw *jetstream.RawStreamMsg
-		err := q.conn.request(ctx, func(ctx context.Context) (err error) {
-			// With a subject, it is the first message at or after next.
-			raw, err = s.GetMsg(ctx, next, jetstream.WithGetMsgSubject(q.subject(deadName)))
-			return err
+// DeadLetters implements [broker.Morgue]. It asks the server once for each, so it
+// is for people rather than for metrics.
+func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLetter, error) {
+	var letters []broker.DeadLetter
+	s, err := q.opened(ctx, deadName)
+	if err == nil {
+		err = q.scan(ctx, s, 0, limit, func(raw *jetstream.RawStreamMsg) error {
+			letters = append(letters, newDeadLetter(raw))
+			return nil
 		})
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("nats: dead letters of queue %q: %w", q.cfg.Name, err)
-		}
-		letters = append(letters, newDeadLetter(raw))
-		next = raw.Sequence + 1
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nats: dead letters of queue %q: %w%s", q.cfg.Name, err, q.absent(err))
 	}
 	return letters, nil
 }
 
-func newDeadLetter(raw *jetstream.RawStreamMsg) DeadLetter {
+// Replay implements [broker.Morgue].
+func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) (int, error) {
+	s, err := q.opened(ctx, deadName)
+	if err != nil {
+		return 0, fmt.Errorf("nats: replay dead letters of queue %q: %w%s", q.cfg.Name, err, q.absent(err))
+	}
+	published := make(map[string]bool)
+	// What dies while this goes on is left for the next time.
+	err = q.scan(ctx, s, 0, int(s.CachedInfo().State.Msgs), func(raw *jetstream.RawStreamMsg) error {
+		letter := newDeadLetter(raw)
+		if !pick(&letter) {
+			return nil
+		}
+		if !published[letter.ID] {
+			if err := q.replay(ctx, &letter, raw.Sequence); err != nil {
+				return fmt.Errorf("%s of class %q: %w", letter.ID, letter.Class, err)
+			}
+			published[letter.ID] = true
+		}
+		return q.remove(ctx, s, raw.Sequence)
+	})
+	if err != nil {
+		return len(published), fmt.Errorf("nats: replay dead letters of queue %q: %w", q.cfg.Name, err)
+	}
+	return len(published), nil
+}
+
+// replay publishes letter into the lane of its class. The lane may recognize its
+// ID and store nothing, so it goes under one that this dead letter has alone: a
+// replay that was cut short before it removed the dead letter may be repeated.
+func (q *Queue) replay(ctx context.Context, letter *broker.DeadLetter, seq uint64) error {
+	if !q.hasLane(letter.Class) {
+		return fmt.Errorf("%w; configure the class again, or replay those of other classes", broker.ErrUnknownClass)
+	}
+	m := letter.Replayed()
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	h := encodeHeader(m)
+	h[headerID] = []string{m.ID}
+	h[headerMsgID] = []string{fmt.Sprintf("%s replayed %d", m.ID, seq)}
+	_, err := q.conn.publish(ctx, &natsgo.Msg{Subject: q.subject(m.Class), Header: h, Data: m.Body})
+	return err
+}
+
+func newDeadLetter(raw *jetstream.RawStreamMsg) broker.DeadLetter {
 	id, header := decodeHeader(raw.Header)
+	if id == "" {
+		id = foreignID("dead", raw.Sequence)
+	}
 	attempts, _ := strconv.Atoi(header.Get(broker.HeaderDeadAttempts)) // 0: somebody else's message
-	return DeadLetter{
+	return broker.DeadLetter{
 		Message:  broker.Message{ID: id, Class: header.Get(broker.HeaderClass), Header: header, Body: raw.Data},
 		Reason:   header.Get(broker.HeaderDeadReason),
 		Attempts: attempts,

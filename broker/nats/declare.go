@@ -62,8 +62,19 @@ func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consum
 		return nil, err
 	}
 	var c jetstream.Consumer
-	err = q.conn.request(ctx, func(ctx context.Context) (err error) {
-		c, err = s.CreateOrUpdateConsumer(ctx, q.consumerConfig())
+	err = q.conn.request(ctx, func(ctx context.Context) error {
+		cfg := q.consumerConfig()
+		c, err = s.Consumer(ctx, consumerName)
+		if err == nil {
+			present := c.CachedInfo().Config
+			if present.AckWait == cfg.AckWait && present.MaxDeliver == cfg.MaxDeliver && present.MaxAckPending == cfg.MaxAckPending {
+				return nil
+			}
+			cfg.PauseUntil = present.PauseUntil // or else the lane would go on
+		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+		c, err = s.CreateOrUpdateConsumer(ctx, cfg)
 		return err
 	})
 	if err != nil {

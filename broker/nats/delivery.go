@@ -46,7 +46,7 @@ func newDelivery(l *lane, msg jetstream.Msg) (*delivery, error) {
 	}
 	id, header := decodeHeader(msg.Headers())
 	if id == "" { // published by somebody else
-		id = fmt.Sprintf("%s-%d", meta.Stream, meta.Sequence.Stream)
+		id = foreignID(meta.Stream, meta.Sequence.Stream)
 	}
 	return &delivery{
 		c:       l.c,

@@ -37,6 +37,16 @@
 // <queue>_dead under the same ID, and then acknowledges. A crash between the
 // two repeats the first, which the dedupe window of that stream absorbs.
 //
+// # Looking and steering
+//
+// [Queue] reads messages by their sequence, which changes nothing. A pause is that
+// of the lane's JetStream consumer, with an end in a hundred years; declaring the
+// lane again keeps it. A replayed dead letter keeps its ID and goes under a
+// Nats-Msg-Id of its own, as the lane may remember the ID.
+//
+// The folder of an embedded server has a Unix socket, over which another process
+// of a user who may use the folder reaches the server ([ConnConfig].Dir).
+//
 // # Servers elsewhere
 //
 // [Connect] returns also while no server can be reached, and [Conn.OpenQueue]

@@ -149,8 +149,8 @@ func TestConnectRefusesBadConfig(t *testing.T) {
 		cfg  ConnConfig
 		want string
 	}{
-		"neither":          {ConnConfig{}, "either an embedded server or URLs"},
-		"both":             {ConnConfig{Server: new(Server), URLs: urls}, "either an embedded server or URLs"},
+		"neither":          {ConnConfig{}, "one of an embedded server, its folder and URLs"},
+		"both":             {ConnConfig{Server: new(Server), URLs: urls}, "one of an embedded server, its folder and URLs"},
 		"no credentials":   {ConnConfig{URLs: urls, Credentials: "/none/x.creds"}, "/none/x.creds"},
 		"no nkey":          {ConnConfig{URLs: urls, NKey: "/none/x.nk"}, "/none/x.nk"},
 		"nkey of nobody":   {ConnConfig{URLs: urls, NKey: garbage}, "seed of a user"},

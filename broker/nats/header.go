@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"fmt"
 	"strings"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -61,3 +62,6 @@ func reserved(name string) bool {
 	return lower == "status" || lower == headerID ||
 		strings.HasPrefix(lower, "nats-") || strings.HasPrefix(lower, escapePrefix)
 }
+
+// foreignID is the ID of a message that somebody else published without one.
+func foreignID(stream string, seq uint64) string { return fmt.Sprintf("%s-%d", stream, seq) }

@@ -17,6 +17,10 @@ const lockName = "overtake.lock"
 // errLocked is what lockFile returns when another one holds the lock.
 var errLocked = errors.New("locked")
 
+// ErrInUse means that another process has the broker folder; [ConnConfig].Dir
+// reaches it.
+var ErrInUse = errors.New("in use")
+
 // folderLock is the ownership of a broker folder. The kernel releases it with
 // the process, however that ends. JetStream itself does not notice a second
 // server on its files.
@@ -42,7 +46,7 @@ func lockFolder(dir string) (*folderLock, error) {
 func takeLock(f *os.File, dir string) error {
 	err := lockFile(f)
 	if errors.Is(err, errLocked) {
-		return fmt.Errorf("nats: broker folder %q is in use by process %s; stop it or give this one another dir", dir, owner(f))
+		return fmt.Errorf("nats: broker folder %q is %w by process %s; stop it or give this one another dir", dir, ErrInUse, owner(f))
 	}
 	if err != nil {
 		return unusable(dir, fmt.Errorf("lock %s: %w", f.Name(), err))

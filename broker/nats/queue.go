@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"overtake/broker"
 )
 
 // Defaults of [QueueConfig].
@@ -21,7 +21,7 @@ const (
 const (
 	// deadName is the word that stands where a class would in the name of the
 	// stream for dead letters.
-	deadName = "dead"
+	deadName = broker.DeadLane
 	// consumerName is the durable consumer of each lane. All processes share
 	// it, as a work queue allows one.
 	consumerName = "overtake"
@@ -138,12 +138,10 @@ type Queue struct {
 // logs that and returns a queue that will be declared as soon as the server
 // answers: until then Publish fails, Next waits, and Lanes says why.
 func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
-	cfg.setDefaults()
-	cfg.Classes = slices.Clone(cfg.Classes)
-	if err := cfg.validate(); err != nil {
+	q, err := c.Queue(cfg)
+	if err != nil {
 		return nil, err
 	}
-	q := &Queue{conn: c, cfg: cfg}
 	if err := c.open(ctx, c.log.With("queue", cfg.Name), q.declare); err != nil {
 		return nil, err
 	}
@@ -189,22 +187,15 @@ type Lane struct {
 func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 	lanes := make([]Lane, 0, len(q.cfg.Classes)+1)
 	for _, class := range q.cfg.Classes {
-		var info *jetstream.ConsumerInfo
-		err := q.conn.request(ctx, func(ctx context.Context) error {
-			c, err := q.conn.js.Consumer(ctx, q.stream(class), consumerName)
-			if err == nil {
-				info = c.CachedInfo()
-			}
-			return err
-		})
+		info, err := q.consumerInfo(ctx, class)
 		if err != nil {
 			return nil, fmt.Errorf("nats: queue %q: depth of lane %q: %w", q.cfg.Name, class, err)
 		}
 		lanes = append(lanes, Lane{Class: class, Depth: int(info.NumPending), Unsettled: info.NumAckPending})
 	}
-	dead, err := q.deadDepth(ctx)
+	dead, err := q.opened(ctx, deadName)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("nats: queue %q: number of dead letters: %w", q.cfg.Name, err)
 	}
-	return append(lanes, Lane{Class: deadName, Depth: dead}), nil
+	return append(lanes, Lane{Class: deadName, Depth: int(dead.CachedInfo().State.Msgs)}), nil
 }

@@ -85,10 +85,12 @@ func (c *ServerConfig) validate() error {
 }
 
 // Server is a JetStream server inside this process. Without
-// [ServerConfig].Listen it opens no port, and only [Connect] reaches it.
+// [ServerConfig].Listen it opens no port. [Connect] reaches it, also from another
+// process of a user who may use the folder.
 type Server struct {
 	ns    *server.Server
 	lock  *folderLock
+	door  *doorway // nil where there can't be one
 	token string
 
 	stop    sync.Once
@@ -112,7 +114,11 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	return &Server{ns: ns, lock: lock, token: cfg.Token, stopped: make(chan struct{})}, nil
+	door, err := openDoorway(cfg.Dir, ns)
+	if err != nil {
+		cfg.Logger.Warn("nats: other processes, such as overtake queue, can't reach the queues while this one runs", "error", err)
+	}
+	return &Server{ns: ns, lock: lock, door: door, token: cfg.Token, stopped: make(chan struct{})}, nil
 }
 
 // Addr returns where the server listens, or nil if it does not.
@@ -212,6 +218,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
 		go func() {
 			defer close(s.stopped)
+			s.door.close()
 			s.ns.Shutdown()
 			s.ns.WaitForShutdown()
 			s.err = s.lock.release()

@@ -26,20 +26,11 @@ func conformance(t *testing.T, kind string) {
 		conn := connect(t)
 		q := open(t, conn, cfg)
 		return brokertest.Harness{
-			Classes:   cfg.Classes,
-			Publisher: func(t *testing.T) broker.Publisher { return publisher(t, q) },
-			Consumer:  func(t *testing.T) broker.Consumer { return consumer(t, q) },
-			DeadLetters: func(t *testing.T) []broker.Message {
-				letters, err := q.DeadLetters(testContext(t), 1000)
-				if err != nil {
-					t.Fatal(err)
-				}
-				var messages []broker.Message
-				for _, l := range letters {
-					messages = append(messages, l.Message)
-				}
-				return messages
-			},
+			Classes:    cfg.Classes,
+			Publisher:  func(t *testing.T) broker.Publisher { return publisher(t, q) },
+			Consumer:   func(t *testing.T) broker.Consumer { return consumer(t, q) },
+			Inspector:  func() broker.Inspector { return q },
+			Morgue:     func() broker.Morgue { return q },
 			TooLarge:   tooLarge,
 			LaneBytes:  int(cfg.MaxBytes),
 			Disconnect: brokertest.Hook{Do: func(t *testing.T) { disconnect(t, conn) }},

@@ -2,7 +2,9 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -13,16 +15,6 @@ import (
 
 // maxReason bounds the reason of a dead letter in bytes.
 const maxReason = 1 << 10
-
-// DeadLetter is a message that was given up.
-type DeadLetter struct {
-	broker.Message
-	Reason string
-	// Attempts is how often it was delivered.
-	Attempts int
-	// Died is when it became a dead letter.
-	Died time.Time
-}
 
 // publishDead stores p, a copy of d, among the dead letters.
 func (q *Queue) publishDead(ctx context.Context, out *outlet, d *delivery, reason string, p amqp.Publishing) error {
@@ -36,56 +28,65 @@ func (q *Queue) publishDead(ctx context.Context, out *outlet, d *delivery, reaso
 	return nil
 }
 
-// DeadLetters returns up to limit dead letters, oldest first. RabbitMQ can't show
-// a message without taking it: meanwhile nobody else sees those that are read,
-// and if the process dies, they are back. A message that died while its
-// connection was lost may be there twice.
-func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]DeadLetter, error) {
-	var letters []DeadLetter
-	left := 0
-	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
-		for len(letters) < limit {
-			raw, ok, err := ch.Get(q.name(deadName), false)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			letters = append(letters, newDeadLetter(&raw))
-			left = int(raw.MessageCount)
-		}
-		return nil // they go back with the channel, to the head of the queue
+// DeadLetters implements [broker.Morgue]. RabbitMQ can't show a message without
+// taking it: meanwhile nobody else sees those that are read, and if the process
+// dies, they are back. A message that died while its connection was lost may be
+// there twice.
+func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLetter, error) {
+	var letters []broker.DeadLetter
+	err := q.browse(ctx, q.name(deadName), limit, func(raw *amqp.Delivery) (bool, error) {
+		letters = append(letters, newDeadLetter(raw))
+		return false, nil
 	})
-	if err == nil && len(letters) > 0 {
-		err = q.awaitDead(ctx, len(letters)+left)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("rabbitmq: dead letters of queue %q: %w", q.cfg.Name, err)
+		return nil, fmt.Errorf("rabbitmq: dead letters of queue %q: %w%s", q.cfg.Name, err, absent(err))
 	}
 	return letters, nil
 }
 
-// awaitDead waits until there are n dead letters again: the server takes its time,
-// and would show a reader that comes sooner the others first.
-func (q *Queue) awaitDead(ctx context.Context, n int) error {
-	for end := time.Now().Add(time.Second); time.Now().Before(end); { // another reader may have them
-		depth, err := q.DeadDepth(ctx)
-		if err != nil || depth >= n {
-			return err
+// Replay implements [broker.Morgue].
+func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) (int, error) {
+	out := q.newOutlet()
+	published := make(map[string]bool)
+	err := q.browse(ctx, q.name(deadName), math.MaxInt, func(raw *amqp.Delivery) (bool, error) {
+		letter := newDeadLetter(raw)
+		if !pick(&letter) {
+			return false, nil
 		}
+		if published[letter.ID] {
+			return true, nil
+		}
+		if err := q.replay(ctx, out, &letter); err != nil {
+			return false, fmt.Errorf("%s of class %q: %w", letter.ID, letter.Class, err)
+		}
+		published[letter.ID] = true
+		return true, nil
+	})
+	if err = errors.Join(err, out.close(ctx)); err != nil {
+		return len(published), fmt.Errorf("rabbitmq: replay dead letters of queue %q: %w%s", q.cfg.Name, err, absent(err))
 	}
-	return nil
+	return len(published), nil
 }
 
-func newDeadLetter(raw *amqp.Delivery) DeadLetter {
-	header := decodeHeader(raw.Headers)
-	letter := DeadLetter{
-		Message: broker.Message{ID: raw.MessageId, Class: header.Get(broker.HeaderClass), Header: header, Body: raw.Body},
-		Reason:  header.Get(broker.HeaderDeadReason),
+// replay publishes letter into the lane of its class. Consumers may remember that
+// they have settled its ID, but that it was replayed begins another stay.
+func (q *Queue) replay(ctx context.Context, out *outlet, letter *broker.DeadLetter) error {
+	if !q.hasLane(letter.Class) {
+		return fmt.Errorf("%w; configure the class again, or replay those of other classes", broker.ErrUnknownClass)
 	}
+	m := letter.Replayed()
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	return out.publish(ctx, q.cfg.Name, m.Class, q.newPublishing(m))
+}
+
+func newDeadLetter(raw *amqp.Delivery) broker.DeadLetter {
+	class, _ := raw.Headers[broker.HeaderClass].(string)
+	m := newMessage(raw, class)
+	letter := broker.DeadLetter{Message: m, Reason: m.Header.Get(broker.HeaderDeadReason)}
 	// Without them it is somebody else's message.
-	_, _ = fmt.Sscan(header.Get(broker.HeaderDeadAttempts), &letter.Attempts)
+	_, _ = fmt.Sscan(m.Header.Get(broker.HeaderDeadAttempts), &letter.Attempts)
 	if ms := number(raw.Headers, headerDied); ms > 0 {
 		letter.Died = time.UnixMilli(ms)
 	}

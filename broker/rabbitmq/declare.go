@@ -31,6 +31,9 @@ func (q *Queue) declare(ctx context.Context, s *session) error {
 			if err := ch.QueueBind(q.lane(class), class, q.cfg.Name, false, nil); err != nil {
 				return declareError("binding of queue", q.lane(class), err)
 			}
+			if err := declareQueue(ch, markerOf(q.lane(class)), q.markerArguments()); err != nil {
+				return err
+			}
 		}
 		args := q.arguments(q.cfg.Type, q.cfg.DeadBytes, amqp.QueueOverflowDropHead, limit)
 		return declareQueue(ch, q.name(deadName), args)
@@ -57,6 +60,15 @@ func (q *Queue) arguments(kind string, maxBytes int64, overflow string, noLimit 
 		args["x-delivery-limit"] = int32(-1)
 	}
 	return args
+}
+
+// markerArguments are those of a marker, which is as safe as the lanes.
+func (q *Queue) markerArguments() amqp.Table {
+	return amqp.Table{
+		amqp.QueueTypeArg:     q.cfg.Type,
+		amqp.QueueMaxLenArg:   int64(1),
+		amqp.QueueOverflowArg: amqp.QueueOverflowDropHead,
+	}
 }
 
 // version is the server's.

@@ -43,20 +43,24 @@ type delivery struct {
 
 func newDelivery(f *feed, raw *amqp.Delivery) *delivery {
 	d := &delivery{feed: f, raw: raw}
+	if raw.MessageId == "" { // published by somebody else
+		raw.MessageId = rand.Text()
+	}
+	d.message = newMessage(raw, class(raw.RoutingKey, f.l.classes))
+	before := int(number(raw.Headers, headerAttempts))
+	d.stay = stay{d.message.ID, before, d.message.Header.Get(broker.HeaderReplayed)}
+	d.attempt = before + 1 + returns(raw)
+	return d
+}
+
+// newMessage returns what the server delivered as a message of class.
+func newMessage(raw *amqp.Delivery, class string) broker.Message {
 	header := decodeHeader(raw.Headers)
-	class := f.l.class(raw.RoutingKey)
 	header.Set(broker.HeaderClass, class)
 	if number(raw.Headers, headerPublished) == 0 { // published by somebody else
 		readProperties(raw, header)
 	}
-	if raw.MessageId == "" {
-		raw.MessageId = rand.Text() // by somebody else, too
-	}
-	d.message = broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body}
-	before := int(number(raw.Headers, headerAttempts))
-	d.stay = stay{raw.MessageId, before}
-	d.attempt = before + 1 + returns(raw)
-	return d
+	return broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body}
 }
 
 // returns is how often a message came back during this stay in its lane: quorum

@@ -85,6 +85,20 @@
 // Dead letters are stored in <queue>.dead, confirmed, and then acknowledged. A
 // crash between the two makes two dead letters of one message.
 //
+// # Looking and steering
+//
+// RabbitMQ can neither show a message without delivering it nor pause a queue.
+// [Queue.Peek] therefore takes messages over one consumer and closes the channel,
+// upon which the server puts them back in order. What is given back by a nack
+// goes to the end of a quorum queue, and what was taken by basic.get goes back in
+// the order of the consumers that the server makes for each. Either way the
+// server has counted a delivery, or has marked the message as redelivered.
+//
+// A lane is paused while there is a message in the queue <queue>.<class>.paused.
+// Each consumer asks for the number of messages there every two seconds, and
+// before it opens its lane. With Native, one lane and one queue <queue>.paused stand
+// for all classes.
+//
 // # Repeated messages
 //
 // RabbitMQ does not recognize a message that is published again. It is stored

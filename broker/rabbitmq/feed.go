@@ -115,6 +115,11 @@ func (f *feed) isGone() bool {
 func (f *feed) serve() error {
 	tick := time.NewTimer(0)
 	defer tick.Stop()
+	look := time.NewTicker(pauseLook)
+	defer look.Stop()
+	if err := f.lookPaused(); err != nil {
+		return err
+	}
 	for {
 		err := f.adjust(tick)
 		if err != nil {
@@ -142,6 +147,8 @@ func (f *feed) serve() error {
 		case <-f.l.asked:
 		case <-tick.C:
 			err = f.lapse()
+		case <-look.C:
+			err = f.lookPaused()
 		case tag := <-f.drained:
 			if !f.taps[tag].closed {
 				return errCancelled
@@ -156,6 +163,16 @@ func (f *feed) serve() error {
 			return err
 		}
 	}
+}
+
+// lookPaused asks the server whether the queue is paused.
+func (f *feed) lookPaused() error {
+	if err := f.quiet(); err != nil {
+		return err
+	}
+	paused, err := paused(f.ch, markerOf(f.l.queue))
+	f.l.setPaused(paused)
+	return err
 }
 
 // arrive takes a delivery, in the order in which the server sent them.

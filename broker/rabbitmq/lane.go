@@ -2,7 +2,6 @@ package rabbitmq
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +23,7 @@ type lane struct {
 	waiting []*delivery               // delivered and not handed out, oldest first
 	held    map[stay]*delivery        // handed out over the present channel and not settled
 	seen    seen
+	paused  bool
 }
 
 func newLane(c *Consumer, queue string, classes ...string) *lane {
@@ -153,7 +153,7 @@ type demand struct {
 	most    int  // up to these, the server may send another for each settlement
 	credit  int  // of a new tap
 	soon    bool // it has to be looked at again in a moment
-	idle    bool // nobody has asked for long
+	idle    bool // nothing is to come: the lane is paused, or nobody has asked for long
 }
 
 // demand returns what is wanted now.
@@ -163,6 +163,8 @@ func (l *lane) demand() demand {
 	now := time.Now()
 	callers, others := len(l.waiters), len(l.waiting)
 	switch pace := l.pace.lately(now); {
+	case l.paused:
+		return demand{credit: slowCredit, idle: true}
 	case l.crowdedLocked():
 		return demand{credit: slowCredit, soon: true}
 	case pace >= mostAhead && (callers == 0 || others == 0):
@@ -172,6 +174,12 @@ func (l *lane) demand() demand {
 		return demand{waiting: others, least: least, most: mostAhead + pace, credit: fastCredit, soon: true}
 	}
 	return demand{least: callers, most: callers, credit: slowCredit, idle: !l.wantedLocked(now)}
+}
+
+func (l *lane) setPaused(paused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.paused = paused
 }
 
 // crowdedLocked reports whether messages that nobody asks for keep others from
@@ -198,14 +206,6 @@ func (l *lane) lapsed() (back []*delivery) {
 		}
 	}
 	return back
-}
-
-// class returns the class of a message that came with the routing key.
-func (l *lane) class(key string) string {
-	if slices.Contains(l.classes, key) {
-		return key
-	}
-	return l.classes[len(l.classes)-1] // published by somebody else
 }
 
 // drop forgets everything about a channel that is gone: the server gives its

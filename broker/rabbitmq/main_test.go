@@ -104,11 +104,16 @@ func remove(t testing.TB, q *Queue) {
 		t.Fatal(err)
 	}
 	control(t, q, func(ch *amqp.Channel) error {
-		if _, err := ch.QueueDelete(q.cfg.Name, false, false, false); err != nil { // of Native
-			return err
+		for _, native := range []string{q.cfg.Name, markerOf(q.cfg.Name)} {
+			if _, err := ch.QueueDelete(native, false, false, false); err != nil {
+				return err
+			}
 		}
 		for _, class := range append([]string{deadName}, q.cfg.Classes...) {
 			if _, err := ch.QueueDelete(q.name(class), false, false, false); err != nil {
+				return err
+			}
+			if _, err := ch.QueueDelete(markerOf(q.name(class)), false, false, false); err != nil {
 				return err
 			}
 			for step := firstRetryStep; step <= lastRetryStep; step *= 2 {

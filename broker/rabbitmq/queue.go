@@ -30,7 +30,7 @@ const (
 const (
 	// deadName is the word that stands where a class would in the name of the
 	// queue for dead letters.
-	deadName = "dead"
+	deadName = broker.DeadLane
 	// messageBytes is what the smallest message counts towards a bound: the
 	// server itself counts bodies only, and a header takes room as well.
 	messageBytes = 1 << 10
@@ -221,6 +221,15 @@ func (q *Queue) lane(class string) string {
 		return q.cfg.Name
 	}
 	return q.name(class)
+}
+
+// class returns the class of a message that came with the routing key, from a queue
+// on the server that holds these classes.
+func class(key string, of []string) string {
+	if slices.Contains(of, key) {
+		return key
+	}
+	return of[len(of)-1] // published by somebody else
 }
 
 // rank is the AMQP priority of a class: the more urgent, the higher, at least 1.

@@ -277,20 +277,23 @@ func TestSeen(t *testing.T) {
 	w := seen{keep: time.Minute}
 	now := time.Now()
 	for i := range maxSeen + 10 {
-		w.add(stay{fmt.Sprint(i), 0}, now)
+		w.add(stay{id: fmt.Sprint(i), attempts: 0}, now)
 	}
 	for id, want := range map[string]bool{"0": false, "9": false, "10": true, fmt.Sprint(maxSeen): true} {
-		if got := w.has(stay{id, 0}, now); got != want {
+		if got := w.has(stay{id: id, attempts: 0}, now); got != want {
 			t.Errorf("%s is remembered: %v, want %v", id, got, want)
 		}
 	}
-	if w.has(stay{"10", 1}, now) {
+	if w.has(stay{id: "10", attempts: 1}, now) {
 		t.Error("another stay of the same message is taken for this one")
 	}
-	if w.has(stay{"10", 0}, now.Add(2*time.Minute)) {
+	if w.has(stay{id: "10", replayed: "1"}, now) {
+		t.Error("a replay of the message is taken for the first")
+	}
+	if w.has(stay{id: "10", attempts: 0}, now.Add(2*time.Minute)) {
 		t.Error("it is remembered for longer than the window")
 	}
-	w.add(stay{"new", 0}, now.Add(2*time.Minute))
+	w.add(stay{id: "new", attempts: 0}, now.Add(2*time.Minute))
 	if len(w.since) != 1 || len(w.order) != 1 {
 		t.Errorf("%d remembered, want the new one alone", len(w.since))
 	}

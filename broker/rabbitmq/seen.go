@@ -6,11 +6,13 @@ import "time"
 const maxSeen = 1 << 16
 
 // stay identifies one stay of a message in its lane: a delayed retry begins
-// another one. Two deliveries of the same stay are repetitions: the message was
-// published twice, or came again after its acknowledgement was lost.
+// another one, and so does a replay. Two deliveries of the same stay are
+// repetitions: the message was published twice, or came again after its
+// acknowledgement was lost.
 type stay struct {
 	id       string
-	attempts int // before this stay
+	attempts int    // before this stay
+	replayed string // its [broker.HeaderReplayed]
 }
 
 // seen remembers the stays that were settled here. It needs a lock from outside.

@@ -1,0 +1,95 @@
+package nats
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"overtake/broker"
+)
+
+// kill makes dead letters of the next n messages of a lane.
+func kill(t *testing.T, q *Queue, class string, n int) {
+	t.Helper()
+	c := consumer(t, q)
+	for range n {
+		d, err := c.Next(testContext(t), class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Dead(testContext(t), "bad"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func everyLetter(*broker.DeadLetter) bool { return true }
+
+// A changed configuration is no reason to go on.
+func TestPauseSurvivesNewSettings(t *testing.T) {
+	b := startBroker(t, t.TempDir())
+	q := b.open(t, QueueConfig{AckWait: time.Second})
+	if err := q.SetPaused(testContext(t), "batch", true); err != nil {
+		t.Fatal(err)
+	}
+	q = b.open(t, QueueConfig{AckWait: 2 * time.Second})
+	info, err := q.consumerInfo(testContext(t), "batch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !info.Paused || info.Config.AckWait != 2*time.Second {
+		t.Errorf("opened with other settings, the lane is paused: %v, AckWait %v; want it paused, 2s", info.Paused, info.Config.AckWait)
+	}
+}
+
+// A purge pauses the lane and has it go on only if it did before.
+func TestPurgeLeavesThePauseAsItIs(t *testing.T) {
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	for _, paused := range []bool{true, false} {
+		if err := q.SetPaused(testContext(t), "batch", paused); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Purge(testContext(t), "batch"); err != nil {
+			t.Fatal(err)
+		}
+		info, err := q.consumerInfo(testContext(t), "batch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Paused != paused {
+			t.Errorf("after the purge the lane is paused: %v, want %v", info.Paused, paused)
+		}
+	}
+}
+
+func TestReplayIntoRemovedClass(t *testing.T) {
+	b := startBroker(t, t.TempDir())
+	q := b.open(t, QueueConfig{Classes: []string{"interactive", "batch"}})
+	publish(t, q, "batch", "m")
+	kill(t, q, "batch", 1)
+	q = b.open(t, QueueConfig{Classes: []string{"interactive"}})
+	if n, err := q.Replay(testContext(t), everyLetter); n != 0 || !errors.Is(err, broker.ErrUnknownClass) {
+		t.Errorf("replayed %d, %v; want ErrUnknownClass", n, err)
+	}
+	wantDeadLetters(t, q, "bad")
+}
+
+// A replay that died between its two steps is repeated without a second message.
+func TestReplayRepeated(t *testing.T) {
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	publish(t, q, "batch", "m", "n")
+	kill(t, q, "batch", 2)
+	letters, err := q.DeadLetters(testContext(t), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.replay(testContext(t), &letters[0], 1); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := q.Replay(testContext(t), everyLetter); n != 2 || err != nil {
+		t.Errorf("replayed %d, %v; want 2", n, err)
+	}
+	if l := lanes(t, q)[2]; l.Depth != 2 {
+		t.Errorf("in the lane wait %d, want 2", l.Depth)
+	}
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"overtake/broker"
+	"overtake/gateway/config"
+)
+
+// deskPatience bounds how long a command waits for a broker to be there.
+const deskPatience = 10 * time.Second
+
+// deskOptions are the options of all commands that look at queues.
+type deskOptions struct {
+	Config string `short:"c" placeholder:"FILE" help:"Configuration file, the gateway's (default: what OVERTAKE_CONFIG names)."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// desk is where people look at the queues of a configuration.
+type desk struct {
+	cfg     *config.Config
+	brokers *brokers
+}
+
+// open reads the configuration. Brokers are connected to when they are needed.
+func (o *deskOptions) open() (*desk, error) {
+	environment, err := config.ProcessFromEnv()
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	process := config.Process{Config: o.Config}.Over(environment)
+	if process.Config == "" {
+		return nil, &usageError{errors.New("no configuration file; give -c FILE or OVERTAKE_CONFIG")}
+	}
+	cfg, err := config.Load(process.Config, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	if len(cfg.Queues) == 0 {
+		return nil, &usageError{fmt.Errorf("there are no queues in %s", process.Config)}
+	}
+	// What a command can't do, it says itself.
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	d := &desk{cfg: cfg, brokers: newBrokers(cfg, log)}
+	d.brokers.guest = true
+	return d, nil
+}
+
+// run calls do with the configured queue of a name, and leaves the broker again.
+func (o *deskOptions) run(ctx context.Context, name string, do func(d *desk, q inspected) error) (err error) {
+	d, err := o.open()
+	if err != nil {
+		return err
+	}
+	if _, ok := d.cfg.Queues[name]; !ok {
+		return &usageError{fmt.Errorf("there is no queue %q; configured: %s", name, strings.Join(d.names(), ", "))}
+	}
+	defer func() { err = errors.Join(err, d.brokers.close()) }()
+	q, err := d.queue(ctx, name)
+	if err != nil {
+		return err
+	}
+	return do(d, q)
+}
+
+// names returns the configured queues, sorted.
+func (d *desk) names() []string { return slices.Sorted(maps.Keys(d.cfg.Queues)) }
+
+// chosen returns the lanes of a queue that are meant: that of the class that was
+// asked for, or all if none was.
+func (d *desk) chosen(queue, class string) ([]string, error) {
+	classes := classNames(d.cfg)
+	switch {
+	case class != "" && !slices.Contains(classes, class):
+		return nil, &usageError{fmt.Errorf("there is no class %q; configured: %s", class, strings.Join(classes, ", "))}
+	case class != "" && isNative(d.cfg, queue):
+		return nil, &usageError{fmt.Errorf("queue %s has all classes in one lane, as its strategy is native; leave out --class", queue)}
+	case class != "":
+		return []string{class}, nil
+	case isNative(d.cfg, queue):
+		return []string{broker.AllClasses}, nil
+	}
+	return classes, nil
+}
+
+// queue returns the queue of a configured name. It starts no server on a folder
+// that no gateway has used.
+func (d *desk) queue(ctx context.Context, name string) (inspected, error) {
+	ctx, cancel := context.WithTimeout(ctx, deskPatience)
+	defer cancel()
+	on := d.cfg.Queues[name].Broker
+	if b := d.cfg.Brokers[on]; b.Embedded {
+		if _, err := os.Stat(b.Dir); err != nil {
+			return nil, fmt.Errorf("broker %s: %w; no gateway has run with this dir, which counts from the current folder", on, err)
+		}
+	}
+	return d.brokers.inspect(ctx, name)
+}
