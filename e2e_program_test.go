@@ -59,6 +59,7 @@ func missingTools() error {
 	var commands, packages []string
 	for _, tool := range []struct{ command, debian string }{
 		{"curl", "curl"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"nc", "netcat-openbsd"},
+		{"node", "nodejs"}, {"npm", "npm"},
 	} {
 		if _, err := exec.LookPath(tool.command); err != nil {
 			commands, packages = append(commands, tool.command), append(packages, tool.debian)
@@ -128,8 +129,14 @@ func (p *program) Write(b []byte) (n int, err error) {
 // test fails.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
-	p := &program{cmd: exec.Command(binary, args...)}
-	p.cmd.Env = withoutSettings(os.Environ())
+	return startTool(t, nil, binary, args...)
+}
+
+// startTool is start for any command.
+func startTool(t *testing.T, env []string, name string, args ...string) *program {
+	t.Helper()
+	p := &program{cmd: exec.Command(name, args...)}
+	p.cmd.Env = append(withoutSettings(os.Environ()), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -144,7 +151,7 @@ func start(t *testing.T, args ...string) *program {
 		_ = p.cmd.Process.Kill()
 		<-p.done.Done()
 		if t.Failed() {
-			t.Logf("overtake %s:\n%s", strings.Join(args, " "), p.text())
+			t.Logf("%s %s:\n%s", filepath.Base(name), strings.Join(args, " "), p.text())
 		}
 	})
 	return p

@@ -23,6 +23,8 @@ type delivery struct {
 	class    string // Latency-Class
 	attempt  string // Latency-Attempt
 	path     string
+	header   http.Header
+	body     string
 	answered bool
 }
 
@@ -33,6 +35,7 @@ type recorder struct {
 	state      watched
 	deliveries []*delivery
 	holds      func(*delivery) bool // nil holds nothing
+	fails      func(*delivery) bool // is answered with 500; nil fails nothing
 }
 
 // newRecorder returns an app that answers nothing for which holds is true, asked
@@ -52,14 +55,19 @@ func newRecorder(t *testing.T, holds func(*delivery) bool) *recorder {
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	d := &delivery{
 		id: req.Header.Get("Idempotency-Key"), job: req.Header.Get("X-Job"), class: req.Header.Get("Latency-Class"),
-		attempt: req.Header.Get("Latency-Attempt"), path: req.URL.Path,
+		attempt: req.Header.Get("Latency-Attempt"), path: req.URL.Path, header: req.Header,
 	}
-	_, err := io.Copy(io.Discard, req.Body)
+	body, err := io.ReadAll(req.Body)
+	d.body = string(body)
 	r.state.change(func() { r.deliveries = append(r.deliveries, d) })
 	if err != nil || !r.state.await(req.Context(), func() bool { return r.holds == nil || !r.holds(d) }) {
 		return // whoever delivered it is gone
 	}
-	r.state.change(func() { d.answered = true })
+	failed := false
+	r.state.change(func() { d.answered, failed = true, r.fails != nil && r.fails(d) })
+	if failed {
+		w.WriteHeader(http.StatusInternalServerError)
+	}
 	fmt.Fprintln(w, "done")
 }
 

@@ -49,7 +49,7 @@ func TestLateAcknowledgementHitsNoOtherMessage(t *testing.T) {
 			late = take(ch)
 			return nil // the channel is closed with it unacknowledged
 		})
-		waitForDepth(t, q, "0 0 2")
+		waitForDepth(t, q, "0 0 2 0")
 		control(t, q, func(ch *amqp.Channel) error {
 			// Another consumer works on that one, and this one gets the other.
 			other, err := q.conn.consuming.present.conn.Channel()
@@ -65,9 +65,9 @@ func TestLateAcknowledgementHitsNoOtherMessage(t *testing.T) {
 			}
 			return ch.Ack(late.DeliveryTag, false) // late, for worked-on
 		})
-		waitForDepth(t, q, "0 0 1")
+		waitForDepth(t, q, "0 0 1 0")
 		done(t, next(t, consumer(t, q), "batch", "worked-on", 3))
-		if got := depths(t, q); got != "0 0 0" {
+		if got := depths(t, q); got != "0 0 0 0" {
 			t.Errorf("depths %s: other is still there", got)
 		}
 	})
@@ -102,7 +102,7 @@ func TestLateAcknowledgementHitsNoOtherMessage(t *testing.T) {
 		if err := other.Retry(testContext(t), 0); err != nil {
 			t.Fatal(err)
 		}
-		waitForDepth(t, q, "0 0 2") // both are still there
+		waitForDepth(t, q, "0 0 2 0") // both are still there
 	})
 }
 
@@ -294,7 +294,7 @@ func TestBlockedServer(t *testing.T) {
 		pause(ctx, 10*time.Millisecond)
 	}
 	done(t, next(t, c, "batch", "x", 1)) // once
-	if got := depths(t, q); got != "0 0 0" {
+	if got := depths(t, q); got != "0 0 0 0" {
 		t.Logf("depths %s: the publish that was refused was stored, too", got)
 	}
 }

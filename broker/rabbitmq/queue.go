@@ -245,16 +245,17 @@ func (q *Queue) maxMessage() int64 {
 
 // Lane is what one lane of a queue holds.
 type Lane struct {
+	// Class is the latency class, or "dead" for the dead letters.
 	Class string
 	// Depth is how many messages wait to be delivered. Those that wait for a
 	// delayed retry are not among them. With Native, it is that of all classes.
 	Depth int
 }
 
-// Lanes returns the lanes, most urgent first. It asks the server once per lane,
-// which is cheap enough for every scrape of metrics.
+// Lanes returns the lanes, most urgent first, and then the dead letters. It asks
+// the server once for each, which is cheap enough for every scrape of metrics.
 func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
-	lanes := make([]Lane, len(q.cfg.Classes))
+	lanes := make([]Lane, len(q.cfg.Classes), len(q.cfg.Classes)+1)
 	err := q.conn.request(ctx, func(ch *amqp.Channel) error {
 		for i, class := range q.cfg.Classes {
 			state, err := ch.QueueDeclarePassive(q.lane(class), true, false, false, false, nil)
@@ -268,7 +269,11 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rabbitmq: queue %q: depth of its lanes: %w", q.cfg.Name, err)
 	}
-	return lanes, nil
+	dead, err := q.DeadDepth(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(lanes, Lane{Class: deadName, Depth: dead}), nil
 }
 
 // DeadDepth returns how many dead letters there are.

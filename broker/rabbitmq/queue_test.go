@@ -67,7 +67,7 @@ func TestOpenQueueAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := depths(t, again); got != "0 0 1" {
+	if got := depths(t, again); got != "0 0 1 0" {
 		t.Errorf("depths %s, want 0 0 1", got)
 	}
 
@@ -270,6 +270,9 @@ func TestDeadLettersStay(t *testing.T) {
 	}
 	if n, err := q.DeadDepth(ctx); err != nil || n != 5 {
 		t.Errorf("%d dead letters, %v; want 5", n, err)
+	}
+	if got := depths(t, q); got != "0 0 0 5" {
+		t.Errorf("the lanes hold %s, want 0 0 0 and 5 dead letters", got)
 	}
 }
 
