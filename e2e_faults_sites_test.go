@@ -362,6 +362,7 @@ func diskFull(t *testing.T, l *ledger) site {
 	})
 	s := embeddedIn(t, l, filepath.Join(dir, "data"), nil)
 	filler := filepath.Join(dir, "filler")
+	kill, restart, round := s.strike, s.heal, 0
 	s.strike = func(t *testing.T) {
 		// It fails where the disk ends, which is the point.
 		if err := os.WriteFile(filler, make([]byte, 64<<20), 0o600); err == nil {
@@ -369,9 +370,17 @@ func diskFull(t *testing.T, l *ledger) site {
 		}
 	}
 	s.heal = func(t *testing.T) {
+		round++
+		number := 0
+		eventually(t, "a job is refused", func() bool {
+			number++
+			return !l.post(s, "batch", fmt.Sprintf("full-%d-%d", round, number))
+		})
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
+		kill(t)
+		restart(t) // which the embedded server needs
 	}
 	return s
 }

@@ -96,12 +96,15 @@ func (f fault) play(t *testing.T) []string {
 		if t.Failed() {
 			t.Fatalf("in round %d of %d: %+v", round+1, *faultTimes, sum)
 		}
-		if round == 0 {
-			first = goroutines(t, label)
+		if n := goroutines(t, label); round == 0 {
+			first = n
+		} else {
+			t.Logf("round %d: %d goroutines, %+v", round+1, n, sum)
 		}
 	}
-	most := first + *faultTimes/2
-	eventually(t, "the goroutines are as many as after the first round", func() bool { return goroutines(t, label) <= most })
+	most := first + 4 + *faultTimes/4 // an adapter has some more while its callers come fast
+	eventually(t, fmt.Sprintf("of %d goroutines after the first round, no more than %d are left", first, most),
+		func() bool { return goroutines(t, label) <= most })
 	if sum.worst > faultRecovery {
 		t.Errorf("the worst recovery took %v, want at most %v", sum.worst, faultRecovery)
 	}
@@ -145,6 +148,7 @@ func (f fault) strike(t *testing.T, l *ledger, s site, round int) {
 	s.heal(t)
 	l.heals()
 	l.open(-1)
+	l.wave(ctx, &posting, s, fmt.Sprintf("r%d-healed", round), faultWave/6)
 	posting.Wait()
 	l.await(ctx, t, "what was confirmed is handled", func() bool { return l.recovered() && l.settled() })
 	if s.mend != nil {
