@@ -40,7 +40,8 @@ type faultMessage struct {
 type faultDelivery struct {
 	id, class string
 	early     bool      // came although the message had been settled for sure
-	settled   time.Time // zero: not for sure
+	answered  bool      // by the app
+	settled   time.Time // zero: not for sure, as when the answer to that was lost
 }
 
 // tally is what all rounds so far came to.
@@ -76,8 +77,8 @@ func (l *ledger) await(ctx context.Context, t *testing.T, what string, holds fun
 		t.Errorf("not in time: %s; confirmed %v, handled %v, held %d", what, l.confirmed, l.handled, l.held)
 		shown := 0
 		for name, m := range l.messages {
-			if m.id != "" && !m.wasSettled() && shown < 5 {
-				t.Logf("%s: %d deliveries, none settled", name, len(m.deliveries))
+			if m.id != "" && !m.wasAnswered() && shown < 5 {
+				t.Logf("%s: %d deliveries, none answered", name, len(m.deliveries))
 				shown++
 			}
 		}
@@ -162,7 +163,7 @@ func (l *ledger) came(ctx context.Context, name, id, class string) (*faultDelive
 		}
 		return false
 	})
-	l.state.change(func() { l.held-- })
+	l.state.change(func() { l.held, d.answered = l.held-1, ok })
 	return d, ok
 }
 
@@ -214,19 +215,19 @@ func (l *ledger) recovered() bool {
 	return len(l.lastPost) == len(faultClasses) && len(l.lastCame) == len(faultClasses)
 }
 
-// settled reports whether every confirmed message was settled for sure.
-func (l *ledger) settled() bool {
+// answered reports whether the app has answered for every confirmed message.
+func (l *ledger) answered() bool {
 	for _, m := range l.messages {
-		if m.id != "" && !m.wasSettled() {
+		if m.id != "" && !m.wasAnswered() {
 			return false
 		}
 	}
 	return true
 }
 
-func (m *faultMessage) wasSettled() bool {
+func (m *faultMessage) wasAnswered() bool {
 	for _, d := range m.deliveries {
-		if !d.settled.IsZero() {
+		if d.answered {
 			return true
 		}
 	}
@@ -242,7 +243,7 @@ func (l *ledger) close(t *testing.T, round int, sum *tally) {
 		for name, m := range l.messages {
 			if m.id != "" {
 				sum.confirmed++
-				if m.wasSettled() {
+				if m.wasAnswered() {
 					sum.handled++
 				}
 			}
@@ -252,7 +253,7 @@ func (l *ledger) close(t *testing.T, round int, sum *tally) {
 				}
 				switch {
 				case d.early:
-					t.Errorf("round %d: %s came again, which had been settled", round, name)
+					t.Errorf("round %d: %s came again, which had been settled: %+v then %+v, in doubt was %+v", round, name, *m.deliveries[0], *d, l.doubt)
 				case d.class != m.class:
 					t.Errorf("round %d: %s of class %s came as %q", round, name, m.class, d.class)
 				case m.id != "" && d.id != m.id, d.id != m.deliveries[0].id:
