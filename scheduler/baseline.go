@@ -38,7 +38,7 @@ const (
 	// keptLow and fewestLow bound the number of samples that are kept of a class.
 	keptLow   = 512
 	fewestLow = 24
-	// fewestClean are enough to correct the rest by.
+	// fewestClean are enough to judge a mean by where the work hardly varies.
 	fewestClean = 8
 )
 

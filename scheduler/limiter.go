@@ -29,7 +29,7 @@ type limiter struct {
 	inFlight  int
 	fullSince time.Duration // when the server became full; -1: it is not
 
-	// probe, while it runs, keeps the server at half of its limit to measure how
+	// probe, while it runs, keeps the server at half of its limit, or less, to measure how
 	// long work takes when it does not have to queue there.
 	probing   bool
 	probesAll bool // also the most urgent class
@@ -439,7 +439,7 @@ func (l *limiter) mainClass() int {
 	return main
 }
 
-// beginProbe keeps the server at half of its limit for a moment.
+// beginProbe keeps the server at half of its limit, or less, for a moment.
 func (l *limiter) beginProbe(now time.Duration) {
 	l.nextProbe = now + probeInterval
 	if l.passive {
