@@ -102,7 +102,7 @@ func (s *Server) configure(cfg Config) error {
 		"HOME=" + s.dir, // where the Erlang cookie is
 		"ERL_EPMD_PORT=" + strconv.Itoa(ports[2]),
 		"ERL_EPMD_ADDRESS=127.0.0.1",
-		"RABBITMQ_NODENAME=rabbit" + strconv.Itoa(s.port) + "@localhost",
+		"RABBITMQ_NODENAME=" + s.node(),
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		"RABBITMQ_NODE_PORT=" + strconv.Itoa(s.port),
 		"RABBITMQ_DIST_PORT=" + strconv.Itoa(ports[1]),
@@ -147,6 +147,9 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 
 // URL is where the server listens, with the user that it has by default.
 func (s *Server) URL() string { return "amqp://guest:guest@" + s.Addr() + "/" }
+
+// node is the server's name among Erlang nodes.
+func (s *Server) node() string { return "rabbit" + strconv.Itoa(s.port) + "@localhost" }
 
 // Addr is the host and port where the server listens.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
@@ -264,6 +267,28 @@ func (s *Server) Ctl(args ...string) (string, error) {
 		return out.String(), fmt.Errorf("rabbitmqtest: rabbitmqctl %s: %w: %s", strings.Join(args, " "), err, out.String())
 	}
 	return out.String(), nil
+}
+
+// Eval has the server evaluate an Erlang expression and returns the value as Erlang
+// writes it. It takes milliseconds, and tells what no client can see.
+func (s *Server) Eval(expression string) (string, error) {
+	cookie, err := os.ReadFile(filepath.Join(s.dir, ".erlang.cookie"))
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqtest: eval: %w", err)
+	}
+	cmd := s.command("erl_call", "-r", "-sname", s.node(), "-c", string(cookie),
+		"-timeout", strconv.Itoa(int(patience.Seconds())), "-fetch_stdout", "-no_result_term", "-e")
+	const begins = "value " // what failed prints no value, and erl_call does not tell
+	cmd.Stdin = strings.NewReader(fmt.Sprintf("io:format(\"%s~0p\", [begin %s end]).\n", begins, expression))
+	out, err := cmd.CombinedOutput()
+	value, ok := strings.CutPrefix(string(out), begins)
+	if err == nil && !ok {
+		err = errors.New("it failed")
+	}
+	if err != nil {
+		return "", fmt.Errorf("rabbitmqtest: eval %s: %w: %s", expression, err, out)
+	}
+	return value, nil
 }
 
 // Close kills the server and removes its data.

@@ -31,6 +31,12 @@ func TestServer(t *testing.T) {
 	if _, err := s.Ctl("no-such-command"); err == nil {
 		t.Error("rabbitmqctl no-such-command: no error")
 	}
+	if out, err := s.Eval(`rabbit_vhost:exists(<<"kept">>)`); err != nil || out != "true" {
+		t.Errorf("the server says %q, %v; want true", out, err)
+	}
+	if _, err := s.Eval("no_such:call()"); err == nil {
+		t.Error("evaluating no_such:call(): no error")
+	}
 
 	s.Kill()
 	listening(t, s, false)
