@@ -23,7 +23,8 @@ type ledger struct {
 	lastPost, lastCame map[string]time.Time     // by class, the first ones after healed
 	held               int
 	limit              int // handled messages of a class until the gate closes, -1 for none
-	healed             time.Time
+	struck, healed     time.Time
+	trickle            bool          // more is posted until the strike
 	doubt              []faultWindow // one for each strike
 }
 
@@ -35,19 +36,21 @@ type faultMessage struct {
 	class      string
 	id         string // confirmed under
 	deliveries []*faultDelivery
+	destroyed  bool
 }
 
 type faultDelivery struct {
 	id, class string
-	early     bool      // came although the message had been settled for sure
+	at        time.Time
 	answered  bool      // by the app
 	settled   time.Time // zero: not for sure, as when the answer to that was lost
+	pending   bool      // unanswered when the fault struck
 }
 
 // tally is what all rounds so far came to.
 type tally struct {
 	confirmed, handled, repeats int
-	worst                       time.Duration
+	recovery, outage            time.Duration // the worst, since the heal and since the strike
 }
 
 func newLedger() *ledger { return &ledger{messages: map[string]*faultMessage{}, limit: -1} }
@@ -57,8 +60,8 @@ func (l *ledger) begin(closed bool) {
 	l.state.change(func() {
 		l.confirmed, l.handled = map[string]int{}, map[string]int{}
 		l.lastPost, l.lastCame = map[string]time.Time{}, map[string]time.Time{}
-		l.healed = time.Time{}
-		l.limit = -1
+		l.struck, l.healed = time.Time{}, time.Time{}
+		l.trickle, l.limit = true, -1
 		if closed {
 			l.limit = 0
 		}
@@ -86,13 +89,20 @@ func (l *ledger) await(ctx context.Context, t *testing.T, what string, holds fun
 	t.FailNow()
 }
 
-// wave starts to post count messages of each class.
+// wave starts to post count messages of each class, and more at a slower pace for as
+// long as there is to be a trickle.
 func (l *ledger) wave(ctx context.Context, posting *sync.WaitGroup, s site, prefix string, count int) {
 	for _, class := range faultClasses {
 		for p := range faultPosters {
 			posting.Go(func() {
 				number := 0
-				for want := count/faultPosters + 1; want > 0 && ctx.Err() == nil; {
+				for want := count/faultPosters + 1; ctx.Err() == nil; {
+					if want <= 0 {
+						if !l.trickles() {
+							return
+						}
+						<-time.After(10 * time.Millisecond)
+					}
 					name := fmt.Sprintf("%s-%s-%d-%d", class, prefix, p, number)
 					if l.post(s, class, name) {
 						want--
@@ -111,6 +121,13 @@ func (l *ledger) wave(ctx context.Context, posting *sync.WaitGroup, s site, pref
 		}
 	}
 }
+
+func (l *ledger) trickles() (yes bool) {
+	l.state.change(func() { yes = l.trickle })
+	return yes
+}
+
+func (l *ledger) stopTrickle() { l.state.change(func() { l.trickle = false }) }
 
 // post posts a message and reports whether it was confirmed.
 func (l *ledger) post(s site, class, name string) bool {
@@ -136,16 +153,13 @@ func (l *ledger) post(s site, class, name string) bool {
 // came notes a delivery, and returns when the gate lets it through. It is false
 // when ctx has ended before that.
 func (l *ledger) came(ctx context.Context, name, id, class string) (*faultDelivery, bool) {
-	d := &faultDelivery{id: id, class: class}
+	d := &faultDelivery{id: id, class: class, at: time.Now()}
 	counted := false
 	l.state.change(func() {
 		m := l.messages[name]
 		if m == nil {
 			m = &faultMessage{class: "of no message that was posted"}
 			l.messages[name] = m
-		}
-		for _, before := range m.deliveries {
-			d.early = d.early || !before.settled.IsZero() && !l.doubted(before.settled)
 		}
 		m.deliveries = append(m.deliveries, d)
 		if _, ok := l.lastCame[m.class]; !ok && !l.healed.IsZero() {
@@ -193,7 +207,15 @@ func (l *ledger) doubted(at time.Time) bool {
 
 // strikes and heals note the times of a strike.
 func (l *ledger) strikes() {
-	l.state.change(func() { l.doubt = append(l.doubt, faultWindow{from: time.Now().Add(-faultFresh)}) })
+	l.state.change(func() {
+		l.struck = time.Now()
+		l.doubt = append(l.doubt, faultWindow{from: l.struck.Add(-faultFresh)})
+		for _, m := range l.messages {
+			for _, d := range m.deliveries {
+				d.pending = !d.answered
+			}
+		}
+	})
 }
 
 func (l *ledger) heals() {
@@ -215,31 +237,35 @@ func (l *ledger) recovered() bool {
 	return len(l.lastPost) == len(faultClasses) && len(l.lastCame) == len(faultClasses)
 }
 
-// answered reports whether the app has answered for every confirmed message.
-func (l *ledger) answered() bool {
-	for _, m := range l.messages {
-		if m.id != "" && !m.wasAnswered() {
-			return false
+// unanswered returns the messages that were confirmed, or had come, and that the app
+// has not answered, but for those that were destroyed.
+func (l *ledger) unanswered() (names []string) {
+	for name, m := range l.messages {
+		if (m.id != "" || len(m.deliveries) > 0) && !m.wasAnswered() && !m.destroyed {
+			names = append(names, name)
 		}
 	}
-	return true
+	return names
 }
 
 func (m *faultMessage) wasAnswered() bool {
-	for _, d := range m.deliveries {
-		if d.answered {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.deliveries, func(d *faultDelivery) bool { return d.answered })
 }
 
 // close checks the messages of all rounds so far, as some come again late, and
-// updates what they came to.
-func (l *ledger) close(t *testing.T, round int, sum *tally) {
+// updates what they came to. By now, the broker has none of them any more.
+func (l *ledger) close(t *testing.T, f fault, round int, sum *tally) {
 	t.Helper()
 	l.state.change(func() {
-		*sum = tally{worst: sum.worst}
+		lost := l.unanswered()
+		if len(lost) > f.destroys {
+			t.Errorf("round %d: lost %v, want at most %d lost", round, lost, f.destroys)
+		}
+		for _, name := range lost {
+			l.messages[name].destroyed = true
+		}
+		sum.confirmed, sum.handled, sum.repeats = 0, 0, 0
+		again := map[string]int{} // messages that came again in this round
 		for name, m := range l.messages {
 			if m.id != "" {
 				sum.confirmed++
@@ -247,22 +273,49 @@ func (l *ledger) close(t *testing.T, round int, sum *tally) {
 					sum.handled++
 				}
 			}
-			for i, d := range m.deliveries {
-				if i > 0 {
-					sum.repeats++
-				}
-				switch {
-				case d.early:
-					t.Errorf("round %d: %s came again, which had been settled: %+v then %+v, in doubt was %+v", round, name, *m.deliveries[0], *d, l.doubt)
-				case d.class != m.class:
-					t.Errorf("round %d: %s of class %s came as %q", round, name, m.class, d.class)
-				case m.id != "" && d.id != m.id, d.id != m.deliveries[0].id:
-					t.Errorf("round %d: %s came under ID %s, was confirmed under %q and came first under %s", round, name, d.id, m.id, m.deliveries[0].id)
-				}
+			sum.repeats += max(len(m.deliveries)-1, 0)
+			if n := len(m.deliveries); n > 1 && m.deliveries[n-1].at.After(l.struck) {
+				again[m.class]++
+			}
+			if why := l.wrong(f, m); why != "" {
+				t.Errorf("round %d: %s of class %s, confirmed as %q, %s: %s; in doubt was %v", round, name, m.class, m.id, why, m, l.doubt)
+			}
+		}
+		for class, n := range again {
+			if n > faultAgain {
+				t.Errorf("round %d: %d messages of %s came again, want at most %d", round, n, class, faultAgain)
 			}
 		}
 		for _, class := range faultClasses {
-			sum.worst = max(sum.worst, l.lastPost[class].Sub(l.healed), l.lastCame[class].Sub(l.healed))
+			back := slices.MaxFunc([]time.Time{l.lastPost[class], l.lastCame[class]}, time.Time.Compare)
+			sum.recovery, sum.outage = max(sum.recovery, back.Sub(l.healed)), max(sum.outage, back.Sub(l.struck))
 		}
 	})
+}
+
+// wrong says what is wrong with how a message came, or "".
+func (l *ledger) wrong(f fault, m *faultMessage) string {
+	for i, d := range m.deliveries {
+		last := i == len(m.deliveries)-1
+		switch {
+		case d.class != m.class:
+			return "came in another class"
+		case m.id != "" && d.id != m.id, d.id != m.deliveries[0].id:
+			return "came under another ID"
+		case !last && !d.settled.IsZero() && !(f.forgets && l.doubted(d.settled)):
+			return "came again although it was settled for sure"
+		case last && d.pending && f.when == midDelivery:
+			return "was unanswered at the strike and did not come again"
+		}
+	}
+	return ""
+}
+
+// String implements fmt.Stringer.
+func (m *faultMessage) String() string {
+	text := ""
+	for _, d := range m.deliveries {
+		text += fmt.Sprintf("%+v ", *d)
+	}
+	return text
 }

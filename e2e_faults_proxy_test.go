@@ -4,26 +4,26 @@ package main
 
 import (
 	"context"
+	"maps"
 	"net"
 	"sync"
 	"testing"
 	"time"
 )
 
-// faultHole is how long a black hole lasts: longer than what tells a silent server
-// from a slow one takes.
-const faultHole = 6 * time.Second
-
 // A proxy stands between a client and a broker. It can cut the connections, or
 // stop forwarding without a word.
 type proxy struct {
 	address string
 
-	state   watched
-	stopped bool // it forwards nothing
-	closed  bool
-	conns   map[net.Conn]bool
-	working sync.WaitGroup
+	state     watched
+	stopped   bool // it forwards nothing
+	closed    bool
+	conns     map[net.Conn]bool // both ends; true is the client's
+	silent    map[net.Conn]bool // as conns was when it stopped
+	since     time.Time         // of that
+	swallowed int               // bytes since then
+	working   sync.WaitGroup
 }
 
 func newProxy(t *testing.T, server string) *proxy {
@@ -44,6 +44,12 @@ func newProxy(t *testing.T, server string) *proxy {
 				client.Close() // the broker is away
 				continue
 			}
+			p.state.change(func() {
+				p.conns[client], p.conns[broker] = true, false
+				if p.closed {
+					client.Close()
+				}
+			})
 			p.working.Go(func() { p.copy(client, broker) })
 			p.working.Go(func() { p.copy(broker, client) })
 		}
@@ -57,35 +63,43 @@ func newProxy(t *testing.T, server string) *proxy {
 	return p
 }
 
-// copy forwards what comes from one end until either has ended.
+// copy forwards what comes from one end until either has ended. It reads also while
+// it forwards nothing.
 func (p *proxy) copy(from, to net.Conn) {
 	defer to.Close()
 	defer from.Close()
-	p.state.change(func() {
-		p.conns[from] = true
-		if p.closed {
-			from.Close()
+	var pending []byte
+	ended := false
+	p.working.Go(func() {
+		buffer := make([]byte, 32<<10)
+		for err := error(nil); err == nil; {
+			var n int
+			n, err = from.Read(buffer)
+			p.state.change(func() {
+				pending = append(pending, buffer[:n]...)
+				if p.stopped {
+					p.swallowed += n
+				}
+				if ended = err != nil; ended {
+					delete(p.conns, from)
+				}
+			})
 		}
 	})
-	defer p.state.change(func() { delete(p.conns, from) })
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		if n > 0 {
-			p.wait()
-			if _, err := to.Write(buffer[:n]); err != nil {
-				return
+	for over := false; !over; {
+		var chunk []byte
+		p.state.await(context.Background(), func() bool {
+			if p.stopped || len(pending) == 0 && !ended {
+				return false
 			}
-		}
-		if err != nil {
-			p.wait() // the other end does not learn of that either
+			chunk, pending, over = pending, nil, ended
+			return true
+		})
+		if _, err := to.Write(chunk); err != nil {
 			return
 		}
 	}
 }
-
-// wait returns when p forwards.
-func (p *proxy) wait() { p.state.await(context.Background(), func() bool { return !p.stopped }) }
 
 // cut closes all connections; new ones can be made.
 func (p *proxy) cut(*testing.T) {
@@ -96,11 +110,36 @@ func (p *proxy) cut(*testing.T) {
 	})
 }
 
-// swallow stops forwarding, and forward goes on with it, after the time that a
-// black hole lasts: with what came meanwhile, however late that is.
-func (p *proxy) swallow(*testing.T) { p.state.change(func() { p.stopped = true }) }
+// swallow stops forwarding.
+func (p *proxy) swallow(*testing.T) {
+	p.state.change(func() { p.stopped, p.silent, p.since, p.swallowed = true, maps.Clone(p.conns), time.Now(), 0 })
+}
 
-func (p *proxy) forward(*testing.T) {
-	<-time.After(faultHole)
-	p.state.change(func() { p.stopped = false })
+// forward goes on with forwarding when the client has given up all connections that
+// it had: with what came meanwhile, however late that is.
+func (p *proxy) forward(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	clients := 0
+	for _, isClient := range p.silent {
+		if isClient {
+			clients++
+		}
+	}
+	gone := p.state.await(ctx, func() bool {
+		for c, isClient := range p.silent {
+			if _, open := p.conns[c]; isClient && open {
+				return false
+			}
+		}
+		return true
+	})
+	p.state.change(func() {
+		if !gone || clients == 0 || p.swallowed == 0 {
+			t.Errorf("%d connections, given up: %v, %d bytes swallowed", clients, gone, p.swallowed)
+		}
+		t.Logf("%d connections were given up after %v; %d bytes were swallowed", clients, time.Since(p.since), p.swallowed)
+		p.stopped = false
+	})
 }

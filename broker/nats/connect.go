@@ -20,8 +20,18 @@ import (
 // callers of Publish are to be expected.
 const maxPending = 1 << 16
 
-// reconnectWait is the pause between two attempts to reach a server.
-const reconnectWait = 250 * time.Millisecond
+const (
+	// reconnectWait is the pause between two attempts to reach a server.
+	reconnectWait = 250 * time.Millisecond
+	// pingInterval is how often a server elsewhere is asked for a sign of life. It is
+	// given up when it owes more than maxPings: after 7.5 s of silence at the latest.
+	// The defaults of nats.go are 2 minutes and 2.
+	pingInterval = 2500 * time.Millisecond
+	maxPings     = 2
+	// writeTimeout bounds a write, which would otherwise hold up all callers for a
+	// minute when the server does not read.
+	writeTimeout = 5 * time.Second
+)
 
 // ConnConfig says which server to connect to and how.
 type ConnConfig struct {
@@ -124,6 +134,7 @@ func (c *Conn) options(cfg *ConnConfig) ([]natsgo.Option, error) {
 	if cfg.Dir != "" {
 		return append(options, natsgo.InProcessServer(socketDialer{cfg.Dir}), natsgo.Token(cfg.Token)), nil
 	}
+	options = append(options, natsgo.PingInterval(pingInterval), natsgo.MaxPingsOutstanding(maxPings), natsgo.FlusherTimeout(writeTimeout))
 	secured, err := cfg.securing()
 	return append(options, secured...), err
 }

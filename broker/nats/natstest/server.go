@@ -201,52 +201,96 @@ func (s *Server) ask(t testing.TB, path string) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// Leader waits until the stream has a leader that runs, and returns it.
+// Leader waits until the stream and its consumers have leaders that run, and
+// returns the stream's.
 func (c Cluster) Leader(t testing.TB, stream string) *Server {
 	t.Helper()
 	var leader *Server
-	c[0].await(t, "in a cluster with a leader of "+stream, func() bool {
+	c[0].await(t, "in a cluster with leaders of "+stream+" and its consumers", func() bool {
+		leader = nil
 		for _, s := range c {
 			if !s.Running() {
 				continue
 			}
-			name := s.leaderOf(t, stream)
-			i := slices.IndexFunc(c, func(s *Server) bool { return s.Name == name && s.Running() })
-			if i < 0 {
+			seen := s.leaderOf(t, c, stream)
+			if seen == nil || leader != nil && seen != leader {
 				return false // they must agree
 			}
-			leader = c[i]
+			leader = seen
 		}
 		return leader != nil
 	})
 	return leader
 }
 
-// leaderOf returns the name of the stream's leader as the server knows it.
-func (s *Server) leaderOf(t testing.TB, stream string) string {
-	page, err := s.ask(t, "/jsz?streams=true")
+// leaderOf returns the stream's leader as s knows it, nil if that or the one of a
+// consumer is unknown or does not run.
+func (s *Server) leaderOf(t testing.TB, c Cluster, stream string) *Server {
+	running := func(name string) int {
+		return slices.IndexFunc(c, func(s *Server) bool { return s.Name == name && s.Running() })
+	}
+	for _, state := range s.streams(t) {
+		if state.Name != stream {
+			continue
+		}
+		for _, consumer := range state.Consumers {
+			if running(consumer.Cluster.Leader) < 0 {
+				return nil
+			}
+		}
+		if i := running(state.Cluster.Leader); i >= 0 {
+			return c[i]
+		}
+	}
+	return nil
+}
+
+// Stored returns how many messages each stream has on s, and how many of them its
+// consumers have in hand.
+func (s *Server) Stored(t testing.TB) map[string]int {
+	t.Helper()
+	stored := make(map[string]int)
+	for _, state := range s.streams(t) {
+		stored[state.Name] = state.State.Messages
+		for _, consumer := range state.Consumers {
+			stored[state.Name+" in hand"] += consumer.InHand
+		}
+	}
+	return stored
+}
+
+// streamState is what the server's monitoring tells of a stream.
+type streamState struct {
+	Name      string                 `json:"name"`
+	Cluster   raftState              `json:"cluster"`
+	State     struct{ Messages int } `json:"state"`
+	Consumers []struct {
+		Cluster raftState `json:"cluster"`
+		InHand  int       `json:"num_ack_pending"`
+	} `json:"consumer_detail"`
+}
+
+type raftState struct{ Leader string }
+
+// streams returns the streams, none if the server does not answer.
+func (s *Server) streams(t testing.TB) (streams []streamState) {
+	t.Helper()
+	page, err := s.ask(t, "/jsz?streams=true&consumers=true")
 	if err != nil {
-		return ""
+		return nil
 	}
 	var state struct {
 		Accounts []struct {
-			Streams []struct {
-				Name    string                  `json:"name"`
-				Cluster struct{ Leader string } `json:"cluster"`
-			} `json:"stream_detail"`
+			Streams []streamState `json:"stream_detail"`
 		} `json:"account_details"`
 	}
 	if err := json.Unmarshal(page, &state); err != nil {
 		t.Fatal(err)
 	}
 	for _, account := range state.Accounts {
-		for _, detail := range account.Streams {
-			if detail.Name == stream {
-				return detail.Cluster.Leader
-			}
-		}
+		streams = append(streams, account.Streams...)
 	}
-	return ""
+	return streams
 }
 
 // freeAddresses returns n different addresses that are free.
