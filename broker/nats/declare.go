@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,6 +54,28 @@ func (q *Queue) consumerConfig() jetstream.ConsumerConfig {
 		// so many of them would stop the lane.
 		MaxAckPending: -1,
 	}
+}
+
+// findTimeout is how long a lane has to answer before it is asked again. In a cluster,
+// nobody answers for one that has no leader yet, also not when it has.
+const findTimeout = 2 * time.Second
+
+// findLane returns the consumer of class. It declares a lane that was deleted
+// meanwhile, and no other: that takes the leader of a whole cluster.
+func (q *Queue) findLane(ctx context.Context, class string) (c jetstream.Consumer, err error) {
+	fctx, cancel := context.WithTimeoutCause(ctx, findTimeout, errNoAnswer)
+	defer cancel()
+	err = q.conn.request(fctx, func(ctx context.Context) error {
+		c, err = q.conn.js.Consumer(ctx, q.stream(class), consumerName)
+		return err
+	})
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return q.declareLane(ctx, class)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("nats: queue %q: find consumer %q of stream %q: %w", q.cfg.Name, consumerName, q.stream(class), err)
+	}
+	return c, nil
 }
 
 // declareLane declares the stream of class and returns its consumer.

@@ -21,7 +21,7 @@ const (
 	// minBackoff and maxBackoff bound the pauses between attempts to reach a
 	// lane that does not answer.
 	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
+	maxBackoff = time.Second
 	// maxAhead is how many messages a lane may have that no caller has taken, when
 	// it is the callers' habit to come back within leisure.
 	// Each that is given back in the end has used up an attempt.
@@ -261,8 +261,7 @@ func (l *lane) pull(ctx context.Context) *delivery {
 func (l *lane) tryPull(ctx context.Context) (*delivery, error) {
 	var err error
 	if l.consumer == nil {
-		// Declaring it again brings back a lane that was deleted meanwhile.
-		if l.consumer, err = l.c.q.declareLane(ctx, l.class); err != nil {
+		if l.consumer, err = l.c.q.findLane(ctx, l.class); err != nil {
 			return nil, err
 		}
 	}
