@@ -76,6 +76,14 @@ func connectRemedy(err error) string {
 	return ""
 }
 
+// goneError says that the channel of a delivery is gone, for err if that is known.
+func goneError(err error) error {
+	if err == nil {
+		return fmt.Errorf("%w: %w", broker.ErrUnavailable, errGone)
+	}
+	return fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, errGone, err)
+}
+
 func blockedError(reason string) error {
 	return fmt.Errorf("%w: the broker is low on memory or disk and takes no messages (%s); free some, or raise its limits",
 		broker.ErrUnavailable, reason)

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-
-	"overtake/broker"
 )
 
 // How many messages the server may send ahead of the calls that ask for them: none
@@ -59,26 +57,6 @@ type feed struct {
 	opened int // taps so far
 	ahead  int // sum of the open taps' free
 	credit int // of the next tap
-}
-
-// repeats are deliveries to be acknowledged unseen.
-type repeats struct {
-	mu   sync.Mutex
-	list []*delivery
-}
-
-func (r *repeats) put(d *delivery) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.list = append(r.list, d)
-}
-
-func (r *repeats) take() []*delivery {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := r.list
-	r.list = nil
-	return list
 }
 
 // op is a settlement.
@@ -151,7 +129,7 @@ func (f *feed) serve() error {
 			err = f.lookPaused()
 		case tag := <-f.drained:
 			if !f.taps[tag].closed {
-				return errCancelled
+				return f.whyDrained()
 			}
 			delete(f.taps, tag)
 		case e := <-f.closed:
@@ -162,6 +140,17 @@ func (f *feed) serve() error {
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// whyDrained returns why a tap delivers nothing more: with the channel, which says so
+// first, all of them end.
+func (f *feed) whyDrained() error {
+	select {
+	case e := <-f.closed:
+		return fmt.Errorf("%w: %w", errConnectionLost, e)
+	default:
+		return errCancelled
 	}
 }
 
@@ -203,10 +192,8 @@ func (f *feed) adjust(tick *time.Timer) error {
 			return err
 		}
 	}
-	if want.idle {
-		if err := f.closeAll(); err != nil {
-			return err
-		}
+	if err := f.closeSpare(want); err != nil {
+		return err
 	}
 	if want.soon {
 		tick.Reset(moment)
@@ -247,6 +234,25 @@ func (f *feed) openTap(credit int) error {
 		case <-f.gone:
 		}
 	})
+	return nil
+}
+
+// closeSpare closes the taps that are not needed: all of them when nobody asks, and
+// when calls come slowly again those left from when they came fast, over which the
+// server would send ahead all that comes.
+func (f *feed) closeSpare(want demand) error {
+	if want.idle {
+		return f.closeAll()
+	}
+	for tag, t := range f.taps {
+		// One that is in use is closed with its last message, see answer.
+		unused := !t.closed && t.free == t.credit && t.credit > want.credit
+		if unused && want.waiting+f.ahead-t.free >= want.least {
+			if err := f.closeTap(tag); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -369,13 +375,6 @@ func (f *feed) end() {
 	for _, o := range f.pending {
 		o.done <- goneError(nil)
 	}
-}
-
-func goneError(err error) error {
-	if err == nil {
-		return fmt.Errorf("%w: %w", broker.ErrUnavailable, errGone)
-	}
-	return fmt.Errorf("%w: %w: %w", broker.ErrUnavailable, errGone, err)
 }
 
 // apply has the lane's goroutine settle d, if its channel is still there.

@@ -24,9 +24,10 @@ const (
 	// write, which would otherwise wait as long as the server does not read.
 	dialTimeout  = 5 * time.Second
 	writeTimeout = 5 * time.Second
-	// minBackoff and maxBackoff bound the pauses between attempts.
+	// minBackoff and maxBackoff bound the pauses between attempts, half of which is
+	// added or taken away by chance.
 	minBackoff = 100 * time.Millisecond
-	maxBackoff = 5 * time.Second
+	maxBackoff = 2 * time.Second
 )
 
 // session is the life of one connection. Channels and delivery tags belong to a

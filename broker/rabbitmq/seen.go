@@ -1,6 +1,9 @@
 package rabbitmq
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // maxSeen bounds how many settled messages a lane remembers.
 const maxSeen = 1 << 16
@@ -41,4 +44,24 @@ func (w *seen) add(s stay, now time.Time) {
 func (w *seen) has(s stay, now time.Time) bool {
 	since, ok := w.since[s]
 	return ok && now.Sub(since) <= w.keep
+}
+
+// repeats are deliveries to be acknowledged unseen.
+type repeats struct {
+	mu   sync.Mutex
+	list []*delivery
+}
+
+func (r *repeats) put(d *delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, d)
+}
+
+func (r *repeats) take() []*delivery {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.list
+	r.list = nil
+	return list
 }
