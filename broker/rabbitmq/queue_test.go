@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -164,6 +165,49 @@ func TestLittleIsDeliveredAhead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a burst needed is closed when callers come slowly again: who waits for one
+// message gets a few at most.
+func TestLittleIsDeliveredAheadAfterABurst(t *testing.T) {
+	const total, later = 300, 100
+	q := open(t, connect(t), QueueConfig{})
+	publish(t, q, "batch", manyIDs(total)...)
+	c := consumer(t, q)
+	var settling sync.WaitGroup
+	for range total {
+		d, err := c.Next(testContext(t), "batch")
+		if err != nil {
+			t.Fatal(err)
+		}
+		settling.Go(func() {
+			if err := d.Done(testContext(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	settling.Wait()
+	came := make(chan *broker.Delivery)
+	go func() {
+		d, _ := c.Next(testContext(t), "batch")
+		came <- d
+	}()
+	for consumers := 2; consumers > 1; {
+		lanes, err := q.Inspect(testContext(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		consumers = lanes[2].Consumers
+	}
+	publish(t, q, "batch", manyIDs(total + later)[total:]...)
+	done(t, <-came)
+	lanes, err := q.Lanes(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ahead := later - 1 - lanes[2].Depth; ahead < 0 || ahead > fastCredit {
+		t.Errorf("%d messages delivered ahead of one call, want at most %d", ahead, fastCredit)
 	}
 }
 
