@@ -44,6 +44,7 @@ type queue struct {
 	publisher func() publisher
 	consumer  func() broker.Consumer
 	depths    func(context.Context) (map[string]int, error)
+	ping      func(context.Context) error
 }
 
 // inspected is what people see of a queue.
@@ -72,7 +73,7 @@ func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
 		}
 		return &queue{
 			q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() },
-			depthsOf(q.Lanes, func(l rabbitmq.Lane) (string, int) { return l.Class, l.Depth }),
+			depthsOf(q.Lanes, func(l rabbitmq.Lane) (string, int) { return l.Class, l.Depth }), conn.Ping,
 		}, nil
 	}
 	conn, err := b.onNATS(on)
@@ -85,7 +86,7 @@ func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
 	}
 	return &queue{
 		q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() },
-		depthsOf(q.Lanes, func(l nats.Lane) (string, int) { return l.Class, l.Depth }),
+		depthsOf(q.Lanes, func(l nats.Lane) (string, int) { return l.Class, l.Depth }), conn.Ping,
 	}, nil
 }
 
@@ -141,7 +142,7 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 		}
 		p, c := q.publisher(), q.consumer()
 		b.closers = append(b.closers, p.Close, c.Close)
-		ends := gateway.Queue{Publisher: p, Consumer: c, Depths: q.depths}
+		ends := gateway.Queue{Publisher: p, Consumer: c, Depths: q.depths, Ping: q.ping}
 		if store := stores[settings.Results]; store != nil {
 			ends.Records, ends.Answers = store, store
 		}

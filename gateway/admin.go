@@ -105,7 +105,7 @@ func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz tells whether new requests will be served: not draining, and every
-// upstream and broker reachable.
+// upstream, broker and store for jobs reachable.
 func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
@@ -119,7 +119,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for name, q := range g.queues {
-		if _, err := q.Depths(ctx); err != nil {
+		if err := q.ready(ctx); err != nil {
 			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
 		}
 	}

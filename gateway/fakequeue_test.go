@@ -34,7 +34,7 @@ func newFakeQueue() *fakeQueue {
 
 // open returns the queue as the gateway's queue jobs.
 func (q *fakeQueue) open() map[string]Queue {
-	return map[string]Queue{"jobs": {Publisher: q, Consumer: q, Depths: q.depths}}
+	return map[string]Queue{"jobs": {Publisher: q, Consumer: q, Depths: q.depths, Ping: func(context.Context) error { return nil }}}
 }
 
 // Publish implements broker.Publisher.

@@ -16,6 +16,8 @@ type Queue struct {
 	// Depths returns how many messages wait in each class's lane, by class
 	// name, or an error while the broker is away.
 	Depths func(context.Context) (map[string]int, error)
+	// Ping returns an error while the broker takes no messages.
+	Ping func(context.Context) error
 	// Records and Answers are the store for the queue's jobs; queues may share
 	// one. Without them, states and answers can't be read.
 	Records JobRecords
@@ -36,6 +38,18 @@ type queue struct {
 	book        *jobBook // nil when nothing can be read about its jobs
 	keepResults time.Duration
 	maxAnswer   int64
+}
+
+// ready returns why jobs are not taken or can't be delivered now, if so.
+func (q *queue) ready(ctx context.Context) error {
+	if _, err := q.Depths(ctx); err != nil {
+		return err
+	}
+	if err := q.Ping(ctx); err != nil || q.book == nil {
+		return err
+	}
+	_, err := q.book.records.Load(ctx, "none") // no job has that ID
+	return err
 }
 
 func newQueue(name string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
