@@ -176,7 +176,11 @@ func (d deskProgram) backlog(t *testing.T, g gatewayProgram, app *poisonable, pe
 	t.Helper()
 	r := d.run(t, exitOK, "queue", "pause", "jobs", "--class", "batch")
 	d.wantLines(t, r.stdout, "paused jobs: batch\n")
-	// The gateway takes heed within a few seconds, and then a backlog grows.
+	// The gateway takes heed within a few seconds, and then a backlog grows. On NATS,
+	// the server does so at once, and keeps the consumers.
+	if peekCounts {
+		eventually(t, "the gateway takes heed", func() bool { return d.lane(t, "batch").Consumers == 0 })
+	}
 	waiting := func() int { return d.lane(t, "batch").Waiting }
 	for waiting() < 40 {
 		enqueue(t, g.url, "batch", 20)
