@@ -51,6 +51,7 @@ type feed struct {
 	covered []*op
 	pending []*op
 
+	looked uint64                   // turn at the last look
 	turn   uint64                   // the tag of the delivery that comes next
 	early  map[uint64]amqp.Delivery // those behind it that came before, over another tap
 	taps   map[string]*tap
@@ -126,7 +127,9 @@ func (f *feed) serve() error {
 		case <-tick.C:
 			err = f.lapse()
 		case <-look.C:
-			err = f.lookPaused()
+			if err = f.lookPaused(); err == nil {
+				err = f.closeSpare()
+			}
 		case tag := <-f.drained:
 			if !f.taps[tag].closed {
 				return f.whyDrained()
@@ -192,8 +195,10 @@ func (f *feed) adjust(tick *time.Timer) error {
 			return err
 		}
 	}
-	if err := f.closeSpare(want); err != nil {
-		return err
+	if want.idle {
+		if err := f.closeAll(); err != nil {
+			return err
+		}
 	}
 	if want.soon {
 		tick.Reset(moment)
@@ -237,17 +242,15 @@ func (f *feed) openTap(credit int) error {
 	return nil
 }
 
-// closeSpare closes the taps that are not needed: all of them when nobody asks, and
-// when calls come slowly again those left from when they came fast, over which the
-// server would send ahead all that comes.
-func (f *feed) closeSpare(want demand) error {
-	if want.idle {
-		return f.closeAll()
-	}
+// closeSpare closes taps left from when calls came fast, over which the server would
+// send ahead all that comes, if nothing has come since it was called last: while
+// something does, see answer.
+func (f *feed) closeSpare() error {
+	quiet, want := f.turn == f.looked, f.l.demand()
+	f.looked = f.turn
 	for tag, t := range f.taps {
-		// One that is in use is closed with its last message, see answer.
 		unused := !t.closed && t.free == t.credit && t.credit > want.credit
-		if unused && want.waiting+f.ahead-t.free >= want.least {
+		if quiet && unused && want.waiting+f.ahead-t.free >= want.least {
 			if err := f.closeTap(tag); err != nil {
 				return err
 			}
