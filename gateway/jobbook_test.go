@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +126,49 @@ func TestShutdownWithTheStoreAway(t *testing.T) {
 	}
 	if got := q.settlement(t, 1); got != id+" retry 0s" {
 		t.Errorf("settled as %q", got)
+	}
+}
+
+// stuck is a store whose first Load does not return before its context ends.
+type stuck struct {
+	JobRecords
+	asked chan struct{}
+	later atomic.Bool
+}
+
+func (s *stuck) Load(ctx context.Context, id string) (broker.Record, error) {
+	if !s.later.Swap(true) {
+		close(s.asked)
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return broker.Record{}, ctx.Err()
+	}
+	return broker.Record{ID: id, Revision: 1, Value: []byte("the key")}, nil
+}
+
+// One request that waits for the store keeps no other waiting.
+func TestKeyOfIDsIsNotWaitedForInLine(t *testing.T) {
+	store := &stuck{asked: make(chan struct{})}
+	book := &jobBook{records: store}
+	ctx, cancel := context.WithCancel(testContext(t))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := book.secret(ctx)
+		failed <- err
+	}()
+	receive(t, "the first question", store.asked)
+	got := make(chan string, 1)
+	go func() {
+		key, _ := book.secret(testContext(t))
+		got <- string(key)
+	}()
+	if key := receive(t, "the second request's key", got); key != "the key" {
+		t.Errorf("it is %q", key)
+	}
+	cancel()
+	if err := receive(t, "the end of the first", failed); !errors.Is(err, context.Canceled) {
+		t.Errorf("the first one got %v", err)
 	}
 }
 
