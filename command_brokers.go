@@ -141,7 +141,7 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 		}
 		p, c := q.publisher(), q.consumer()
 		b.closers = append(b.closers, p.Close, c.Close)
-		ends := gateway.Queue{Publisher: p, Consumer: c, Depths: q.depths}
+		ends := gateway.Queue{Publisher: p, Consumer: c, Depths: q.depths, Inspect: q.Inspect}
 		if store := stores[settings.Results]; store != nil {
 			ends.Records, ends.Answers = store, store
 		}

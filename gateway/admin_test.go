@@ -135,7 +135,8 @@ func TestDebugQueues(t *testing.T) {
 			} `json:"classes"`
 		} `json:"upstreams"`
 		Queues map[string]struct {
-			Lanes map[string]int `json:"lanes"`
+			Lanes  map[string]int `json:"lanes"`
+			Paused []string       `json:"paused"`
 		} `json:"queues"`
 	}
 	if err := json.Unmarshal([]byte(page), &state); err != nil {
@@ -146,6 +147,9 @@ func TestDebugQueues(t *testing.T) {
 	if u.Limit != 1 || u.InFlight != 1 || batch.Waiting != 1 || batch.Oldest <= 0 || batch.Reserve == nil ||
 		u.Classes["standard"].InFlight != 1 || len(batch.Shed) != len(scheduler.Reasons()) || state.Queues["jobs"].Lanes["batch"] != 0 {
 		t.Errorf("got %s", page)
+	}
+	if paused := state.Queues["jobs"].Paused; !slices.Equal(paused, []string{"batch"}) {
+		t.Errorf("the paused lanes are %v, want batch, in %s", paused, page)
 	}
 	letGo()
 	for range 2 {

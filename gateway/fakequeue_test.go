@@ -34,7 +34,7 @@ func newFakeQueue() *fakeQueue {
 
 // open returns the queue as the gateway's queue jobs.
 func (q *fakeQueue) open() map[string]Queue {
-	return map[string]Queue{"jobs": {Publisher: q, Consumer: q, Depths: q.depths}}
+	return map[string]Queue{"jobs": {Publisher: q, Consumer: q, Depths: q.depths, Inspect: q.inspect}}
 }
 
 // Publish implements broker.Publisher.
@@ -100,6 +100,16 @@ func (q *fakeQueue) depths(context.Context) (map[string]int, error) {
 		depths[class] = len(lane)
 	}
 	return depths, nil
+}
+
+// inspect shows the lane of batch as paused.
+func (q *fakeQueue) inspect(ctx context.Context) ([]broker.Lane, error) {
+	depths, err := q.depths(ctx)
+	var lanes []broker.Lane
+	for class, n := range depths {
+		lanes = append(lanes, broker.Lane{Class: class, Waiting: n, Paused: class == "batch"})
+	}
+	return lanes, err
 }
 
 func (q *fakeQueue) breaks(err error) {

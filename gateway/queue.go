@@ -16,6 +16,8 @@ type Queue struct {
 	// Depths returns how many messages wait in each class's lane, by class
 	// name, or an error while the broker is away.
 	Depths func(context.Context) (map[string]int, error)
+	// Inspect is that of [broker.Inspector], for people; it may cost more.
+	Inspect func(context.Context) ([]broker.Lane, error)
 	// Records and Answers are the store for the queue's jobs; queues may share
 	// one. Without them, states and answers can't be read.
 	Records JobRecords
