@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -264,29 +263,6 @@ func (v validator) validateTracing() {
 	case t.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
 		v.problem("tracing.endpoint", "write http://HOST:PORT", "not a URL")
 	}
-}
-
-// isEverything says whether a match holds for every request.
-func (m Match) isEverything() bool {
-	if m.Path == "/" {
-		m.Path = "" // the classifier's spelling of every path
-	}
-	return sameMatch(m, Match{})
-}
-
-// sameMatch compares what two matches mean; an empty list is none.
-func sameMatch(a, b Match) bool {
-	return a.Path == b.Path && a.ContentType == b.ContentType && a.Expr == b.Expr &&
-		slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Sources, b.Sources) &&
-		maps.Equal(a.Headers, b.Headers) && maps.Equal(a.Query, b.Query) &&
-		reflect.DeepEqual(sizeOrZero(a.Size), sizeOrZero(b.Size))
-}
-
-func sizeOrZero(s *SizeRange) SizeRange {
-	if s == nil {
-		return SizeRange{}
-	}
-	return *s
 }
 
 // cause is the bare reason of a failed file operation.
