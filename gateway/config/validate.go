@@ -181,6 +181,20 @@ func (v validator) validateRules() {
 		v.reachable(path, "rules", before, r.Match)
 		before = append(before, r.Match)
 	}
+	if len(v.Rules) == 0 && !v.given("rules") && len(v.Classes) > 1 && len(v.Upstreams) > 0 {
+		v.warnNoRules()
+	}
+}
+
+// warnNoRules says that other classes than the default ones leave the built-in
+// rules without a meaning.
+func (v validator) warnNoRules() {
+	for _, d := range defaultClasses {
+		if !slices.Contains(v.classNames(), d.Name) {
+			v.warn("classes", "without %s the built-in rules are off, and there are no others: every request is %s", d.Name, v.DefaultClass)
+			return
+		}
+	}
 }
 
 func (v validator) validateRoutes() {

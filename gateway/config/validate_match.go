@@ -18,6 +18,13 @@ func (v validator) validateSpelling(path string, m Match) {
 			v.wrong(item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
 		}
 	}
+	spelled := make(map[string]string, len(m.Headers))
+	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
+		if other, twice := spelled[strings.ToLower(name)]; twice {
+			v.problem(join(path+".headers", name), "keep one of them", "is the same header as %s", other)
+		}
+		spelled[strings.ToLower(name)] = name
+	}
 	if strings.ContainsAny(m.Path, "?#") {
 		v.wrong(path+".path", m.Path, "matches no request, as a query is not part of a path", "match it with query")
 	} else if decoded, err := url.PathUnescape(m.Path); err == nil && decoded != m.Path {
@@ -37,6 +44,9 @@ func (v validator) validateMatch(path string, m Match) {
 			at := join(path, e.Field)
 			if e.Key != "" {
 				at = join(at, e.Key)
+			}
+			if v.anyBroken(at) {
+				continue
 			}
 			// The text of the error may quote the value.
 			if v.anyWritten(at) {

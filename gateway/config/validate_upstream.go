@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
@@ -96,7 +97,35 @@ func (v validator) server(path, server string) {
 		v.wrong(path, server, "has more than a host and a port", hint)
 	case u.Hostname() == "" || !validPort(u.Port()) || u.Port() == "0":
 		v.wrong(path, server, "has no host and port", hint)
+	default:
+		v.notOurselves(path, server, u)
 	}
+}
+
+// notOurselves checks that a server is none of this process's own listeners.
+func (v validator) notOurselves(path, server string, u *url.URL) {
+	own := map[string]string{"admin": v.Admin}
+	for i, l := range v.Listeners {
+		own[item("listeners", i)] = l.Address
+	}
+	for _, part := range slices.Sorted(maps.Keys(own)) {
+		host, port, ok := splitAddress(own[part])
+		if ok && port == cmp.Or(u.Port(), "80") && reaches(u.Hostname(), strings.Trim(host, "[]")) {
+			v.wrong(path, server, "is the gateway itself: the address of "+part, "write that of the app")
+			return
+		}
+	}
+}
+
+// reaches says whether a connection to host surely gets to who listens on
+// listening of this machine. Names other than localhost are not looked up.
+func reaches(host, listening string) bool {
+	ip, _ := netip.ParseAddr(host)
+	on, _ := netip.ParseAddr(listening)
+	loopback := host == "localhost" || ip.IsLoopback()
+	everywhere := listening == "" || on.IsUnspecified()
+	return strings.EqualFold(host, listening) || loopback && everywhere || host == "localhost" && on.IsLoopback() ||
+		listening == "localhost" && ip.IsLoopback()
 }
 
 // address checks where a listener listens, and says whether it is right.
@@ -154,12 +183,17 @@ func (v validator) validateBrokers() {
 			v.problem(path+".type", "write type: nats", "no type")
 			continue
 		}
-		v.oneOf(path+".type", b.Type, "a broker", "nats", "rabbitmq")
+		if types := []string{"nats", "rabbitmq"}; !slices.Contains(types, b.Type) {
+			v.wrong(path+".type", b.Type, "is not a broker", suggest(b.Type, types))
+			continue // what else there is goes by the type
+		}
 		switch {
 		case b.Embedded && b.Type == "rabbitmq":
 			v.problem(path+".embedded", "only nats can be embedded", "a rabbitmq broker can't be embedded")
 		case b.Embedded && b.URL != "":
 			v.problem(path+".url", "remove it, or embedded", "an embedded broker has no URL")
+		case v.anyBroken(path+".url") || v.anyBroken(path+".urls") || v.isBroken(path+".embedded"):
+			// It says where it is.
 		case !b.Embedded && b.URL == "" && len(b.URLs) == 0:
 			hint := "write embedded: true, or url: nats://HOST:4222"
 			if b.Type == "rabbitmq" {
@@ -213,13 +247,9 @@ func (v validator) diskOf(path, name string, b Broker) {
 func (v validator) brokerURL(path, kind, text string) {
 	schemes := map[string][]string{"nats": {"nats", "tls"}, "rabbitmq": {"amqp", "amqps"}}[kind]
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || schemes != nil && !slices.Contains(schemes, u.Scheme) {
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 		// The URL may carry a password, so it is not shown.
-		hint := ""
-		if schemes != nil {
-			hint = "write " + schemes[0] + "://HOST:PORT"
-		}
-		v.problem(path, hint, "not the URL of a %s broker", kind)
+		v.problem(path, "write "+schemes[0]+"://HOST:PORT", "not the URL of a %s broker", kind)
 	}
 }
 
