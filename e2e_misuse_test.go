@@ -145,7 +145,7 @@ routes: [{queue: jobs}]
 			t.Fatal(err)
 		}
 		r := runProgram(t, nil, "check", "-c", file)
-		checkRefused(t, r, exitUsage, `.*brokers.local.max_bytes: 1MiB is too small for the broker's queues; want 1152KiB or more`)
+		checkRefused(t, r, exitUsage, `.*brokers.local.max_bytes: 1MiB is too small for the broker's queues; want 1536KiB or more`)
 	})
 }
 

@@ -105,7 +105,7 @@ func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz tells whether new requests will be served: not draining, and every
-// upstream and broker reachable.
+// upstream and broker reachable, that of the jobs' states included.
 func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
@@ -121,6 +121,12 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	for name, q := range g.queues {
 		if _, err := q.Depths(ctx); err != nil {
 			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
+		}
+		if q.book == nil {
+			continue
+		}
+		if _, err := q.book.records.Load(ctx, keySecret); err != nil { // any record: it is asked whether it answers
+			problems = append(problems, fmt.Sprintf("queue %s: states of its jobs: %v", name, err))
 		}
 	}
 	status := http.StatusOK

@@ -101,7 +101,13 @@ func TestStoreThatIsAway(t *testing.T) {
 	if n := len(seen.all()) + len(q.settlements()); n != 0 {
 		t.Errorf("%d deliveries and settlements", n)
 	}
+	if status, page := g.adminGet("/readyz"); status != 503 || !strings.Contains(page, "queue jobs: states of its jobs") {
+		t.Errorf("readyz: %d %s", status, page)
+	}
 	close(store.shut)
+	if status, page := g.adminGet("/readyz"); status != 200 {
+		t.Errorf("readyz with the store: %d %s", status, page)
+	}
 	if got := q.settlement(t, 1); got != id+" done" {
 		t.Errorf("settled as %q", got)
 	}
