@@ -119,7 +119,11 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for name, q := range g.queues {
-		if _, err := q.Depths(ctx); err != nil {
+		err := q.Ping(ctx)
+		if err == nil {
+			_, err = q.Depths(ctx) // which have to be there
+		}
+		if err != nil {
 			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
 		}
 		if q.book == nil {

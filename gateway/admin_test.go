@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"overtake/broker"
 	"overtake/scheduler"
 )
 
@@ -155,6 +156,16 @@ func TestDebugQueues(t *testing.T) {
 	for range 2 {
 		receive(t, "a request", app.arrived)
 		app.pass <- struct{}{}
+	}
+}
+
+// A broker that tells its lanes and takes no messages is not ready for jobs.
+func TestNotReadyWhileTheBrokerTakesNothing(t *testing.T) {
+	q := newFakeQueue()
+	q.deaf = broker.ErrUnavailable
+	g := start(t, jobsOnly, serveApp(t, func(http.ResponseWriter, *http.Request) {}), q.open())
+	if status, body := g.adminGet("/readyz"); status != 503 || !strings.Contains(body, "queue jobs") {
+		t.Errorf("readyz: %d %s", status, body)
 	}
 }
 
