@@ -43,8 +43,8 @@ type queue struct {
 	inspected
 	publisher func() publisher
 	consumer  func() broker.Consumer
-	depths    func(context.Context) (map[string]int, error)
 	ping      func(context.Context) error
+	depths    func(context.Context) (map[string]int, error)
 }
 
 // inspected is what people see of a queue.
@@ -72,8 +72,8 @@ func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
 			return nil, fmt.Errorf("broker %s: %w", on, err)
 		}
 		return &queue{
-			q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() },
-			depthsOf(q.Lanes, func(l rabbitmq.Lane) (string, int) { return l.Class, l.Depth }), conn.Ping,
+			q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() }, conn.Ping,
+			depthsOf(q.Lanes, func(l rabbitmq.Lane) (string, int) { return l.Class, l.Depth }),
 		}, nil
 	}
 	conn, err := b.onNATS(on)
@@ -85,8 +85,8 @@ func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
 		return nil, fmt.Errorf("broker %s: %w", on, err)
 	}
 	return &queue{
-		q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() },
-		depthsOf(q.Lanes, func(l nats.Lane) (string, int) { return l.Class, l.Depth }), conn.Ping,
+		q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() }, conn.Ping,
+		depthsOf(q.Lanes, func(l nats.Lane) (string, int) { return l.Class, l.Depth }),
 	}, nil
 }
 
@@ -142,7 +142,7 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 		}
 		p, c := q.publisher(), q.consumer()
 		b.closers = append(b.closers, p.Close, c.Close)
-		ends := gateway.Queue{Publisher: p, Consumer: c, Depths: q.depths, Ping: q.ping}
+		ends := gateway.Queue{Publisher: p, Consumer: c, Ping: q.ping, Depths: q.depths, Inspect: q.Inspect}
 		if store := stores[settings.Results]; store != nil {
 			ends.Records, ends.Answers = store, store
 		}

@@ -34,8 +34,8 @@ func (c *checkCommand) Run() error {
 	for _, warning := range cfg.Warnings {
 		fmt.Printf("warning: %s\n", warning)
 	}
-	fmt.Printf("%s: ok: %d listeners, %d classes, %d rules, %d routes, %d upstreams, %d queues\n", c.Config,
-		len(cfg.Listeners), len(cfg.Classes), len(cfg.Rules), len(cfg.Routes), len(cfg.Upstreams), len(cfg.Queues))
+	fmt.Printf("%s: ok: %d listeners, %d classes, %d rules, %d routes, %d upstreams, %d queues, %d relays\n", c.Config,
+		len(cfg.Listeners), len(cfg.Classes), len(cfg.Rules), len(cfg.Routes), len(cfg.Upstreams), len(cfg.Queues), len(cfg.Relays))
 	return nil
 }
 

@@ -202,7 +202,7 @@ type queuePurgeCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*queuePurgeCommand) Help() string {
-	return `Messages in hand, those that wait for a retry and dead letters stay.
+	return `Messages in hand, those that wait for a retry and dead letters stay. The states of the jobs stay as they are: they say queued until they are cancelled with DELETE, or forgotten after 30 days.
 
 Example:
   overtake queue purge jobs -c overtake.yaml --class batch --yes`

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -53,14 +54,19 @@ func TestE2EFullLane(t *testing.T) {
 func TestE2EIdempotencyKey(t *testing.T) {
 	app := newRecorder(t, nil)
 	g := startGateway(t, queueConfig(t, app.url))
+	accepted := regexp.MustCompile(`^\{"id":"(\w+)",.*\}\s* 202 /_overtake/jobs/(\w+)$`)
 	var first string
 	for i := range 3 {
-		stdout, _ := tool(t, "curl", "-sS", "-H", "Idempotency-Key: order-17", "-d", "work", "-w", " %{http_code}", g.url+"/batch/job")
-		if i == 0 {
-			first = stdout
+		stdout, _ := tool(t, "curl", "-sS", "-H", "Idempotency-Key: order-17", "-d", "work", "-w", " %{http_code} %header{location}", g.url+"/batch/job")
+		job := accepted.FindStringSubmatch(stdout)
+		if job == nil {
+			t.Fatalf("post %d got %s", i, stdout)
 		}
-		if stdout != first || !strings.HasSuffix(stdout, " 202") {
-			t.Errorf("post %d got %s, the first %s", i, stdout, first)
+		if i == 0 {
+			first = job[1]
+		}
+		if job[1] != first || job[2] != first {
+			t.Errorf("post %d got %s, want job %s", i, stdout, first)
 		}
 	}
 	last := publish(t, g.url, "batch", 1, nil)

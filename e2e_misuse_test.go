@@ -178,7 +178,7 @@ func TestE2EContract(t *testing.T) {
 
 	r := runProgram(t, env, "check", "-c", example)
 	lines := strings.Split(strings.TrimSpace(r.stdout), "\n")
-	if last, want := lines[len(lines)-1], example+": ok: 1 listeners, 3 classes, 3 rules, 2 routes, 1 upstreams, 1 queues"; r.code != exitOK || last != want || r.stderr != "" {
+	if last, want := lines[len(lines)-1], example+": ok: 1 listeners, 3 classes, 3 rules, 2 routes, 1 upstreams, 1 queues, 0 relays"; r.code != exitOK || last != want || r.stderr != "" {
 		t.Errorf("check exited with %d and printed\n%s%s\nwant %s", r.code, r.stdout, r.stderr, want)
 	}
 	for _, line := range lines[:len(lines)-1] {
@@ -221,7 +221,7 @@ rules:
   - {name: reports, class: batch, match: {path: "/reports/**"}}
   - {name: posts, class: interactive, match: {methods: [POST]}}
 `)
-	if stdout, _ := tool(t, binary, "check", "-c", file); stdout != file+": ok: 1 listeners, 3 classes, 2 rules, 1 routes, 1 upstreams, 0 queues\n" {
+	if stdout, _ := tool(t, binary, "check", "-c", file); stdout != file+": ok: 1 listeners, 3 classes, 2 rules, 1 routes, 1 upstreams, 0 queues, 0 relays\n" {
 		t.Errorf("check printed\n%s", stdout)
 	}
 	stdout, _ := tool(t, binary, "explain", "-c", file, "POST", "/orders")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -191,6 +192,9 @@ func (d deskProgram) backlog(t *testing.T, g gatewayProgram, app *poisonable, pe
 	app.await(t, "interactive work goes on", func() bool { return app.work >= worked+5 })
 	d.wantLines(t, d.run(t, exitOK, "queue", "list").stdout, "QUEUE", "WAITING", "paused", "dead")
 	d.wantLines(t, d.run(t, exitOK, "queue", "show", "jobs").stdout, "kept (", "to upstream app", "paused", "dead")
+	if _, page := get(t, g.admin+"/debug/queues"); !regexp.MustCompile(`"paused": \[\s*"batch"\s*\]`).MatchString(page) {
+		t.Errorf("/debug/queues does not show that batch is paused: %s", page)
+	}
 
 	peek := []string{"queue", "peek", "jobs", "--class", "batch", "--limit", "3"}
 	if peekCounts {

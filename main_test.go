@@ -64,7 +64,7 @@ func TestRun(t *testing.T) {
 		{[]string{"--help"}, exitOK, "Usage: overtake <command>", ""},
 		{[]string{"demo", "--help"}, exitOK, "Example", ""},
 		{[]string{"version"}, exitOK, "overtake ", ""},
-		{[]string{"check", "-c", good}, exitOK, good + ": ok: 1 listeners, 3 classes, 0 rules, 1 routes, 1 upstreams, 0 queues\n", ""},
+		{[]string{"check", "-c", good}, exitOK, good + ": ok: 1 listeners, 3 classes, 0 rules, 1 routes, 1 upstreams, 0 queues, 0 relays\n", ""},
 		{[]string{"check", "-c", bad}, exitUsage, "", bad + ":1:1: listners: unknown key; did you mean \"listeners\"?\n"},
 		{[]string{"relay", "--help"}, exitOK, "overtake relay -c overtake.yaml --until-empty", ""},
 		{[]string{"relay", "-c", good}, exitUsage, "", "has no relays: add relays:"},

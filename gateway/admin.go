@@ -187,6 +187,8 @@ type (
 	}
 	queueState struct {
 		Lanes map[string]int `json:"lanes,omitempty"`
+		// Paused are the lanes that deliver nothing until they are resumed.
+		Paused []string `json:"paused"`
 		// InHand are messages that have left their lane and are not settled.
 		InHand map[string]int `json:"in_hand"`
 		Error  string         `json:"error,omitempty"`
@@ -201,8 +203,14 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
 	for name, q := range g.queues {
-		depths, err := q.Depths(ctx)
-		qs := queueState{Lanes: depths, InHand: make(map[string]int)}
+		lanes, err := q.Inspect(ctx)
+		qs := queueState{Lanes: make(map[string]int, len(lanes)), Paused: []string{}, InHand: make(map[string]int)}
+		for _, l := range lanes {
+			qs.Lanes[l.Class] = l.Waiting
+			if l.Paused {
+				qs.Paused = append(qs.Paused, l.Class)
+			}
+		}
 		for _, lane := range g.lanes {
 			if lane.q == q {
 				qs.InHand[lane.name] = int(lane.working.Load())

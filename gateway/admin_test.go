@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"overtake/broker"
 	"overtake/scheduler"
 )
 
@@ -135,7 +136,8 @@ func TestDebugQueues(t *testing.T) {
 			} `json:"classes"`
 		} `json:"upstreams"`
 		Queues map[string]struct {
-			Lanes map[string]int `json:"lanes"`
+			Lanes  map[string]int `json:"lanes"`
+			Paused []string       `json:"paused"`
 		} `json:"queues"`
 	}
 	if err := json.Unmarshal([]byte(page), &state); err != nil {
@@ -147,10 +149,23 @@ func TestDebugQueues(t *testing.T) {
 		u.Classes["standard"].InFlight != 1 || len(batch.Shed) != len(scheduler.Reasons()) || state.Queues["jobs"].Lanes["batch"] != 0 {
 		t.Errorf("got %s", page)
 	}
+	if paused := state.Queues["jobs"].Paused; !slices.Equal(paused, []string{"batch"}) {
+		t.Errorf("the paused lanes are %v, want batch, in %s", paused, page)
+	}
 	letGo()
 	for range 2 {
 		receive(t, "a request", app.arrived)
 		app.pass <- struct{}{}
+	}
+}
+
+// A broker that tells its lanes and takes no messages is not ready for jobs.
+func TestNotReadyWhileTheBrokerTakesNothing(t *testing.T) {
+	q := newFakeQueue()
+	q.deaf = broker.ErrUnavailable
+	g := start(t, jobsOnly, serveApp(t, func(http.ResponseWriter, *http.Request) {}), q.open())
+	if status, body := g.adminGet("/readyz"); status != 503 || !strings.Contains(body, "queue jobs") {
+		t.Errorf("readyz: %d %s", status, body)
 	}
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -18,7 +19,8 @@ type fakeQueue struct {
 	lanes   map[string][]*fakeMessage
 	ids     map[string]bool
 	settled []string // "id done", "id retry 1s", "id dead: reason"
-	fail    error    // what Publish and Depths return
+	fail    error    // what Publish, Ping and Depths return
+	deaf    error    // what Ping alone returns
 	publish func(context.Context) error
 	arrived chan struct{} // closed and replaced when there is something new
 }
@@ -34,7 +36,7 @@ func newFakeQueue() *fakeQueue {
 
 // open returns the queue as the gateway's queue jobs.
 func (q *fakeQueue) open() map[string]Queue {
-	return map[string]Queue{"jobs": {Publisher: q, Consumer: q, Depths: q.depths, Ping: func(context.Context) error { return nil }}}
+	return map[string]Queue{"jobs": {Publisher: q, Consumer: q, Ping: q.ping, Depths: q.depths, Inspect: q.inspect}}
 }
 
 // Publish implements broker.Publisher.
@@ -100,6 +102,23 @@ func (q *fakeQueue) depths(context.Context) (map[string]int, error) {
 		depths[class] = len(lane)
 	}
 	return depths, nil
+}
+
+// ping fails also where the lanes can be read.
+func (q *fakeQueue) ping(context.Context) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return errors.Join(q.fail, q.deaf)
+}
+
+// inspect shows the lane of batch as paused.
+func (q *fakeQueue) inspect(ctx context.Context) ([]broker.Lane, error) {
+	depths, err := q.depths(ctx)
+	var lanes []broker.Lane
+	for class, n := range depths {
+		lanes = append(lanes, broker.Lane{Class: class, Waiting: n, Paused: class == "batch"})
+	}
+	return lanes, err
 }
 
 func (q *fakeQueue) breaks(err error) {

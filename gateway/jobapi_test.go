@@ -90,6 +90,9 @@ func TestJobThroughItsLife(t *testing.T) {
 	}
 	for _, method := range []string{"GET", "HEAD"} {
 		f := g.fetch(method, first+"/response", nil)
+		if f.Close {
+			t.Errorf("%s of the answer closes the client's connection", method)
+		}
 		if f.StatusCode != 200 || f.Header.Get("X-From-App") != "yes" || f.Header.Get("Content-Type") != "text/x" || f.Header.Get("Content-Length") != "2" {
 			t.Errorf("%s of the answer: %v %q", method, f.Response, f.body)
 		}

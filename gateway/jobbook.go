@@ -10,7 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"overtake/broker"
@@ -48,8 +48,7 @@ type jobBook struct {
 	records JobRecords
 	answers JobAnswers
 
-	mu  sync.Mutex
-	key []byte // of the ids made of Idempotency-Keys; nil until it was needed
+	key atomic.Pointer[[]byte] // of the ids made of Idempotency-Keys; nil until it was needed
 }
 
 // entry is a record as it was last seen. Without a book, which is when the queue
@@ -115,25 +114,26 @@ func (e *entry) change(ctx context.Context, id string, f func(*record) bool) err
 const keySecret = "key"
 
 // secret returns the key of ids made of Idempotency-Keys, which all gateways
-// share. The first one makes it.
+// share. The first one makes it. Whoever comes while it is not known asks for
+// himself, so that nobody waits longer than his ctx.
 func (b *jobBook) secret(ctx context.Context) ([]byte, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for b.key == nil {
+	if key := b.key.Load(); key != nil {
+		return *key, nil
+	}
+	for {
 		stored, err := b.records.Load(ctx, keySecret)
 		if err != nil {
 			return nil, err
 		}
 		if stored.Revision > 0 {
-			b.key = stored.Value
-			break
+			b.key.Store(&stored.Value)
+			return stored.Value, nil
 		}
 		stored.Value = []byte(rand.Text())
 		if err := b.records.Save(ctx, &stored); err != nil && !errors.Is(err, broker.ErrConflict) {
 			return nil, err
 		}
 	}
-	return b.key, nil
 }
 
 // keyedID is the id for a client's Idempotency-Key: the same for the same parts,

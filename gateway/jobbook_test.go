@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,7 +104,13 @@ func TestStoreThatIsAway(t *testing.T) {
 	if n := len(seen.all()) + len(q.settlements()); n != 0 {
 		t.Errorf("%d deliveries and settlements", n)
 	}
+	if status, page := g.adminGet("/readyz"); status != 503 || !strings.Contains(page, "queue jobs: states of its jobs") {
+		t.Errorf("readyz: %d %s", status, page)
+	}
 	close(store.shut)
+	if status, page := g.adminGet("/readyz"); status != 200 {
+		t.Errorf("readyz with the store: %d %s", status, page)
+	}
 	if got := q.settlement(t, 1); got != id+" done" {
 		t.Errorf("settled as %q", got)
 	}
@@ -127,6 +135,49 @@ func TestShutdownWithTheStoreAway(t *testing.T) {
 	}
 	if got := q.settlement(t, 1); got != id+" retry 0s" {
 		t.Errorf("settled as %q", got)
+	}
+}
+
+// stuck is a store whose first Load does not return before its context ends.
+type stuck struct {
+	JobRecords
+	asked chan struct{}
+	later atomic.Bool
+}
+
+func (s *stuck) Load(ctx context.Context, id string) (broker.Record, error) {
+	if !s.later.Swap(true) {
+		close(s.asked)
+		<-ctx.Done()
+	}
+	if ctx.Err() != nil {
+		return broker.Record{}, ctx.Err()
+	}
+	return broker.Record{ID: id, Revision: 1, Value: []byte("the key")}, nil
+}
+
+// One request that waits for the store keeps no other waiting.
+func TestKeyOfIDsIsNotWaitedForInLine(t *testing.T) {
+	store := &stuck{asked: make(chan struct{})}
+	book := &jobBook{records: store}
+	ctx, cancel := context.WithCancel(testContext(t))
+	failed := make(chan error, 1)
+	go func() {
+		_, err := book.secret(ctx)
+		failed <- err
+	}()
+	receive(t, "the first question", store.asked)
+	got := make(chan string, 1)
+	go func() {
+		key, _ := book.secret(testContext(t))
+		got <- string(key)
+	}()
+	if key := receive(t, "the second request's key", got); key != "the key" {
+		t.Errorf("it is %q", key)
+	}
+	cancel()
+	if err := receive(t, "the end of the first", failed); !errors.Is(err, context.Canceled) {
+		t.Errorf("the first one got %v", err)
 	}
 }
 

@@ -14,68 +14,90 @@ import (
 )
 
 // rawApp is an app made of bytes: each connection is a conversation that the
-// test holds.
+// test holds, or that answers until the app ends. It was started before the
+// gateway and so ends after it: what is on its way then is answered.
 type rawApp struct {
 	t        *testing.T
 	ln       net.Listener
-	accepted chan *peer
+	accepted chan net.Conn
+	ctx      context.Context // ends the app
+	running  sync.WaitGroup
 }
 
 func serveRaw(t *testing.T) *rawApp {
 	t.Helper()
-	app := &rawApp{t: t, ln: listenLoopback(t), accepted: make(chan *peer, 64)}
-	go func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	app := &rawApp{t: t, ln: listenLoopback(t), accepted: make(chan net.Conn, 64), ctx: ctx}
+	t.Cleanup(func() {
+		cancel()
+		app.ln.Close()
+		app.running.Wait()
+	})
+	app.running.Go(func() {
 		for {
 			c, err := app.ln.Accept()
 			if err != nil {
 				return
 			}
-			app.accepted <- newPeer(t, c)
+			app.running.Go(func() { <-ctx.Done(); c.Close() })
+			select {
+			case app.accepted <- c:
+			case <-ctx.Done():
+				return
+			}
 		}
-	}()
+	})
 	return app
 }
 
 func (a *rawApp) url() string { return "http://" + a.ln.Addr().String() }
 
-// next is the next connection that the gateway makes.
+// next is the next connection that the gateway makes, which is closed before the
+// gateway ends.
 func (a *rawApp) next() *peer {
 	a.t.Helper()
-	return receive(a.t, "a connection to the app", a.accepted)
+	return newPeer(a.t, receive(a.t, "a connection to the app", a.accepted))
 }
 
 // answering makes every connection answer every request by the text, and records
 // the headers that came.
 func (a *rawApp) answering(text string) *recorder {
 	r := &recorder{}
-	go func() {
+	a.each(func(c net.Conn) { r.answer(c, text) })
+	return r
+}
+
+// each runs converse for every connection, which it closes afterwards.
+func (a *rawApp) each(converse func(net.Conn)) {
+	a.running.Go(func() {
 		for {
-			var p *peer
 			select {
-			case p = <-a.accepted:
-			case <-a.t.Context().Done():
+			case c := <-a.accepted:
+				a.running.Go(func() { defer c.Close(); converse(c) })
+			case <-a.ctx.Done():
 				return
 			}
-			go func() {
-				for {
-					head, err := readHead(p.br)
-					if err != nil {
-						p.Close()
-						return
-					}
-					r.add(head)
-					io.WriteString(p, text)
-				}
-			}()
 		}
-	}()
-	return r
+	})
 }
 
 // recorder keeps the heads of requests as they came.
 type recorder struct {
 	mu    sync.Mutex
 	heads []string
+}
+
+// answer answers what comes on c until its end.
+func (r *recorder) answer(c net.Conn, text string) {
+	br := bufio.NewReader(c)
+	for {
+		head, err := readHead(br)
+		if err != nil {
+			return
+		}
+		r.add(head)
+		io.WriteString(c, text)
+	}
 }
 
 func (r *recorder) add(head string) {

@@ -13,11 +13,13 @@ import (
 type Queue struct {
 	Publisher broker.Publisher
 	Consumer  broker.Consumer
+	// Ping returns an error while the broker is away or takes no messages.
+	Ping func(context.Context) error
 	// Depths returns how many messages wait in each class's lane, by class
 	// name, or an error while the broker is away.
 	Depths func(context.Context) (map[string]int, error)
-	// Ping returns an error while the broker takes no messages.
-	Ping func(context.Context) error
+	// Inspect is that of [broker.Inspector], for people; it may cost more.
+	Inspect func(context.Context) ([]broker.Lane, error)
 	// Records and Answers are the store for the queue's jobs; queues may share
 	// one. Without them, states and answers can't be read.
 	Records JobRecords

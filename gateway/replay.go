@@ -113,6 +113,7 @@ func (g *Gateway) replay(ctx *fasthttp.RequestCtx, e *entry) error {
 	if err := ctx.Response.Header.Read(br); err != nil {
 		return fmt.Errorf("gateway: kept answer of job %s: %w", e.ID, err)
 	}
+	ctx.Response.Header.ResetConnectionClose() // it was kept without a length, which is known all the same
 	ctx.Response.SetBodyStream(io.LimitReader(br, e.Answer.Bytes), int(e.Answer.Bytes))
 	return nil
 }

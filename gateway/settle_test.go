@@ -137,14 +137,20 @@ func (g *testGateway) inHand(class string) (n int32) {
 }
 
 func TestDeadStatusesOfAQueue(t *testing.T) {
-	for status, want := range map[int]string{400: " retry ", 501: " dead: the app answered 501", 429: " dead: the app answered 429"} {
+	for status, want := range map[int][]string{
+		400: {" retry ", " dead: attempt 2 of 2: the app answered 400"},
+		501: {" dead: the app answered 501"},
+		429: {" dead: the app answered 429"},
+	} {
 		app := serveRaw(t)
 		app.answering(fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", status))
 		q := newFakeQueue()
-		g := start(t, strings.Replace(jobsTo, "attempts: 2", "dead: [501, 429]", 1), app.url(), q.open())
+		g := start(t, strings.Replace(jobsTo, "attempts: 2", "attempts: 2, dead: [501, 429]", 1), app.url(), q.open())
 		g.fetch("POST", "/jobs/1", nil)
-		if got := q.settlement(t, 1); !strings.Contains(got, want) {
-			t.Errorf("%d was settled as %q, want %q", status, got, want)
+		for i, how := range want {
+			if got := q.settlement(t, i+1); !strings.Contains(got, how) {
+				t.Errorf("attempt %d, answered %d, was settled as %q, want %q", i+1, status, got, how)
+			}
 		}
 	}
 }

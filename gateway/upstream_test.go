@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -23,17 +24,7 @@ func TestGatewayErrors(t *testing.T) {
 	hanging := func(t *testing.T) string { return serveRaw(t).url() }
 	closing := func(t *testing.T) string {
 		app := serveRaw(t)
-		go func() {
-			for {
-				select {
-				case p := <-app.accepted:
-					readHead(p.br)
-					p.Close()
-				case <-t.Context().Done():
-					return
-				}
-			}
-		}()
+		app.each(func(c net.Conn) { readHead(bufio.NewReader(c)) })
 		return app.url()
 	}
 	for _, tc := range []struct {

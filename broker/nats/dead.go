@@ -22,11 +22,20 @@ const maxReason = 1 << 10
 //
 // But the stream recognizes an ID even when the dead letter is gone, because
 // it has been published anew and removed. Dying again must not end in nothing
-// then: it is stored under a Nats-Msg-Id that this stay in the lane has alone.
+// then: it is stored under a Nats-Msg-Id that this stay in the lane has alone. So
+// is, at once, what was replayed: its old dead letter may be there still, and about
+// to be removed.
 func (q *Queue) storeDead(ctx context.Context, m *broker.Message, attempts uint64, stay, reason string) error {
 	h := encodeHeader(m)
 	h[broker.HeaderDeadReason] = []string{oneLine(reason, maxReason)}
 	h[broker.HeaderDeadAttempts] = []string{strconv.FormatUint(attempts, 10)}
+	ofThisStay := func() {
+		h[headerID] = []string{m.ID}
+		h[headerMsgID] = []string{m.ID + " " + stay}
+	}
+	if m.Header.Get(broker.HeaderReplayed) != "" {
+		ofThisStay()
+	}
 	msg := &natsgo.Msg{Subject: q.subject(deadName), Header: h, Data: m.Body}
 	ack, err := q.conn.publish(ctx, msg)
 	if err != nil {
@@ -39,8 +48,7 @@ func (q *Queue) storeDead(ctx context.Context, m *broker.Message, attempts uint6
 	if err != nil || stored {
 		return err
 	}
-	h[headerID] = []string{m.ID}
-	h[headerMsgID] = []string{m.ID + " " + stay}
+	ofThisStay()
 	if _, err = q.conn.publish(ctx, msg); err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
 	}

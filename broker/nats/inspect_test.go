@@ -93,3 +93,31 @@ func TestReplayRepeated(t *testing.T) {
 		t.Errorf("in the lane wait %d, want 2", l.Depth)
 	}
 }
+
+// A replayed message that dies again before its dead letter is removed is not
+// lost with it.
+func TestReplayedDiesBeforeItsLetterIsRemoved(t *testing.T) {
+	ctx := testContext(t)
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	publish(t, q, "batch", "m")
+	kill(t, q, "batch", 1)
+	letters, err := q.DeadLetters(ctx, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.replay(ctx, &letters[0], 1); err != nil {
+		t.Fatal(err)
+	}
+	d := next(t, consumer(t, q), "batch", "m", 1)
+	if err := d.Dead(ctx, "not cured"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := q.conn.js.Stream(ctx, "jobs_dead")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.remove(ctx, s, 1); err != nil {
+		t.Fatal(err)
+	}
+	wantDeadLetters(t, q, "not cured")
+}

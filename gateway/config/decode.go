@@ -163,13 +163,29 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
-// shortForm is how to write what people take for a plain value.
-func shortForm(v reflect.Value) string {
+// longForm is how to write what people take for the plain value n.
+func longForm(n ast.Node, v reflect.Value) string {
+	text, plain := scalarText(n)
+	if !plain || strings.ContainsAny(text, "\n\"\\$") {
+		return ""
+	}
+	text = withoutPassword(text)
 	switch v.Addr().Interface().(type) {
 	case *Limit:
-		return "write {max: 8}"
+		if _, err := strconv.ParseUint(text, 10, 16); err != nil {
+			text = "8"
+		}
+		return "write {max: " + text + "}"
 	case *Flow:
-		return "write {header: X-Api-Key}"
+		return "write {header: " + text + "}"
+	case *Class:
+		return "write {name: " + text + "}"
+	case *Listener:
+		return "write {address: " + strconv.Quote(text) + "}"
+	case *Upstream:
+		return "write {servers: [" + strconv.Quote(text) + "]}"
+	case *Broker:
+		return "write {type: nats, url: " + strconv.Quote(text) + "}"
 	}
 	return ""
 }
@@ -178,7 +194,7 @@ func shortForm(v reflect.Value) string {
 func (d *decoder) entries(n ast.Node, path string, v reflect.Value, yield func(string, ast.MapKeyNode, ast.Node)) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), shortForm(v))
+		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), longForm(n, v))
 		return
 	}
 	lines := make(map[string]int, len(m.Values))

@@ -3,7 +3,6 @@ package config
 import (
 	"crypto/tls"
 	"maps"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -182,6 +181,20 @@ func (v validator) validateRules() {
 		v.reachable(path, "rules", before, r.Match)
 		before = append(before, r.Match)
 	}
+	if len(v.Rules) == 0 && !v.given("rules") && len(v.Classes) > 1 && len(v.Upstreams) > 0 {
+		v.warnNoRules()
+	}
+}
+
+// warnNoRules says that other classes than the default ones leave the built-in
+// rules without a meaning.
+func (v validator) warnNoRules() {
+	for _, d := range defaultClasses {
+		if !slices.Contains(v.classNames(), d.Name) {
+			v.warn("classes", "without %s the built-in rules are off, and there are no others: every request is %s", d.Name, v.DefaultClass)
+			return
+		}
+	}
 }
 
 func (v validator) validateRoutes() {
@@ -227,73 +240,6 @@ func (v validator) isUsed(upstream string) bool {
 		}
 	}
 	return slices.ContainsFunc(v.Routes, func(r Route) bool { return r.Upstream == upstream })
-}
-
-// validateSpelling reports what a request could have only in theory, and is
-// nearly always another spelling of what was meant.
-func (v validator) validateSpelling(path string, m Match) {
-	for i, method := range m.Methods {
-		if upper := strings.ToUpper(method); method != upper {
-			v.wrong(item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
-		}
-	}
-	if strings.ContainsAny(m.Path, "?#") {
-		v.wrong(path+".path", m.Path, "matches no request, as a query is not part of a path", "match it with query")
-	} else if decoded, err := url.PathUnescape(m.Path); err == nil && decoded != m.Path {
-		v.wrong(path+".path", m.Path, "matches no request, as paths are compared decoded", "write "+decoded)
-	}
-}
-
-// validateMatch reports what package classifier finds wrong with a match.
-func (v validator) validateMatch(path string, m Match) {
-	if m.Size != nil && m.Size.Max > 0 && m.Size.Min > m.Size.Max {
-		v.problem(path+".size.min", "swap them", "%s is more than max, %s", m.Size.Min, m.Size.Max)
-		m.Size = nil
-	}
-	v.validateSpelling(path, m)
-	if _, err := classifier.Compile(m.Spec()); err != nil {
-		for _, e := range matchErrors(err) {
-			at := join(path, e.Field)
-			if e.Key != "" {
-				at = join(at, e.Key)
-			}
-			// The text of the error may quote the value.
-			if v.anyWritten(at) {
-				v.problem(at, "", "is not a pattern, after its variables are replaced")
-				continue
-			}
-			v.problem(at, "", "%v", e.Err)
-		}
-	}
-}
-
-// matchErrors takes the error of classifier.Compile apart.
-func matchErrors(err error) []*classifier.MatchError {
-	switch e := err.(type) { //nolint:errorlint // the tree is walked here, part by part
-	case *classifier.MatchError:
-		return []*classifier.MatchError{e}
-	case interface{ Unwrap() []error }:
-		var all []*classifier.MatchError
-		for _, part := range e.Unwrap() {
-			all = append(all, matchErrors(part)...)
-		}
-		return all
-	}
-	return []*classifier.MatchError{{Field: "expr", Err: err}}
-}
-
-// reachable warns of a rule or route that an earlier one always wins over.
-func (v validator) reachable(path, list string, before []Match, m Match) {
-	for i, earlier := range before {
-		switch {
-		case earlier.isEverything():
-			v.warn(path, "is never reached: %s matches everything", item(list, i))
-			return
-		case sameMatch(earlier, m):
-			v.warn(path, "is never reached: %s has the same match", item(list, i))
-			return
-		}
-	}
 }
 
 // oneOf checks a value that has a fixed set of words.

@@ -1,13 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -97,7 +97,35 @@ func (v validator) server(path, server string) {
 		v.wrong(path, server, "has more than a host and a port", hint)
 	case u.Hostname() == "" || !validPort(u.Port()) || u.Port() == "0":
 		v.wrong(path, server, "has no host and port", hint)
+	default:
+		v.notOurselves(path, server, u)
 	}
+}
+
+// notOurselves checks that a server is none of this process's own listeners.
+func (v validator) notOurselves(path, server string, u *url.URL) {
+	own := map[string]string{"admin": v.Admin}
+	for i, l := range v.Listeners {
+		own[item("listeners", i)] = l.Address
+	}
+	for _, part := range slices.Sorted(maps.Keys(own)) {
+		host, port, ok := splitAddress(own[part])
+		if ok && port == cmp.Or(u.Port(), "80") && reaches(u.Hostname(), strings.Trim(host, "[]")) {
+			v.wrong(path, server, "is the gateway itself: the address of "+part, "write that of the app")
+			return
+		}
+	}
+}
+
+// reaches says whether a connection to host surely gets to who listens on
+// listening of this machine. Names other than localhost are not looked up.
+func reaches(host, listening string) bool {
+	ip, _ := netip.ParseAddr(host)
+	on, _ := netip.ParseAddr(listening)
+	loopback := host == "localhost" || ip.IsLoopback()
+	everywhere := listening == "" || on.IsUnspecified()
+	return strings.EqualFold(host, listening) || loopback && everywhere || host == "localhost" && on.IsLoopback() ||
+		listening == "localhost" && ip.IsLoopback()
 }
 
 // address checks where a listener listens, and says whether it is right.
@@ -155,12 +183,17 @@ func (v validator) validateBrokers() {
 			v.problem(path+".type", "write type: nats", "no type")
 			continue
 		}
-		v.oneOf(path+".type", b.Type, "a broker", "nats", "rabbitmq")
+		if types := []string{"nats", "rabbitmq"}; !slices.Contains(types, b.Type) {
+			v.wrong(path+".type", b.Type, "is not a broker", suggest(b.Type, types))
+			continue // what else there is goes by the type
+		}
 		switch {
 		case b.Embedded && b.Type == "rabbitmq":
 			v.problem(path+".embedded", "only nats can be embedded", "a rabbitmq broker can't be embedded")
 		case b.Embedded && b.URL != "":
 			v.problem(path+".url", "remove it, or embedded", "an embedded broker has no URL")
+		case v.anyBroken(path+".url") || v.anyBroken(path+".urls") || v.isBroken(path+".embedded"):
+			// It says where it is.
 		case !b.Embedded && b.URL == "" && len(b.URLs) == 0:
 			hint := "write embedded: true, or url: nats://HOST:4222"
 			if b.Type == "rabbitmq" {
@@ -214,13 +247,9 @@ func (v validator) diskOf(path, name string, b Broker) {
 func (v validator) brokerURL(path, kind, text string) {
 	schemes := map[string][]string{"nats": {"nats", "tls"}, "rabbitmq": {"amqp", "amqps"}}[kind]
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || schemes != nil && !slices.Contains(schemes, u.Scheme) {
+	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 		// The URL may carry a password, so it is not shown.
-		hint := ""
-		if schemes != nil {
-			hint = "write " + schemes[0] + "://HOST:PORT"
-		}
-		v.problem(path, hint, "not the URL of a %s broker", kind)
+		v.problem(path, "write "+schemes[0]+"://HOST:PORT", "not the URL of a %s broker", kind)
 	}
 }
 
@@ -264,29 +293,6 @@ func (v validator) validateTracing() {
 	case t.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
 		v.problem("tracing.endpoint", "write http://HOST:PORT", "not a URL")
 	}
-}
-
-// isEverything says whether a match holds for every request.
-func (m Match) isEverything() bool {
-	if m.Path == "/" {
-		m.Path = "" // the classifier's spelling of every path
-	}
-	return sameMatch(m, Match{})
-}
-
-// sameMatch compares what two matches mean; an empty list is none.
-func sameMatch(a, b Match) bool {
-	return a.Path == b.Path && a.ContentType == b.ContentType && a.Expr == b.Expr &&
-		slices.Equal(a.Hosts, b.Hosts) && slices.Equal(a.Methods, b.Methods) && slices.Equal(a.Sources, b.Sources) &&
-		maps.Equal(a.Headers, b.Headers) && maps.Equal(a.Query, b.Query) &&
-		reflect.DeepEqual(sizeOrZero(a.Size), sizeOrZero(b.Size))
-}
-
-func sizeOrZero(s *SizeRange) SizeRange {
-	if s == nil {
-		return SizeRange{}
-	}
-	return *s
 }
 
 // cause is the bare reason of a failed file operation.
