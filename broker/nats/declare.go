@@ -55,16 +55,15 @@ func (q *Queue) consumerConfig() jetstream.ConsumerConfig {
 	}
 }
 
-// declareLane declares the stream of class and returns its consumer.
-func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consumer, error) {
+// declareLane declares the stream of class and its consumer.
+func (q *Queue) declareLane(ctx context.Context, class string) error {
 	s, err := q.declareStream(ctx, q.laneConfig(class))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var c jetstream.Consumer
 	err = q.conn.request(ctx, func(ctx context.Context) error {
 		cfg := q.consumerConfig()
-		c, err = s.Consumer(ctx, consumerName)
+		c, err := s.Consumer(ctx, consumerName)
 		if err == nil {
 			present := c.CachedInfo().Config
 			if present.AckWait == cfg.AckWait && present.MaxDeliver == cfg.MaxDeliver && present.MaxAckPending == cfg.MaxAckPending {
@@ -74,14 +73,14 @@ func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consum
 		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return err
 		}
-		c, err = s.CreateOrUpdateConsumer(ctx, cfg)
+		_, err = s.CreateOrUpdateConsumer(ctx, cfg)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("nats: queue %q: declare consumer %q of stream %q: %w",
+		return fmt.Errorf("nats: queue %q: declare consumer %q of stream %q: %w",
 			q.cfg.Name, consumerName, q.stream(class), err)
 	}
-	return c, nil
+	return nil
 }
 
 // declareStream creates the stream of cfg or brings it in line with cfg.

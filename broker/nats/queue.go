@@ -150,7 +150,7 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 
 func (q *Queue) declare(ctx context.Context) error {
 	for _, class := range q.cfg.Classes {
-		if _, err := q.declareLane(ctx, class); err != nil {
+		if err := q.declareLane(ctx, class); err != nil {
 			return err
 		}
 	}
