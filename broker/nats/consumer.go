@@ -35,7 +35,8 @@ func (q *Queue) Consumer() *Consumer {
 		cancel: cancel,
 	}
 	for _, class := range q.cfg.Classes {
-		l := &lane{c: c, class: class, demand: make(chan struct{}), ready: make(chan *delivery), hand: newHand()}
+		l := &lane{c: c, class: class, demand: make(chan struct{}), ready: make(chan *delivery)}
+		l.hand.held = make(map[position]*delivery)
 		c.lanes[class] = l
 		c.wg.Go(l.run)
 	}

@@ -6,10 +6,10 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// maxRemembered is how many of the messages that were done a lane remembers. What
-// may come again is what was on its way meanwhile, or what a server whose machine
-// has crashed does not know any more.
-const maxRemembered = 1 << 14
+// remembered is how many of the messages that were done a lane remembers, for what
+// comes again because it was on its way meanwhile, or a server whose machine has
+// crashed does not know any more.
+const remembered = 1 << 13
 
 // position is where a message is in its stream: the sequence, and when it was
 // stored, as a stream that was made anew counts anew.
@@ -26,15 +26,9 @@ func positionOf(meta *natsgo.MsgMetadata) position {
 // by them: a server that was killed has forgotten what it has delivered in the last
 // moment, and delivers it again to those who still work on it.
 type hand struct {
-	mu     sync.Mutex
-	held   map[position]*delivery // neither settled nor being settled
-	done   map[position]struct{}
-	order  []position // of done; a ring when it is full
-	oldest int        // in that ring
-}
-
-func newHand() hand {
-	return hand{held: make(map[position]*delivery), done: make(map[position]struct{})}
+	mu   sync.Mutex
+	held map[position]*delivery // neither settled nor being settled
+	done []position             // by the sequence modulo remembered; nil before the first
 }
 
 // hold takes d. If it is a repetition of one that is held or done, hold does not
@@ -43,7 +37,7 @@ func (h *hand) hold(d *delivery) (held *delivery, taken bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := positionOf(d.meta)
-	if _, ok := h.done[p]; ok {
+	if h.finishedLocked(p) {
 		return nil, false
 	}
 	if before, ok := h.held[p]; ok {
@@ -65,23 +59,22 @@ func (h *hand) release(d *delivery) {
 func (h *hand) finish(d *delivery) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := positionOf(d.meta)
-	if len(h.order) < maxRemembered {
-		h.order = append(h.order, p)
-	} else {
-		delete(h.done, h.order[h.oldest])
-		h.order[h.oldest] = p
-		h.oldest = (h.oldest + 1) % maxRemembered
+	if h.done == nil {
+		h.done = make([]position, remembered)
 	}
-	h.done[p] = struct{}{}
+	p := positionOf(d.meta)
+	h.done[p.sequence%remembered] = p
 }
 
 // finished reports whether the message of d is done.
 func (h *hand) finished(d *delivery) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, ok := h.done[positionOf(d.meta)]
-	return ok
+	return h.finishedLocked(positionOf(d.meta))
+}
+
+func (h *hand) finishedLocked(p position) bool {
+	return h.done != nil && h.done[p.sequence%remembered] == p
 }
 
 func (h *hand) all() []*delivery {
