@@ -90,7 +90,11 @@ func (q *Queue) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("nats: queue %q: declare stream %q: %w%s", q.cfg.Name, cfg.Name, err, remedy(cfg, err))
+		return nil, fmt.Errorf("nats: queue %q: declare stream %q: %w%s", q.cfg.Name, cfg.Name, err, remedy(cfg, err, remedies{
+			smaller: "give the queue smaller lanes",
+			aside:   "give the queue another name",
+			rights:  q.cfg.Name + ".*, and to subscribe to _INBOX.>",
+		}))
 	}
 	return s, nil
 }
@@ -116,25 +120,32 @@ func (c *Conn) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) (
 	return c.js.UpdateStream(ctx, cfg)
 }
 
+// remedies are what can be done about a stream by whoever it is for.
+type remedies struct {
+	smaller string // ask for less disk
+	aside   string // get out of the way of another stream
+	rights  string // subjects to publish to and subscribe to, beside those of JetStream
+}
+
 // remedy returns what can be done about the refusal of a stream, if anything.
-func remedy(cfg jetstream.StreamConfig, err error) string {
+func remedy(cfg jetstream.StreamConfig, err error, r remedies) string {
 	switch errorCode(err) {
 	case codeStorageLimitExceeded, codeInsufficientResources:
-		return fmt.Sprintf("; the broker can't reserve %d bytes more: give the queue smaller lanes", cfg.MaxBytes)
+		return fmt.Sprintf("; the broker can't reserve %d bytes more: %s", cfg.MaxBytes, r.smaller)
 	case codeStreamInvalidConfig:
-		return "; it exists with settings that can't be changed: empty and delete it, or give the queue another name"
+		return "; it exists with settings that can't be changed: empty and delete it, or " + r.aside
 	case codeNoPeers, codeReplicasNotSupported:
 		return fmt.Sprintf("; %d replicas take as many servers with JetStream, in one cluster: start them, or ask for fewer", cfg.Replicas)
 	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
 		return "; enable JetStream on the server (nats-server -js) and for the account"
 	case codeStreamSubjectOverlap:
-		return fmt.Sprintf("; another stream takes %q: give the queue another name", cfg.Subjects)
+		return fmt.Sprintf("; another stream takes %q: %s", cfg.Subjects, r.aside)
 	}
 	switch {
 	case errors.Is(err, errForeign):
-		return "; give the queue another name"
+		return "; " + r.aside
 	case errors.Is(err, natsgo.ErrPermissionViolation):
-		return fmt.Sprintf("; allow the user to publish to $JS.API.>, $JS.ACK.> and %s, and to subscribe to _INBOX.>", cfg.Subjects[0])
+		return "; allow the user to publish to $JS.API.>, $JS.ACK.>, " + r.rights
 	}
 	return ""
 }
