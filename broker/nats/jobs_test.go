@@ -102,6 +102,7 @@ func TestRecordCountsUp(t *testing.T) {
 }
 
 func TestRecordExpires(t *testing.T) {
+	t.Parallel()
 	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{})
 	kept := save(t, j, "kept", "1", 0)
 	r := save(t, j, "A", "1", 0)
@@ -212,6 +213,7 @@ func TestAnnouncement(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{})
 	for _, size := range []int{0, 1, answerPart - 1, answerPart, answerPart + 1, 3*answerPart + 7} {
 		name, want := fmt.Sprint("A", size), bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
@@ -245,6 +247,7 @@ func TestAnswerThatBrokeOff(t *testing.T) {
 
 // The oldest answers make room, and what has lost its beginning is gone.
 func TestFullOfAnswers(t *testing.T) {
+	t.Parallel()
 	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{AnswerBytes: 4 << 20})
 	part := strings.Repeat("x", answerPart)
 	store := func(name string, parts int) error {
