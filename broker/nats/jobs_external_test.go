@@ -93,7 +93,7 @@ func TestJobsClaimedOnceInCluster(t *testing.T) {
 				for {
 					r, err := j.Load(ctx, fmt.Sprint("J", n))
 					if err == nil && string(r.Value) == "queued" {
-						r.Value = []byte(fmt.Sprint("claimed by ", by))
+						r.Value = fmt.Append(nil, "claimed by ", by)
 						if err = j.Save(ctx, &r); err == nil {
 							won[n].Add(1)
 						}

@@ -242,6 +242,9 @@ func (l *lane) pull(ctx context.Context) []*delivery {
 		case <-ctx.Done():
 		}
 		backoff = min(2*backoff, maxBackoff)
+		if l.c.q.conn.awaitConnection(ctx) {
+			backoff = minBackoff
+		}
 	}
 }
 
