@@ -60,6 +60,12 @@ func (n *natsClient) consumer(ctx context.Context, class string) (jetstream.Cons
 	return stream.Consumer(ctx, names)
 }
 
+// notStalling bounds to a second the time for which Consume may wait for messages
+// that it has not asked for: when they come faster than it has finished asking, it
+// does not look again (nats.go v1.55.0: pullSubscription.checkPending) until
+// heartbeats are missing.
+var notStalling = jetstream.PullExpiry(time.Second)
+
 // consume has workers handle and settle the messages of a class.
 func (n *natsClient) consume(class string, settle func(context.Context, jetstream.Msg) error) func(context.Context, func(string)) error {
 	return func(ctx context.Context, handle func(string)) error {
@@ -73,7 +79,7 @@ func (n *natsClient) consume(class string, settle func(context.Context, jetstrea
 			case messages <- msg:
 			case <-ctx.Done():
 			}
-		}, jetstream.PullMaxMessages(benchWorkers))
+		}, jetstream.PullMaxMessages(benchWorkers), notStalling)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -136,7 +137,6 @@ func BenchmarkConsume(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			// Messages instead of Consume stalls, see await.
 			messages := make(chan jetstream.Msg)
 			ended := make(chan struct{})
 			consuming, err := stream.Consume(func(msg jetstream.Msg) {
@@ -144,7 +144,7 @@ func BenchmarkConsume(b *testing.B) {
 				case messages <- msg:
 				case <-ended:
 				}
-			}, jetstream.PullMaxMessages(benchWorkers))
+			}, jetstream.PullMaxMessages(benchWorkers), jetstream.PullExpiry(time.Second)) // or it may stall for 30 s
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -160,7 +160,7 @@ func BenchmarkConsume(b *testing.B) {
 
 // benchConsume fills the lane and consumes b.N messages.
 func benchConsume(b *testing.B, q *Queue, next func() (func() error, error)) {
-	fill(b, q, b.N+100) // at the end of a lane, the client written by hand may stall
+	fill(b, q, b.N)
 	work := make(chan func() error)
 	var wg sync.WaitGroup
 	b.ReportAllocs()

@@ -33,7 +33,8 @@ type Conn struct {
 	mu       sync.Mutex
 	link     context.Context // ends when the present connection is lost, with the reason
 	lose     context.CancelCauseFunc
-	reported string // the last error of report since the connection changed
+	there    chan struct{} // closed while there is a connection
+	reported string        // the last error of report since the connection changed
 	denied   denial
 }
 
@@ -46,7 +47,7 @@ type denial struct {
 
 func newConn(cfg *ConnConfig) *Conn {
 	c := &Conn{
-		log: cfg.Logger, place: placeOf(cfg), external: len(cfg.URLs) > 0, closed: make(chan struct{}),
+		log: cfg.Logger, place: placeOf(cfg), external: len(cfg.URLs) > 0, closed: make(chan struct{}), there: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -110,6 +111,29 @@ func (c *Conn) connected() {
 	defer c.mu.Unlock()
 	c.link, c.lose = context.WithCancelCause(context.Background())
 	c.reported = ""
+	select {
+	case <-c.there:
+	default:
+		close(c.there)
+	}
+}
+
+// awaitConnection returns when there is a connection, or ctx has ended, and
+// reports whether there was none at first.
+func (c *Conn) awaitConnection(ctx context.Context) (waited bool) {
+	c.mu.Lock()
+	there := c.there
+	c.mu.Unlock()
+	select {
+	case <-there:
+		return false
+	default:
+	}
+	select {
+	case <-there:
+	case <-ctx.Done():
+	}
+	return true
 }
 
 func (c *Conn) reconnected(nc *natsgo.Conn) {
@@ -133,6 +157,11 @@ func (c *Conn) loseLocked(why error) {
 	c.lose(err)
 	c.link, c.lose = context.WithCancelCause(context.Background())
 	c.lose(err)
+	select {
+	case <-c.there:
+		c.there = make(chan struct{})
+	default:
+	}
 }
 
 // report takes what the client reports outside of any call. Attempts to

@@ -23,9 +23,6 @@ type Consumer struct {
 	wg     sync.WaitGroup // the goroutines above
 
 	settling gate.Gate // settlements under way
-
-	mu   sync.Mutex
-	open map[*delivery]struct{} // neither settled nor being settled
 }
 
 // Consumer returns a new consumer for q.
@@ -36,10 +33,10 @@ func (q *Queue) Consumer() *Consumer {
 		lanes:  make(map[string]*lane, len(q.cfg.Classes)),
 		ctx:    ctx,
 		cancel: cancel,
-		open:   make(map[*delivery]struct{}),
 	}
 	for _, class := range q.cfg.Classes {
 		l := &lane{c: c, class: class, demand: make(chan struct{}), ready: make(chan *delivery)}
+		l.hand.held = make(map[position]*delivery)
 		c.lanes[class] = l
 		c.wg.Go(l.run)
 	}
@@ -99,24 +96,9 @@ func (c *Consumer) sendHeartbeats() {
 	}
 }
 
-func (c *Consumer) hold(d *delivery) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.open[d] = struct{}{}
-}
-
-func (c *Consumer) release(d *delivery) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.open, d)
-}
-
-func (c *Consumer) unsettled() []*delivery {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	all := make([]*delivery, 0, len(c.open))
-	for d := range c.open {
-		all = append(all, d)
+func (c *Consumer) unsettled() (all []*delivery) {
+	for _, l := range c.lanes {
+		all = append(all, l.hand.all()...)
 	}
 	return all
 }

@@ -60,34 +60,33 @@ func (q *Queue) consumerConfig() jetstream.ConsumerConfig {
 // nobody answers for one that has no leader yet, also not when it has.
 const findTimeout = 2 * time.Second
 
-// findLane returns the consumer of class. It declares a lane that was deleted
+// findLane asks for the consumer of class. It declares a lane that was deleted
 // meanwhile, and no other: that takes the leader of a whole cluster.
-func (q *Queue) findLane(ctx context.Context, class string) (c jetstream.Consumer, err error) {
+func (q *Queue) findLane(ctx context.Context, class string) error {
 	fctx, cancel := context.WithTimeoutCause(ctx, findTimeout, errNoAnswer)
 	defer cancel()
-	err = q.conn.request(fctx, func(ctx context.Context) error {
-		c, err = q.conn.js.Consumer(ctx, q.stream(class), consumerName)
+	err := q.conn.request(fctx, func(ctx context.Context) error {
+		_, err := q.conn.js.Consumer(ctx, q.stream(class), consumerName)
 		return err
 	})
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return q.declareLane(ctx, class)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("nats: queue %q: find consumer %q of stream %q: %w", q.cfg.Name, consumerName, q.stream(class), err)
+		return fmt.Errorf("nats: queue %q: find consumer %q of stream %q: %w", q.cfg.Name, consumerName, q.stream(class), err)
 	}
-	return c, nil
+	return nil
 }
 
-// declareLane declares the stream of class and returns its consumer.
-func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consumer, error) {
+// declareLane declares the stream of class and its consumer.
+func (q *Queue) declareLane(ctx context.Context, class string) error {
 	s, err := q.declareStream(ctx, q.laneConfig(class))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var c jetstream.Consumer
 	err = q.conn.request(ctx, func(ctx context.Context) error {
 		cfg := q.consumerConfig()
-		c, err = s.Consumer(ctx, consumerName)
+		c, err := s.Consumer(ctx, consumerName)
 		if err == nil {
 			present := c.CachedInfo().Config
 			if present.AckWait == cfg.AckWait && present.MaxDeliver == cfg.MaxDeliver && present.MaxAckPending == cfg.MaxAckPending {
@@ -97,14 +96,14 @@ func (q *Queue) declareLane(ctx context.Context, class string) (jetstream.Consum
 		} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return err
 		}
-		c, err = s.CreateOrUpdateConsumer(ctx, cfg)
+		_, err = s.CreateOrUpdateConsumer(ctx, cfg)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("nats: queue %q: declare consumer %q of stream %q: %w",
+		return fmt.Errorf("nats: queue %q: declare consumer %q of stream %q: %w",
 			q.cfg.Name, consumerName, q.stream(class), err)
 	}
-	return c, nil
+	return nil
 }
 
 // declareStream creates the stream of cfg or brings it in line with cfg.
@@ -114,7 +113,11 @@ func (q *Queue) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("nats: queue %q: declare stream %q: %w%s", q.cfg.Name, cfg.Name, err, remedy(cfg, err))
+		return nil, fmt.Errorf("nats: queue %q: declare stream %q: %w%s", q.cfg.Name, cfg.Name, err, remedy(cfg, err, remedies{
+			smaller: "give the queue smaller lanes",
+			aside:   "give the queue another name",
+			rights:  q.cfg.Name + ".*, and to subscribe to _INBOX.>",
+		}))
 	}
 	return s, nil
 }
@@ -140,25 +143,32 @@ func (c *Conn) createOrUpdate(ctx context.Context, cfg jetstream.StreamConfig) (
 	return c.js.UpdateStream(ctx, cfg)
 }
 
+// remedies are what can be done about a stream by whoever it is for.
+type remedies struct {
+	smaller string // ask for less disk
+	aside   string // get out of the way of another stream
+	rights  string // subjects to publish to and subscribe to, beside those of JetStream
+}
+
 // remedy returns what can be done about the refusal of a stream, if anything.
-func remedy(cfg jetstream.StreamConfig, err error) string {
+func remedy(cfg jetstream.StreamConfig, err error, r remedies) string {
 	switch errorCode(err) {
 	case codeStorageLimitExceeded, codeInsufficientResources:
-		return fmt.Sprintf("; the broker can't reserve %d bytes more: give the queue smaller lanes", cfg.MaxBytes)
+		return fmt.Sprintf("; the broker can't reserve %d bytes more: %s", cfg.MaxBytes, r.smaller)
 	case codeStreamInvalidConfig:
-		return "; it exists with settings that can't be changed: empty and delete it, or give the queue another name"
+		return "; it exists with settings that can't be changed: empty and delete it, or " + r.aside
 	case codeNoPeers, codeReplicasNotSupported:
 		return fmt.Sprintf("; %d replicas take as many servers with JetStream, in one cluster: start them, or ask for fewer", cfg.Replicas)
 	case jetstream.JSErrCodeJetStreamNotEnabled, jetstream.JSErrCodeJetStreamNotEnabledForAccount:
 		return "; enable JetStream on the server (nats-server -js) and for the account"
 	case codeStreamSubjectOverlap:
-		return fmt.Sprintf("; another stream takes %q: give the queue another name", cfg.Subjects)
+		return fmt.Sprintf("; another stream takes %q: %s", cfg.Subjects, r.aside)
 	}
 	switch {
 	case errors.Is(err, errForeign):
-		return "; give the queue another name"
+		return "; " + r.aside
 	case errors.Is(err, natsgo.ErrPermissionViolation):
-		return fmt.Sprintf("; allow the user to publish to $JS.API.>, $JS.ACK.> and %s, and to subscribe to _INBOX.>", cfg.Subjects[0])
+		return "; allow the user to publish to $JS.API.>, $JS.ACK.>, " + r.rights
 	}
 	return ""
 }

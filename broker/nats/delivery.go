@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
+	natsgo "github.com/nats-io/nats.go"
 
 	"overtake/broker"
 )
@@ -29,31 +29,31 @@ const (
 type delivery struct {
 	c       *Consumer
 	lane    *lane
-	msg     jetstream.Msg
 	message broker.Message
-	meta    *jetstream.MsgMetadata
+	meta    *natsgo.MsgMetadata
 
 	// mu orders what is sent about the message: a heartbeat that overtook a
 	// Retry would undo its delay.
 	mu    sync.Mutex
 	state settleState
+	reply string // the subject to settle it at
 }
 
-func newDelivery(l *lane, msg jetstream.Msg) (*delivery, error) {
+func newDelivery(l *lane, msg *natsgo.Msg) (*delivery, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return nil, fmt.Errorf("nats: metadata of a message from %s: %w", msg.Subject(), err)
+		return nil, fmt.Errorf("nats: metadata of a message from %s: %w", msg.Subject, err)
 	}
-	id, header := decodeHeader(msg.Headers())
+	id, header := decodeHeader(msg.Header)
 	if id == "" { // published by somebody else
 		id = foreignID(meta.Stream, meta.Sequence.Stream)
 	}
 	return &delivery{
 		c:       l.c,
 		lane:    l,
-		msg:     msg,
-		message: broker.Message{ID: id, Class: l.class, Header: header, Body: msg.Data()},
+		message: broker.Message{ID: id, Class: l.class, Header: header, Body: msg.Data},
 		meta:    meta,
+		reply:   msg.Reply,
 	}, nil
 }
 
@@ -68,7 +68,13 @@ func (d *delivery) asBroker() *broker.Delivery {
 
 // Done implements [broker.Settler].
 func (d *delivery) Done(ctx context.Context) error {
-	return d.settle(ctx, "done", d.ack)
+	return d.settle(ctx, "done", func(ctx context.Context) error {
+		err := d.ack(ctx)
+		if err == nil {
+			d.lane.hand.finish(d)
+		}
+		return err
+	})
 }
 
 // Retry implements [broker.Settler].
@@ -103,7 +109,7 @@ func (d *delivery) Working(ctx context.Context) error {
 	if d.state == settling || d.state == settled {
 		return d.wrap("working", broker.ErrSettled)
 	}
-	if err := d.msg.InProgress(); err != nil {
+	if err := d.sayLocked(server.AckProgress); err != nil {
 		return d.wrap("working", cause(ctx, err))
 	}
 	return nil
@@ -123,7 +129,7 @@ func (d *delivery) settle(ctx context.Context, verb string, send func(context.Co
 	if !d.claim() {
 		return d.wrap(verb, broker.ErrSettled)
 	}
-	d.c.release(d)
+	d.lane.hand.release(d)
 	err := send(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -163,10 +169,32 @@ func (d *delivery) nak(ctx context.Context, after time.Duration) error {
 // tell tells the server what becomes of the message and waits for it to confirm
 // that.
 func (d *delivery) tell(ctx context.Context, what []byte) error {
+	d.mu.Lock()
+	reply := d.reply
+	d.mu.Unlock()
 	return d.c.q.conn.request(ctx, func(ctx context.Context) error {
-		_, err := d.c.q.conn.nc.RequestWithContext(ctx, d.msg.Reply(), what)
+		_, err := d.c.q.conn.nc.RequestWithContext(ctx, reply, what)
 		return err
 	})
+}
+
+// sayLocked tells the server and waits for nothing.
+func (d *delivery) sayLocked(what []byte) error { return d.c.q.conn.nc.Publish(d.reply, what) }
+
+// replyTo notes that the server has delivered the message again, and so wants to
+// hear of that delivery: it ignores a Retry of one that it does not remember.
+func (d *delivery) replyTo(reply string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reply = reply
+}
+
+// repeated ends a delivery of what is done already.
+func (d *delivery) repeated() {
+	d.lane.hand.release(d)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_ = d.sayLocked(server.AckAck) // if it gets lost, the message comes once more
 }
 
 // heartbeat puts off the redelivery. When it can't be sent there is no
@@ -175,13 +203,13 @@ func (d *delivery) heartbeat() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state == unsettled {
-		_ = d.msg.InProgress()
+		_ = d.sayLocked(server.AckProgress)
 	}
 }
 
 // giveBack returns the message to its lane, unless somebody settles it.
 func (d *delivery) giveBack(ctx context.Context) error {
-	d.c.release(d)
+	d.lane.hand.release(d)
 	if !d.claim() {
 		return nil
 	}
@@ -189,5 +217,5 @@ func (d *delivery) giveBack(ctx context.Context) error {
 }
 
 func (d *delivery) wrap(verb string, err error) error {
-	return fmt.Errorf("nats: %s %s of %s, attempt %d: %w", verb, d.message.ID, d.msg.Subject(), d.meta.NumDelivered, err)
+	return fmt.Errorf("nats: %s %s of %s, attempt %d: %w", verb, d.message.ID, d.c.q.subject(d.lane.class), d.meta.NumDelivered, err)
 }

@@ -28,6 +28,11 @@
 // A plain ack is written to a buffer and may die with the process, and then
 // work that was reported as done would be done again.
 //
+// What may come again is what was not confirmed; and not even that, while this
+// process still works on it: a server that was killed delivers again what it has
+// not written down as delivered, and the lane drops that. It also remembers the last
+// messages whose Done was confirmed, for a server that has lost that, below.
+//
 // Retry waits for the server, too, and is on disk when the server has shut down:
 // what a process gives back before it ends comes at once to the next one (within
 // about two seconds, when the server looks for what is due), not after AckWait.
@@ -67,10 +72,13 @@
 //
 // # What a crash can lose
 //
-// The server answers after write(2), so a killed process (SIGKILL) loses
-// nothing that was confirmed. A crash of the operating system can lose the
-// last two minutes, unless [ServerConfig].SyncAlways asks for an fsync before
-// each confirmation.
+// The server answers after write(2), also to an acknowledgement (it writes that the
+// message is removed: nats-server v2.15.2, fileStore.removeMsgFromBlock), so a killed
+// process (SIGKILL) loses nothing that was confirmed. A crash of the operating system
+// can lose the last two minutes, unless [ServerConfig].SyncAlways, or sync_interval:
+// always of a server elsewhere, asks for an fsync before each confirmation. Then
+// messages are missing, and some that were done come again, dropped by the processes
+// that did them.
 //
 // The server writes down which deliveries are under way at most every 100 ms.
 // If it is killed sooner than that after a delivery, the message comes again

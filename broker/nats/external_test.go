@@ -169,6 +169,7 @@ func TestConnectRefusesBadConfig(t *testing.T) {
 
 // What a server that was reached will never do is an error with a remedy.
 func TestOpenQueueSaysWhatTheServerLacks(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, want string
 		options    natstest.Options

@@ -50,6 +50,7 @@ func childFull(dir string) {
 // What does not fit on the disk is refused, and what was confirmed before is there
 // when there is room again.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	c := startChildWith(t, "full", t.TempDir(), func(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 		if id := os.Getuid(); id != 0 { // who is root in a namespace of its own may mount there

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"overtake/broker"
@@ -110,12 +109,15 @@ func (q *Queue) Peek(ctx context.Context, class string, limit int) ([]broker.Pee
 
 // SetPaused implements [broker.Inspector]. It takes a server from 2.11 on.
 func (q *Queue) SetPaused(ctx context.Context, class string, paused bool) error {
-	err := q.withLane(ctx, class, func(*jetstream.ConsumerInfo) error {
-		if paused {
-			return q.pause(ctx, class, pauseLength)
-		}
-		return q.pause(ctx, class, 0)
-	})
+	err := q.conn.require("pauses", pausesFrom)
+	if err == nil {
+		err = q.withLane(ctx, class, func(*jetstream.ConsumerInfo) error {
+			if paused {
+				return q.pause(ctx, class, pauseLength)
+			}
+			return q.pause(ctx, class, 0)
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("nats: pause or resume queue %q: %w", q.cfg.Name, err)
 	}
@@ -124,20 +126,20 @@ func (q *Queue) SetPaused(ctx context.Context, class string, paused bool) error 
 
 // pause has the lane deliver nothing for a while, or go on at once.
 func (q *Queue) pause(ctx context.Context, class string, length time.Duration) error {
-	err := q.conn.request(ctx, func(ctx context.Context) error {
+	return q.conn.request(ctx, func(ctx context.Context) error {
 		_, err := q.conn.js.PauseConsumer(ctx, q.stream(class), consumerName, time.Now().Add(length))
 		return err
 	})
-	if errors.Is(err, natsgo.ErrNoResponders) {
-		return fmt.Errorf("lane %q: %w; pausing takes nats-server 2.11 or later", class, err)
-	}
-	return err
 }
 
 // Purge implements [broker.Inspector]. JetStream purges from the beginning of a
 // stream, where the messages in hand are. So as long as there are some, the lane
-// is paused for a moment and the others are deleted one by one.
+// is paused for a moment and the others are deleted one by one. It takes a server
+// from 2.11 on.
 func (q *Queue) Purge(ctx context.Context, class string) (n int, err error) {
+	if err := q.conn.require("purges", pausesFrom); err != nil {
+		return 0, fmt.Errorf("nats: purge queue %q: %w", q.cfg.Name, err)
+	}
 	err = q.withLane(ctx, class, func(info *jetstream.ConsumerInfo) error {
 		if !info.Paused {
 			if err := q.pause(ctx, class, purgePause); err != nil {

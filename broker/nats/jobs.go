@@ -116,13 +116,15 @@ func (c *Conn) OpenJobs(ctx context.Context, cfg JobsConfig) (*Jobs, error) {
 }
 
 func (j *Jobs) declare(ctx context.Context) error {
+	if err := j.conn.require("the states of jobs", recordsFrom); err != nil {
+		return fmt.Errorf("nats: jobs: %w", err)
+	}
 	records, err := j.declareStream(ctx, j.recordsConfig())
 	if err != nil {
 		return err
 	}
-	if !records.CachedInfo().Config.AllowMsgTTL { // an older server ignores what it doesn't know
-		return fmt.Errorf("nats: jobs: the server is NATS %s and can't let single records expire; update all servers to 2.11 or later",
-			j.conn.nc.ConnectedServerVersion())
+	if !records.CachedInfo().Config.AllowMsgTTL { // another server of the cluster has answered
+		return fmt.Errorf("nats: jobs: %w", tooOld("below that", "the states of jobs", recordsFrom))
 	}
 	answers, err := j.declareStream(ctx, j.answersConfig())
 	if err != nil {
@@ -141,13 +143,20 @@ func (j *Jobs) opened(ctx context.Context, call func(context.Context, *jobStream
 	return j.conn.request(ctx, func(ctx context.Context) error { return call(ctx, s) })
 }
 
+// remediesOfJobs are in the words of the configuration, as nobody sees the streams.
+var remediesOfJobs = remedies{
+	smaller: "give the broker less max_bytes, of which the results of jobs take a quarter",
+	aside:   "remove or rename that stream, or keep the results of jobs on another broker",
+	rights:  recordsPrefix + ">, " + answersPrefix + "* and " + endedPrefix + "*, and to subscribe to the last and _INBOX.>",
+}
+
 func (j *Jobs) declareStream(ctx context.Context, cfg jetstream.StreamConfig) (s jetstream.Stream, err error) {
 	err = j.conn.request(ctx, func(ctx context.Context) error {
 		s, err = j.conn.createOrUpdate(ctx, cfg)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("nats: jobs: declare stream %q: %w%s", cfg.Name, err, remedy(cfg, err))
+		return nil, fmt.Errorf("nats: jobs: declare stream %q: %w%s", cfg.Name, err, remedy(cfg, err, remediesOfJobs))
 	}
 	return s, nil
 }

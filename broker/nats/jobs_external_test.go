@@ -69,6 +69,7 @@ func TestJobsServerComesLater(t *testing.T) {
 // Two stores race to claim the same jobs while the leader of the records is
 // killed: never do both win one, and what was claimed stays so.
 func TestJobsClaimedOnceInCluster(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	cluster := natstest.StartCluster(t, 3, natstest.Options{})
 	stores := []*Jobs{openJobsAt(t, 3, cluster.URLs()...), openJobsAt(t, 3, cluster.URLs()...)}

@@ -11,6 +11,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"overtake/broker"
 )
 
@@ -100,6 +102,7 @@ func TestRecordCountsUp(t *testing.T) {
 }
 
 func TestRecordExpires(t *testing.T) {
+	t.Parallel()
 	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{})
 	kept := save(t, j, "kept", "1", 0)
 	r := save(t, j, "A", "1", 0)
@@ -210,6 +213,7 @@ func TestAnnouncement(t *testing.T) {
 }
 
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{})
 	for _, size := range []int{0, 1, answerPart - 1, answerPart, answerPart + 1, 3*answerPart + 7} {
 		name, want := fmt.Sprint("A", size), bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
@@ -243,6 +247,7 @@ func TestAnswerThatBrokeOff(t *testing.T) {
 
 // The oldest answers make room, and what has lost its beginning is gone.
 func TestFullOfAnswers(t *testing.T) {
+	t.Parallel()
 	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{AnswerBytes: 4 << 20})
 	part := strings.Repeat("x", answerPart)
 	store := func(name string, parts int) error {
@@ -287,5 +292,30 @@ func TestIDsThatAreSubjects(t *testing.T) {
 		if _, err := j.OpenAnswer(testContext(t), id); !errors.Is(err, broker.ErrGone) {
 			t.Errorf("answer %q: %v", id, err)
 		}
+	}
+}
+
+func TestOpenJobsSaysWhatHelps(t *testing.T) {
+	for name, test := range map[string]struct {
+		foreign jetstream.StreamConfig
+		cfg     JobsConfig
+		want    string
+	}{
+		"too much disk":         {cfg: JobsConfig{RecordBytes: 2 * storeLimit}, want: "give the broker less max_bytes"},
+		"a stream in its place": {foreign: jetstream.StreamConfig{Name: answersStream, Subjects: []string{"orders.>"}}, want: "remove or rename that stream"},
+		"its subjects taken":    {foreign: jetstream.StreamConfig{Name: "all", Subjects: []string{"overtake.>"}}, want: "remove or rename that stream"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := startBroker(t, t.TempDir())
+			if test.foreign.Name != "" {
+				if _, err := b.conn.js.CreateStream(testContext(t), test.foreign); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := b.conn.OpenJobs(testContext(t), test.cfg)
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "lane") || strings.Contains(err.Error(), "the queue") {
+				t.Errorf("error %v, want one with %q and not a word of queues", err, test.want)
+			}
+		})
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	natsgo "github.com/nats-io/nats.go"
 
 	"overtake/broker"
 )
@@ -43,12 +43,14 @@ type lane struct {
 	demand chan struct{}  // unbuffered: received only by an idle lane
 	ready  chan *delivery // unbuffered: taken only by a caller that waits
 
-	// Owned by the goroutine of run; nil until needed and after an error.
-	consumer jetstream.Consumer
-	it       jetstream.MessagesContext
-	handed   time.Time // when the last message was taken
-	quick    int       // how many were wanted within leisure; each that was not halves it
-	ahead    int       // how many to have besides the one that is wanted
+	hand hand
+
+	// Owned by the goroutine of run.
+	in     *inbox    // nil until needed, and after it was closed
+	found  bool      // and nothing has failed since
+	handed time.Time // when the last message was taken
+	quick  int       // how many were wanted within leisure; each that was not halves it
+	ahead  int       // how many to have besides the one that is wanted
 
 	mu      sync.Mutex
 	waiting int   // calls of next under way
@@ -76,7 +78,10 @@ func (l *lane) next(ctx context.Context) (*delivery, error) {
 		select {
 		case l.demand <- struct{}{}:
 		case d := <-l.ready:
-			return d, nil
+			if !l.hand.finished(d) {
+				return d, nil
+			}
+			d.repeated()
 		case <-ctx.Done():
 		case <-l.c.ctx.Done():
 		}
@@ -91,7 +96,7 @@ func (l *lane) wait(n int) {
 
 // run serves next until the consumer is closed.
 func (l *lane) run() {
-	defer l.drain()
+	defer l.drain() // Close gives back what is held
 	for {
 		select {
 		case <-l.demand:
@@ -105,14 +110,12 @@ func (l *lane) run() {
 		if time.Since(l.handed) > leisure {
 			l.quick /= 2
 		}
-		d := l.pull(p.ctx)
-		if d == nil {
-			d = l.drain()
+		queue := l.pull(p.ctx)
+		if queue == nil {
+			queue = l.drain()
 		}
 		l.endPull(p)
-		if d != nil {
-			l.offer(d)
-		}
+		l.offer(queue)
 	}
 }
 
@@ -153,21 +156,18 @@ func (l *lane) withdraw(ctx context.Context) {
 	}
 }
 
-// offer waits for a caller to take d, and serves those that come back for more
-// right away. It gives back what none comes for within AckWait, as other consumers
-// of the lane may have time for it.
-func (l *lane) offer(d *delivery) {
-	queue := []*delivery{d} // and what is ahead of demand
-	var arriving <-chan jetstream.Msg
+// offer waits for callers to take what is in queue, and serves those that come
+// back for more right away. It gives back what none comes for within AckWait, as
+// other consumers of the lane may have time for it.
+func (l *lane) offer(queue []*delivery) {
 	since := time.Now()
 	patience := time.NewTimer(l.c.q.cfg.AckWait)
 	defer patience.Stop()
-	for len(queue) > 0 || arriving != nil {
-		ready := l.ready
-		if len(queue) == 0 {
-			ready, d = nil, nil
-		} else {
-			d = queue[0]
+	for len(queue) > 0 || l.in.asked() {
+		var d *delivery
+		var ready chan<- *delivery
+		if len(queue) > 0 {
+			ready, d = l.ready, queue[0]
 		}
 		select {
 		case ready <- d:
@@ -175,29 +175,26 @@ func (l *lane) offer(d *delivery) {
 			l.took(since)
 			since = l.handed
 			patience.Reset(l.c.q.cfg.AckWait)
-			if n := l.ahead - len(queue); arriving == nil && n > l.ahead/2 && d.meta.NumPending > uint64(len(queue)) {
-				arriving = l.ask(n)
+			if n := l.ahead - len(queue); n > l.ahead/2 && d.meta.NumPending > uint64(len(queue)) && l.in != nil && !l.in.asked() {
+				_ = l.in.more(n) // if it fails, so does the next pull
 			}
-		case msg, more := <-arriving:
-			if !more {
-				arriving = nil
-				continue
-			}
+		case msg := <-l.in.came():
 			if len(queue) == 0 {
 				since = time.Now()
 			}
-			queue = l.take(msg, queue)
+			if msg, err := l.in.read(msg); msg != nil {
+				queue = l.take(msg, queue)
+			} else if err != nil {
+				queue = append(queue, l.drain()...)
+			}
+		case <-l.in.lost():
+			l.drain()
 		case <-patience.C:
-			for _, d := range queue {
+			for _, d := range append(queue, l.drain()...) {
 				_ = d.giveBack(l.c.ctx) // if this fails, it comes again after AckWait
 			}
-			queue = nil
-		case <-l.c.ctx.Done(): // Close gives back what is held
-			if arriving != nil {
-				for msg := range arriving {
-					l.take(msg, nil)
-				}
-			}
+			return
+		case <-l.c.ctx.Done():
 			return
 		}
 	}
@@ -218,24 +215,14 @@ func (l *lane) took(since time.Time) {
 	l.ahead = min(2*l.ahead+1, maxAhead)
 }
 
-// ask asks for up to n messages that are there already, and waits for none: no
-// pull request is left at the server. It closes the channel when they have come.
-func (l *lane) ask(n int) <-chan jetstream.Msg {
-	batch, err := l.consumer.FetchNoWait(n)
-	if err != nil {
-		return nil // the iterator will meet it, too
-	}
-	return batch.Messages()
-}
-
-// pull returns the next message, and makes the iterator anew when it breaks.
-// It returns nil when ctx ends.
-func (l *lane) pull(ctx context.Context) *delivery {
+// pull returns the next message, alone unless others came with it, and makes the
+// inbox anew when it breaks. It returns nil when ctx ends.
+func (l *lane) pull(ctx context.Context) []*delivery {
 	backoff := minBackoff
 	for {
-		d, err := l.tryPull(ctx)
+		queue, err := l.tryPull(ctx)
 		if err == nil {
-			return d
+			return queue
 		}
 		if ctx.Err() != nil {
 			return nil
@@ -246,97 +233,72 @@ func (l *lane) pull(ctx context.Context) *delivery {
 		}
 		l.c.q.conn.log.Log(ctx, level, "nats: lane does not answer, trying again",
 			"queue", l.c.q.cfg.Name, "class", l.class, "error", err, "after", backoff)
-		if d := l.drain(); d != nil {
-			return d
+		if queue := l.drain(); queue != nil {
+			return queue
 		}
-		l.consumer = nil
+		l.found = false
 		select {
 		case <-time.After(backoff):
 		case <-ctx.Done():
 		}
 		backoff = min(2*backoff, maxBackoff)
+		if l.c.q.conn.awaitConnection(ctx) {
+			backoff = minBackoff
+		}
 	}
 }
 
-func (l *lane) tryPull(ctx context.Context) (*delivery, error) {
-	var err error
-	if l.consumer == nil {
-		if l.consumer, err = l.c.q.findLane(ctx, l.class); err != nil {
+func (l *lane) tryPull(ctx context.Context) ([]*delivery, error) {
+	if !l.found {
+		if err := l.c.q.findLane(ctx, l.class); err != nil {
+			return nil, err
+		}
+		l.found = true
+	}
+	if l.in == nil {
+		var err error
+		if l.in, err = l.c.q.openInbox(l.class); err != nil {
 			return nil, err
 		}
 	}
-	if l.it == nil {
-		l.it, err = l.consumer.Messages(jetstream.PullMaxMessages(1),
-			jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullHeartbeat))
+	for {
+		msg, err := l.in.next(ctx)
 		if err != nil {
 			return nil, err
 		}
+		if queue := l.take(msg, nil); queue != nil {
+			return queue, nil
+		}
 	}
-	msg, err := await(ctx, l.it)
-	if err != nil {
-		return nil, err
-	}
-	d, err := newDelivery(l, msg)
-	if err == nil {
-		l.c.hold(d)
-	}
-	return d, err
 }
 
-// take adds the delivery of msg to queue. From now on the consumer holds it. A
-// message that makes none comes again after AckWait.
-func (l *lane) take(msg jetstream.Msg, queue []*delivery) []*delivery {
+// take adds the delivery of msg to queue. From now on the lane holds it. A message
+// that makes none comes again after AckWait, and a repetition is nobody's business:
+// the server hears of it by what becomes of the first.
+func (l *lane) take(msg *natsgo.Msg, queue []*delivery) []*delivery {
 	d, err := newDelivery(l, msg)
 	if err != nil {
 		return queue
 	}
-	l.c.hold(d)
-	return append(queue, d)
+	switch held, taken := l.hand.hold(d); {
+	case taken:
+		return append(queue, d)
+	case held != nil:
+		held.replyTo(msg.Reply)
+	default:
+		d.repeated()
+	}
+	return queue
 }
 
-// drain ends the iterator, if there is one, and returns the message that was
-// on its way, if any. Without that, the pull request could swallow a message
-// later on.
-func (l *lane) drain() *delivery {
-	it := l.it
-	l.it = nil
-	if it == nil {
+// drain closes the inbox, if there is one, and returns what was on its way.
+func (l *lane) drain() (queue []*delivery) {
+	if l.in == nil {
 		return nil
 	}
-	if !l.c.q.conn.nc.IsConnected() {
-		it.Stop()
-		return nil
+	for _, msg := range l.in.close() {
+		queue = l.take(msg, queue)
 	}
-	it.Drain()
-	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
-	defer cancel()
-	var last []*delivery // there is one at most, as one was asked for
-	for {
-		msg, err := it.Next(jetstream.NextContext(ctx))
-		if err != nil {
-			break
-		}
-		last = l.take(msg, last)
-	}
-	if len(last) == 0 {
-		return nil
-	}
-	return last[0]
-}
-
-// await returns the next message of it. When the previous message came faster
-// than the iterator finished asking for it, Next may wait without having asked
-// for another one, and only looks again when it is called again (nats.go
-// v1.55.0: pullSubscription.checkPending and fetchInProgress). So it is called
-// a few times in short order before the call that waits for good.
-func await(ctx context.Context, it jetstream.MessagesContext) (jetstream.Msg, error) {
-	for look := 5 * time.Millisecond; look < time.Second; look *= 4 {
-		lctx, cancel := context.WithTimeout(ctx, look)
-		msg, err := it.Next(jetstream.NextContext(lctx))
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) {
-			return msg, err
-		}
-	}
-	return it.Next(jetstream.NextContext(ctx))
+	l.in = nil
+	return queue
 }

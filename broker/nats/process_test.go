@@ -167,6 +167,7 @@ func killPublisher(t *testing.T, dir string) (confirmed map[string]bool) {
 }
 
 func TestKilledPublisherLosesNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	confirmed := killPublisher(t, dir)
 	ctx := testContext(t)
@@ -195,6 +196,7 @@ func TestKilledPublisherLosesNothing(t *testing.T) {
 }
 
 func TestKilledConsumerRepeatsOnlyWhatWasInDoubt(t *testing.T) {
+	t.Parallel()
 	t.Run("killed at once", func(t *testing.T) {
 		// The server may not have written down the deliveries; see the
 		// package documentation.

@@ -132,7 +132,8 @@ type Queue struct {
 // OpenQueue declares the queue: a stream and a consumer per class and a stream
 // for dead letters. What exists is kept with its messages, and changed where
 // cfg differs from it. Lanes of classes that cfg no longer has are removed if they
-// are empty, and otherwise left alone and reported in the log.
+// are empty, and otherwise left alone and reported in the log. The server must be
+// NATS 2.9 or later.
 //
 // While a server elsewhere can't be reached, or is without a leader, OpenQueue
 // logs that and returns a queue that will be declared as soon as the server
@@ -149,8 +150,11 @@ func (c *Conn) OpenQueue(ctx context.Context, cfg QueueConfig) (*Queue, error) {
 }
 
 func (q *Queue) declare(ctx context.Context) error {
+	if err := q.conn.require("queues", queuesFrom); err != nil {
+		return fmt.Errorf("nats: queue %q: %w", q.cfg.Name, err)
+	}
 	for _, class := range q.cfg.Classes {
-		if _, err := q.declareLane(ctx, class); err != nil {
+		if err := q.declareLane(ctx, class); err != nil {
 			return err
 		}
 	}

@@ -90,6 +90,7 @@ func TestOpenQueueAgain(t *testing.T) {
 // A configuration changes with time. Whatever it was, the next one opens, what
 // waits survives, and lanes that are not wanted any more go when they are empty.
 func TestOpenQueueAfterEveryChange(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	b := startBroker(t, t.TempDir())
 	b.conn.log = slog.New(slog.DiscardHandler) // it warns of the lanes that hold messages, rightly
@@ -154,6 +155,7 @@ func TestLanes(t *testing.T) {
 }
 
 func TestHeartbeatsHoldADelivery(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	const ackWait = 600 * time.Millisecond
 	q := startBroker(t, t.TempDir()).open(t, QueueConfig{AckWait: ackWait})

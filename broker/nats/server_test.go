@@ -42,6 +42,7 @@ func TestServerRefusesUnusableFolder(t *testing.T) {
 // Either the server starts, with what can still be read, or it says where the
 // damage is; it does not go on as if a lane had never been there.
 func TestServerAndDamagedFolder(t *testing.T) {
+	t.Parallel()
 	garbage := bytes.Repeat([]byte("garbage "), 512)
 	tests := []struct {
 		name   string

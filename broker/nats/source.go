@@ -339,3 +339,20 @@ var wellKnown = []string{
 	broker.HeaderCorrelationID, broker.HeaderReplyTo, broker.HeaderType, broker.HeaderAppID, broker.HeaderTimestamp,
 	"traceparent", "tracestate", "baggage",
 }
+
+// await returns the next message of it. When the previous message came faster
+// than the iterator finished asking for it, Next may wait without having asked
+// for another one, and only looks again when it is called again (nats.go
+// v1.55.0: pullSubscription.checkPending and fetchInProgress). So it is called
+// a few times in short order before the call that waits for good.
+func await(ctx context.Context, it jetstream.MessagesContext) (jetstream.Msg, error) {
+	for look := 5 * time.Millisecond; look < time.Second; look *= 4 {
+		lctx, cancel := context.WithTimeout(ctx, look)
+		msg, err := it.Next(jetstream.NextContext(lctx))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return msg, err
+		}
+	}
+	return it.Next(jetstream.NextContext(ctx))
+}

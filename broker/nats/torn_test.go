@@ -13,6 +13,7 @@ import (
 // A process that is killed may leave a message half written. The server starts
 // again, keeps what is whole, and says what it could not read.
 func TestKilledServerWithATornFile(t *testing.T) {
+	t.Parallel()
 	for name, tear := range map[string]func(block []byte) []byte{
 		"cut off":   func(b []byte) []byte { return b[:len(b)-10] },
 		"half gone": func(b []byte) []byte { return b[:len(b)/2+7] },
