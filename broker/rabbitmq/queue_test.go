@@ -68,7 +68,7 @@ func TestOpenQueueAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := depths(t, again); got != "0 0 1 0" {
-		t.Errorf("depths %s, want 0 0 1", got)
+		t.Errorf("depths %s, want 0 0 1 0", got)
 	}
 
 	for arg, change := range map[string]func(*QueueConfig){
