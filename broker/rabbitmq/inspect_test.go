@@ -116,6 +116,7 @@ func TestBrowseKeepsOrder(t *testing.T) {
 
 // Native priorities leave one lane for all classes, in the server's order.
 func TestInspectNative(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	q := open(t, connect(t), QueueConfig{Native: true})
 	publish(t, q, "batch", "b0", "b1")

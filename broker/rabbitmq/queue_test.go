@@ -182,6 +182,7 @@ func TestConsumerThatDoesNotAskTakesNothing(t *testing.T) {
 }
 
 func TestAbandonedMessageGoesToAnotherConsumer(t *testing.T) {
+	t.Parallel()
 	q := open(t, connect(t), QueueConfig{GiveBack: 200 * time.Millisecond})
 	idle, busy := consumer(t, q), consumer(t, q)
 	l := idle.lanes["batch"]
@@ -199,6 +200,7 @@ func (l *lane) leaveWithMessage(came chan *delivery) {
 }
 
 func TestFailedSettlementLetsTheMessageComeAgain(t *testing.T) {
+	t.Parallel()
 	q := open(t, connect(t), QueueConfig{GiveBack: 200 * time.Millisecond})
 	publish(t, q, "batch", "m")
 	c := consumer(t, q)
@@ -213,6 +215,7 @@ func TestFailedSettlementLetsTheMessageComeAgain(t *testing.T) {
 }
 
 func TestForeignMessage(t *testing.T) {
+	t.Parallel()
 	q := open(t, connect(t), QueueConfig{})
 	control(t, q, func(ch *amqp.Channel) error {
 		return ch.Publish(q.cfg.Name, "batch", true, false, amqp.Publishing{
