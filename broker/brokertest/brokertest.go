@@ -92,7 +92,6 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"a look at a lane leaves it as it is", peeking},
 		{"a purge leaves what is in hand", purging},
 		{"a paused lane takes messages and delivers none", pausing},
-		{"a pause survives a restart of the broker", pauseSurvivesRestart},
 		{"a replayed dead letter comes again under its ID", replaying},
 		{"a replay keeps the order", replayKeepsOrder},
 
@@ -104,7 +103,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		{"use after close is refused", useAfterClose},
 		{"many publishers and consumers lose and repeat nothing", crowd},
 		{"clients reconnect", reconnects},
-		{"messages survive a restart of the broker", survivesRestart},
+		{"messages and a pause survive a restart of the broker", survivesRestart},
 	}
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {

@@ -109,7 +109,11 @@ const settlingIn = time.Second
 // declareRetry declares a queue for delays. It is a quorum queue whatever the
 // lanes are, as only those hand on what has expired with a confirmation: a
 // classic queue forgets it at once, also when the lane is full.
-func (q *Queue) declareRetry(ctx context.Context, s *session, name, class string) error {
+func (q *Queue) declareRetry(ctx context.Context, name, class string) error {
+	s, err := q.conn.consuming.session()
+	if err != nil {
+		return err
+	}
 	return q.conn.request(ctx, func(ch *amqp.Channel) error {
 		args := q.arguments(Quorum, q.cfg.MaxBytes, amqp.QueueOverflowRejectPublish, versionOf(s.conn).atLeast(4, 0))
 		args["x-dead-letter-exchange"] = q.cfg.Name
@@ -117,4 +121,14 @@ func (q *Queue) declareRetry(ctx context.Context, s *session, name, class string
 		args["x-dead-letter-strategy"] = "at-least-once"
 		return declareQueue(ch, name, args)
 	})
+}
+
+// holdsAny reports whether there is a message in a queue on the server.
+func (q *Queue) holdsAny(ctx context.Context, name string) (any bool, err error) {
+	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
+		state, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		any = state.Messages > 0
+		return err
+	})
+	return any, err
 }

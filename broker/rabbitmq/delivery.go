@@ -202,24 +202,29 @@ func (d *delivery) wrap(verb string, err error) error {
 }
 
 // publishRetry stores p in the queue for its delay, which is declared when it is
-// needed.
+// needed. A new one refuses like a full one as long as it has no leader, but is
+// empty.
 func (q *Queue) publishRetry(ctx context.Context, out *outlet, class string, after time.Duration, p amqp.Publishing) error {
 	name := q.retryQueue(class, after)
-	err := out.publish(ctx, "", name, p)
-	if errors.Is(err, broker.ErrFull) {
-		pause(ctx, settlingIn) // a new queue without a leader yet refuses, too
-		return out.publish(ctx, "", name, p)
+	works := false // the queue has a leader
+	for end := time.Now().Add(confirmTimeout); ; {
+		err := out.publish(ctx, "", name, p)
+		switch {
+		case errors.Is(err, errReturned):
+			err = q.declareRetry(ctx, name, class)
+		case errors.Is(err, broker.ErrFull) && !works:
+			works, err = q.holdsAny(ctx, name)
+		default:
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%w: queue %q does not come up", broker.ErrUnavailable, name)
+		}
+		if !works {
+			pause(ctx, settlingIn)
+		}
 	}
-	if !errors.Is(err, errReturned) {
-		return err
-	}
-	s, err := q.conn.consuming.session()
-	if err != nil {
-		return err
-	}
-	if err := q.declareRetry(ctx, s, name, class); err != nil {
-		return err
-	}
-	pause(ctx, settlingIn)
-	return out.publish(ctx, "", name, p)
 }

@@ -48,8 +48,10 @@
 // deliveries with it, and settling one of those fails; the message comes again.
 //
 // AMQP confirms no acknowledgement. Done returns after the server answered a
-// request that it read behind the acknowledgement; many acknowledgements share
-// one. A server that dies within the next moments may deliver the message again.
+// request that it read behind the acknowledgement. What is settled while that
+// answer is under way goes out together behind it, with one request, and with one
+// acknowledgement up to the first message that is still in hand. A server that
+// dies within the next moments may deliver the message again.
 //
 // A message that is held unsettled for longer than the server's consumer_timeout
 // (30 minutes) comes again, and with it all that the lane had in hand.

@@ -1,8 +1,8 @@
 package rabbitmq
 
 import (
-	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -39,43 +39,36 @@ type feed struct {
 	l       *lane
 	ch      *amqp.Channel
 	closed  chan *amqp.Error
-	arrived chan amqp.Delivery
+	arrived chan *delivery
 	drained chan string // the tag of a tap that delivers nothing more
 	readers sync.WaitGroup
 	gone    chan struct{} // closed when the channel is used no more
 	repeats repeats
 
-	// Of settlements that were sent, those that the question covers which the
-	// server has not answered yet, and those after it.
-	asking  chan error // the answer; nil while there is no question
-	covered []*op
-	pending []*op
+	// Settlements go out together, with a question behind them that confirms them.
+	asking  chan error  // the answer; nil while there is no question
+	covered []*op       // that were sent before the question
+	pending []*op       // that are to be sent when it is answered
+	open    []*delivery // what the server has not been told about, oldest first
 
-	looked uint64                   // turn at the last look
-	turn   uint64                   // the tag of the delivery that comes next
-	early  map[uint64]amqp.Delivery // those behind it that came before, over another tap
+	looked uint64               // turn at the last look
+	turn   uint64               // the tag of the delivery that comes next
+	early  map[uint64]*delivery // those behind it that came before, over another tap
 	taps   map[string]*tap
 	opened int // taps so far
 	ahead  int // sum of the open taps' free
 	credit int // of the next tap
 }
 
-// op is a settlement.
-type op struct {
-	d       *delivery
-	requeue bool // otherwise acknowledge
-	done    chan error
-}
-
 func newFeed(l *lane, ch *amqp.Channel) *feed {
 	return &feed{
 		l: l, ch: ch,
 		closed:  ch.NotifyClose(make(chan *amqp.Error, 1)),
-		arrived: make(chan amqp.Delivery),
+		arrived: make(chan *delivery),
 		drained: make(chan string),
 		gone:    make(chan struct{}),
 		turn:    1,
-		early:   make(map[uint64]amqp.Delivery),
+		early:   make(map[uint64]*delivery),
 		taps:    make(map[string]*tap),
 	}
 }
@@ -105,15 +98,12 @@ func (f *feed) serve() error {
 			return err
 		}
 		if f.asking == nil && len(f.pending) > 0 {
-			select { // one question for all that is there
-			case d := <-f.arrived:
-				f.arrive(d)
-				continue
-			case o := <-f.l.ops:
-				f.settle(o)
-				continue
-			default:
-				f.question()
+			// Who was answered a moment ago may settle the next message at once:
+			// the more go out together, the less they cost.
+			runtime.Gosched()
+			f.drain()
+			if err := f.commit(); err != nil {
+				return err
 			}
 		}
 		select {
@@ -167,25 +157,45 @@ func (f *feed) lookPaused() error {
 	return err
 }
 
+// drain takes what is there already.
+func (f *feed) drain() {
+	for {
+		select {
+		case d := <-f.arrived:
+			f.arrive(d)
+		case o := <-f.l.ops:
+			f.settle(o)
+		default:
+			return
+		}
+	}
+}
+
 // arrive takes a delivery, in the order in which the server sent them.
-func (f *feed) arrive(d amqp.Delivery) {
-	f.early[d.DeliveryTag] = d
-	for raw, ok := f.early[f.turn]; ok; raw, ok = f.early[f.turn] {
+func (f *feed) arrive(d *delivery) {
+	f.early[d.raw.DeliveryTag] = d
+	for d, ok := f.early[f.turn]; ok; d, ok = f.early[f.turn] {
 		delete(f.early, f.turn)
 		f.turn++
-		if t := f.taps[raw.ConsumerTag]; t != nil && !t.closed {
+		if t := f.taps[d.raw.ConsumerTag]; t != nil && !t.closed {
 			t.free--
 			f.ahead--
 		}
-		f.l.arrive(newDelivery(f, &raw))
+		f.open = append(f.open, d)
+		f.l.arrive(d)
 	}
 }
 
 // adjust acknowledges repetitions, and opens and closes taps by demand. It sets
 // the time of the next look.
 func (f *feed) adjust(tick *time.Timer) error {
-	for _, d := range f.repeats.take() {
-		if err := f.answer(d, false); err != nil {
+	if repeats := f.repeats.take(); len(repeats) > 0 {
+		for _, d := range repeats {
+			if err := f.answer(d, false); err != nil {
+				return err
+			}
+		}
+		if err := f.acknowledge(); err != nil {
 			return err
 		}
 	}
@@ -229,7 +239,7 @@ func (f *feed) openTap(credit int) error {
 	f.readers.Go(func() {
 		for d := range deliveries {
 			select {
-			case f.arrived <- d:
+			case f.arrived <- newDelivery(f, &d):
 			case <-f.gone:
 				return
 			}
@@ -281,73 +291,6 @@ func (f *feed) closeTap(tag string) error {
 	return f.ch.Cancel(tag, false)
 }
 
-// settle sends a settlement. It is confirmed by an answer to something that is
-// asked after it: AMQP has no other way.
-func (f *feed) settle(o *op) {
-	if o.d.feed != f {
-		o.done <- goneError(nil)
-		return
-	}
-	if err := f.answer(o.d, o.requeue); err != nil {
-		o.done <- goneError(err)
-		return
-	}
-	f.pending = append(f.pending, o)
-}
-
-// question asks the server for what is in force already.
-func (f *feed) question() {
-	asking := make(chan error, 1)
-	f.asking, f.covered, f.pending = asking, f.pending, nil
-	f.readers.Go(func() { asking <- f.ch.Qos(f.credit, 0, false) })
-}
-
-// answered confirms the settlements before the question.
-func (f *feed) answered(err error) {
-	for _, o := range f.covered {
-		if err != nil {
-			err = goneError(err)
-		}
-		o.done <- err
-	}
-	f.asking, f.covered = nil, nil
-}
-
-// quiet waits for the answer: a channel takes one request after the other.
-func (f *feed) quiet() error {
-	if f.asking == nil {
-		return nil
-	}
-	err := <-f.asking
-	f.answered(err)
-	return err
-}
-
-// answer sends the settlement of d, once. The server then sends another message
-// over the same tap, so if nobody wants one, the tap is closed first, if it is used
-// up: a message that meets its tap being closed goes back to the lane, out of
-// order and with an attempt counted.
-func (f *feed) answer(d *delivery, requeue bool) error {
-	if d.answered {
-		return nil
-	}
-	d.answered = true
-	if t := f.taps[d.raw.ConsumerTag]; t != nil && !t.closed {
-		want := f.l.demand()
-		if t.free > 0 || want.waiting+f.ahead < want.most && t.credit >= want.credit {
-			t.free++
-			f.ahead++
-		} else if err := f.closeTap(d.raw.ConsumerTag); err != nil {
-			return err
-		}
-	}
-	if requeue {
-		f.l.release(d, false) // before it can come again
-		return f.ch.Nack(d.raw.DeliveryTag, false, true)
-	}
-	return f.ch.Ack(d.raw.DeliveryTag, false)
-}
-
 // lapse gives back what waits while nobody asks, and what could not be settled.
 func (f *feed) lapse() error {
 	for _, d := range f.l.lapsed() {
@@ -361,6 +304,12 @@ func (f *feed) lapse() error {
 // giveBack returns all that is not settled to the lane, before the server could
 // send more.
 func (f *feed) giveBack() error {
+	if err := f.quiet(); err != nil {
+		return err
+	}
+	if err := f.commit(); err != nil { // nobody may wait for them any more
+		return err
+	}
 	if err := f.closeAll(); err != nil {
 		return err
 	}
@@ -377,23 +326,5 @@ func (f *feed) end() {
 	f.readers.Wait()
 	for _, o := range f.pending {
 		o.done <- goneError(nil)
-	}
-}
-
-// apply has the lane's goroutine settle d, if its channel is still there.
-func (l *lane) apply(ctx context.Context, d *delivery, requeue bool) error {
-	o := &op{d: d, requeue: requeue, done: make(chan error, 1)}
-	select {
-	case l.ops <- o:
-	case <-d.feed.gone:
-		return goneError(nil)
-	case <-ctx.Done():
-		return cause(ctx, ctx.Err())
-	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-ctx.Done():
-		return cause(ctx, ctx.Err())
 	}
 }

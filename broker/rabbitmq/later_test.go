@@ -134,6 +134,7 @@ func TestCloseWithoutServer(t *testing.T) {
 
 // What a server that was reached refuses is an error with a remedy.
 func TestOpenQueueSaysWhatTheServerRefuses(t *testing.T) {
+	t.Parallel()
 	ctl(t, "add_user", "stranger", "right")
 	ctl(t, "set_permissions", "stranger", "", "", "")
 	t.Cleanup(func() { ctl(t, "delete_user", "stranger") })

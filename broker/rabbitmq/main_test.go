@@ -21,7 +21,8 @@ import (
 // patience bounds a broken run and decides nothing.
 const patience = 2 * time.Minute
 
-// server is the RabbitMQ of all tests, each of which has queues of its own.
+// server is the RabbitMQ of all tests, each of which has queues of its own. Those
+// that wait much are parallel: they run after the ones that take it away.
 var server *rabbitmqtest.Server
 
 func TestMain(m *testing.M) {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestNativeOrder(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	q := open(t, connect(t), QueueConfig{Native: true})
 	publish(t, q, "batch", manyIDs(3)...)
@@ -29,6 +30,7 @@ func TestNativeOrder(t *testing.T) {
 
 // A backlog of a class that nobody asks for does not keep others from coming.
 func TestNativeBacklogThatNobodyAsksFor(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	q := open(t, connect(t), QueueConfig{Native: true})
 	publish(t, q, "batch", manyIDs(100)...)

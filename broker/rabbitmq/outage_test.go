@@ -316,9 +316,11 @@ func TestTooLargeForServer(t *testing.T) {
 
 // A retry that is due waits until its lane has room.
 func TestRetryIntoFullLane(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	for _, kind := range []string{Quorum, Classic} {
 		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
 			q := open(t, connect(t), QueueConfig{Type: kind, MaxBytes: minBytes})
 			p, c := publisher(t, q), consumer(t, q)
 			publish(t, q, "batch", "delayed")
@@ -346,5 +348,41 @@ func TestRetryIntoFullLane(t *testing.T) {
 				t.Errorf("the retry came as attempt %d, want 2", seen["delayed"])
 			}
 		})
+	}
+}
+
+// A queue for delays that refuses though it is empty is not up yet: a retry waits
+// for it. One that is full refuses at once.
+func TestRetryQueueRefuses(t *testing.T) {
+	t.Parallel()
+	ctx := testContext(t)
+	q := open(t, connect(t), QueueConfig{MaxBytes: minBytes})
+	p, c := publisher(t, q), consumer(t, q)
+	refusing := q.retryQueue("batch", time.Millisecond)
+	control(t, q, func(ch *amqp.Channel) error {
+		return declareQueue(ch, refusing, amqp.Table{amqp.QueueMaxLenArg: 0, amqp.QueueOverflowArg: amqp.QueueOverflowRejectPublish})
+	})
+	publish(t, q, "batch", "m")
+	retried := make(chan error, 1)
+	d := next(t, c, "batch", "m", 1)
+	go func() { retried <- d.Retry(ctx, time.Millisecond) }()
+	control(t, q, func(ch *amqp.Channel) error { // as a stand-in for that it comes up
+		_, err := ch.QueueDelete(refusing, false, false, false)
+		return err
+	})
+	if err := <-retried; err != nil {
+		t.Fatal(err)
+	}
+	done(t, next(t, c, "batch", "m", 2))
+
+	var err error
+	for i := 0; err == nil && i <= 2*minBytes/messageBytes; i++ {
+		id := fmt.Sprint("m", i)
+		if err = p.Publish(ctx, &broker.Message{ID: id, Class: "batch"}); err == nil {
+			err = next(t, c, "batch", id, 1).Retry(ctx, time.Hour)
+		}
+	}
+	if !errors.Is(err, broker.ErrFull) {
+		t.Errorf("retry: error %v, want %v", err, broker.ErrFull)
 	}
 }

@@ -69,7 +69,7 @@ func TestOpenQueueAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := depths(t, again); got != "0 0 1 0" {
-		t.Errorf("depths %s, want 0 0 1", got)
+		t.Errorf("depths %s, want 0 0 1 0", got)
 	}
 
 	for arg, change := range map[string]func(*QueueConfig){
@@ -226,6 +226,7 @@ func TestConsumerThatDoesNotAskTakesNothing(t *testing.T) {
 }
 
 func TestAbandonedMessageGoesToAnotherConsumer(t *testing.T) {
+	t.Parallel()
 	q := open(t, connect(t), QueueConfig{GiveBack: 200 * time.Millisecond})
 	idle, busy := consumer(t, q), consumer(t, q)
 	l := idle.lanes["batch"]
@@ -243,6 +244,7 @@ func (l *lane) leaveWithMessage(came chan *delivery) {
 }
 
 func TestFailedSettlementLetsTheMessageComeAgain(t *testing.T) {
+	t.Parallel()
 	q := open(t, connect(t), QueueConfig{GiveBack: 200 * time.Millisecond})
 	publish(t, q, "batch", "m")
 	c := consumer(t, q)
@@ -257,6 +259,7 @@ func TestFailedSettlementLetsTheMessageComeAgain(t *testing.T) {
 }
 
 func TestForeignMessage(t *testing.T) {
+	t.Parallel()
 	q := open(t, connect(t), QueueConfig{})
 	control(t, q, func(ch *amqp.Channel) error {
 		return ch.Publish(q.cfg.Name, "batch", true, false, amqp.Publishing{

@@ -29,8 +29,7 @@ const (
 	binaries = "/usr/lib/rabbitmq/bin"
 	// patience bounds a start and a stop that hang.
 	patience = 90 * time.Second
-	// look is how often a starting server is asked whether it takes connections,
-	// which it does last.
+	// look is how often a starting server is looked at.
 	look = 50 * time.Millisecond
 )
 
@@ -166,6 +165,10 @@ func (s *Server) Restart() error {
 		return fmt.Errorf("rabbitmqtest: %w", err)
 	}
 	defer func() { _ = log.Close() }() // it is the server's
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("rabbitmqtest: %w", err)
+	}
 	stderr, in, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("rabbitmqtest: %w", err)
@@ -179,8 +182,7 @@ func (s *Server) Restart() error {
 	}
 	s.cmd, s.stderr = cmd, stderr
 	for end := time.Now().Add(patience); ; {
-		if c, err := net.Dial("tcp", s.Addr()); err == nil {
-			c.Close()
+		if s.started(before) {
 			return nil
 		}
 		if ended := s.await(time.Now().Add(look)); ended || time.Now().After(end) {
@@ -188,6 +190,14 @@ func (s *Server) Restart() error {
 			return fmt.Errorf("rabbitmqtest: the server takes no connections (ended by itself: %v); its last words:\n%s", ended, s.lastWords())
 		}
 	}
+}
+
+// started reports whether the server says in its log, behind the first so many
+// bytes, that it has started. It listens a little before that, and may then close
+// connections in their handshake.
+func (s *Server) started(before int64) bool {
+	log, err := os.ReadFile(s.logFile())
+	return err == nil && strings.Contains(string(log[before:]), "Server startup complete")
 }
 
 // await reports whether every process of the server ends before the deadline.
