@@ -202,10 +202,19 @@ type queuePurgeCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*queuePurgeCommand) Help() string {
-	return `Messages in hand, those that wait for a retry and dead letters stay. The states of the jobs stay as they are: they say queued until they are cancelled with DELETE, or forgotten after 30 days.
+	return `All jobs that are queued are cancelled, those that wait for a retry too. What the app works on is finished, and dead letters stay.
 
 Example:
   overtake queue purge jobs -c overtake.yaml --class batch --yes`
+}
+
+// purgedLane is what was removed from a lane.
+type purgedLane struct {
+	Queue   string `json:"queue"`
+	Class   string `json:"class"`
+	Removed int    `json:"removed"`
+	// Cancelled are the jobs that waited, as far as their states are kept.
+	Cancelled int `json:"cancelled"`
 }
 
 // Run purges lanes.
@@ -215,28 +224,40 @@ func (c *queuePurgeCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		type purged struct {
-			Queue   string `json:"queue"`
-			Class   string `json:"class"`
-			Removed int    `json:"removed"`
-		}
-		var removed []purged
-		var would []string
-		for _, lane := range lanes {
-			n := lane.Waiting
-			if c.Yes {
-				if n, err = q.Purge(ctx, lane.Class); err != nil {
-					return err
-				}
-			}
-			removed = append(removed, purged{c.Queue, lane.Class, n})
-			would = append(would, fmt.Sprintf("%d of %s", n, lane.Class))
-		}
 		if !c.Yes {
+			would := make([]string, len(lanes))
+			for i, lane := range lanes {
+				would[i] = fmt.Sprintf("%d of %s", lane.Waiting, lane.Class)
+			}
 			return &usageError{fmt.Errorf("would remove the messages that wait in queue %s: %s; add --yes to do it", c.Queue, strings.Join(would, ", "))}
 		}
+		shelf, err := d.shelf(ctx, c.Queue) // before something is removed
+		if err != nil {
+			return fmt.Errorf("the states of the jobs can't be reached, so nothing was removed: %w", err)
+		}
+		removed := make([]purgedLane, len(lanes))
+		for i, lane := range lanes {
+			removed[i] = purgedLane{Queue: c.Queue, Class: lane.Class}
+			if removed[i].Removed, err = q.Purge(ctx, lane.Class); err != nil {
+				return err
+			}
+		}
+		if shelf != nil {
+			if err := d.cancelPurged(ctx, shelf, c.Queue, removed); err != nil {
+				return fmt.Errorf("the messages were removed, but not all jobs could be cancelled; purge again to do so: %w", err)
+			}
+		}
 		return c.print(removed, func(w *tabwriter.Writer) {
-			fmt.Fprintf(w, "removed from %s: %s\n", c.Queue, strings.Join(would, ", "))
+			var messages []string
+			jobs := 0
+			for _, r := range removed {
+				messages = append(messages, fmt.Sprintf("%d of %s", r.Removed, r.Class))
+				jobs += r.Cancelled
+			}
+			fmt.Fprintf(w, "removed from %s: %s\n", c.Queue, strings.Join(messages, ", "))
+			if shelf != nil {
+				fmt.Fprintf(w, "cancelled jobs: %d\n", jobs)
+			}
 		})
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"overtake/broker"
+	"overtake/gateway"
 	"overtake/gateway/config"
 )
 
@@ -96,11 +97,66 @@ func (d *desk) chosen(queue, class string) ([]string, error) {
 func (d *desk) queue(ctx context.Context, name string) (inspected, error) {
 	ctx, cancel := context.WithTimeout(ctx, deskPatience)
 	defer cancel()
-	on := d.cfg.Queues[name].Broker
-	if b := d.cfg.Brokers[on]; b.Embedded {
-		if _, err := os.Stat(b.Dir); err != nil {
-			return nil, fmt.Errorf("broker %s: %w; no gateway has run with this dir, which counts from the current folder", on, err)
-		}
+	if err := d.used(d.cfg.Queues[name].Broker); err != nil {
+		return nil, err
 	}
 	return d.brokers.inspect(ctx, name)
+}
+
+// used fails for an embedded broker whose folder no gateway has used.
+func (d *desk) used(name string) error {
+	if b := d.cfg.Brokers[name]; b.Embedded {
+		if _, err := os.Stat(b.Dir); err != nil {
+			return fmt.Errorf("broker %s: %w; no gateway has run with this dir, which counts from the current folder", name, err)
+		}
+	}
+	return nil
+}
+
+// shelf returns where the states of a queue's jobs are, after they have answered,
+// or nil if they are not kept.
+func (d *desk) shelf(ctx context.Context, queue string) (gateway.JobShelf, error) {
+	ctx, cancel := context.WithTimeout(ctx, deskPatience)
+	defer cancel()
+	on := d.cfg.Queues[queue].Results
+	if on == "" {
+		return nil, nil
+	}
+	if err := d.used(on); err != nil {
+		return nil, err
+	}
+	store, err := d.brokers.jobs(ctx, on)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := store.Load(ctx, "none"); err != nil { // any record: it is asked whether it answers
+		return nil, fmt.Errorf("broker %s: %w", on, err)
+	}
+	return store, nil
+}
+
+// cancelPurged cancels the jobs whose messages were removed, and counts them in
+// lanes. If that takes long, it tells how far it has come.
+func (d *desk) cancelPurged(ctx context.Context, shelf gateway.JobShelf, queue string, lanes []purgedLane) error {
+	var classes []string
+	for _, lane := range lanes {
+		if lane.Class != broker.AllClasses {
+			classes = append(classes, lane.Class)
+		}
+	}
+	looked, told := 0, time.Now()
+	cancelled, err := gateway.CancelQueued(ctx, shelf, queue, classes, d.cfg.Queues[queue].KeepResults, func() {
+		if looked++; time.Since(told) > time.Second {
+			told = time.Now()
+			fmt.Fprintf(os.Stderr, "looked at the states of %d jobs\n", looked)
+		}
+	})
+	for i, lane := range lanes {
+		for class, n := range cancelled {
+			if lane.Class == class || lane.Class == broker.AllClasses {
+				lanes[i].Cancelled += n
+			}
+		}
+	}
+	return err
 }

@@ -222,6 +222,9 @@ func (d deskProgram) backlog(t *testing.T, g gatewayProgram, app *poisonable, pe
 	}
 	r = d.run(t, exitOK, "queue", "purge", "jobs", "--class", "batch", "--yes")
 	d.wantLines(t, r.stdout, fmt.Sprintf("removed from jobs: %d of batch\n", backlog))
+	if !peekCounts { // on NATS, states are kept
+		d.wantLines(t, r.stdout, fmt.Sprintf("cancelled jobs: %d\n", backlog))
+	}
 	d.run(t, exitOK, "queue", "resume", "jobs", "--class", "batch")
 	worked = app.worked()
 	enqueue(t, g.url, "batch", 5)

@@ -24,8 +24,9 @@ const (
 	recordLife = 30 * 24 * time.Hour
 	// leastLife is how long that of one is kept that has.
 	leastLife = time.Second
-	// keyedLife is the same where a repeated request can make the same id: as
-	// long as a broker may take its message for a repetition, and drop it.
+	// keyedLife is the same where a repeated request can make the same id, as
+	// long as a broker may take its message for a repetition, and drop it; and where
+	// a message of the job may still be in some gateway's hand.
 	keyedLife = 5 * time.Minute
 )
 
@@ -39,7 +40,7 @@ type job struct {
 	Created  time.Time `json:"created,omitzero"`
 	Started  time.Time `json:"started,omitzero"` // the last attempt
 	Finished time.Time `json:"finished,omitzero"`
-	// Reason is why it failed, or why it comes again.
+	// Reason is why it failed, why it comes again, or who cancelled it but its client.
 	Reason string     `json:"reason,omitempty"`
 	Answer *jobAnswer `json:"answer,omitempty"` // the last one that the app gave
 }
@@ -123,6 +124,16 @@ func (r *record) cancel(now time.Time) bool {
 	return true
 }
 
+// purge cancels a job that waits, as its message has been removed. One that was not,
+// as it was in hand or waits for a retry, meets a job that has ended.
+func (r *record) purge(now time.Time) bool {
+	if r.State != jobQueued {
+		return false
+	}
+	r.State, r.Reason, r.Finished, r.Settled, r.Unpublished = jobCancelled, reasonPurged, now, r.Attempts == 0, false
+	return true
+}
+
 // revive makes a failed job wait again, as it was replayed, once for each time. If
 // its message comes again after that, the record settles it as ever.
 func (r *record) revive(replayed string) bool {
@@ -182,7 +193,7 @@ func (r *record) stored(revision uint64, keep time.Duration) *broker.Record {
 		out.Keep = leastLife
 	case r.Unpublished && r.State == jobQueued:
 		out.Keep = keyedLife
-	case r.State.ended() && r.Settled && r.Print == "":
+	case r.State.ended() && r.Settled && r.Print == "" && r.Reason != reasonPurged:
 		out.Keep, out.Least = max(keep, leastLife), leastLife
 	case r.State.ended() && r.Settled:
 		out.Keep, out.Least = max(keep, keyedLife), keyedLife

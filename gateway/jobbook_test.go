@@ -53,6 +53,51 @@ func TestTwoGatewaysAgree(t *testing.T) {
 	}
 }
 
+// A purge cancels what waits of its class, and what of it comes all the same does not
+// reach the app.
+func TestCancelQueued(t *testing.T) {
+	queues, q := openNATS(t)
+	jobs := queues["jobs"]
+	publisher := q.Publisher()
+	t.Cleanup(func() { publisher.Close(context.Background()) })
+	takes := start(t, strings.Replace(jobsRead, "deliver: {upstream: app}, ", "", 1), deadAddress(t),
+		map[string]Queue{"jobs": {Publisher: publisher, Ping: jobs.Ping, Depths: jobs.Depths, Inspect: jobs.Inspect, Records: jobs.Records, Answers: jobs.Answers}})
+	var purged []string
+	for i := range 3 * cancelAtOnce {
+		purged = append(purged, takes.post(fmt.Sprintf("/jobs/%d", i)))
+	}
+	records := jobs.Records.(JobShelf)
+	for _, other := range []struct {
+		queue   string
+		classes []string
+	}{{"other", nil}, {"jobs", []string{"batch"}}} {
+		if n, err := CancelQueued(t.Context(), records, other.queue, other.classes, time.Hour, nil); len(n) > 0 || err != nil {
+			t.Errorf("cancelled %v of %v, %v", n, other, err)
+		}
+	}
+	seen := 0
+	n, err := CancelQueued(t.Context(), records, "jobs", []string{"batch", "standard"}, time.Hour, func() { seen++ })
+	if n["standard"] != len(purged) || len(n) != 1 || err != nil || seen < len(purged) {
+		t.Fatalf("cancelled %v of %d that were seen, %v", n, seen, err)
+	}
+	for _, location := range purged {
+		if j := takes.status(location); j.State != jobCancelled || j.Reason != "purged" || j.Finished.IsZero() {
+			t.Errorf("a purged job is %+v", j)
+		}
+	}
+	after := takes.post("/jobs/after")
+
+	app := newGate()
+	delivers := start(t, jobsRead, serveApp(t, app.ServeHTTP), queues)
+	eventually(t, "the messages of purged jobs are settled", func() bool { return delivers.settlements("cancelled") == len(purged) })
+	receive(t, "the job after the purge", app.arrived)
+	app.pass <- struct{}{}
+	takes.becomes(after, jobDone)
+	if len(app.arrived) > 0 {
+		t.Error("a purged job reached the app")
+	}
+}
+
 // away is a store that can't be reached while it is shut.
 type away struct {
 	JobRecords

@@ -217,6 +217,38 @@ func (j *Jobs) Load(ctx context.Context, id string) (broker.Record, error) {
 	return r, nil
 }
 
+// Each calls f with the records that are there when it is called, those changed last
+// at the end, until f fails.
+func (j *Jobs) Each(ctx context.Context, f func(broker.Record) error) error {
+	var last uint64
+	err := j.opened(ctx, func(ctx context.Context, s *jobStreams) error {
+		info, err := s.records.Info(ctx)
+		if err == nil {
+			last = info.State.LastSeq
+		}
+		return err
+	})
+	for next := uint64(1); err == nil && next <= last; {
+		var raw *jetstream.RawStreamMsg
+		err = j.opened(ctx, func(ctx context.Context, s *jobStreams) (err error) {
+			// With a subject, it is the first message at or after next.
+			raw, err = s.records.GetMsg(ctx, next, jetstream.WithGetMsgSubject(recordsPrefix+"*"))
+			return err
+		})
+		if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && raw.Sequence > last {
+			return nil
+		}
+		if err == nil {
+			next = raw.Sequence + 1
+			err = f(broker.Record{ID: strings.TrimPrefix(raw.Subject, recordsPrefix), Value: raw.Data, Revision: raw.Sequence})
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("nats: go through the records: %w", err)
+	}
+	return nil
+}
+
 // Save stores the record if nobody has since its Revision, which it raises
 // then; else it returns [broker.ErrConflict]. After [broker.ErrUnavailable] it
 // may be stored all the same. A new record is refused with [broker.ErrFull]

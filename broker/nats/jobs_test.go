@@ -48,6 +48,32 @@ func load(t testing.TB, j *Jobs, id string) broker.Record {
 	return r
 }
 
+func TestEach(t *testing.T) {
+	j := openJobs(t, startBroker(t, t.TempDir()), JobsConfig{})
+	var got []string
+	each := func() error {
+		return j.Each(testContext(t), func(r broker.Record) error {
+			if got = append(got, r.ID+string(r.Value)); len(got) > 3 {
+				return io.ErrUnexpectedEOF
+			}
+			r.Value = []byte("x") // what is changed meanwhile is not met again
+			return j.Save(testContext(t), &r)
+		})
+	}
+	if err := each(); err != nil || got != nil {
+		t.Errorf("of none: %v, %v", got, err)
+	}
+	first := save(t, j, "A", "1", 0)
+	save(t, j, "B", "1", 0)
+	save(t, j, "A", "2", first.Revision)
+	if err := each(); err != nil || strings.Join(got, " ") != "B1 A2" {
+		t.Errorf("%v, %v; want B1 and A2", got, err)
+	}
+	if err := each(); !errors.Is(err, io.ErrUnexpectedEOF) || strings.Join(got, " ") != "B1 A2 Bx Ax" {
+		t.Errorf("%v, %v; want the error of f at the fourth", got, err)
+	}
+}
+
 func TestRecordIsChangedByWhoSawItLast(t *testing.T) {
 	b := startBroker(t, t.TempDir())
 	one, other := openJobs(t, b, JobsConfig{}), openJobs(t, b, JobsConfig{}) // as two gateways
