@@ -13,8 +13,10 @@ import (
 func (q *Queue) declare(ctx context.Context, s *session) error {
 	version := versionOf(s.conn)
 	limit := version.atLeast(4, 0)
-	if q.cfg.Native && q.cfg.Type == Quorum && !version.atLeast(4, 3) {
-		return fmt.Errorf("quorum queues of RabbitMQ %d.%d have no strict priorities: use classic queues, or lanes", version.major, version.minor)
+	if q.cfg.Native && q.cfg.Type == Quorum {
+		if err := q.checkLevels(version); err != nil {
+			return err
+		}
 	}
 	return q.conn.request(ctx, func(ch *amqp.Channel) error {
 		if err := ch.ExchangeDeclare(q.cfg.Name, amqp.ExchangeDirect, true, false, false, false, nil); err != nil {
@@ -43,6 +45,18 @@ func (q *Queue) declare(ctx context.Context, s *session) error {
 func declareQueue(ch *amqp.Channel, name string, args amqp.Table) error {
 	if _, err := ch.QueueDeclare(name, true, false, false, false, args); err != nil {
 		return declareError("queue", name, err)
+	}
+	return nil
+}
+
+// checkLevels tells what the priorities of a quorum queue are worth on the server.
+func (q *Queue) checkLevels(version version) error {
+	switch {
+	case !version.atLeast(4, 0):
+		return fmt.Errorf("quorum queues of RabbitMQ %d.%d have no priorities: use classic queues, or lanes", version.major, version.minor)
+	case !version.atLeast(4, 3):
+		q.conn.cfg.Logger.Warn("rabbitmq: before 4.3, quorum queues have two priorities and serve them 2 to 1: the most urgent class has one, all others the other",
+			"queue", q.cfg.Name)
 	}
 	return nil
 }

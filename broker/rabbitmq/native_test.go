@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +70,33 @@ func TestNativeBacklogThatNobodyAsksFor(t *testing.T) {
 
 func TestNativeQuorumNeedsNewerServer(t *testing.T) {
 	_, err := connect(t).OpenQueue(testContext(t), QueueConfig{Name: newName(), Classes: []string{"a", "b"}, Native: true, Type: Quorum})
-	if err == nil || !strings.Contains(err.Error(), "3.10 have no strict priorities: use classic queues, or lanes") {
+	if err == nil || !strings.Contains(err.Error(), "3.10 have no priorities: use classic queues, or lanes") {
 		t.Errorf("error %v, want one that says what to use", err)
+	}
+}
+
+// What newer servers do with a quorum queue's priorities, they say in their
+// documentation; here is what they are told.
+func TestNativeQuorumLevels(t *testing.T) {
+	var said strings.Builder
+	q := &Queue{conn: &Conn{cfg: ConnConfig{Logger: slog.New(slog.NewTextHandler(&said, nil))}}, cfg: QueueConfig{Classes: []string{"a", "b", "c"}, Native: true, Type: Quorum}}
+	for v, warns := range map[version]bool{{4, 0}: true, {4, 2}: true, {4, 3}: false, {5, 0}: false} {
+		said.Reset()
+		if err := q.checkLevels(v); err != nil || strings.Contains(said.String(), "2 to 1") != warns {
+			t.Errorf("%v: error %v, and %q was said", v, err, said.String())
+		}
+	}
+	ranks := func() string { return fmt.Sprint(q.rank("a"), q.rank("b"), q.rank("c")) }
+	if got := ranks(); got != "5 2 1" {
+		t.Errorf("the priorities are %s, want only that of the first class in the upper level", got)
+	}
+	q.cfg.Classes = []string{"a", "b", "c", "d", "e", "f"}
+	if got := ranks(); got != "6 5 4" {
+		t.Errorf("of six classes the first priorities are %s", got)
+	}
+	q.cfg.Type = Classic
+	q.cfg.Classes = q.cfg.Classes[:3]
+	if got := ranks(); got != "3 2 1" {
+		t.Errorf("the priorities of a classic queue are %s", got)
 	}
 }

@@ -55,7 +55,8 @@ type QueueConfig struct {
 	Type string
 	// Native keeps all classes in one queue, which orders them by AMQP priority,
 	// and has one bound for all. See the package documentation for what that
-	// costs. With Quorum it takes RabbitMQ 4.3.
+	// costs. With Quorum it takes RabbitMQ 4.0, and before 4.3 there are two levels
+	// only, served 2 to 1: one for the most urgent class, one for all others.
 	Native bool
 	// MaxBytes bounds each lane; what is over it is refused. A message counts at
 	// least 1 KiB. Default 256 MiB.
@@ -232,9 +233,19 @@ func class(key string, of []string) string {
 	return of[len(of)-1] // published by somebody else
 }
 
+// firstRank is the least AMQP priority of the most urgent class in a quorum queue:
+// where those have two levels, 5 and more are the upper one. Of six classes or more,
+// the next ones are in it, too.
+const firstRank = 5
+
 // rank is the AMQP priority of a class: the more urgent, the higher, at least 1.
 func (q *Queue) rank(class string) uint8 {
-	return uint8(len(q.cfg.Classes) - slices.Index(q.cfg.Classes, class))
+	i := slices.Index(q.cfg.Classes, class)
+	rank := len(q.cfg.Classes) - i
+	if q.cfg.Native && q.cfg.Type == Quorum && i == 0 {
+		rank = max(rank, firstRank)
+	}
+	return uint8(rank)
 }
 
 // maxMessage is the bound of one message with its header: whatever enters a lane
