@@ -51,8 +51,11 @@ func CancelQueued(ctx context.Context, shelf JobShelf, queue string, classes []s
 			seen()
 		}
 		e := &entry{book: book, keep: keep, revision: stored.Revision}
-		if !isJobID(stored.ID) || json.Unmarshal(stored.Value, &e.record) != nil {
-			return nil // not a job's
+		if !isJobID(stored.ID) {
+			return nil
+		}
+		if err := json.Unmarshal(stored.Value, &e.record); err != nil {
+			return fmt.Errorf("record of job %s: %w", stored.ID, err)
 		}
 		if e.State == jobQueued && e.Queue == queue && (len(wanted) == 0 || wanted[e.Class]) {
 			entries <- e
