@@ -59,7 +59,7 @@ var archRules = []archRule{{
 }, {
 	pkg: "overtake/docs/...", tests: true,
 	not: []string{"overtake/..."},
-	but: []string{"overtake/docs/...", "overtake/scheduler", "overtake/classifier"},
+	but: []string{"overtake/docs/...", "overtake/scheduler", "overtake/classifier", "overtake/broker/..."},
 	why: "the examples show what a service can use without a gateway",
 }, {
 	pkg: "overtake/tracing/...", tests: true,

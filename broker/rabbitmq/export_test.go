@@ -1,4 +1,0 @@
-package rabbitmq
-
-// ServerURL returns where the server of the tests listens.
-func ServerURL() string { return server.URL() }
