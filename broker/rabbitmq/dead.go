@@ -87,9 +87,7 @@ func newDeadLetter(raw *amqp.Delivery) broker.DeadLetter {
 	letter := broker.DeadLetter{Message: m, Reason: m.Header.Get(broker.HeaderDeadReason)}
 	// Without them it is somebody else's message.
 	_, _ = fmt.Sscan(m.Header.Get(broker.HeaderDeadAttempts), &letter.Attempts)
-	if ms := number(raw.Headers, headerDied); ms > 0 {
-		letter.Died = time.UnixMilli(ms)
-	}
+	letter.Died = pastTime(raw.Headers, headerDied)
 	return letter
 }
 
