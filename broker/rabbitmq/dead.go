@@ -18,6 +18,7 @@ const maxReason = 1 << 10
 
 // publishDead stores p, a copy of d, among the dead letters.
 func (q *Queue) publishDead(ctx context.Context, out *outlet, d *delivery, reason string, p amqp.Publishing) error {
+	shrink(p.Headers)
 	p.Headers[broker.HeaderClass] = d.message.Class
 	p.Headers[broker.HeaderDeadReason] = oneLine(reason, maxReason)
 	p.Headers[broker.HeaderDeadAttempts] = fmt.Sprint(d.attempt)

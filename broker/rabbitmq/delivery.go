@@ -88,6 +88,9 @@ func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 			return d.feed.l.apply(ctx, d, true)
 		}
 		return d.move(ctx, func(p amqp.Publishing) error {
+			if sizeOf(p.Headers) > mostHeader { // published by somebody else
+				return q.publishDead(ctx, d.feed.l.c.copies, d, "its header is too large for a retry", p)
+			}
 			p.Headers[headerAttempts] = int64(d.attempt)
 			p.Expiration = strconv.FormatInt(max(after.Milliseconds(), 1), 10)
 			return q.publishRetry(ctx, d.feed.l.c.copies, d.message.Class, after, p)

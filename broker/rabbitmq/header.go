@@ -1,9 +1,11 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -194,6 +196,42 @@ func returns(d *amqp.Delivery) int {
 		n = 1
 	}
 	return int(min(n, math.MaxInt32))
+}
+
+// mostHeader bounds the header of a copy. Other publishers may fill a frame, and the
+// server closes the connection for a header that is larger.
+const mostHeader = maxHeader + room/2
+
+// shrink leaves out the largest values of h until it fits.
+func shrink(h amqp.Table) {
+	names := slices.SortedFunc(maps.Keys(h), func(a, b string) int { return cmp.Compare(sizeOf(h[b]), sizeOf(h[a])) })
+	for over := sizeOf(h) - mostHeader; over > 0; names = names[1:] {
+		over -= len(names[0]) + sizeOf(h[names[0]])
+		delete(h, names[0])
+	}
+}
+
+// sizeOf returns how many bytes a value takes in a table at most.
+func sizeOf(value any) int {
+	const fixed, counted = 9, 5 // with the type, and with the length
+	n := counted
+	switch v := value.(type) {
+	case string:
+		n += len(v)
+	case []byte:
+		n += len(v)
+	case []any:
+		for _, item := range v {
+			n += sizeOf(item)
+		}
+	case amqp.Table:
+		for name, item := range v {
+			n += 1 + len(name) + sizeOf(item)
+		}
+	default:
+		return fixed
+	}
+	return n
 }
 
 // published returns when a message was first stored, which is never in the future.
