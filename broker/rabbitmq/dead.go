@@ -18,6 +18,7 @@ const maxReason = 1 << 10
 
 // publishDead stores p, a copy of d, among the dead letters.
 func (q *Queue) publishDead(ctx context.Context, out *outlet, d *delivery, reason string, p amqp.Publishing) error {
+	shrink(p.Headers)
 	p.Headers[broker.HeaderClass] = d.message.Class
 	p.Headers[broker.HeaderDeadReason] = oneLine(reason, maxReason)
 	p.Headers[broker.HeaderDeadAttempts] = fmt.Sprint(d.attempt)
@@ -87,9 +88,7 @@ func newDeadLetter(raw *amqp.Delivery) broker.DeadLetter {
 	letter := broker.DeadLetter{Message: m, Reason: m.Header.Get(broker.HeaderDeadReason)}
 	// Without them it is somebody else's message.
 	_, _ = fmt.Sscan(m.Header.Get(broker.HeaderDeadAttempts), &letter.Attempts)
-	if ms := number(raw.Headers, headerDied); ms > 0 {
-		letter.Died = time.UnixMilli(ms)
-	}
+	letter.Died = pastTime(raw.Headers, headerDied)
 	return letter
 }
 

@@ -47,9 +47,9 @@ func newDelivery(f *feed, raw *amqp.Delivery) *delivery {
 		raw.MessageId = rand.Text()
 	}
 	d.message = newMessage(raw, class(raw.RoutingKey, f.l.classes))
-	before := int(number(raw.Headers, headerAttempts))
-	d.stay = stay{d.message.ID, before, d.message.Header.Get(broker.HeaderReplayed)}
-	d.attempt = before + 1 + returns(raw)
+	before := attempts(raw)
+	d.stay = stay{d.message.ID, before - returns(raw), d.message.Header.Get(broker.HeaderReplayed)}
+	d.attempt = before + 1
 	return d
 }
 
@@ -61,16 +61,6 @@ func newMessage(raw *amqp.Delivery, class string) broker.Message {
 		readProperties(raw, header)
 	}
 	return broker.Message{ID: raw.MessageId, Class: class, Header: header, Body: raw.Body}
-}
-
-// returns is how often a message came back during this stay in its lane: quorum
-// queues count, classic ones only know whether it did.
-func returns(raw *amqp.Delivery) int {
-	n := max(number(raw.Headers, headerDeliveries), number(raw.Headers, headerAcquisitions))
-	if n == 0 && raw.Redelivered {
-		n = 1
-	}
-	return int(n)
 }
 
 func (d *delivery) asBroker() *broker.Delivery {
@@ -98,6 +88,9 @@ func (d *delivery) Retry(ctx context.Context, after time.Duration) error {
 			return d.feed.l.apply(ctx, d, true)
 		}
 		return d.move(ctx, func(p amqp.Publishing) error {
+			if sizeOf(p.Headers) > mostHeader { // published by somebody else
+				return q.publishDead(ctx, d.feed.l.c.copies, d, "its header is too large for a retry", p)
+			}
 			p.Headers[headerAttempts] = int64(d.attempt)
 			p.Expiration = strconv.FormatInt(max(after.Milliseconds(), 1), 10)
 			return q.publishRetry(ctx, d.feed.l.c.copies, d.message.Class, after, p)

@@ -1,8 +1,11 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -177,13 +180,76 @@ func copyOf(d *amqp.Delivery) amqp.Publishing {
 	}
 }
 
-// published returns when a message was first stored.
-func published(d *amqp.Delivery) time.Time {
-	if ms := number(d.Headers, headerPublished); ms > 0 {
-		return time.UnixMilli(ms)
+// attempts returns how often a message was delivered before. The headers may come
+// from anybody who can publish, so it is bounded: no count is negative, or
+// overflows.
+func attempts(d *amqp.Delivery) int {
+	const most = math.MaxInt32
+	return int(min(max(number(d.Headers, headerAttempts), 0), most)) + returns(d)
+}
+
+// returns is how often a message came back during this stay in its lane: quorum
+// queues count, classic ones only know whether it did.
+func returns(d *amqp.Delivery) int {
+	n := max(number(d.Headers, headerDeliveries), number(d.Headers, headerAcquisitions), 0)
+	if n == 0 && d.Redelivered {
+		n = 1
 	}
-	if !d.Timestamp.IsZero() {
+	return int(min(n, math.MaxInt32))
+}
+
+// mostHeader bounds the header of a copy. Other publishers may fill a frame, and the
+// server closes the connection for a header that is larger.
+const mostHeader = maxHeader + room/2
+
+// shrink leaves out the largest values of h until it fits.
+func shrink(h amqp.Table) {
+	names := slices.SortedFunc(maps.Keys(h), func(a, b string) int { return cmp.Compare(sizeOf(h[b]), sizeOf(h[a])) })
+	for over := sizeOf(h) - mostHeader; over > 0; names = names[1:] {
+		over -= len(names[0]) + sizeOf(h[names[0]])
+		delete(h, names[0])
+	}
+}
+
+// sizeOf returns how many bytes a value takes in a table at most.
+func sizeOf(value any) int {
+	const fixed, counted = 9, 5 // with the type, and with the length
+	n := counted
+	switch v := value.(type) {
+	case string:
+		n += len(v)
+	case []byte:
+		n += len(v)
+	case []any:
+		for _, item := range v {
+			n += sizeOf(item)
+		}
+	case amqp.Table:
+		for name, item := range v {
+			n += 1 + len(name) + sizeOf(item)
+		}
+	default:
+		return fixed
+	}
+	return n
+}
+
+// published returns when a message was first stored, which is never in the future.
+func published(d *amqp.Delivery) time.Time {
+	if t := pastTime(d.Headers, headerPublished); !t.IsZero() {
+		return t
+	}
+	now := time.Now()
+	if s := d.Timestamp.Unix(); s > 0 && s <= now.Unix() {
 		return d.Timestamp
 	}
-	return time.Now() // published by somebody else, who did not say
+	return now // published by somebody else, who did not say
+}
+
+// pastTime returns a time in the past from a header with unix milliseconds, or zero.
+func pastTime(table amqp.Table, name string) time.Time {
+	if ms := number(table, name); ms > 0 && ms <= time.Now().UnixMilli() {
+		return time.UnixMilli(ms)
+	}
+	return time.Time{}
 }

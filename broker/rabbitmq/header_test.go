@@ -47,7 +47,8 @@ func FuzzHeader(f *testing.F) {
 // FuzzForeignHeader decodes tables of every type that a client can write.
 func FuzzForeignHeader(f *testing.F) {
 	for kind := range byte(kinds) {
-		f.Add([]byte{3, 'a', 'b', 'c', kind, 1, 2, 3, 4, 5, 6, 7, 8}, "x-delivery-count")
+		f.Add([]byte{kind, 1, 2, 3, 4, 5, 6, 7, 8}, "x-delivery-count")
+		f.Add([]byte{kind, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfb}, headerAttempts)
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name string) {
 		table := amqp.Table{name: anyValue(bytes.NewReader(data), 0)}
@@ -67,8 +68,18 @@ func FuzzForeignHeader(f *testing.F) {
 		if n := number(table, name); n != 0 && format(table[name]) == "" {
 			t.Errorf("number %d of nothing", n)
 		}
-		published(d)
-		returns(d)
+		d.Timestamp, _ = table[name].(time.Time)
+		for _, header := range []string{name, headerAttempts, headerDeliveries, headerAcquisitions, headerPublished, headerDied} {
+			d.Headers = amqp.Table{header: table[name]}
+			if n := attempts(d); n < 0 || n > 1<<32 {
+				t.Errorf("%s: delivered %d times", header, n)
+			}
+			for _, at := range []time.Time{published(d), newDeadLetter(d).Died} {
+				if _, err := at.MarshalJSON(); err != nil || at.After(time.Now()) {
+					t.Errorf("%s: the time %v: %v", header, at, err)
+				}
+			}
+		}
 		copyOf(d)
 	})
 }

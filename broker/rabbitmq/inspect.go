@@ -116,7 +116,7 @@ func (q *Queue) Peek(ctx context.Context, lane string, limit int) (peeked []brok
 		return q.browse(ctx, name, limit, func(raw *amqp.Delivery) (bool, error) {
 			peeked = append(peeked, broker.Peeked{
 				Message:   newMessage(raw, class(raw.RoutingKey, classes)),
-				Attempts:  int(number(raw.Headers, headerAttempts)) + returns(raw),
+				Attempts:  attempts(raw),
 				Published: published(raw),
 			})
 			return false, nil

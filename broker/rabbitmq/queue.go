@@ -41,6 +41,8 @@ const (
 	// maxHeader bounds the header of a message: it has to fit into one frame,
 	// of 128 KiB by default, with room left.
 	maxHeader = 128<<10 - room
+	// maxValues is how many values of one header the client library reads.
+	maxValues = 8192
 )
 
 // QueueConfig describes a queue.
@@ -308,6 +310,9 @@ func checkSize(m *broker.Message, limit int64) error {
 		header += len(name) + len(escapePrefix) + 16
 		for _, v := range values {
 			header += len(v) + 5
+		}
+		if len(values) > maxValues {
+			return fmt.Errorf("%w: %d values of one header, at most %d", broker.ErrTooLarge, len(values), maxValues)
 		}
 		if len(name) > maxName {
 			return fmt.Errorf("%w: a header name of %d bytes, at most %d", broker.ErrTooLarge, len(name), maxName)
