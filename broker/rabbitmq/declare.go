@@ -33,6 +33,11 @@ func (q *Queue) declare(ctx context.Context, s *session) error {
 			if err := ch.QueueBind(q.lane(class), class, q.cfg.Name, false, nil); err != nil {
 				return declareError("binding of queue", q.lane(class), err)
 			}
+			// Nothing consumes the lane of the other strategy any more: still bound, it
+			// would fill up, and then refuse for this one. There need not be any.
+			if err := ch.QueueUnbind(q.formerLane(class), class, q.cfg.Name, nil); err != nil {
+				return fmt.Errorf("unbind queue %q of the other strategy: %w", q.formerLane(class), err)
+			}
 			if err := declareQueue(ch, markerOf(q.lane(class)), q.markerArguments()); err != nil {
 				return err
 			}

@@ -68,6 +68,28 @@ func TestNativeBacklogThatNobodyAsksFor(t *testing.T) {
 	}
 }
 
+// What a queue held under the other strategy stays there, and nothing is added to
+// it: nobody consumes it any more, and once full it would refuse everything.
+func TestChangedStrategy(t *testing.T) {
+	t.Parallel()
+	c := connect(t)
+	cfg := QueueConfig{Name: newName(), Type: Classic, Native: true}
+	native := open(t, c, cfg)
+	publish(t, native, "batch", "old")
+	cfg.Native = false
+	lanes := open(t, c, cfg)
+	publish(t, lanes, "batch", "new")
+	if in, in2 := depths(t, native), depths(t, lanes); in != "1 1 1 0" || in2 != "0 0 1 0" {
+		t.Errorf("with lanes: %s in the one queue, %s in the lanes; want 1 1 1 0 and 0 0 1 0", in, in2)
+	}
+	cfg.Native = true
+	native = open(t, c, cfg)
+	publish(t, native, "batch", "newer")
+	if in, in2 := depths(t, native), depths(t, lanes); in != "2 2 2 0" || in2 != "0 0 1 0" {
+		t.Errorf("with one queue again: %s in it, %s in the lanes; want 2 2 2 0 and 0 0 1 0", in, in2)
+	}
+}
+
 func TestNativeQuorumNeedsNewerServer(t *testing.T) {
 	_, err := connect(t).OpenQueue(testContext(t), QueueConfig{Name: newName(), Classes: []string{"a", "b"}, Native: true, Type: Quorum})
 	if err == nil || !strings.Contains(err.Error(), "3.10 have no priorities: use classic queues, or lanes") {

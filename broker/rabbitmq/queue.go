@@ -226,6 +226,15 @@ func (q *Queue) lane(class string) string {
 	return q.name(class)
 }
 
+// formerLane returns the name of the queue on the server that held a class if the
+// queue had the other strategy before.
+func (q *Queue) formerLane(class string) string {
+	if q.cfg.Native {
+		return q.name(class)
+	}
+	return q.cfg.Name
+}
+
 // class returns the class of a message that came with the routing key, from a queue
 // on the server that holds these classes.
 func class(key string, of []string) string {

@@ -2,7 +2,7 @@
 import { connect } from "nats";
 
 const [queue, latencyClass] = process.argv.slice(2);
-const connection = await connect({ servers: process.env.NATS_URL });
+const connection = await connect({ servers: process.env.NATS_URL, token: process.env.NATS_TOKEN });
 const lane = await connection.jetstream().consumers.get(`${queue}_${latencyClass}`, "overtake");
 const messages = await lane.consume({ max_messages: 1 });
 process.once("SIGTERM", () => messages.close());

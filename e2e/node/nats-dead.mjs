@@ -2,7 +2,7 @@
 import { connect } from "nats";
 
 const stream = `${process.argv[2]}_dead`;
-const connection = await connect({ servers: process.env.NATS_URL });
+const connection = await connect({ servers: process.env.NATS_URL, token: process.env.NATS_TOKEN });
 const { state } = await (await connection.jetstreamManager()).streams.info(stream);
 if (state.messages > 0) {
   const letters = await connection.jetstream().consumers.get(stream);
