@@ -52,7 +52,7 @@ func CancelQueued(ctx context.Context, shelf JobShelf, queue string, classes []s
 		}
 		e := &entry{book: book, keep: keep, revision: stored.Revision}
 		if !isJobID(stored.ID) || json.Unmarshal(stored.Value, &e.record) != nil {
-			return nil // not a job's
+			return nil //nolint:nilerr // a record that is not a job's is passed over
 		}
 		if e.State == jobQueued && e.Queue == queue && (len(wanted) == 0 || wanted[e.Class]) {
 			entries <- e

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"hash/maphash"
 	"time"
 
@@ -50,8 +51,10 @@ func (q *queue) ready(ctx context.Context) error {
 	if err := q.Ping(ctx); err != nil || q.book == nil {
 		return err
 	}
-	_, err := q.book.records.Load(ctx, "none") // no job has that ID
-	return err
+	if _, err := q.book.records.Load(ctx, "none"); err != nil { // no job has that ID
+		return fmt.Errorf("states of its jobs: %w", err)
+	}
+	return nil
 }
 
 func newQueue(name string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
