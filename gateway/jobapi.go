@@ -34,7 +34,7 @@ func (g *Gateway) serveOwn(ctx *fasthttp.RequestCtx, r *request, path string) er
 	}
 	method := string(ctx.Method())
 	if !slices.Contains(methods, method) {
-		writeProblem(ctx, fasthttp.StatusMethodNotAllowed, "", "A job can be read with "+strings.Join(methods, ", ")+".")
+		writeProblem(ctx, fasthttp.StatusMethodNotAllowed, "", "Here are allowed: "+strings.Join(methods, ", ")+".")
 		ctx.Response.Header.Set("Allow", strings.Join(methods, ", "))
 		return nil
 	}

@@ -168,7 +168,7 @@ func (j *Jobs) recordsConfig() jetstream.StreamConfig {
 		Name:              recordsStream,
 		Description:       "Overtake, states of jobs",
 		Subjects:          []string{recordsPrefix + ">"},
-		MaxMsgsPerSubject: 1,
+		MaxMsgsPerSubject: 2, // see Save
 		MaxBytes:          j.cfg.RecordBytes,
 		Discard:           jetstream.DiscardNew,
 		Storage:           jetstream.FileStorage,
@@ -273,7 +273,14 @@ func (j *Jobs) Save(ctx context.Context, r *broker.Record) error {
 		}
 		opts = append(opts, jetstream.WithMsgTTL(max(keep, time.Second).Truncate(time.Second)))
 	}
-	ack, err := j.conn.publish(ctx, &natsgo.Msg{Subject: recordsPrefix + r.ID, Header: natsgo.Header{}, Data: r.Value}, opts...)
+	m := &natsgo.Msg{Subject: recordsPrefix + r.ID, Header: natsgo.Header{}, Data: r.Value}
+	if r.Revision > 0 {
+		// The server writes down that this removes the last revision. It does not for
+		// one over MaxMsgsPerSubject: once the record had expired, a server that was
+		// killed would have that one again.
+		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
+	}
+	ack, err := j.conn.publish(ctx, m, opts...)
 	if code := errorCode(err); code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant {
 		return fmt.Errorf("nats: save record %s: %w since revision %d", r.ID, broker.ErrConflict, r.Revision)
 	}

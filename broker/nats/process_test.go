@@ -27,6 +27,7 @@ var children = map[string]func(dir string){
 	"publish": childPublish,
 	"consume": childConsume,
 	"lock":    childLock,
+	"forget":  childForget,
 }
 
 // child is a process running one of the children, and what it prints.
@@ -144,6 +145,32 @@ func childConsume(dir string) {
 func childLock(dir string) {
 	_, err := StartServer(ServerConfig{Dir: dir, Logger: slog.New(slog.DiscardHandler)})
 	fmt.Println(err)
+}
+
+// childForget changes a record as a job does, and prints "ready" when it has
+// expired.
+func childForget(dir string) {
+	log, ctx := slog.New(slog.DiscardHandler), context.Background()
+	s, err := StartServer(ServerConfig{Dir: dir, Logger: log})
+	exitOn(err)
+	conn, err := Connect(ConnConfig{Server: s, Logger: log})
+	exitOn(err)
+	j, err := conn.OpenJobs(ctx, JobsConfig{})
+	exitOn(err)
+	exitOn(j.Save(ctx, &broker.Record{ID: "kept", Value: []byte("queued")}))
+	r := &broker.Record{ID: "A", Value: []byte("queued"), Keep: time.Hour}
+	exitOn(j.Save(ctx, r))
+	r.Value = []byte("running")
+	exitOn(j.Save(ctx, r))
+	r.Value, r.Keep = []byte("done"), time.Second
+	exitOn(j.Save(ctx, r))
+	for now := *r; now.Revision > 0; {
+		now, err = j.Load(ctx, "A")
+		exitOn(err)
+		time.Sleep(10 * time.Millisecond)
+	}
+	fmt.Println("ready")
+	select {}
 }
 
 // killPublisher runs a server with publishers in dir, kills it, and returns what
@@ -280,4 +307,18 @@ func TestFolderIsLocked(t *testing.T) {
 		b.stop(t)
 		b.start(t)
 	})
+}
+
+// A record that expired is not there again, as it was before its last change.
+func TestForgottenRecordStaysSoAfterAKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	c := startChild(t, "forget", dir)
+	if line, _ := c.read(); line != "ready" {
+		t.Fatalf("the child said %q, want ready", line)
+	}
+	c.kill()
+	if r := load(t, openJobs(t, startBroker(t, dir), JobsConfig{}), "A"); r.Revision != 0 {
+		t.Errorf("the record is back, at revision %d: %s", r.Revision, r.Value)
+	}
 }
