@@ -108,7 +108,8 @@ func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) 
 			}
 			published[letter.ID] = true
 		}
-		return q.remove(ctx, s, raw.Sequence)
+		_, err := q.remove(ctx, s, raw.Sequence)
+		return err
 	})
 	if err != nil {
 		return len(published), fmt.Errorf("nats: replay dead letters of queue %q: %w", q.cfg.Name, err)
