@@ -2,6 +2,7 @@ package nats
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -166,4 +167,22 @@ func TestReplayedDiesBeforeItsLetterIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantDeadLetters(t, q, "not cured")
+}
+
+// One that can't be replayed does not hold up those behind it.
+func TestReplayGoesPastForeignLetters(t *testing.T) {
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	for _, id := range []string{"a b", "m", "c d"} {
+		m := &broker.Message{ID: id, Class: "batch"}
+		if err := q.storeDead(testContext(t), m, 1, "1", "bad"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := q.Replay(testContext(t), everyLetter)
+	if n != 1 || !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), "a b") {
+		t.Errorf("replayed %d, %v; want 1, and that a b stays", n, err)
+	}
+	if letters, err := q.DeadLetters(testContext(t), 3); len(letters) != 2 {
+		t.Errorf("%d dead letters left, %v; want 2", len(letters), err)
+	}
 }
