@@ -104,6 +104,8 @@ type Morgue interface {
 	// lanes of their classes, under the same ID and with attempts counted anew,
 	// and returns how many. Each is removed after its lane has confirmed it. If
 	// several have one ID, they are copies of one message: all are removed, and
-	// one is published. It ends at the first one that can't be published.
+	// one is published. It ends at the first one that can't be published, but goes
+	// past those that no lane takes, as other publishers wrote them, and returns an
+	// [ErrInvalid] then.
 	Replay(ctx context.Context, pick func(*DeadLetter) bool) (int, error)
 }

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,7 @@ func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) 
 		return 0, fmt.Errorf("nats: replay dead letters of queue %q: %w%s", q.cfg.Name, err, q.absent(err))
 	}
 	published := make(map[string]bool)
+	var invalid error // the first
 	// What dies while this goes on is left for the next time.
 	err = q.scan(ctx, s, 0, int(s.CachedInfo().State.Msgs), func(raw *jetstream.RawStreamMsg) error {
 		letter := newDeadLetter(raw)
@@ -103,14 +105,18 @@ func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) 
 			return nil
 		}
 		if !published[letter.ID] {
-			if err := q.replay(ctx, &letter, raw.Sequence); err != nil {
+			if err := q.replay(ctx, &letter, raw.Sequence); errors.Is(err, broker.ErrInvalid) {
+				invalid = cmp.Or(invalid, fmt.Errorf("%s of class %q stays: %w", letter.ID, letter.Class, err))
+				return nil
+			} else if err != nil {
 				return fmt.Errorf("%s of class %q: %w", letter.ID, letter.Class, err)
 			}
 			published[letter.ID] = true
 		}
-		return q.remove(ctx, s, raw.Sequence)
+		_, err := q.remove(ctx, s, raw.Sequence)
+		return err
 	})
-	if err != nil {
+	if err = errors.Join(err, invalid); err != nil {
 		return len(published), fmt.Errorf("nats: replay dead letters of queue %q: %w", q.cfg.Name, err)
 	}
 	return len(published), nil

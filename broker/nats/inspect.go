@@ -140,7 +140,10 @@ func (q *Queue) Purge(ctx context.Context, class string) (n int, err error) {
 	if err := q.conn.require("purges", pausesFrom); err != nil {
 		return 0, fmt.Errorf("nats: purge queue %q: %w", q.cfg.Name, err)
 	}
-	err = q.withLane(ctx, class, func(info *jetstream.ConsumerInfo) error {
+	err = q.withLane(ctx, class, func(info *jetstream.ConsumerInfo) (err error) {
+		if info, err = q.awaitPurge(ctx, class, info); err != nil {
+			return err
+		}
 		if !info.Paused {
 			if err := q.pause(ctx, class, purgePause); err != nil {
 				return err
@@ -154,6 +157,27 @@ func (q *Queue) Purge(ctx context.Context, class string) (n int, err error) {
 		return n, fmt.Errorf("nats: purge queue %q: %d messages removed: %w", q.cfg.Name, n, err)
 	}
 	return n, nil
+}
+
+// awaitPurge waits while another purge pauses the lane, or did when it broke off: the
+// lane would go on when that ends, and what comes into some hand then must not be
+// removed. It returns what the server says then.
+func (q *Queue) awaitPurge(ctx context.Context, class string, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
+	for said := false; info.Paused && info.PauseRemaining <= purgePause; said = true {
+		if !said {
+			q.conn.log.Info("nats: another purge goes on, or broke off less than a minute ago; waiting", "queue", q.cfg.Name, "class", class)
+		}
+		select {
+		case <-time.After(minBackoff):
+		case <-ctx.Done():
+			return nil, cause(ctx, ctx.Err())
+		}
+		var err error
+		if info, err = q.consumerInfo(ctx, class); err != nil {
+			return nil, err
+		}
+	}
+	return info, nil
 }
 
 // purge removes what waits in a lane that delivers nothing; prolong says that this
@@ -217,10 +241,13 @@ func (q *Queue) removeAll(ctx context.Context, s jetstream.Stream, seqs []uint64
 	for w := range errs {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; int(i) < len(seqs); i = next.Add(1) - 1 {
-				if errs[w] = q.remove(ctx, s, seqs[i]); errs[w] != nil {
+				there, err := q.remove(ctx, s, seqs[i])
+				if errs[w] = err; err != nil {
 					return
 				}
-				removed.Add(1)
+				if there {
+					removed.Add(1)
+				}
 			}
 		})
 	}
@@ -228,9 +255,19 @@ func (q *Queue) removeAll(ctx context.Context, s jetstream.Stream, seqs []uint64
 	return int(removed.Load()), errors.Join(errs...)
 }
 
-// remove deletes one message.
-func (q *Queue) remove(ctx context.Context, s jetstream.Stream, seq uint64) error {
-	return q.conn.request(ctx, func(ctx context.Context) error { return s.DeleteMsg(ctx, seq) })
+// remove deletes one message, and reports whether it was still there.
+func (q *Queue) remove(ctx context.Context, s jetstream.Stream, seq uint64) (there bool, err error) {
+	err = q.conn.request(ctx, func(ctx context.Context) error {
+		err := s.DeleteMsg(ctx, seq)
+		there = err == nil
+		if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) { // which does not tell why
+			if _, gerr := s.GetMsg(ctx, seq); errors.Is(gerr, jetstream.ErrMsgNotFound) {
+				return nil
+			}
+		}
+		return err
+	})
+	return there, err
 }
 
 // withLane calls do with what the server says about the lane's consumer.

@@ -2,6 +2,9 @@ package nats
 
 import (
 	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +65,50 @@ func TestPurgeLeavesThePauseAsItIs(t *testing.T) {
 	}
 }
 
+// Purges at the same time remove each message once, and nothing that is in hand.
+func TestPurgesAtTheSameTime(t *testing.T) {
+	const n = 500
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	publish(t, q, "batch", manyIDs(n)...)
+	d, err := consumer(t, q).Next(testContext(t), "batch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var removed atomic.Int64
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			n, err := q.Purge(testContext(t), "batch")
+			if err != nil {
+				t.Error(err)
+			}
+			removed.Add(int64(n))
+		})
+	}
+	wg.Wait()
+	if removed.Load() != n-1 {
+		t.Errorf("removed %d, want %d", removed.Load(), n-1)
+	}
+	if err := d.Done(testContext(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A purge does not rely on the pause of another one, which may end at any time.
+func TestPurgeWaitsForAnother(t *testing.T) {
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	if err := q.pause(testContext(t), "batch", 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Purge(testContext(t), "batch"); err != nil {
+		t.Fatal(err)
+	}
+	info, err := q.consumerInfo(testContext(t), "batch")
+	if err != nil || info.Paused {
+		t.Errorf("the purge ended while another paused the lane, %v", err)
+	}
+}
+
 func TestReplayIntoRemovedClass(t *testing.T) {
 	b := startBroker(t, t.TempDir())
 	q := b.open(t, QueueConfig{Classes: []string{"interactive", "batch"}})
@@ -116,8 +163,26 @@ func TestReplayedDiesBeforeItsLetterIsRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := q.remove(ctx, s, 1); err != nil {
+	if _, err := q.remove(ctx, s, 1); err != nil {
 		t.Fatal(err)
 	}
 	wantDeadLetters(t, q, "not cured")
+}
+
+// One that can't be replayed does not hold up those behind it.
+func TestReplayGoesPastForeignLetters(t *testing.T) {
+	q := startBroker(t, t.TempDir()).open(t, QueueConfig{})
+	for _, id := range []string{"a b", "m", "c d"} {
+		m := &broker.Message{ID: id, Class: "batch"}
+		if err := q.storeDead(testContext(t), m, 1, "1", "bad"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, err := q.Replay(testContext(t), everyLetter)
+	if n != 1 || !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), "a b") {
+		t.Errorf("replayed %d, %v; want 1, and that a b stays", n, err)
+	}
+	if letters, err := q.DeadLetters(testContext(t), 3); len(letters) != 2 {
+		t.Errorf("%d dead letters left, %v; want 2", len(letters), err)
+	}
 }

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ func (q *Queue) DeadLetters(ctx context.Context, limit int) ([]broker.DeadLetter
 func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) (int, error) {
 	out := q.newOutlet()
 	published := make(map[string]bool)
+	var invalid error // the first
 	err := q.browse(ctx, q.name(deadName), math.MaxInt, func(raw *amqp.Delivery) (bool, error) {
 		letter := newDeadLetter(raw)
 		if !pick(&letter) {
@@ -57,13 +59,16 @@ func (q *Queue) Replay(ctx context.Context, pick func(*broker.DeadLetter) bool) 
 		if published[letter.ID] {
 			return true, nil
 		}
-		if err := q.replay(ctx, out, &letter); err != nil {
+		if err := q.replay(ctx, out, &letter); errors.Is(err, broker.ErrInvalid) {
+			invalid = cmp.Or(invalid, fmt.Errorf("%s of class %q stays: %w", letter.ID, letter.Class, err))
+			return false, nil
+		} else if err != nil {
 			return false, fmt.Errorf("%s of class %q: %w", letter.ID, letter.Class, err)
 		}
 		published[letter.ID] = true
 		return true, nil
 	})
-	if err = errors.Join(err, out.close(ctx)); err != nil {
+	if err = errors.Join(err, invalid, out.close(ctx)); err != nil {
 		return len(published), fmt.Errorf("rabbitmq: replay dead letters of queue %q: %w%s", q.cfg.Name, err, absent(err))
 	}
 	return len(published), nil

@@ -60,3 +60,23 @@ func TestListThatCannotBeRead(t *testing.T) {
 	}
 	done(t, next(t, consumer(t, q), "batch", "m", 1))
 }
+
+// One that can't be replayed does not hold up those behind it.
+func TestReplayGoesPastForeignLetters(t *testing.T) {
+	t.Parallel()
+	q := open(t, connect(t), QueueConfig{})
+	for _, id := range []string{"a b", "m", "c d"} {
+		control(t, q, func(ch *amqp.Channel) error {
+			return ch.Publish("", q.name(deadName), true, false, amqp.Publishing{
+				MessageId: id, Headers: amqp.Table{broker.HeaderClass: "batch"},
+			})
+		})
+	}
+	n, err := q.Replay(testContext(t), func(*broker.DeadLetter) bool { return true })
+	if n != 1 || !errors.Is(err, broker.ErrInvalid) || !strings.Contains(err.Error(), "a b") {
+		t.Errorf("replayed %d, %v; want 1, and that a b stays", n, err)
+	}
+	if letters, err := q.DeadLetters(testContext(t), 3); len(letters) != 2 {
+		t.Errorf("%d dead letters left, %v; want 2", len(letters), err)
+	}
+}

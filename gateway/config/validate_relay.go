@@ -26,7 +26,7 @@ func (v validator) validateRelays() {
 			v.validateRelayNATS(path+".from", r.From)
 		}
 		if q, ok := v.Queues[r.Queue]; ok && q.Broker == r.From.Broker && r.takesFrom(q) {
-			v.problem(path+".from", "name the queue that was there before", "is a part of queue %s, and its messages would go in circles", r.Queue)
+			v.problem(path+".from", "name the queue that was there before", "takes from a part of queue %s, and its messages would go in circles", r.Queue)
 		}
 	}
 }
@@ -53,5 +53,6 @@ func (v validator) validateRelayNATS(path string, from RelayFrom) {
 // to. An existing queue of the same name is none, unless it has all classes in it.
 func (r Relay) takesFrom(q Queue) bool {
 	return q.Strategy == "native" && r.From.Queue == r.Queue || strings.HasPrefix(r.From.Queue, r.Queue+".") ||
-		strings.HasPrefix(r.From.Stream, r.Queue+"_") || strings.HasPrefix(r.From.Subject, r.Queue+".")
+		strings.HasPrefix(r.From.Stream, r.Queue+"_") || strings.HasPrefix(r.From.Subject, r.Queue+".") ||
+		r.From.Stream == "" && slices.Contains([]string{">", "*.>", "*.*"}, r.From.Subject) // every lane's
 }
