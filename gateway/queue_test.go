@@ -208,7 +208,7 @@ func TestAppThatRestartsCostsNoAttempt(t *testing.T) {
 	}
 	again, err := net.Listen("tcp", ln.Addr().String())
 	if err != nil {
-		t.Skip("the port has been taken meanwhile")
+		t.Fatalf("the port has been taken meanwhile: %v", err)
 	}
 	attempts := make(chan string, 8)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
