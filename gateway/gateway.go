@@ -16,6 +16,7 @@ import (
 
 	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/tracing"
 )
 
 // Options are what a gateway is made of.
@@ -44,6 +45,11 @@ type Gateway struct {
 	admin      *admin
 	listeners  []*listener
 
+	// What outbound listeners need; provenance is nil without any.
+	provenance   *tracing.Provenance
+	destinations *destinations
+	tunnels      *tunnels
+
 	draining atomic.Bool
 
 	serving       context.Context // ends when the gateway begins to drain
@@ -63,7 +69,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		config: cfg, log: o.Logger, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
-		leavers: newLeavers(), stopHousework: make(chan struct{}),
+		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
 		g.log = slog.Default()
@@ -73,6 +79,12 @@ func New(o Options) (*Gateway, error) {
 	var err error
 	if g.decider, err = newDecider(cfg); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
+		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
+	}
+	if g.destinations, err = newDestinations(cfg, g.refuseOwn); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	for _, c := range cfg.Classes {
 		g.deadlines = append(g.deadlines, c.Deadline)
@@ -148,7 +160,7 @@ func (g *Gateway) Start() (err error) {
 			g.admin.close()
 			return err
 		}
-		go l.serve(tlsConfig, g.log)
+		go l.serve(g, tlsConfig, g.log)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
 	if g.config.DryRun {
@@ -205,6 +217,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		u.probes.Wait() // nobody is left who could start one
 		u.closeIdle(0)
 	}
+	g.destinations.closeIdle(0)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }
@@ -260,6 +273,10 @@ func (g *Gateway) keepHouse() {
 		case <-ticker.C:
 			for _, u := range g.upstreams {
 				u.closeIdle(maxIdleTime)
+			}
+			g.destinations.closeIdle(maxIdleTime)
+			if g.provenance != nil {
+				g.provenance.Stats(time.Now()) // forgets
 			}
 		}
 	}
