@@ -159,7 +159,7 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
 
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
-	r.trail.Extract(r.fields, r.started)
+	r.trail.Extract(&r.fields, r.started)
 	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
 	r.trail.Class = g.classes.Name(r.decision.Class)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
