@@ -102,6 +102,9 @@ func TestProvenance(t *testing.T) {
 		"traceparent":       {copyFields("traceparent"), true, true},
 		"child traceparent": {child, true, true},
 		"x-request-id":      {copyFields("x-request-id"), true, true},
+		"uber-trace-id":     {copyFields("uber-trace-id"), true, true},
+		"b3":                {copyFields("b3"), true, true},
+		"B3 multi":          {copyFields("x-b3-traceid", "x-b3-spanid", "x-b3-sampled"), true, true},
 		"nothing":           {copyFields(), false, false},
 	} {
 		for _, class := range []string{"interactive", "batch"} {
