@@ -54,11 +54,13 @@ type courier struct {
 	log     *slog.Logger
 	// propagate is what is stamped beside W3C Trace Context.
 	propagate tracing.Formats
-	working   atomic.Int32  // messages in hand; only run adds to them
-	freed     chan struct{} // of capacity 1: working has become less
-	away      atomic.Bool   // the app could not be reached the last time
-	cutOff    context.Context
-	wg        sync.WaitGroup
+	// provenance learns of what is delivered; nil for none.
+	provenance *tracing.Provenance
+	working    atomic.Int32  // messages in hand; only run adds to them
+	freed      chan struct{} // of capacity 1: working has become less
+	away       atomic.Bool   // the app could not be reached the last time
+	cutOff     context.Context
+	wg         sync.WaitGroup
 }
 
 // awayPause is how often a courier whose app is away looks whether it is back,
@@ -151,6 +153,10 @@ func (c *courier) deliver(ctx context.Context, d *broker.Delivery, e *entry, tra
 		s.release(scheduler.Unmeasured)
 		c.conclude(d, e, 0, func(r *record) bool { return r.finish(jobFailed, err.Error(), now()) })
 		return
+	}
+	if c.provenance != nil {
+		ticket := c.provenance.Remember(time.Now(), trail, c.class)
+		defer func() { c.provenance.Ended(time.Now(), ticket) }()
 	}
 	// Whatever becomes of this message, the next one may look for the app.
 	defer c.away.Store(false)

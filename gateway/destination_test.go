@@ -120,7 +120,7 @@ routes:
 	}
 	// Jobs are asked for at the host that took them, and nowhere else.
 	wantRefusal(t, s.ask("GET /_overtake/jobs/none HTTP/1.1\r\nHost: one.internal\r\n\r\n"), 404, reasonNoUpstream)
-	if f := s.ask("GET "+f.Header.Get("Location")+" HTTP/1.1\r\nHost: jobs.internal\r\n\r\n"); f.StatusCode == 202 {
+	if f := s.ask("GET " + f.Header.Get("Location") + " HTTP/1.1\r\nHost: jobs.internal\r\n\r\n"); f.StatusCode == 202 {
 		t.Errorf("asking for a job made another: %d %s", f.StatusCode, f.body)
 	}
 	for _, host := range []string{"one.internal", "other.internal"} {

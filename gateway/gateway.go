@@ -254,7 +254,7 @@ func (g *Gateway) startCouriers() {
 		}
 		for i, class := range g.classes.Names() {
 			c := &courier{
-				q: q, class: classifier.Class(i), name: class, metrics: g.metrics, propagate: g.propagate,
+				q: q, class: classifier.Class(i), name: class, metrics: g.metrics, propagate: g.propagate, provenance: g.provenance,
 				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1), cutOff: g.cutOff,
 			}
 			g.lanes = append(g.lanes, c)

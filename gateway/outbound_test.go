@@ -178,8 +178,8 @@ func TestAppMayLowerItsCalls(t *testing.T) {
 // TestDefaultClassOfCalls is never the most urgent, unless there is no other.
 func TestDefaultClassOfCalls(t *testing.T) {
 	for classes, want := range map[string]string{
-		"default_class: interactive": "standard",
-		"default_class: batch":       "batch",
+		"default_class: interactive":                        "standard",
+		"default_class: batch":                              "batch",
 		"classes: [{name: a}, {name: b}]\ndefault_class: a": "b",
 		"classes: [{name: a}]":                              "a",
 	} {
@@ -296,3 +296,32 @@ func TestLongRequestIsNotForgotten(t *testing.T) {
 
 // remembered is how many requests provenance has.
 func (s sidecar) remembered() int { return s.provenance.Stats(time.Now()).Entries }
+
+// TestCallsForAMessage have its class: a delivery is let in to the app as a request
+// is.
+func TestCallsForAMessage(t *testing.T) {
+	next := serveNext(t)
+	answers := make(chan string, 1)
+	var s sidecar
+	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		req, _ := http.NewRequest("GET", next, nil)
+		copyFields("traceparent")(r.Header, req.Header)
+		resp, err := s.caller().Do(req)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		answers <- string(body)
+	})
+	q := newFakeQueue()
+	s = startSidecar(t, `
+upstreams: {app: {servers: [$APP]}}
+queues: {jobs: {deliver: {upstream: app}}}
+routes: [{queue: jobs}]`, app, q.open())
+	s.fetch("POST", "/", nil, "Latency-Class: batch")
+	if got := receive(t, "the call", answers); seen(got, "Latency-Class") != "batch" {
+		t.Errorf("the next hop saw\n%s", got)
+	}
+}
