@@ -224,7 +224,8 @@ admin: "off"
 		exclude[2] = "-D"
 		inside(append([]string{iptables}, exclude...)...)
 	}
-	if stdout := inside("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://10.9.0.2/fresh"); stdout != "508" {
+	// A new connection is made to where no call has come to yet.
+	if stdout := inside("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://10.9.0.3/"); stdout != "508" {
 		t.Errorf("a loop was answered with %s, want 508", stdout)
 	}
 	if r := runTool(t, nil, nil, "ip", in("curl", "-sk", "https://10.9.0.2/echo")...); r.code == 0 {
