@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -66,10 +67,23 @@ func fillDefaults(c *Config, src *source) {
 	for i := range c.Relays {
 		defaultRelay(&c.Relays[i], src, i, c)
 	}
-	setDefault(src, "tracing.exporter", &c.Tracing.Exporter, "none")
-	setDefault(src, "tracing.sample", &c.Tracing.Sample, 0.01)
+	defaultTracing(&c.Tracing, src)
 	setDefault(src, "expose", &c.Expose, "trusted")
 	setDefault(src, "drain_timeout", &c.DrainTimeout, 30*time.Second)
+}
+
+func defaultTracing(t *Tracing, src *source) {
+	setDefault(src, "tracing.exporter", &t.Exporter, "none")
+	setDefault(src, "tracing.sample", &t.Sample, 0.01)
+	setDefault(src, "tracing.propagate", &t.Propagate, []string{"b3", "b3multi", "jaeger"})
+	if t.Exporter != "otlp" {
+		return
+	}
+	protocol := "http"
+	if u, err := url.Parse(t.Endpoint); err == nil && u.Port() == "4317" {
+		protocol = "grpc" // its registered port
+	}
+	setDefault(src, "tracing.protocol", &t.Protocol, protocol)
 }
 
 func defaultNATS(b *Broker, src *source, path string) {
