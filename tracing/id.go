@@ -30,7 +30,8 @@ func newTraceID() (id TraceID) {
 	return id
 }
 
-func newSpanID() (id SpanID) {
+// NewSpanID returns a new random id.
+func NewSpanID() (id SpanID) {
 	for id == (SpanID{}) {
 		binary.NativeEndian.PutUint64(id[:], rand.Uint64())
 	}

@@ -52,7 +52,7 @@ type Trail struct {
 // begins one.
 func Extract(c Carrier) Trail {
 	t := Trail{
-		SpanID:    newSpanID(),
+		SpanID:    NewSpanID(),
 		Class:     trim(c.Get(HeaderClass)),
 		Deadline:  parseDeadline(c.Get(HeaderDeadline)),
 		RequestID: c.Get(HeaderRequestID),
@@ -88,3 +88,13 @@ func set(c Carrier, name, value string) {
 	}
 	c.Set(name, value)
 }
+
+// Sample decides whether a trace that begins here is recorded.
+func (t *Trail) Sample(ratio float64) {
+	if t.ParentID == (SpanID{}) && ratio > 0 {
+		t.Flags |= FlagSampled
+	}
+}
+
+// Sampled reports whether the trace is recorded.
+func (t *Trail) Sampled() bool { return t.Flags&FlagSampled != 0 }
