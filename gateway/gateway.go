@@ -48,6 +48,11 @@ type Gateway struct {
 	admin      *admin
 	listeners  []*listener
 
+	// What outbound listeners need; provenance is nil without any.
+	provenance   *tracing.Provenance
+	destinations *destinations
+	tunnels      *tunnels
+
 	draining atomic.Bool
 
 	serving       context.Context // ends when the gateway begins to drain
@@ -67,7 +72,7 @@ func New(o Options) (*Gateway, error) {
 	g := &Gateway{
 		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
-		leavers: newLeavers(), stopHousework: make(chan struct{}),
+		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
 		g.log = slog.Default()
@@ -77,6 +82,12 @@ func New(o Options) (*Gateway, error) {
 	var err error
 	if g.decider, err = newDecider(cfg); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
+		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
+	}
+	if g.destinations, err = newDestinations(cfg, g.refuseOwn); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	for _, c := range cfg.Classes {
 		g.deadlines = append(g.deadlines, c.Deadline)
@@ -152,7 +163,7 @@ func (g *Gateway) Start() (err error) {
 			g.admin.close()
 			return err
 		}
-		go l.serve(tlsConfig, g.log)
+		go l.serve(g, tlsConfig, g.log)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
 	if g.config.DryRun {
@@ -209,6 +220,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		u.probes.Wait() // nobody is left who could start one
 		u.closeIdle(0)
 	}
+	g.destinations.closeIdle(0)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }
@@ -264,6 +276,10 @@ func (g *Gateway) keepHouse() {
 		case <-ticker.C:
 			for _, u := range g.upstreams {
 				u.closeIdle(maxIdleTime)
+			}
+			g.destinations.closeIdle(maxIdleTime)
+			if g.provenance != nil {
+				g.provenance.Stats(time.Now()) // forgets
 			}
 		}
 	}

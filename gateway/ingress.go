@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"overtake/classifier"
+	"overtake/gateway/config"
 	"overtake/scheduler"
 	"overtake/tracing"
 )
@@ -37,9 +38,12 @@ type request struct {
 	upstream *upstream
 	queue    *queue // instead of upstream
 	slot     slot
+	ticket   tracing.Ticket // of what provenance remembers of it
 	answer   *answer
-	bodyRead *clientBody
-	upTime   time.Duration // from the slot to the response's header
+	// tunnelled says that it was answered with a tunnel, with which it ends.
+	tunnelled bool
+	bodyRead  *clientBody
+	upTime    time.Duration // from the slot to the response's header
 
 	// For its spans.
 	ctx       *fasthttp.RequestCtx // nil when described is there
@@ -62,7 +66,10 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	if listed(connectionOptions(r.fields), "close") {
 		ctx.SetConnectionClose() // in any case and company; fasthttp knows it only as "close"
 	}
-	if err == nil && r.answer != nil {
+	if g.draining.Load() {
+		ctx.SetConnectionClose()
+	}
+	if err == nil && (r.answer != nil || r.tunnelled) {
 		return // the body follows; the request ends with it
 	}
 	if err != nil {
@@ -86,6 +93,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.reason, r.shed, r.brokenOff, r.produced = "", false, nil, production{}
+	r.ticket, r.tunnelled = tracing.Ticket{}, false
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)
 	}
@@ -123,13 +131,19 @@ var errPanicked = errors.New("gateway: the handler panicked")
 // set, the response's body is still to be streamed.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
 	if r.broken == nil {
-		r.broken = acceptable(ctx, r.fields)
+		r.broken = acceptable(ctx, r.fields, client.listener.role)
 	}
 	if r.broken != nil {
 		ctx.SetConnectionClose()
 		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
+	if loops(r.fields) {
+		return &failure{reason: reasonBadRequest, status: fasthttp.StatusLoopDetected, err: errTooManyLaps}
+	}
 	view := viewOf(ctx, &r.view, client.addr)
+	if client.listener.role == config.Outbound {
+		return g.call(ctx, client, r, &view)
+	}
 	if strings.HasPrefix(view.Path, ownPrefix) {
 		return g.serveOwn(ctx, r, view.Path)
 	}
@@ -146,15 +160,18 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 }
 
 // acceptable refuses what has two readings, or none that a gateway could serve.
-func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
+func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
 	if !bytes.HasPrefix(ctx.Request.Header.Protocol(), []byte("HTTP/1.")) {
 		return errors.New("only HTTP/1.1 and HTTP/1.0 are served here")
 	}
-	if ctx.IsConnect() {
-		return errors.New("CONNECT is not served by an ingress")
-	}
 	_, length := f.lookup("Content-Length")
 	coding, coded := f.lookup("Transfer-Encoding")
+	switch {
+	case ctx.IsConnect() && role != config.Outbound:
+		return errors.New("CONNECT is served by an outbound listener alone")
+	case ctx.IsConnect() && (length || coded):
+		return errors.New("CONNECT with a body (RFC 9110 section 9.3.6)")
+	}
 	if length && coded {
 		return errors.New("Content-Length and Transfer-Encoding in one request (RFC 9112 section 6.1)")
 	}
@@ -266,6 +283,9 @@ func appendMillis(b []byte, d time.Duration) []byte {
 // finish ends a request whose answer is complete or given up.
 func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	client.listener.leavers.end(client)
+	if g.provenance != nil {
+		g.provenance.Ended(time.Now(), r.ticket)
+	}
 	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, time.Since(r.started))
 	g.record(status, client, r)
 }

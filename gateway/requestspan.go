@@ -79,7 +79,7 @@ func (g *Gateway) serverSpan(status int, client *clientConn, r *request, asked *
 			{Key: "http.response.status_code", Value: int64(status)},
 			attribute("server.address", hostname(asked.host)), attribute("client.address", client.addr.String()),
 			attribute("overtake.class", g.classes.Name(r.decision.Class)), attribute("overtake.rule", r.decision.Rule),
-			attribute("overtake.listener", client.listener.name),
+			attribute("overtake.listener", client.listener.name), attribute("overtake.role", client.listener.role),
 		},
 	}
 	more := func(key, value string) {

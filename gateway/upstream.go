@@ -21,6 +21,7 @@ type upstream struct {
 	scheduler *scheduler.Scheduler
 	timeout   time.Duration
 	dryRun    bool
+	unrouted  bool // see destinations: neither counted nor probed
 	log       *slog.Logger
 	stop      context.Context // ends the probes
 

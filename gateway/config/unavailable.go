@@ -30,9 +30,6 @@ func (v validator) unavailable() {
 func (v validator) unavailableListeners() {
 	for i, l := range v.Listeners {
 		path := item("listeners", i)
-		if l.Role == "inbound" || l.Role == "outbound" {
-			v.wrong(path+".role", l.Role, "is "+notAvailable, "want ingress")
-		}
 		if l.ProxyProtocol {
 			v.problem(path+".proxy_protocol", "remove it", notAvailable)
 		}
