@@ -89,7 +89,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
 	head = append(head, " HTTP/1.1\r\n"...)
 	head = appendField(head, "Host", host)
-	head = appendEndToEnd(head, r.fields)
+	head = appendEndToEnd(head, r.fields, &r.trail)
 	if client.listener.role == config.Outbound {
 		head = appendForwarded(head, r.fields) // who its client is, only the app knows
 	} else {
@@ -101,7 +101,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	}
 	head = appendField(head, "Via", "1.1 overtake")
 	stamped := stampedFields{head: head}
-	r.trail.Stamp(&stamped)
+	r.trail.Stamp(&stamped, time.Now())
 	o := &outbound{
 		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}

@@ -40,6 +40,7 @@ type Gateway struct {
 	deadlines  []time.Duration // by class; 0 is none
 	flowHeader string
 	exposure   string
+	propagate  tracing.Formats // what is stamped beside W3C Trace Context
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
 	books      []*jobBook // the stores for jobs, each once
@@ -71,6 +72,7 @@ func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
 		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
 		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
 	}

@@ -56,7 +56,8 @@ type handling struct {
 
 // handle begins the handling of a message.
 func (c *courier) handle(d *broker.Delivery, e *entry, taken time.Time) *handling {
-	h := &handling{Delivery: d, job: e, taken: taken, trail: tracing.Extract(messageCarrier{d.Header})}
+	h := &handling{Delivery: d, job: e, taken: taken, trail: tracing.Trail{Propagate: c.g.propagate}}
+	h.trail.Extract(messageFields(d.Header), taken)
 	h.trail.Sample(c.g.config.Tracing.Sample)
 	h.slot = slot{upstream: c.q.upstream, work: scheduler.Work{
 		Class: c.class, Flow: c.q.flow, Deadline: h.trail.Deadline, Kept: true,

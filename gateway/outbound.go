@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"overtake/classifier"
-	"overtake/tracing"
 )
 
 // call serves a request of the app to somebody else: its class is that of the
@@ -53,29 +51,16 @@ const remedyNowhere = "No route names this host. Set HTTP_PROXY to this listener
 // classifyCall finds the trail, class and flow of an app's call. Rules are for
 // those who come from outside.
 func (g *Gateway) classifyCall(r *request, source netip.Addr) {
-	r.trail = tracing.Extract(r.fields)
-	begins := r.trail.ParentID == tracing.SpanID{}
+	r.trail.Extract(r.fields, r.started)
 	origin, found := g.provenance.Find(r.started, &r.trail)
 	if found {
-		inherit(&r.trail, &origin, begins)
+		r.trail.Inherit(&origin)
 	}
 	r.decision = g.decideCall(g.claim(&r.trail, false), origin.Class, found)
 	r.trail.Class = g.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
 	r.flow = g.flowOf(r.fields, source)
-}
-
-// inherit gives a call what it has from the request that it is made for: the
-// deadline, and where it came without a trace context, that of the request.
-func inherit(t *tracing.Trail, origin *tracing.Origin, begins bool) {
-	if !origin.Deadline.IsZero() && (t.Deadline.IsZero() || origin.Deadline.Before(t.Deadline)) {
-		t.Deadline = origin.Deadline
-	}
-	if begins {
-		t.TraceID, t.ParentID, t.Flags = origin.TraceID, origin.SpanID, origin.Flags
-		t.State, t.Baggage = origin.State, cmp.Or(t.Baggage, origin.Baggage)
-	}
 }
 
 // maxLaps is how often a request may pass gateways before that counts as a loop.

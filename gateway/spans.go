@@ -43,6 +43,14 @@ func (g *Gateway) kept(class classifier.Class, waited time.Duration, shed, faile
 	return ""
 }
 
+// formats returns what the configuration calls by name; it has been checked.
+func formats(names []string) (all tracing.Formats) {
+	for _, name := range names {
+		all |= map[string]tracing.Formats{"b3": tracing.B3, "b3multi": tracing.B3Multi, "jaeger": tracing.Jaeger}[name]
+	}
+	return all
+}
+
 // spanSet are the spans of one hop of one piece of work, under construction.
 type spanSet struct {
 	trail *tracing.Trail

@@ -70,17 +70,16 @@ func (n *neighbours) String() string {
 	return n.s[n.start:n.end]
 }
 
-// joinBaggage returns the members of rest after the member for class. It comes
-// first, as readers with limits of their own drop what comes last.
-func joinBaggage(class, rest string) string {
-	switch {
-	case class == "":
-		return rest
-	case rest == "":
-		return classMember + "=" + class
-	default:
-		return classMember + "=" + class + "," + rest
+// appendBaggage appends the members of Baggage to b, after the one for the class.
+// That comes first, as readers with limits of their own drop what comes last.
+func (t *Trail) appendBaggage(b []byte) []byte {
+	if t.Class != "" {
+		b = append(append(b, classMember+"="...), t.Class...)
+		if t.Baggage != "" {
+			b = append(b, ',')
+		}
 	}
+	return append(b, t.Baggage...)
 }
 
 func memberEnd(s string, start int) int {
@@ -140,8 +139,8 @@ func percentDecode(s string) string {
 	decoded := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c == '%' && i+2 < len(s) {
-			high, low := hexDigit(s[i+1]|0x20), hexDigit(s[i+2]|0x20)
-			if high <= 0xf && low <= 0xf {
+			high, low := hexValue[s[i+1]|0x20], hexValue[s[i+2]|0x20]
+			if high|low <= 0xf {
 				decoded = append(decoded, high<<4|low)
 				i += 2
 				continue
