@@ -51,6 +51,7 @@ type request struct {
 	route     int // position; -1 for none
 	journal   journal
 	produced  production
+	origin    string // what told whose call it is; "" for a request from outside
 	reason    string // why it was refused
 	shed      bool   // it was refused for others to be served
 	brokenOff error  // why its answer has no end
@@ -94,7 +95,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
-	r.reason, r.shed, r.brokenOff, r.produced = "", false, nil, production{}
+	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
 	r.ticket, r.tunnelled = tracing.Ticket{}, false
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)

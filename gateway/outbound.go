@@ -53,7 +53,9 @@ const remedyNowhere = "No route names this host. Set HTTP_PROXY to this listener
 func (g *Gateway) classifyCall(r *request, source netip.Addr) {
 	r.trail.Extract(r.fields, r.started)
 	origin, found := g.provenance.Find(r.started, &r.trail)
+	r.origin = "none"
 	if found {
+		r.origin = origin.By.String()
 		r.trail.Inherit(&origin)
 	}
 	r.decision = g.decideCall(g.claim(&r.trail, false), origin.Class, found)

@@ -92,6 +92,7 @@ func (g *Gateway) serverSpan(status int, client *clientConn, r *request, asked *
 	}
 	more("http.route", route)
 	more("user_agent.original", asked.agent)
+	more("overtake.provenance", r.origin)
 	more("overtake.reason", r.reason)
 	if !r.trail.Sampled() {
 		more("overtake.kept", kept)
