@@ -178,7 +178,7 @@ func TestProvenanceGrowsAndShrinks(t *testing.T) {
 	p := NewProvenance(most, keep)
 	trails, tickets := make([]Trail, most), make([]Ticket, most)
 	for i := range trails {
-		trails[i] = Trail{TraceID: newTraceID(), SpanID: newSpanID(), RequestID: fmt.Sprint("request ", i), State: "a=1"}
+		trails[i] = Trail{TraceID: newTraceID(), SpanID: NewSpanID(), RequestID: fmt.Sprint("request ", i), State: "a=1"}
 		tickets[i] = p.Remember(noon, &trails[i], 1)
 	}
 	check := func(now time.Time, from int) {
@@ -231,7 +231,7 @@ func TestProvenanceOfOneID(t *testing.T) {
 	var tickets []Ticket
 	for i := range 3 * most {
 		now = now.Add(time.Millisecond)
-		trail := Trail{TraceID: trace, SpanID: newSpanID(), RequestID: "the same"}
+		trail := Trail{TraceID: trace, SpanID: NewSpanID(), RequestID: "the same"}
 		tickets = append(tickets, p.Remember(now, &trail, classifier.Class(i%classifier.MaxClasses)))
 		if i%2 == 1 {
 			p.Ended(now, tickets[i/2]) // not the latest: from the middle of its group
@@ -259,7 +259,7 @@ func TestProvenanceOfOneID(t *testing.T) {
 func TestProvenanceCutsTexts(t *testing.T) {
 	p := NewProvenance(640/textShare, time.Minute)
 	find := func(state, baggage string) Origin {
-		trail := Trail{SpanID: newSpanID(), State: state, Baggage: baggage}
+		trail := Trail{SpanID: NewSpanID(), State: state, Baggage: baggage}
 		p.Ended(noon, p.Remember(noon, &trail, 0))
 		origin, ok := p.Find(noon, &Trail{ParentID: trail.SpanID})
 		if !ok {
@@ -316,7 +316,7 @@ func TestProvenanceConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				now := noon.Add(time.Duration(i)*time.Millisecond - time.Duration(worker))
-				trail := Trail{TraceID: TraceID{1}, SpanID: newSpanID(), RequestID: "x", Baggage: fmt.Sprint("w=", worker)}
+				trail := Trail{TraceID: TraceID{1}, SpanID: NewSpanID(), RequestID: "x", Baggage: fmt.Sprint("w=", worker)}
 				ticket := p.Remember(now, &trail, classifier.Class(worker))
 				origin, ok := p.Find(now, &Trail{ParentID: trail.SpanID, TraceID: TraceID{1}})
 				if !ok || origin.By != BySpan || origin.SpanID != trail.SpanID || int(origin.Class) != worker || origin.Baggage != trail.Baggage {
@@ -362,7 +362,7 @@ func TestProvenanceMemory(t *testing.T) {
 func someTrails(n int) []Trail {
 	trails := make([]Trail, n)
 	for i := range trails {
-		trails[i] = Trail{TraceID: newTraceID(), SpanID: newSpanID(), RequestID: newTraceID().String()}
+		trails[i] = Trail{TraceID: newTraceID(), SpanID: NewSpanID(), RequestID: newTraceID().String()}
 	}
 	return trails
 }
