@@ -127,7 +127,7 @@ func cutPair(s string) (key, value string, ok bool) {
 // than once, and then trims or cuts off what is not printable.
 func looksLikeClass(key string) bool {
 	for len(key) >= len(classMember) { // neither decoding nor trimming adds to it
-		key = strings.TrimFunc(key, func(r rune) bool { return r <= ' ' || r == '+' })
+		key = strings.TrimFunc(key, func(r rune) bool { return r <= ' ' || r == '+' || r > '~' })
 		if strings.EqualFold(key, classMember) {
 			return true
 		}
