@@ -135,8 +135,9 @@ var archImporters = map[string][]string{
 	"github.com/prometheus/client_golang":     {"overtake/gateway"},
 	"github.com/rabbitmq/amqp091-go":          {"overtake/broker/rabbitmq"},
 	"github.com/uber/jaeger-client-go":        {"overtake/tracing"},
-	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"},                                                    // a server each
-	"golang.org/x/sys":                        {"overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/loadgen"}, // extends the standard library
+	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"},                                                                // a server each
+	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/loadgen"}, // extends the standard library
+	"golang.org/x/text":                       {"overtake/tracing/waterfall"},
 	"golang.org/x/time":                       {"overtake/gateway", "overtake/loadgen"},
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -56,8 +57,8 @@ func (s *Span) Own() bool {
 
 // The JSON of Jaeger's answers: internal/uimodel/model.go of its source.
 type (
-	answer[T any] struct {
-		Data   T `json:"data"`
+	answer struct {
+		Data   json.RawMessage `json:"data"`
 		Errors []struct {
 			Msg string `json:"msg"`
 		} `json:"errors"`
@@ -113,26 +114,36 @@ func micros(n, most uint64) int64 {
 	return int64(n)
 }
 
-// decode reads the JSON of an answer.
-func decode[T any](body []byte) (a answer[T], err error) {
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	if err := d.Decode(&a); err != nil {
+// decode reads the JSON of an answer. Other software answers with JSON, too, but
+// without data.
+func decode(body []byte) (a answer, err error) {
+	if err := json.Unmarshal(body, &a); err != nil {
 		return a, fmt.Errorf("it answered with something else than its JSON: %w", err)
+	}
+	if a.Data == nil {
+		return a, errors.New("it answered with other JSON")
 	}
 	return a, nil
 }
 
 // readData reads a good answer. Jaeger sends null for an empty list.
 func readData[T any](body []byte) (data T, err error) {
-	a, err := decode[T](body)
-	return a.Data, err
+	a, err := decode(body)
+	if err != nil {
+		return data, err
+	}
+	d := json.NewDecoder(bytes.NewReader(a.Data))
+	d.UseNumber()
+	if err := d.Decode(&data); err != nil {
+		return data, fmt.Errorf("it answered with other JSON: %w", err)
+	}
+	return data, nil
 }
 
 // complaint is what Jaeger says in an answer that is not good; "" if that is not
 // from Jaeger.
 func complaint(body []byte) string {
-	a, err := decode[json.RawMessage](body)
+	a, err := decode(body)
 	if err != nil || len(a.Errors) == 0 {
 		return ""
 	}
