@@ -84,7 +84,7 @@ func (c *traceCommand) Run(ctx context.Context) error {
 func showTrace(ctx context.Context, client *jaegerquery.Client, id tracing.TraceID) error {
 	trace, err := client.Trace(ctx, id)
 	if errors.Is(err, jaegerquery.ErrNotFound) {
-		return fmt.Errorf("Jaeger at %s has no trace %s: it was not sampled (tracing.sample; kept are only those that were shed, failed or slow), is still on its way (some seconds), or is gone: Jaeger's memory keeps traces until it restarts, or up to --memory.max-traces, other storage as long as it is told to", client, id) //nolint:staticcheck // Jaeger is a name
+		return fmt.Errorf("trace: %s has no trace %s: it was not sampled (tracing.sample), is still on its way, or is gone (Jaeger's memory storage keeps traces until it restarts, or the newest --memory.max-traces of them)", client, id)
 	}
 	if err != nil {
 		return err

@@ -6,10 +6,10 @@
 // That API can't sort by duration. A search names one service, returns at most
 // limit traces (the newest, where the storage can tell), and can demand that one
 // span of the service is at least minDuration long. So Slowest searches each
-// service that has spans of Overtake, and whenever an answer is full, it searches
-// again for spans as long as those of the slowest traces in it. Each step leaves
-// about a tenth, so that three or four go through a hundred thousand traces. What
-// it finds are all traces with one span that is long enough; a trace that is slow
-// because many short spans follow each other may be missed then, and Found.Cut says
-// so.
+// service that has spans of Overtake, and when an answer is full, it raises
+// minDuration until it has found the duration with which an answer is not full and
+// has as many traces as wanted. That takes a few searches for any number of traces.
+// What it finds are all traces with one span that is long enough; a trace that is
+// slow because many short spans follow each other may be missed then, and Found.Cut
+// says so.
 package jaegerquery

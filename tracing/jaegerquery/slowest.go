@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strconv"
@@ -16,9 +17,8 @@ const (
 	// leastPage is how many traces a search asks for at least: enough to choose
 	// from, few enough for any storage.
 	leastPage = 200
-	// mostSteps bounds the searches of one service. Each finds a tenth or less of
-	// the one before, so more come only of storages that answer at will.
-	mostSteps = 12
+	// mostSteps bounds the searches of one service.
+	mostSteps = 16
 )
 
 // Query says which traces are wanted.
@@ -43,7 +43,7 @@ type Cut struct {
 	Service string
 	Page    int // how many traces one search returns at most
 	// Least: traces with a span of the service that is at least this long were
-	// all looked at; zero: only the newest were.
+	// all looked at, of the others only the newest; zero: of all.
 	Least time.Duration
 }
 
@@ -70,11 +70,13 @@ func (c *Client) Slowest(ctx context.Context, q Query) (found Found, err error) 
 	return found, nil
 }
 
-// slowestOf looks in one service, and says what it left out.
+// slowestOf looks in one service, and says what it left out. It looks for the least
+// duration with which an answer is not full and yet has as many traces as wanted.
 func (c *Client) slowestOf(ctx context.Context, q Query, service string, add func(Trace)) (*Cut, error) {
 	page := max(leastPage, 10*q.Most)
-	least := time.Duration(0)
-	var cut *Cut
+	cut := &Cut{Service: service, Page: page}
+	// With full, an answer is full; with cut.Least, if it is not zero, it is not.
+	full, least := time.Duration(-1), time.Duration(0)
 	for range mostSteps {
 		traces, err := c.search(ctx, q, service, page, least)
 		if err != nil {
@@ -83,20 +85,31 @@ func (c *Client) slowestOf(ctx context.Context, q Query, service string, add fun
 		for _, t := range traces {
 			add(t)
 		}
-		if len(traces) < page {
-			if cut != nil {
-				cut.Least = least
+		switch {
+		case len(traces) < page && least == 0:
+			return nil, nil
+		case len(traces) < page:
+			cut.Least = least
+			if len(traces) >= q.Most {
+				return cut, nil
 			}
-			return cut, nil
+			least = between(full, least)
+		case cut.Least > 0:
+			full, least = least, between(least, cut.Least)
+		default: // the newest traces may be quick ones, hence at least fourfold
+			full, least = least, max(longest(traces, service, q.Class, q.Most), 4*least, time.Microsecond)
 		}
-		cut = &Cut{Service: service, Page: page}
-		next := longest(traces, service, q.Class, q.Most)
-		if next <= least {
-			break // as many as an answer holds are equally long
+		if least <= full || least == cut.Least {
+			break // Jaeger knows nothing shorter than a microsecond
 		}
-		least = next
 	}
 	return cut, nil
+}
+
+// between is the geometric mean of two durations in whole microseconds.
+func between(a, b time.Duration) time.Duration {
+	mean := math.Sqrt(max(float64(a), float64(time.Microsecond)) * float64(b))
+	return time.Duration(mean).Truncate(time.Microsecond)
 }
 
 // search asks for at most page traces with a span of the service that lasts at
