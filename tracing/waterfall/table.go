@@ -48,17 +48,17 @@ func WriteTable(w io.Writer, requests []*Request) error {
 	}
 	b := bufio.NewWriter(w)
 	for _, row := range rows {
+		var line []string
 		for i, cell := range row {
 			switch i {
 			case 3, 4, 5, 6: // figures
 				cell = fitRight(cell, widths[i])
-			case len(row) - 1:
 			default:
 				cell = fit(cell, widths[i])
 			}
-			row[i] = cell
+			line = append(line, cell)
 		}
-		fmt.Fprintln(b, strings.TrimRight(strings.Join(row, "  "), " "))
+		fmt.Fprintln(b, strings.TrimRight(strings.Join(line, "  "), " "))
 	}
 	return b.Flush()
 }

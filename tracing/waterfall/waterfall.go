@@ -134,12 +134,9 @@ func (p *picture) legend() {
 	changed := false
 	p.walk(func(n *node) { changed = changed || n.changed() })
 	if changed {
-		signs = append(signs, p.paint(purple, "→")+" the class changes here")
+		signs = append(signs, p.paint(purple, "→")+" class changes")
 	}
-	if p.orphans > 0 {
-		signs = append(signs, "? see below")
-	}
-	fmt.Fprintln(p.out, strings.Join(signs, "   "))
+	fmt.Fprintln(p.out, strings.Join(signs, "  "))
 	note := func(format string, args ...any) {
 		for _, line := range wrap("note: "+fmt.Sprintf(format, args...), p.Width) {
 			fmt.Fprintln(p.out, line)

@@ -96,7 +96,10 @@ func draw(t *testing.T, input string) string {
 
 // checkScreen asserts what holds for every drawing: nothing steers the terminal, and
 // nothing but the link is wider than the screen.
-func checkScreen(t *testing.T, drawing string, s Screen) {
+func checkScreen(t interface {
+	Helper()
+	Errorf(string, ...any)
+}, drawing string, s Screen) {
 	t.Helper()
 	for line := range strings.Lines(drawing) {
 		line = strings.TrimSuffix(line, "\n")
