@@ -27,7 +27,8 @@ import (
 )
 
 // TestMain makes the certificate of httptest's servers one that this process
-// trusts, in the way its users do that.
+// trusts, in the way its users do that, and sets a proxy that must not be used.
+// Go reads both once.
 func TestMain(m *testing.M) {
 	server := httptest.NewTLSServer(nil)
 	server.Close()
@@ -41,6 +42,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Setenv("SSL_CERT_FILE", file)
+	os.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	os.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		os.RemoveAll(dir)
 		os.Exit(code)
@@ -82,9 +85,9 @@ type fault struct {
 
 var ways = []string{"http", "grpc", "jaeger"}
 
-func startCollector(t *testing.T, way string) *collector { return startCollectorTLS(t, way, false) }
+func startCollector(t testing.TB, way string) *collector { return startCollectorTLS(t, way, false) }
 
-func startCollectorTLS(t *testing.T, way string, tls bool) *collector {
+func startCollectorTLS(t testing.TB, way string, tls bool) *collector {
 	t.Helper()
 	c := &collector{way: way, tls: tls, address: "127.0.0.1:0"}
 	c.start(t)
@@ -92,7 +95,7 @@ func startCollectorTLS(t *testing.T, way string, tls bool) *collector {
 	return c
 }
 
-func (c *collector) start(t *testing.T) {
+func (c *collector) start(t testing.TB) {
 	t.Helper()
 	listener, err := net.Listen("tcp", c.address)
 	if err != nil {
@@ -146,12 +149,12 @@ func (c *collector) config() Config {
 	return config
 }
 
-func (c *collector) exporter(t *testing.T) tracing.Exporter {
+func (c *collector) exporter(t testing.TB) tracing.Exporter {
 	t.Helper()
 	return newExporter(t, c.config())
 }
 
-func newExporter(t *testing.T, config Config) tracing.Exporter {
+func newExporter(t testing.TB, config Config) tracing.Exporter {
 	t.Helper()
 	e, err := New(config)
 	if err != nil {
@@ -278,7 +281,7 @@ func (c *grpcCollector) Export(ctx context.Context, request *coltracepb.ExportTr
 		<-ctx.Done()
 		return nil, ctx.Err()
 	case f.status != 0:
-		return nil, grpcError(f)
+		return otlpAnswer(f), grpcError(f)
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	c.take(received{header: http.Header(md), otlp: request, spans: otlpSpans(request)})
@@ -287,7 +290,7 @@ func (c *grpcCollector) Export(ctx context.Context, request *coltracepb.ExportTr
 
 // eventually waits until holds: what it asks happens in other goroutines, behind
 // real sockets.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	again := time.NewTicker(5 * time.Millisecond)

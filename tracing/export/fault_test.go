@@ -23,6 +23,8 @@ import (
 func grpcError(f fault) error {
 	code := codes.Internal
 	switch f.status {
+	case http.StatusOK:
+		return nil
 	case http.StatusBadRequest:
 		code = codes.InvalidArgument
 	case http.StatusUnauthorized:
