@@ -77,7 +77,9 @@ func (c *traceCommand) Run(ctx context.Context) error {
 		return err
 	}
 	out := bufio.NewWriter(os.Stdout)
-	listTraces(out, client, found, listed{class: c.Class, most: most, since: since})
+	if err := listTraces(out, client, found, listed{class: c.Class, most: most, since: since}); err != nil {
+		return err
+	}
 	return out.Flush()
 }
 
@@ -112,35 +114,41 @@ func (l listed) String() string {
 }
 
 // listTraces writes what was found, and what may be missing in it.
-func listTraces(out io.Writer, client *jaegerquery.Client, found jaegerquery.Found, l listed) {
+func listTraces(out io.Writer, client *jaegerquery.Client, found jaegerquery.Found, l listed) error {
 	var requests []*waterfall.Request
 	for _, t := range found.Traces {
 		if r := waterfall.NewRequest(t); r.Hops > 0 {
 			requests = append(requests, r)
 		}
 	}
-	switch {
-	case len(found.Services) == 0:
+	if len(found.Services) == 0 {
 		fmt.Fprintf(out, "Jaeger at %s has no spans of Overtake; it knows %s. Is tracing.endpoint its collector, and has something been sampled or refused?\n",
-			client, cmp.Or(strings.Join(found.Known, ", "), "no service at all"))
-		return
-	case len(requests) == 0:
-		fmt.Fprintf(out, "no %s, in %s; look back for longer with --since\n", l, strings.Join(found.Services, ", "))
-		return
+			client, cmp.Or(names(found.Known), "no service at all"))
+		return nil
+	}
+	if len(requests) == 0 {
+		fmt.Fprintf(out, "no %s, in %s; look back for longer with --since\n", l, names(found.Services))
+		return nil
 	}
 	requests = waterfall.Slowest(requests, l.most)
-	waterfall.WriteTable(out, requests)
+	if err := waterfall.WriteTable(out, requests); err != nil {
+		return err
+	}
 	for _, cut := range found.Cut {
 		fmt.Fprintln(out, "\n"+cutText(cut, l))
 	}
 	fmt.Fprintf(out, "\novertake trace --jaeger %s %s shows the first one, hop by hop\n", client, requests[0].ID)
+	return nil
 }
 
 // cutText says which traces were not looked at.
 func cutText(cut jaegerquery.Cut, l listed) string {
-	text := fmt.Sprintf("note: %s has more than %d %s, which is the most that one search takes.", cut.Service, cut.Page, l)
-	if cut.Least == 0 {
-		return text + " Older or slower ones may be missing: look back for less time with --since."
+	looked := "the newest were looked at, so that older ones may be missing"
+	if cut.Least > 0 {
+		looked = fmt.Sprintf("the newest were looked at, and all with one span of at least %v, so that traces whose time adds up from shorter spans may be missing", cut.Least)
 	}
-	return text + fmt.Sprintf(" Looked at were the newest, and all with one span of at least %v: traces that are slow because many short spans follow each other may be missing; with a shorter --since, all are looked at.", cut.Least)
+	return fmt.Sprintf("note: %s has more than %d %s, the most that one search takes: %s; a shorter --since finds all", oneLine(cut.Service), cut.Page, l, looked)
 }
+
+// names lists services.
+func names(services []string) string { return oneLine(strings.Join(services, ", ")) }

@@ -5,11 +5,16 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"overtake/tracing"
 	"overtake/tracing/export"
@@ -137,4 +142,103 @@ func TestE2ETrace(t *testing.T) {
 			t.Errorf("of %s it says\n%s", elsewhere, out)
 		}
 	}
+}
+
+// Among more traces than one search returns, the slowest is found although it is the
+// oldest, and it is said what was not looked at.
+func TestE2ETraceOfMany(t *testing.T) {
+	jaeger := startJaeger(t)
+	begin := time.Now().Add(-time.Minute)
+	exporter, err := export.New(export.Config{Service: "gateway", Endpoint: jaeger.otlpGRPC, Protocol: "grpc"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 300
+	for i := range many {
+		r := newRecording(0, begin.Add(time.Duration(i)*time.Millisecond))
+		r.id[14], r.id[15] = byte((i+1)>>8), byte(i+1)
+		r.span("gateway", 1, 0, tracing.Server, 0, 1000-3*i, "GET /", class("batch"))
+		r.span("gateway", 2, 1, tracing.Internal, 0, 10, "overtake.queue", class("batch"))
+		if err := exporter.Export(t.Context(), r.spans["gateway"]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := exporter.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := regexp.MustCompile(`HOP\n\S+ \S+  0+1  batch +1\.00s `)
+	note := regexp.MustCompile(`note: gateway has more than 200 traces of class batch in the last 1h0m0s, .* all with one span of at least \d`)
+	var out string
+	eventually(t, "Jaeger has all spans", func() bool {
+		out = overtakeTrace(t, exitOK, "--jaeger", jaeger.query, "--class", "batch", "--slowest", "3")
+		return first.MatchString(out) && note.MatchString(out)
+	})
+	if rows := strings.Count(out, "  batch  "); rows != 3 {
+		t.Errorf("%d rows:\n%s", rows, out)
+	}
+}
+
+// On a terminal, the drawing is as wide as that, and in colour unless NO_COLOR is set.
+func TestE2ETraceOnTerminal(t *testing.T) {
+	jaeger := startJaeger(t)
+	r := newRecording(1, time.Now())
+	r.span("gateway", 1, 0, tracing.Server, 0, 100, "GET /", class("batch"))
+	r.send(t, export.Config{Endpoint: jaeger.otlpHTTP})
+	eventually(t, "Jaeger has the trace", func() bool {
+		return strings.Contains(overtakeTrace(t, exitOK, "--jaeger", jaeger.query, "--since", "5m"), jaeger.query)
+	})
+	for _, c := range []struct {
+		env     string
+		columns uint16
+		colour  bool
+	}{{"NO_COLOR=", 120, true}, {"NO_COLOR=1", 100, false}} {
+		ours, theirs := openTerminal(t, c.columns)
+		cmd := exec.CommandContext(t.Context(), binary, "trace", "--jaeger", jaeger.query, "1")
+		cmd.Env = append(withoutSettings(os.Environ()), c.env)
+		cmd.Stdout, cmd.Stderr = theirs, theirs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		text, _ := io.ReadAll(ours) // ends with EIO when the program has ended
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(string(text), "\x1b["); got != c.colour {
+			t.Errorf("with %s, in colour is %v", c.env, got)
+		}
+		widest := 0
+		for line := range strings.Lines(regexp.MustCompile("\x1b\\[\\d*m").ReplaceAllString(string(text), "")) {
+			widest = max(widest, utf8.RuneCountInString(strings.TrimRight(line, "\r\n")))
+		}
+		if widest != int(c.columns) {
+			t.Errorf("on %d columns, the drawing has %d:\n%s", c.columns, widest, text)
+		}
+	}
+}
+
+// openTerminal makes a pseudo terminal and returns both of its ends.
+func openTerminal(t *testing.T, columns uint16) (ours, theirs *os.File) {
+	t.Helper()
+	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ours.Close() })
+	fd := int(ours.Fd())
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ours, theirs
 }

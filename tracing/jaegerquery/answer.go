@@ -168,30 +168,23 @@ func readTraces(body []byte) ([]Trace, error) {
 	}
 	traces := make([]Trace, 0, len(list))
 	for i := range list {
-		t, err := list[i].trace()
-		if err != nil {
-			return nil, err
+		// Jaeger takes spans without ids, too. They are in no trace.
+		if id, err := ParseID(list[i].TraceID); err == nil {
+			traces = append(traces, Trace{ID: id, Spans: list[i].spans(id)})
 		}
-		traces = append(traces, t)
 	}
 	return traces, nil
 }
 
-func (j *traceJSON) trace() (t Trace, err error) {
-	if t.ID, err = ParseID(j.TraceID); err != nil {
-		return t, err
-	}
-	t.Spans = make([]Span, 0, len(j.Spans))
+func (j *traceJSON) spans(id tracing.TraceID) []Span {
+	spans := make([]Span, 0, len(j.Spans))
 	for i := range j.Spans {
-		s, err := j.Spans[i].span(t.ID)
-		if err != nil {
-			return t, err
-		}
+		s := j.Spans[i].span(id)
 		process := j.Processes[j.Spans[i].Process]
 		s.Service, s.Instance = process.Service, process.instance()
-		t.Spans = append(t.Spans, s)
+		spans = append(spans, s)
 	}
-	return t, nil
+	return spans
 }
 
 func (j *processJSON) instance() (instance string) {
@@ -211,10 +204,8 @@ var kinds = map[any]tracing.Kind{
 	"server": tracing.Server, "client": tracing.Client, "producer": tracing.Producer, "consumer": tracing.Consumer,
 }
 
-func (j *spanJSON) span(trace tracing.TraceID) (s Span, err error) {
-	if s.ID, err = parseSpanID(j.SpanID); err != nil {
-		return s, err
-	}
+func (j *spanJSON) span(trace tracing.TraceID) (s Span) {
+	s.ID = parseSpanID(j.SpanID)
 	s.TraceID, s.Name = trace, j.Name
 	s.Start = time.UnixMicro(micros(j.Start, lastMicro))
 	s.End = s.Start.Add(time.Duration(micros(j.Duration, longestMicro)) * time.Microsecond)
@@ -243,7 +234,7 @@ func (j *spanJSON) span(trace tracing.TraceID) (s Span, err error) {
 		}
 		s.Events = append(s.Events, e)
 	}
-	return s, nil
+	return s
 }
 
 // parent is the first reference to another span of the same trace; a child comes
@@ -253,8 +244,8 @@ func (j *spanJSON) parent(trace tracing.TraceID, own tracing.SpanID) (parent tra
 		if id, err := ParseID(r.TraceID); err != nil || id != trace {
 			continue
 		}
-		id, err := parseSpanID(r.SpanID)
-		if err != nil || id == own {
+		id := parseSpanID(r.SpanID)
+		if id == own {
 			continue
 		}
 		if r.Type == "CHILD_OF" {
@@ -276,11 +267,12 @@ func decodeID(id []byte, text string) error {
 	return err
 }
 
-func parseSpanID(text string) (id tracing.SpanID, err error) {
-	if err = decodeID(id[:], text); err != nil || id == (tracing.SpanID{}) {
-		return tracing.SpanID{}, fmt.Errorf("%q is not the id of a span", text)
+// parseSpanID returns the zero id for what is none.
+func parseSpanID(text string) (id tracing.SpanID) {
+	if err := decodeID(id[:], text); err != nil {
+		return tracing.SpanID{}
 	}
-	return id, nil
+	return id
 }
 
 // attributes keeps texts, numbers and truth values.

@@ -62,15 +62,16 @@ func dump(traces []Trace) string {
 	return b.String()
 }
 
-// Times that no clock shows are those of broken spans, which don't hide the others.
-func TestReadBrokenTimes(t *testing.T) {
-	traces, err := readTraces([]byte(`{"data": [{"traceID": "ab", "spans": [
+// Spans with no ids and with times that no clock shows don't hide the others.
+func TestReadBrokenSpans(t *testing.T) {
+	traces, err := readTraces([]byte(`{"data": [{"traceID": "0000000000000000", "spans": [{"spanID": "1"}]}, {"traceID": "ab", "spans": [
+		{"spanID": "0000000000000000", "startTime": 1}, {"spanID": "x", "startTime": 1},
 		{"spanID": "1", "startTime": 18446744073709551615, "duration": 18446744073709551615, "logs": [{"timestamp": 18446744073709551615}]},
 		{"spanID": "2", "startTime": 1893553445678000, "duration": 7}]}]}`))
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || len(traces) != 1 || len(traces[0].Spans) != 4 {
+		t.Fatalf("read %+v, %v", traces, err)
 	}
-	broken, good := traces[0].Spans[0], traces[0].Spans[1]
+	broken, good := traces[0].Spans[2], traces[0].Spans[3]
 	if broken.Start.Unix() != 0 || broken.End != broken.Start || good.End.Sub(good.Start).Microseconds() != 7 {
 		t.Errorf("read %v to %v, and %v to %v", broken.Start, broken.End, good.Start, good.End)
 	}
