@@ -70,7 +70,16 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Logger: log})
+	tracer, stopTracer, err := startTracer(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if lost := stopTracer(); lost != nil {
+			log.Warn("the last spans are lost", "error", lost)
+		}
+	}()
+	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Tracer: tracer, Logger: log})
 	if err != nil {
 		return err
 	}

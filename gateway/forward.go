@@ -63,6 +63,9 @@ func (g *Gateway) acquire(r *request) error {
 		r.trail.Deadline = deadline
 	}
 	r.slot.upstream = r.upstream
+	if g.tracer != nil {
+		r.slot.journal = &r.journal
+	}
 	r.slot.work = scheduler.Work{
 		Class: r.decision.Class, Flow: r.flow, Deadline: deadline,
 		Bytes: int64(len(r.fields)*32 + requestOverhead),
@@ -150,6 +153,7 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	a.header.Del(fasthttp.HeaderContentLength)
 	head := append([]byte(nil), a.header.Header()...)
 	g.streams.Add(1)
+	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {
 		defer g.streams.Done()

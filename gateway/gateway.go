@@ -24,6 +24,8 @@ type Options struct {
 	Config *config.Config
 	// Queues are the queues of the configuration, opened, by name.
 	Queues map[string]Queue
+	// Tracer takes the spans. Default: none are made.
+	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
 }
@@ -32,6 +34,7 @@ type Options struct {
 type Gateway struct {
 	config *config.Config
 	log    *slog.Logger
+	tracer *tracing.Tracer // nil when nothing is recorded
 	*decider
 	targets    []target        // of the routes, by position
 	deadlines  []time.Duration // by class; 0 is none
@@ -68,7 +71,8 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, flowHeader: cfg.Flow.Header, exposure: cfg.Expose, propagate: tracing.AllFormats,
+		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
 		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
 	}
@@ -101,7 +105,7 @@ func New(o Options) (*Gateway, error) {
 		if !ok {
 			return nil, fmt.Errorf("gateway: queue %s has not been opened", name)
 		}
-		g.queues[name] = newQueue(name, c, q, g.upstreams)
+		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q, g.upstreams)
 		g.queues[name].book = g.bookOf(q)
 	}
 	for i, r := range cfg.Routes {
@@ -254,8 +258,8 @@ func (g *Gateway) startCouriers() {
 		}
 		for i, class := range g.classes.Names() {
 			c := &courier{
-				q: q, class: classifier.Class(i), name: class, metrics: g.metrics, propagate: g.propagate, provenance: g.provenance,
-				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1), cutOff: g.cutOff,
+				g: g, q: q, class: classifier.Class(i), name: class,
+				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1),
 			}
 			g.lanes = append(g.lanes, c)
 			g.couriers.Go(func() { c.run(g.serving) })

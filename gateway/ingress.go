@@ -44,6 +44,17 @@ type request struct {
 	tunnelled bool
 	bodyRead  *clientBody
 	upTime    time.Duration // from the slot to the response's header
+
+	// For its spans.
+	ctx       *fasthttp.RequestCtx // nil when described is there
+	described *about
+	route     int // position; -1 for none
+	journal   journal
+	produced  production
+	origin    string // what told whose call it is; "" for a request from outside
+	reason    string // why it was refused
+	shed      bool   // it was refused for others to be served
+	brokenOff error  // why its answer has no end
 }
 
 // serve is the life of one request.
@@ -83,6 +94,8 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.trail.Propagate = g.propagate
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
+	r.ctx, r.described, r.route = ctx, nil, -1
+	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
 	r.ticket, r.tunnelled = tracing.Ticket{}, false
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)
@@ -142,7 +155,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}
-	r.upstream, r.queue = g.targets[i].upstream, g.targets[i].queue
+	r.route, r.upstream, r.queue = i, g.targets[i].upstream, g.targets[i].queue
 	if r.queue != nil {
 		return g.enqueue(ctx, r, r.queue)
 	}
@@ -179,6 +192,7 @@ func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.trail.Extract(&r.fields, r.started)
 	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
 	r.trail.Class = g.classes.Name(r.decision.Class)
+	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
 	r.flow = g.flowOf(r.fields, view.Source)
 }
@@ -216,6 +230,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return
 	}
 	f := asFailure(err)
+	r.reason, r.shed = f.reason, isShed(err)
 	if f.retryAfter == 0 && f.code() == fasthttp.StatusServiceUnavailable {
 		f.retryAfter = r.retryAfter()
 	}
@@ -275,6 +290,7 @@ func (g *Gateway) finish(status int, client *clientConn, r *request) {
 		g.provenance.Ended(time.Now(), r.ticket)
 	}
 	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, time.Since(r.started))
+	g.record(status, client, r)
 }
 
 // responseBody streams an answer's body to the client; its Close ends the
@@ -327,7 +343,8 @@ func (b *responseBody) Close() error {
 	if r.answer == nil {
 		return nil
 	}
-	broken, outcome := r.answer.err, r.answer.outcome()
+	outcome := r.answer.outcome()
+	r.brokenOff = r.answer.err
 	if aborted := r.answer.Close(); aborted {
 		b.client.linger.Store(true)
 		outcome = scheduler.Unmeasured
@@ -336,9 +353,9 @@ func (b *responseBody) Close() error {
 	r.slot.release(outcome)
 	if errors.Is(r.life.Err(), errClientLeft) {
 		b.status = statusClientClosed
-	} else if broken != nil {
-		b.g.log.Warn("response broken off", "upstream", r.upstream.name, "error", broken)
+	} else if r.brokenOff != nil {
+		b.g.log.Warn("response broken off", "upstream", r.upstream.name, "error", r.brokenOff)
 	}
 	b.g.finish(b.status, b.client, r)
-	return broken
+	return r.brokenOff
 }

@@ -30,7 +30,7 @@ func (g *Gateway) call(ctx *fasthttp.RequestCtx, client *clientConn, r *request,
 	}
 	switch i := g.routeCall(view); {
 	case i >= 0:
-		r.upstream, r.queue = g.targets[i].upstream, g.targets[i].queue
+		r.route, r.upstream, r.queue = i, g.targets[i].upstream, g.targets[i].queue
 	case address == "":
 		return &failure{reason: reasonNoUpstream, err: errNowhere, detail: remedyNowhere}
 	default:
@@ -53,11 +53,14 @@ const remedyNowhere = "No route names this host. Set HTTP_PROXY to this listener
 func (g *Gateway) classifyCall(r *request, source netip.Addr) {
 	r.trail.Extract(r.fields, r.started)
 	origin, found := g.provenance.Find(r.started, &r.trail)
+	r.origin = "none"
 	if found {
+		r.origin = origin.By.String()
 		r.trail.Inherit(&origin)
 	}
 	r.decision = g.decideCall(g.claim(&r.trail, false), origin.Class, found)
 	r.trail.Class = g.classes.Name(r.decision.Class)
+	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
 	r.flow = g.flowOf(r.fields, source)
 }

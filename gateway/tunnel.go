@@ -33,6 +33,7 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	t := &tunnel{client: client, server: server}
 	r.tunnelled = true
 	g.streams.Add(1)
+	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		defer g.streams.Done()

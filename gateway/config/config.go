@@ -302,13 +302,27 @@ type Provenance struct {
 
 // Tracing says where spans go and how many.
 type Tracing struct {
-	// Exporter is otlp, jaeger or none. Default: none.
+	// Exporter is otlp, jaeger (Thrift over HTTP, for old collectors) or none.
+	// Default: none.
 	Exporter string `yaml:"exporter,omitempty"`
-	// Endpoint is where the exporter sends to: http://host:port. Required
-	// unless the exporter is none.
+	// Endpoint is where the exporter sends to: http://host:port, or https.
+	// Without a path it gets the usual one. Required unless the exporter is none.
 	Endpoint string `yaml:"endpoint,omitempty"`
-	// Sample is the share of traces that are recorded, 0 to 1. Default: 0.01.
+	// Protocol is how otlp is spoken: http or grpc. Default: http, but grpc where
+	// the endpoint's port is 4317.
+	Protocol string `yaml:"protocol,omitempty"`
+	// Sample is the share of traces that are recorded, 0 to 1, of those that begin
+	// here; others are recorded as their beginning was. What was shed, failed or
+	// waited for longer than its class's objective is recorded in any case.
+	// Default: 0.01.
 	Sample float64 `yaml:"sample"`
+	// Service is what this process is called in traces. Default: the environment
+	// variable OTEL_SERVICE_NAME, or overtake.
+	Service string `yaml:"service,omitempty"`
+	// Propagate lists in which formats, beside W3C's, the next hop is told the
+	// trace context: b3 (one header), b3multi and jaeger (uber-trace-id). An app
+	// that forwards only one of them keeps the class. Default: all three.
+	Propagate []string `yaml:"propagate"`
 }
 
 // Size is a number of bytes, written with a unit: 512B, 64KiB, 10MB.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -70,12 +71,25 @@ func fillDefaults(c *Config, src *source) {
 	for i := range c.Relays {
 		defaultRelay(&c.Relays[i], src, i, c)
 	}
+	defaultTracing(&c.Tracing, src)
 	setDefault(src, "provenance.max", &c.Provenance.Max, 1_000_000)
 	setDefault(src, "provenance.keep", &c.Provenance.Keep, time.Minute)
-	setDefault(src, "tracing.exporter", &c.Tracing.Exporter, "none")
-	setDefault(src, "tracing.sample", &c.Tracing.Sample, 0.01)
 	setDefault(src, "expose", &c.Expose, "trusted")
 	setDefault(src, "drain_timeout", &c.DrainTimeout, 30*time.Second)
+}
+
+func defaultTracing(t *Tracing, src *source) {
+	setDefault(src, "tracing.exporter", &t.Exporter, "none")
+	setDefault(src, "tracing.sample", &t.Sample, 0.01)
+	setDefault(src, "tracing.propagate", &t.Propagate, []string{"b3", "b3multi", "jaeger"})
+	if t.Exporter != "otlp" {
+		return
+	}
+	protocol := "http"
+	if u, err := url.Parse(t.Endpoint); err == nil && u.Port() == "4317" {
+		protocol = "grpc" // its registered port
+	}
+	setDefault(src, "tracing.protocol", &t.Protocol, protocol)
 }
 
 func defaultNATS(b *Broker, src *source, path string) {

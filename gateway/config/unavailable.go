@@ -25,9 +25,6 @@ func (v validator) unavailable() {
 		}
 	}
 	v.unavailableBrokers()
-	if t := v.Tracing.Exporter; t == "otlp" || t == "jaeger" {
-		v.warn("tracing.exporter", "%s is %s; trace context is passed on, and no spans are exported", t, notAvailable)
-	}
 }
 
 func (v validator) unavailableListeners() {
