@@ -50,6 +50,10 @@ func TestArchitectureChecker(t *testing.T) {
 		files: []archFile{{pkg: "overtake/tracing", name: "trail.go", imports: []string{"overtake/gateway/config"}}},
 		want:  []string{"trail.go imports overtake/gateway/config"},
 	}, {
+		name:  "tracing with a collector's format",
+		files: []archFile{{pkg: "overtake/tracing", name: "tracer.go", imports: []string{"go.opentelemetry.io/proto/otlp/trace/v1"}}},
+		want:  []string{"tracer.go imports go.opentelemetry.io/proto/otlp/trace/v1", "needs no collector"},
+	}, {
 		name:  "broker knows an adapter",
 		files: []archFile{{pkg: "overtake/broker", name: "broker.go", imports: []string{"overtake/broker/nats"}}},
 		want:  []string{"broker.go imports overtake/broker/nats"},

@@ -67,6 +67,10 @@ var archRules = []archRule{{
 	but: []string{"overtake/tracing/...", "overtake/classifier"},
 	why: "a trail is carried by whoever forwards work; it knows neither the gateway, nor the order, nor a broker",
 }, {
+	pkg: "overtake/tracing", tests: true,
+	not: []string{"overtake/tracing/export", "go.opentelemetry.io/...", "google.golang.org/...", "github.com/uber/..."},
+	why: "who carries a trail needs no collector; their formats and libraries are for tracing/export",
+}, {
 	pkg: "overtake/broker", tests: true,
 	not: []string{"overtake/..."},
 	but: []string{"overtake/broker", "overtake/broker/brokertest", "overtake/classifier"},
@@ -134,10 +138,14 @@ var archImporters = map[string][]string{
 	"github.com/nats-io/nats.go":              {"overtake/broker/nats"},
 	"github.com/prometheus/client_golang":     {"overtake/gateway"},
 	"github.com/rabbitmq/amqp091-go":          {"overtake/broker/rabbitmq"},
-	"github.com/uber/jaeger-client-go":        {"overtake/tracing"},
-	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"},                                                    // a server each
-	"golang.org/x/sys":                        {"overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/loadgen"}, // extends the standard library
+	"github.com/uber/jaeger-client-go":        {"overtake/tracing/export"},
+	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"}, // a server each
+	"go.opentelemetry.io/otel":                {"overtake/tracing/export"},
+	"go.opentelemetry.io/proto/otlp":          {"overtake/tracing/export"},
+	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/loadgen"}, // extends the standard library
+	"golang.org/x/text":                       {"overtake/tracing/waterfall"},
 	"golang.org/x/time":                       {"overtake/gateway", "overtake/loadgen"},
+	"google.golang.org/grpc":                  {"overtake/tracing/export"},
 }
 
 // archNames are names that say nothing about what is inside.

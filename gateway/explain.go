@@ -100,5 +100,5 @@ func (q Question) read(ctx *fasthttp.RequestCtx) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, acceptable(ctx, f)
+	return f, acceptable(ctx, f, config.Ingress)
 }

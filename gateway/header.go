@@ -87,6 +87,16 @@ func appendEndToEnd(head []byte, f fields, trail *tracing.Trail) []byte {
 	return head
 }
 
+// appendForwarded appends what f says about the client, as it is.
+func appendForwarded(head []byte, f fields) []byte {
+	for i := range f {
+		if name := f[i].name; rewritten(name) && !tracing.Spells(name, "Host") {
+			head = appendField(head, name, f[i].value)
+		}
+	}
+	return head
+}
+
 // forwardedFor describes the client to the app.
 type forwardedFor struct {
 	client netip.Addr
