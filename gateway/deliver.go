@@ -52,11 +52,13 @@ type courier struct {
 	name    string // of the class
 	metrics *metrics
 	log     *slog.Logger
-	working atomic.Int32  // messages in hand; only run adds to them
-	freed   chan struct{} // of capacity 1: working has become less
-	away    atomic.Bool   // the app could not be reached the last time
-	cutOff  context.Context
-	wg      sync.WaitGroup
+	// propagate is what is stamped beside W3C Trace Context.
+	propagate tracing.Formats
+	working   atomic.Int32  // messages in hand; only run adds to them
+	freed     chan struct{} // of capacity 1: working has become less
+	away      atomic.Bool   // the app could not be reached the last time
+	cutOff    context.Context
+	wg        sync.WaitGroup
 }
 
 // awayPause is how often a courier whose app is away looks whether it is back,
@@ -104,7 +106,8 @@ func (c *courier) run(ctx context.Context) {
 			c.done()
 			continue
 		}
-		trail := tracing.Extract(messageCarrier{d.Header})
+		trail := tracing.Trail{Propagate: c.propagate}
+		trail.Extract(messageFields(d.Header), time.Now())
 		s := &slot{upstream: c.q.upstream, work: scheduler.Work{
 			Class: c.class, Flow: c.q.flow, Deadline: trail.Deadline, Kept: true,
 		}}

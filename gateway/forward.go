@@ -84,7 +84,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
 	head = append(head, " HTTP/1.1\r\n"...)
 	head = appendField(head, "Host", host)
-	head = appendEndToEnd(head, r.fields)
+	head = appendEndToEnd(head, r.fields, &r.trail)
 	via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
 	if r.trusted {
 		via.received = r.fields
@@ -92,7 +92,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	via.each(func(name, value string) { head = appendField(head, name, value) })
 	head = appendField(head, "Via", "1.1 overtake")
 	stamped := stampedFields{head: head}
-	r.trail.Stamp(&stamped)
+	r.trail.Stamp(&stamped, time.Now())
 	o := &outbound{
 		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/tracing"
 )
 
 func FuzzHostname(f *testing.F) {
@@ -169,7 +171,7 @@ func countSetCookies(h *fasthttp.ResponseHeader) (n int) {
 func FuzzRequestHeader(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-a, close\r\nX-A: 1\r\nLatency_Class: x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-a, close\r\nX-A: 1\r\nLatency_Class: x\r\nUberCtx-Latency%2eClass: x\r\nX_B3_Sampled: 1\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: x\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\nX: 1\n\nGET / HTTP/1.1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n  y\r\n\r\n",
@@ -182,11 +184,12 @@ func FuzzRequestHeader(f *testing.F) {
 		if err := h.Read(bufio.NewReader(bytes.NewReader(raw))); err != nil {
 			return
 		}
+		trail := tracing.Trail{Propagate: tracing.AllFormats}
 		got, err := fields(nil).read(&h)
 		if err != nil {
 			return
 		}
-		head := string(append(appendEndToEnd(nil, got), "\r\n"...))
+		head := string(append(appendEndToEnd(nil, got, &trail), "\r\n"...))
 		if strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Contains(strings.TrimSuffix(head, "\r\n"), "\r\n\r\n") {
 			t.Errorf("%q is sent on as %q", raw, head)
 		}
@@ -196,8 +199,8 @@ func FuzzRequestHeader(f *testing.F) {
 			if err == io.EOF || line == "\r\n" {
 				break
 			}
-			name, _, ok := strings.Cut(line, ":")
-			if !ok || hopByHop(name) || rewritten(name) {
+			name, value, ok := strings.Cut(line, ":")
+			if !ok || hopByHop(name) || rewritten(name) || trail.Owns(name, strings.Trim(value, " \t\r\n")) {
 				t.Errorf("%q: line %q passed", raw, line)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/tracing"
 )
 
 // Options are what a gateway is made of.
@@ -36,6 +37,7 @@ type Gateway struct {
 	deadlines  []time.Duration // by class; 0 is none
 	flowHeader string
 	exposure   string
+	propagate  tracing.Formats // what is stamped beside W3C Trace Context
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
 	books      []*jobBook // the stores for jobs, each once
@@ -61,7 +63,7 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		config: cfg, log: o.Logger, flowHeader: cfg.Flow.Header, exposure: cfg.Expose, propagate: tracing.AllFormats,
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
 		leavers: newLeavers(), stopHousework: make(chan struct{}),
 	}
@@ -240,7 +242,7 @@ func (g *Gateway) startCouriers() {
 		}
 		for i, class := range g.classes.Names() {
 			c := &courier{
-				q: q, class: classifier.Class(i), name: class, metrics: g.metrics,
+				q: q, class: classifier.Class(i), name: class, metrics: g.metrics, propagate: g.propagate,
 				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1), cutOff: g.cutOff,
 			}
 			g.lanes = append(g.lanes, c)

@@ -71,7 +71,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
 	r.started = time.Now()
-	r.decision, r.trail = classifier.Decision{Class: g.defaultClass}, tracing.Trail{}
+	r.decision = classifier.Decision{Class: g.defaultClass}
+	r.trail.Reset()
+	r.trail.Propagate = g.propagate
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	if stream := ctx.RequestBodyStream(); stream != nil {
@@ -157,7 +159,7 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
 
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
-	r.trail = tracing.Extract(r.fields)
+	r.trail.Extract(&r.fields, r.started)
 	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
 	r.trail.Class = g.classes.Name(r.decision.Class)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
