@@ -31,7 +31,7 @@ var forwarding = map[string][]string{
 // chain is the way gateway -> service a with a sidecar -> service b with a sidecar ->
 // queue -> worker. All apps forward what the first segment of the path says.
 type chain struct {
-	jaeger jaegerServer
+	jaeger *jaegerServer
 	url    string // of the gateway
 }
 
@@ -137,13 +137,13 @@ type seenSpan struct {
 }
 
 // trace asks Jaeger for a trace, by id.
-func (j jaegerServer) trace(t *testing.T, id string) []seenSpan {
+func (j *jaegerServer) trace(t *testing.T, id string) []seenSpan {
 	t.Helper()
 	return j.ask(t, "/api/traces/"+id)
 }
 
 // ask returns the spans of all traces in an answer of the query API.
-func (j jaegerServer) ask(t *testing.T, query string) (spans []seenSpan) {
+func (j *jaegerServer) ask(t *testing.T, query string) (spans []seenSpan) {
 	t.Helper()
 	_, body := get(t, j.query+query)
 	var answer struct {
