@@ -151,7 +151,7 @@ routes: [{queue: jobs}]
 
 // Every command has help with an example, and the program tells its version.
 func TestE2EHelp(t *testing.T) {
-	for _, command := range []string{"gateway", "loadgen", "app", "demo", "check", "explain", "version"} {
+	for _, command := range []string{"gateway", "loadgen", "app", "demo", "check", "explain", "trace", "version"} {
 		stdout, stderr := tool(t, binary, command, "--help")
 		if !strings.HasPrefix(stdout, "Usage: overtake "+command) || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, "\n    overtake "+command) || stderr != "" {
 			t.Errorf("overtake %s --help printed\n%s%s", command, stdout, stderr)

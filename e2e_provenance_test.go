@@ -198,7 +198,7 @@ func TestE2EProvenance(t *testing.T) {
 		for _, class := range []string{"interactive", "batch"} {
 			t.Run(mode+"/"+class, func(t *testing.T) {
 				trace++
-				id := fmt.Sprintf("%032x", 0xfeed0000+trace)
+				id := fmt.Sprintf("4bf92f3577b34da6%016x", trace)
 				path := "/" + mode + "/" + class
 				resp, body := c.send(t, path, id)
 				if resp.StatusCode != http.StatusAccepted {

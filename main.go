@@ -38,6 +38,7 @@ type commands struct {
 	Explain explainCommand `cmd:"" help:"Show which class and route a request would get, and why."`
 	Queue   queueCommands  `cmd:"" help:"Show and steer the lanes of queues."`
 	Dead    deadCommands   `cmd:"" help:"Show and replay the dead letters of queues."`
+	Trace   traceCommand   `cmd:"" help:"Show slow requests hop by hop, from Jaeger."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

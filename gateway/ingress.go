@@ -189,7 +189,7 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
 
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
-	r.trail.Extract(r.fields, r.started)
+	r.trail.Extract(&r.fields, r.started)
 	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
 	r.trail.Class = g.classes.Name(r.decision.Class)
 	g.begins(r)

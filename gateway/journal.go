@@ -3,6 +3,7 @@ package gateway
 import (
 	"time"
 
+	"overtake/scheduler"
 	"overtake/tracing"
 )
 
@@ -19,6 +20,7 @@ type journal struct {
 type wait struct {
 	upstream   string
 	start, end time.Time
+	facts      scheduler.Wait
 	reason     string // why it was shed, or left; "" if it got its slot
 }
 
@@ -51,11 +53,11 @@ func (j *journal) waiting(upstream string) {
 	j.waits = append(j.waits, wait{upstream: upstream, start: time.Now()})
 }
 
-// waited notes that the work got the slot, or did not for a reason.
-func (j *journal) waited(reason string) {
+// waited notes how the work waited, and why it got no slot, if so.
+func (j *journal) waited(facts scheduler.Wait, reason string) {
 	if j != nil {
 		last := &j.waits[len(j.waits)-1]
-		last.end, last.reason = time.Now(), reason
+		last.end, last.facts, last.reason = time.Now(), facts, reason
 	}
 }
 

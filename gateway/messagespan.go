@@ -25,7 +25,7 @@ func (q *queue) producerSpan(r *request) tracing.Span {
 		ID: r.trail.SpanID, Parent: r.journal.hop, Kind: tracing.Producer, Name: "send " + q.name,
 		Start: r.produced.start, End: r.produced.end,
 		Attributes: append(q.attributes("send", r.produced.id), attribute("overtake.class", r.trail.Class),
-			tracing.Attribute{Key: "messaging.message.body.size", Value: int64(r.produced.bytes)}),
+			number("messaging.message.body.size", r.produced.bytes)),
 	}
 	if err := r.produced.err; err != nil {
 		span.Failure = err.Error()
@@ -101,8 +101,8 @@ func (c *courier) record(h *handling) {
 		ID: h.journal.hop, Parent: h.trail.ParentID, Kind: tracing.Consumer, Name: "process " + c.q.name,
 		Start: h.taken, End: time.Now(),
 		Attributes: append(c.q.attributes("process", h.ID), attribute("overtake.class", c.name),
-			tracing.Attribute{Key: "messaging.message.body.size", Value: int64(len(h.Body))},
-			tracing.Attribute{Key: "overtake.attempt", Value: int64(h.Attempt)},
+			number("messaging.message.body.size", len(h.Body)),
+			number("overtake.attempt", h.Attempt),
 			attribute("overtake.job.state", string(h.job.State))),
 	}
 	if shed {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"overtake/tracing"
 )
 
 const okNoBody = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -224,6 +222,9 @@ func TestClaimedClass(t *testing.T) {
 		{"in baggage, encoded", "/", "baggage: latency%2Eclass=interactive\r\n", "standard", "standard"},
 		{"in baggage, lower", "/urgent", "Baggage: latency.class=batch;p=1\r\n", "batch", "batch"},
 		{"underscore", "/", "Latency_Class: interactive\r\n", "standard", "standard"},
+		{"in Jaeger's baggage", "/", "uberctx-Latency.Class: interactive\r\n", "standard", "interactive"},
+		{"in Jaeger's baggage, lower", "/urgent", "uberctx-latency.class: batch\r\n", "batch", "batch"},
+		{"in Jaeger's baggage, underscore", "/", "uberctx_latency.class: interactive\r\n", "standard", "standard"},
 		{"unknown", "/", "Latency-Class: vip\r\n", "standard", "standard"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -234,14 +235,14 @@ func TestClaimedClass(t *testing.T) {
 	}
 }
 
-// wantClass checks that the app sees one class, in both of its places.
+// wantClass checks that the app sees one class, in each of its places.
 func wantClass(t *testing.T, head, class string) {
 	t.Helper()
 	var seen []string
 	for _, line := range lines(head) {
 		name, value, _ := strings.Cut(line, ": ")
 		switch strings.ReplaceAll(strings.ToLower(name), "_", "-") {
-		case "latency-class":
+		case "latency-class", "uberctx-latency.class":
 			seen = append(seen, value)
 		case "baggage":
 			for member := range strings.SplitSeq(value, ",") {
@@ -251,8 +252,8 @@ func wantClass(t *testing.T, head, class string) {
 			}
 		}
 	}
-	if !slices.Equal(slices.Compact(slices.Clone(seen)), []string{class}) || len(seen) != 2 {
-		t.Errorf("the app sees the classes %q, want %s twice", seen, class)
+	if !slices.Equal(slices.Compact(slices.Clone(seen)), []string{class}) || len(seen) != 3 {
+		t.Errorf("the app sees the classes %q, want %s three times", seen, class)
 	}
 }
 
@@ -375,10 +376,4 @@ func TestTooLargeHeaderIsToldSo(t *testing.T) {
 	p.send("GET / HTTP/1.1\r\nHost: a\r\nX-Big: ", strings.Repeat("x", 16<<20), "\r\n\r\n")
 	resp, body := p.response("GET")
 	wantRefusal(t, fetched{Response: resp, body: body}, http.StatusRequestHeaderFieldsTooLarge, reasonBadRequest)
-}
-
-// stampedOnAll reports whether the gateway stamps the field on every request.
-func stampedOnAll(name string) bool {
-	trail := tracing.Trail{Propagate: tracing.AllFormats}
-	return trail.Owns(name, "")
 }

@@ -76,7 +76,7 @@ func (g *Gateway) serverSpan(status int, client *clientConn, r *request, asked *
 		Start: r.started, End: time.Now(),
 		Attributes: []tracing.Attribute{
 			attribute("http.request.method", method), attribute("url.scheme", scheme), attribute("url.path", asked.path),
-			{Key: "http.response.status_code", Value: int64(status)},
+			number("http.response.status_code", status),
 			attribute("server.address", hostname(asked.host)), attribute("client.address", client.addr.String()),
 			attribute("overtake.class", g.classes.Name(r.decision.Class)), attribute("overtake.rule", r.decision.Rule),
 			attribute("overtake.listener", client.listener.name), attribute("overtake.role", client.listener.role),

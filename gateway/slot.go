@@ -24,14 +24,16 @@ func (s *slot) acquire(ctx context.Context) error {
 	s.journal.waiting(s.upstream.name)
 	lease, err := s.upstream.scheduler.Acquire(ctx, s.work)
 	if err != nil {
+		var facts scheduler.Wait
 		var shed *scheduler.ShedError
 		if errors.As(err, &shed) {
 			s.waited += shed.Waited
+			facts = shed.Wait
 		}
-		s.journal.waited(reasonOf(err))
+		s.journal.waited(facts, reasonOf(err))
 		return err
 	}
-	s.journal.waited("")
+	s.journal.waited(lease.Wait, "")
 	s.lease, s.held = lease, true
 	s.waited += lease.Waited
 	return nil

@@ -70,7 +70,12 @@ func (s *spanSet) addWaits(j *journal) {
 		w := &j.waits[i]
 		span := tracing.Span{
 			ID: tracing.NewSpanID(), Parent: j.hop, Name: "overtake.queue", Start: w.start, End: w.end,
-			Attributes: []tracing.Attribute{{Key: "overtake.class", Value: s.class}, {Key: "overtake.upstream", Value: w.upstream}},
+			Attributes: []tracing.Attribute{
+				attribute("overtake.class", s.class), attribute("overtake.upstream", w.upstream),
+				number("overtake.queue.ahead", w.facts.Ahead), number("overtake.queue.overtaken", w.facts.Overtaken),
+				number("overtake.queue.overtaking", w.facts.Overtaking), number("overtake.limit", w.facts.Limit),
+				{Key: "overtake.reserve", Value: w.facts.Reserve},
+			},
 		}
 		if w.reason != "" {
 			span.Failure = w.reason
@@ -105,10 +110,10 @@ func (s *spanSet) addTries(j *journal, method, path string) {
 				attribute("overtake.class", s.class)),
 		}
 		if i > 0 {
-			span.Attributes = append(span.Attributes, tracing.Attribute{Key: "http.request.resend_count", Value: int64(i)})
+			span.Attributes = append(span.Attributes, number("http.request.resend_count", i))
 		}
 		if t.status > 0 {
-			span.Attributes = append(span.Attributes, tracing.Attribute{Key: "http.response.status_code", Value: int64(t.status)})
+			span.Attributes = append(span.Attributes, number("http.response.status_code", t.status))
 		}
 		switch {
 		case t.err != nil:
@@ -128,14 +133,18 @@ func (s *server) attributes(path string) []tracing.Attribute {
 		return []tracing.Attribute{attribute("server.address", s.address), attribute("network.transport", "unix")}
 	}
 	host, port, _ := net.SplitHostPort(s.address) // newServer has put it together
-	number, _ := strconv.ParseInt(port, 10, 64)
+	portNumber, _ := strconv.Atoi(port)
 	return []tracing.Attribute{
-		attribute("server.address", host), {Key: "server.port", Value: number},
+		attribute("server.address", host), number("server.port", portNumber),
 		attribute("url.full", "http://"+s.address+path),
 	}
 }
 
 func attribute(key, value string) tracing.Attribute { return tracing.Attribute{Key: key, Value: value} }
+
+func number(key string, value int) tracing.Attribute {
+	return tracing.Attribute{Key: key, Value: int64(value)}
+}
 
 // reasonOf is what error.type says of an error.
 func reasonOf(err error) string {

@@ -260,6 +260,40 @@ GET class=standard status_code=200 kept=slow
 	}
 }
 
+// Whose turn came first is in the spans of both who passed and who was passed.
+func TestQueueSpanTellsWhoOvertook(t *testing.T) {
+	app := newGate()
+	g, out := startTraced(t, always+oneSlot, serveApp(t, app.ServeHTTP))
+	letGo := g.hold(app)
+	l := newLine(g)
+	l.join("/batch/1", "/batch/2", "/interactive/1")
+	letGo()
+	for range 3 {
+		receive(t, "the next request", app.arrived)
+		app.pass <- struct{}{}
+	}
+	got := make(map[any]string)
+	spans := out.wait(t, 4*3)
+	for _, queue := range spans {
+		for _, s := range spans {
+			if s.ID == queue.Parent && queue.Name == "overtake.queue" {
+				got[value(s, "url.path")] = fmt.Sprintf("ahead %v overtaken %v overtaking %v of %v", value(queue, "overtake.queue.ahead"),
+					value(queue, "overtake.queue.overtaken"), value(queue, "overtake.queue.overtaking"), value(queue, "overtake.limit"))
+			}
+		}
+	}
+	for path, want := range map[string]string{
+		"/hold":          "ahead 0 overtaken 0 overtaking 0 of 1",
+		"/batch/1":       "ahead 0 overtaken 1 overtaking 0 of 1",
+		"/batch/2":       "ahead 1 overtaken 1 overtaking 0 of 1",
+		"/interactive/1": "ahead 0 overtaken 0 overtaking 2 of 1",
+	} {
+		if got[path] != want {
+			t.Errorf("%s: %s, want %s", path, got[path], want)
+		}
+	}
+}
+
 // A request that breaks off after its answer has begun is a failure too, with the
 // status that the client saw.
 func TestBrokenAnswerIsRecorded(t *testing.T) {

@@ -25,6 +25,6 @@ func (t *Trail) stampB3Multi(c Carrier, ids []byte) {
 	c.Set(HeaderB3TraceID, alias(ids[traceIDAt:traceIDEnd]))
 	c.Set(HeaderB3SpanID, alias(ids[spanIDAt:spanIDEnd]))
 	c.Set(HeaderB3Sampled, t.sampledState())
-	c.Del(HeaderB3ParentID)
-	c.Del(HeaderB3Flags)
+	t.set(c, fieldB3ParentID, HeaderB3ParentID, "")
+	t.set(c, fieldB3Flags, HeaderB3Flags, "")
 }

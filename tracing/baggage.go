@@ -26,11 +26,12 @@ func parseBaggage(s string) (rest, class string) {
 	for start := 0; start <= len(s); {
 		end := memberEnd(s, start)
 		key, value, valid := parseMember(s[start:end])
-		if key == classMember && class == "" {
-			class = value
-		}
 		fits := members < maxMembers && size+end-start <= maxBaggageBytes
-		if valid && fits && !looksLikeClass(key) {
+		if key == classMember {
+			if class == "" {
+				class = value
+			}
+		} else if valid && fits && !looksLikeClass(key) {
 			kept.add(start, end)
 			members++
 			size += end - start + len(",")
@@ -92,6 +93,14 @@ func memberEnd(s string, start int) int {
 // parseMember reads key=value;property;key=value, with optional space around
 // each part (W3C Baggage, section 3.3.1).
 func parseMember(member string) (key, value string, valid bool) {
+	for i := range len(member) {
+		if !tokenBytes[member[i]] {
+			if i > 0 && member[i] == '=' && isValue(member[i+1:]) {
+				return member[:i], member[i+1:], true // as most are: no space, no properties
+			}
+			break
+		}
+	}
 	pair, properties, more := strings.Cut(member, ";")
 	key, value, valid = cutPair(pair)
 	if !valid || !isToken(key) || !isValue(value) {
@@ -118,7 +127,7 @@ func cutPair(s string) (key, value string, ok bool) {
 // than once, and then trims or cuts off what is not printable.
 func looksLikeClass(key string) bool {
 	for len(key) >= len(classMember) { // neither decoding nor trimming adds to it
-		key = strings.TrimFunc(key, func(r rune) bool { return r <= ' ' || r == '+' })
+		key = strings.TrimFunc(key, func(r rune) bool { return r <= ' ' || r == '+' || r > '~' })
 		if strings.EqualFold(key, classMember) {
 			return true
 		}
@@ -183,4 +192,12 @@ func consistsOf(s string, set *[256]bool) bool {
 
 // trim removes the optional whitespace of HTTP fields, which is less than what
 // strings.TrimSpace removes.
-func trim(s string) string { return strings.Trim(s, " \t") }
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}

@@ -64,10 +64,13 @@ const (
 	fields
 )
 
+// initials are the letters that names of fields begin with, as bits.
+const initials = 1<<('b'-'a') | 1<<('g'-'a') | 1<<('j'-'a') | 1<<('l'-'a') | 1<<('t'-'a') | 1<<('u'-'a') | 1<<('x'-'a')
+
 // fieldOf returns what name spells.
 func fieldOf(name string) field {
-	if isJaegerClass(name) {
-		return fieldJaegerClass
+	if name == "" || initials>>(name[0]|0x20-'a')&1 == 0 {
+		return fieldNone
 	}
 	switch len(name) {
 	case 2:
@@ -90,14 +93,19 @@ func fieldOf(name string) field {
 	case 17:
 		return either(name, HeaderB3ParentID, fieldB3ParentID)
 	case 30:
-		return either(name, HeaderEnvoyTimeout, fieldEnvoyTimeout)
+		if Spells(name, HeaderEnvoyTimeout) {
+			return fieldEnvoyTimeout
+		}
+	}
+	if isJaegerClass(name) {
+		return fieldJaegerClass
 	}
 	return fieldNone
 }
 
 // either returns f if name spells want, and else none.
 func either(name, want string, f field) field {
-	if Spells(name, want) {
+	if name == want || Spells(name, want) {
 		return f
 	}
 	return fieldNone

@@ -80,7 +80,7 @@ func (t *Trail) stampJaeger(c Carrier, b, ids []byte) []byte {
 	b = append(append(b, ids[spanIDAt:spanIDEnd]...), ":0:"...)
 	b = append(b, t.sampledState()...)
 	c.Set(HeaderJaeger, alias(b[start:]))
-	set(c, HeaderJaegerClass, t.Class)
+	t.set(c, fieldJaegerClass, HeaderJaegerClass, t.Class)
 	return b[:start]
 }
 

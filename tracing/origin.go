@@ -16,10 +16,10 @@ type origin struct {
 	sequence uint64 // of the request, never used twice; 0 for a place that is free
 	span     SpanID
 	trace    TraceID
-	request  [2]uint64     // hash of the request id
+	request  uint64        // hash of the request id, 0 for none
 	expires  time.Duration // when it is forgotten; 0 as long as it runs
 	deadline int64         // unix microseconds, 0 for none
-	links    [provenanceKeys]originLinks
+	places   [provenanceKeys]originPlace
 	earlier  uint32 // in its queue; of a free place, the next free one
 	later    uint32
 	state    uint16 // how many bytes of its text are the tracestate

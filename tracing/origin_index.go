@@ -15,21 +15,34 @@ import (
 // key, in the class, and in whether they have ended form a group, and only its
 // latest, the leader, is in the bucket's chain; the others are a list behind it. In
 // the chain, an id occurs at most twice per class, and since what ended last is
-// forgotten last, a leader that is forgotten speaks for its whole group.
+// forgotten last, a leader whose time is over speaks for its whole group.
+//
+// With a million origins, each that has to be looked at is a cache miss or two.
+// Links therefore carry a part of the hash, and whether there is another after
+// them: an id that is not known costs the look at its bucket, as a rule.
 type originIndex struct {
-	seed    maphash.Seed
-	buckets []*[chunkLen]originBucket
-	n       uint32 // buckets in use
+	seed maphash.Seed
+	// tables hold the first link of each bucket, by key.
+	tables [provenanceKeys][]*[chunkLen]originLink
+	n      uint32 // buckets in use
 }
 
-// originBucket holds the first of each key's chain.
-type originBucket [provenanceKeys]uint32
+// originLink leads to an origin in a chain.
+type originLink struct {
+	id  uint32 // 0 for none
+	tag uint32 // of the origin's hash, and the bit hasNext
+}
 
-// originLinks is an origin's place in the index by one key.
-type originLinks struct {
-	chain  uint32 // of a leader: the next leader in the bucket
-	before uint32 // in the group; 0 for the leader
-	behind uint32 // in the group
+// hasNext is set in the tag of a link whose origin has a next in the chain.
+const hasNext = 1
+
+func tagOf(hash uint64) uint32 { return uint32(hash>>32) &^ hasNext }
+
+// originPlace is an origin's place in the index by one key.
+type originPlace struct {
+	next   originLink // of a leader: the next leader in the bucket
+	before uint32     // in the group; 0 for the leader
+	behind uint32     // in the group
 }
 
 // has reports whether o has a key of this kind.
@@ -40,7 +53,7 @@ func (o *origin) has(by ProvenanceKey) bool {
 	case ByTrace:
 		return o.trace != TraceID{}
 	default:
-		return o.request != [2]uint64{}
+		return o.request != 0
 	}
 }
 
@@ -67,13 +80,8 @@ func (x *originIndex) hash(by ProvenanceKey, o *origin) uint64 {
 	case ByTrace:
 		return maphash.Bytes(x.seed, o.trace[:])
 	default:
-		return o.request[0]
+		return o.request
 	}
-}
-
-// head returns the head of the chain that o belongs to.
-func (x *originIndex) head(by ProvenanceKey, o *origin) *uint32 {
-	return &x.bucket(x.place(x.hash(by, o)))[by]
 }
 
 // place returns the number of the bucket for a hash: its last bits, as many as it
@@ -87,26 +95,61 @@ func (x *originIndex) place(hash uint64) uint32 {
 	return at
 }
 
-func (x *originIndex) bucket(at uint32) *originBucket {
-	return &x.buckets[at>>chunkBits][at&(chunkLen-1)]
+func (x *originIndex) bucket(by ProvenanceKey, at uint32) *originLink {
+	return &x.tables[by][at>>chunkBits][at&(chunkLen-1)]
 }
 
-// find returns the leader of the least urgent class with the key of o, 0 for none.
-func (x *originIndex) find(s *originStore, by ProvenanceKey, o *origin, now time.Duration) uint32 {
-	if x.n == 0 || !o.has(by) {
-		return 0
+// first returns the first link of the chain for a hash.
+func (x *originIndex) first(by ProvenanceKey, hash uint64) *originLink {
+	return x.bucket(by, x.place(hash))
+}
+
+// find returns for the first key that is known the leader of its least urgent
+// class; 0 for none.
+func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (id uint32, by ProvenanceKey) {
+	if x.n == 0 {
+		return 0, 0
 	}
-	var found *origin
-	var foundID uint32
-	for id := *x.head(by, o); id != 0; {
-		other := s.at(id)
-		if other.same(by, o) && other.live(now) &&
-			(found == nil || other.class > found.class || other.class == found.class && other.expires == 0) {
-			found, foundID = other, id
+	if sought.has(BySpan) {
+		hash := x.hash(BySpan, sought)
+		if id := s.leader(BySpan, *x.first(BySpan, hash), tagOf(hash), sought, now); id != 0 {
+			return id, BySpan
 		}
-		id = other.links[by].chain
 	}
-	return foundID
+	// Both links are loaded before one is needed, so that two misses overlap.
+	traceHash, requestHash := x.hash(ByTrace, sought), x.hash(ByRequestID, sought)
+	trace, request := *x.first(ByTrace, traceHash), *x.first(ByRequestID, requestHash)
+	if sought.has(ByTrace) {
+		if id := s.leader(ByTrace, trace, tagOf(traceHash), sought, now); id != 0 {
+			return id, ByTrace
+		}
+	}
+	if sought.has(ByRequestID) {
+		if id := s.leader(ByRequestID, request, tagOf(requestHash), sought, now); id != 0 {
+			return id, ByRequestID
+		}
+	}
+	return 0, 0
+}
+
+// leader goes through a chain for the least urgent class, and for what runs
+// before what has ended.
+func (s *originStore) leader(by ProvenanceKey, link originLink, tag uint32, sought *origin, now time.Duration) uint32 {
+	var found *origin
+	var id uint32
+	for link.id != 0 {
+		matches := link.tag&^hasNext == tag
+		if !matches && link.tag&hasNext == 0 {
+			break
+		}
+		o := s.at(link.id)
+		if matches && o.same(by, sought) && o.live(now) &&
+			(found == nil || o.class > found.class || o.class == found.class && o.expires == 0) {
+			found, id = o, link.id
+		}
+		link = o.places[by].next
+	}
+	return id
 }
 
 // add enters an origin under all of its keys.
@@ -120,7 +163,7 @@ func (x *originIndex) add(s *originStore, id uint32) {
 // remove takes an origin out, which must still be in the store.
 func (x *originIndex) remove(s *originStore, id uint32) {
 	x.leave(s, id)
-	for range 2 { // to be ahead of one that is added for each that is removed
+	for range 2 { // more than are added for one
 		if x.n > chunkLen && x.n/2 > uint32(s.used) {
 			x.shrink(s)
 		}
@@ -145,20 +188,34 @@ func (x *originIndex) enter(s *originStore, id uint32) {
 
 // lead makes an origin the leader of its group.
 func (x *originIndex) lead(s *originStore, by ProvenanceKey, id uint32, o *origin) {
-	head := x.head(by, o)
-	for at := head; *at != 0; {
-		other := s.at(*at)
-		links := &other.links[by]
-		if other.sameGroup(by, o) {
-			o.links[by] = originLinks{chain: links.chain, behind: *at}
-			links.chain, links.before = 0, id
-			*at = id
-			return
+	hash := x.hash(by, o)
+	first, tag := x.first(by, hash), tagOf(hash)
+	for link := first; link.id != 0; {
+		if link.tag&^hasNext == tag {
+			other := s.at(link.id)
+			if place := &other.places[by]; other.sameGroup(by, o) {
+				o.places[by] = originPlace{next: place.next, behind: link.id}
+				*place = originPlace{before: id, behind: place.behind}
+				link.id = id
+				return
+			}
 		}
-		at = &links.chain
+		if link.tag&hasNext == 0 {
+			break
+		}
+		link = &s.at(link.id).places[by].next
 	}
-	o.links[by] = originLinks{chain: *head}
-	*head = id
+	o.places[by] = originPlace{}
+	s.push(by, first, id, tag)
+}
+
+// push enters a leader as the first of a chain.
+func (s *originStore) push(by ProvenanceKey, first *originLink, id, tag uint32) {
+	s.at(id).places[by].next = *first
+	if first.id != 0 {
+		tag |= hasNext
+	}
+	*first = originLink{id, tag}
 }
 
 func (x *originIndex) leave(s *originStore, id uint32) {
@@ -167,23 +224,27 @@ func (x *originIndex) leave(s *originStore, id uint32) {
 		if !o.has(by) {
 			continue
 		}
-		links := o.links[by]
-		if links.behind != 0 {
-			s.at(links.behind).links[by].before = links.before
+		place := o.places[by]
+		if place.behind != 0 {
+			s.at(place.behind).places[by].before = place.before
 		}
-		if links.before != 0 {
-			s.at(links.before).links[by].behind = links.behind
+		if place.before != 0 {
+			s.at(place.before).places[by].behind = place.behind
 			continue
 		}
-		at := x.head(by, o)
-		for *at != id {
-			at = &s.at(*at).links[by].chain
+		var last *originLink
+		link := x.first(by, x.hash(by, o))
+		for link.id != id {
+			last, link = link, &s.at(link.id).places[by].next
 		}
-		if links.behind != 0 {
-			s.at(links.behind).links[by].chain = links.chain
-			*at = links.behind
-		} else {
-			*at = links.chain
+		if place.behind != 0 {
+			s.at(place.behind).places[by].next = place.next
+			link.id = place.behind
+			continue
+		}
+		*link = place.next
+		if last != nil && place.next.id == 0 {
+			last.tag &^= hasNext
 		}
 	}
 }
@@ -193,44 +254,41 @@ func (x *originIndex) leave(s *originStore, id uint32) {
 func (x *originIndex) grow(s *originStore) {
 	added := x.n
 	if added&(chunkLen-1) == 0 {
-		x.buckets = append(x.buckets, new([chunkLen]originBucket))
+		for by := range x.tables {
+			x.tables[by] = append(x.tables[by], new([chunkLen]originLink))
+		}
 	}
 	x.n++
-	if added == 0 {
-		return
-	}
-	from, to := x.bucket(partner(added)), x.bucket(added)
-	for by := range provenanceKeys {
-		for at := &from[by]; *at != 0; {
-			id := *at
-			o := s.at(id)
-			links := &o.links[by]
-			if x.place(x.hash(by, o)) == added {
-				*at = links.chain
-				links.chain = to[by]
-				to[by] = id
-			} else {
-				at = &links.chain
-			}
-		}
+	if added > 0 {
+		x.scatter(s, partner(added))
 	}
 }
 
 // shrink removes the last bucket, and moves what is there to where it came from.
 func (x *originIndex) shrink(s *originStore) {
 	x.n--
-	from, to := x.bucket(x.n), x.bucket(partner(x.n))
-	for by := range provenanceKeys {
-		at := &to[by]
-		for *at != 0 {
-			at = &s.at(*at).links[by].chain
-		}
-		*at = from[by]
-		from[by] = 0
-	}
+	x.scatter(s, x.n)
 	if x.n&(chunkLen-1) == 0 {
-		x.buckets[len(x.buckets)-1] = nil
-		x.buckets = x.buckets[:len(x.buckets)-1]
+		for by, table := range x.tables {
+			table[len(table)-1] = nil
+			x.tables[by] = table[:len(table)-1]
+		}
+	}
+}
+
+// scatter moves all of a bucket to where it belongs.
+func (x *originIndex) scatter(s *originStore, from uint32) {
+	for by := range provenanceKeys {
+		bucket := x.bucket(by, from)
+		link := *bucket
+		*bucket = originLink{}
+		for link.id != 0 {
+			o := s.at(link.id)
+			next := o.places[by].next
+			hash := x.hash(by, o)
+			s.push(by, x.first(by, hash), link.id, tagOf(hash))
+			link = next
+		}
 	}
 }
 

@@ -18,16 +18,16 @@ import (
 // belongs to one request. The others are chosen by clients, who may use one again:
 // for what is found by them the least urgent class counts of all requests that
 // have it and are not forgotten, so that nobody gains a class by it. Request ids
-// are kept as a 128-bit hash under a secret seed: their length costs nothing, and
-// two that collide are treated like one that is used twice.
+// are kept as a 64-bit hash under a secret seed: their length costs nothing, and two
+// that collide are treated like one that is used twice.
 //
 // A request is remembered until it has ended, and for a while after, as apps do
 // work behind the answer. Each call takes amortised O(1) whatever clients send, and
 // also forgets a few requests whose time is over; there is no goroutine.
 type Provenance struct {
-	most  int
-	keep  time.Duration
-	seeds [2]maphash.Seed
+	most int
+	keep time.Duration
+	seed maphash.Seed
 
 	mu      sync.Mutex
 	epoch   time.Time       // of the first call; guarded by mu
@@ -93,7 +93,7 @@ type ProvenanceStats struct {
 func NewProvenance(most int, keep time.Duration) *Provenance {
 	most = max(1, min(most, maxOrigins))
 	return &Provenance{
-		most: most, keep: max(keep, 0), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		most: most, keep: max(keep, 0), seed: maphash.MakeSeed(),
 		now: 1, store: originStore{room: textShare * int64(most)}, index: originIndex{seed: maphash.MakeSeed()},
 	}
 }
@@ -102,7 +102,7 @@ const (
 	// maxText is how many bytes of State and Baggage are remembered per request,
 	// and textShare how many on average if there are as many requests as may be.
 	maxText   = 512
-	textShare = 64
+	textShare = 32
 	// forgotten is how many requests one call forgets at most, forgottenByStats
 	// how many Stats forgets before it lets others go on.
 	forgotten        = 4
@@ -159,21 +159,18 @@ func (p *Provenance) Find(now time.Time, t *Trail) (Origin, bool) {
 	defer p.mu.Unlock()
 	p.tick(now, forgotten)
 	sought := origin{span: t.ParentID, trace: t.TraceID, request: request}
-	for by := range provenanceKeys {
-		id := p.index.find(&p.store, by, &sought, p.now)
-		if id == 0 {
-			continue
-		}
-		p.stats.Found[by]++
-		o := p.store.at(id)
-		found := Origin{
-			By: by, TraceID: o.trace, SpanID: o.span, Flags: o.flags, Class: o.class, Deadline: deadlineOf(o.deadline),
-		}
-		found.State, found.Baggage = p.store.read(id, o)
-		return found, true
+	id, by := p.index.find(&p.store, &sought, p.now)
+	if id == 0 {
+		p.stats.Missed++
+		return Origin{}, false
 	}
-	p.stats.Missed++
-	return Origin{}, false
+	p.stats.Found[by]++
+	o := p.store.at(id)
+	found := Origin{
+		By: by, TraceID: o.trace, SpanID: o.span, Flags: o.flags, Class: o.class, Deadline: deadlineOf(o.deadline),
+	}
+	found.State, found.Baggage = p.store.read(id, o)
+	return found, true
 }
 
 // Stats returns the present figures. It forgets all requests whose time is over, so
@@ -231,12 +228,12 @@ func (p *Provenance) forget(from *originQueue, id uint32) {
 	p.store.put(id)
 }
 
-// hash returns zero for no request id.
-func (p *Provenance) hash(requestID string) (h [2]uint64) {
-	if requestID != "" {
-		h[0], h[1] = maphash.String(p.seeds[0], requestID), maphash.String(p.seeds[1], requestID)
+// hash returns 0 for no request id only.
+func (p *Provenance) hash(requestID string) uint64 {
+	if requestID == "" {
+		return 0
 	}
-	return h
+	return max(1, maphash.String(p.seed, requestID))
 }
 
 // deadlineMicros fits all deadlines that a trail can have into 64 bits.

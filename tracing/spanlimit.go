@@ -77,7 +77,7 @@ func attributesSize(attributes []Attribute) int {
 	for i := range attributes {
 		size += len(attributes[i].Key)
 		if text, ok := attributes[i].Value.(string); ok {
-			size += len(text)
+			size += int(unsafe.Sizeof(text)) + len(text) // an interface points to it
 		} else {
 			size += 8 // a number or a bool
 		}

@@ -30,12 +30,12 @@ func (t *Trail) stampTimeouts(c Carrier, b []byte, now time.Time) []byte {
 	if t.grpcTimeout {
 		b = appendGRPCTimeout(b, left)
 	}
-	set(c, HeaderGRPCTimeout, alias(b[start:]))
+	t.set(c, fieldGRPCTimeout, HeaderGRPCTimeout, alias(b[start:]))
 	b = b[:start]
 	if t.envoyTimeout {
 		b = strconv.AppendInt(b, max(left.Milliseconds(), 1), 10)
 	}
-	set(c, HeaderEnvoyTimeout, alias(b[start:]))
+	t.set(c, fieldEnvoyTimeout, HeaderEnvoyTimeout, alias(b[start:]))
 	return b[:start]
 }
 

@@ -8,7 +8,7 @@ const (
 	// FlagSampled: the caller may have recorded the trace.
 	FlagSampled = 0x01
 	// FlagRandom: the trace id is random enough to sample by (Level 2). It is
-	// passed on, but not set: OpenTelemetry for Go before 1.45 takes a
+	// passed on, but not set: OpenTelemetry for Go 1.39 and before takes a
 	// traceparent with both flags for invalid.
 	FlagRandom = 0x02
 )

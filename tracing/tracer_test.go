@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -173,6 +174,37 @@ func TestTracerBounds(t *testing.T) {
 				checkStats(t, tracer, before)
 			})
 		})
+	}
+}
+
+// The estimate of what spans take is about right: a tracer whose collector never
+// answers does not take more memory than it was given.
+func TestTracerMemory(t *testing.T) {
+	const most = 16 << 20
+	heap := func() uint64 {
+		runtime.GC()
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return stats.HeapAlloc
+	}
+	before := heap()
+	tracer := NewTracer(TracerConfig{Exporter: &testCollector{answer: silent}, Queue: 1 << 30, QueueBytes: most, Timeout: time.Hour})
+	lengths := []int{10, 100, 2000}
+	for i := 0; tracer.Stats().Dropped == 0; i++ {
+		var s Span
+		for range 10 {
+			s.Attributes = append(s.Attributes,
+				Attribute{"url.path", strings.Repeat("/", lengths[i%len(lengths)])}, Attribute{"http.response.status_code", int64(1000 + i)})
+		}
+		tracer.Record(s)
+	}
+	if took := heap() - before; took > most*5/4 || took < most/2 {
+		t.Errorf("it takes %d KiB, want about the %d KiB it was given", took>>10, most>>10)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := tracer.Shutdown(ended); err != nil {
+		t.Error(err)
 	}
 }
 

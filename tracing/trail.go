@@ -48,8 +48,9 @@ type Trail struct {
 	// it as it is.
 	Propagate Formats
 
-	decided                   bool // whether to sample: the sender did, or Sample
-	grpcTimeout, envoyTimeout bool // came, and are stamped anew
+	decided                   bool   // whether to sample: the sender did, or Sample
+	grpcTimeout, envoyTimeout bool   // came, and are stamped anew
+	received                  uint32 // the fields that Extract saw
 	scratch                   []byte
 }
 
@@ -73,6 +74,7 @@ func (t *Trail) Extract(c Carrier, now time.Time) {
 	t.Reset()
 	var f found
 	f.find(c)
+	t.received = f.seen
 	p, w3c := f.parent()
 	t.TraceID, t.ParentID, t.Flags, t.decided = p.traceID, p.spanID, p.flags, p.decided
 	if w3c {
@@ -125,8 +127,9 @@ func (t *Trail) Inherit(o *Origin) {
 // Begins reports whether the trace begins here: no hop before was named.
 func (t *Trail) Begins() bool { return t.ParentID == SpanID{} }
 
-// Stamp writes the trail to c for the next hop. A field that the trail does not
-// have is deleted, so nothing that came in survives by accident. Timeouts that
+// Stamp writes the trail to c for the next hop: the header that Extract read, or
+// another without the fields that the trail owns. A field that came and that the
+// trail does not have is deleted, so nothing survives by accident. Timeouts that
 // came are written again, with what remains of them from now to Deadline.
 func (t *Trail) Stamp(c Carrier, now time.Time) {
 	kept := len(t.scratch)
@@ -157,23 +160,24 @@ func (t *Trail) stamp(c Carrier, b []byte) []byte {
 	start := len(b)
 	b = t.AppendTraceParent(b)
 	c.Set(HeaderTraceParent, alias(b[start:]))
-	set(c, HeaderTraceState, t.State)
+	t.set(c, fieldTraceState, HeaderTraceState, t.State)
 	value := len(b)
 	b = t.appendBaggage(b)
-	set(c, HeaderBaggage, alias(b[value:]))
-	set(c, HeaderClass, t.Class)
+	t.set(c, fieldBaggage, HeaderBaggage, alias(b[value:]))
+	t.set(c, fieldClass, HeaderClass, t.Class)
 	b = appendDeadline(b[:value], t.Deadline)
-	set(c, HeaderDeadline, alias(b[value:]))
-	set(c, HeaderRequestID, t.RequestID)
+	t.set(c, fieldDeadline, HeaderDeadline, alias(b[value:]))
+	t.set(c, fieldRequestID, HeaderRequestID, t.RequestID)
 	return b[:value]
 }
 
-func set(c Carrier, name, value string) {
-	if value == "" {
+// set sets a field, or deletes it if it came and has no value.
+func (t *Trail) set(c Carrier, k field, name, value string) {
+	if value != "" {
+		c.Set(name, value)
+	} else if t.received>>k&1 != 0 {
 		c.Del(name)
-		return
 	}
-	c.Set(name, value)
 }
 
 // extractRequestID takes the first request id, or makes one: that of the trace
