@@ -133,7 +133,7 @@ func TestE2ECollectorKilled(t *testing.T) {
 		eventually(t, "a trace arrives by "+exporters[i].name, func() bool {
 			requests[i]++
 			resp := traced(t, gateways[i].url+"/healthz", id)
-			return resp.StatusCode == http.StatusOK && len(j.trace(t, id)) > 0
+			return resp.StatusCode == http.StatusOK && len(j.ask(t, "/api/traces/"+id)) > 0
 		})
 	}
 	for i, e := range exporters {

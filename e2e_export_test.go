@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"testing"
@@ -12,44 +11,6 @@ import (
 	"overtake/tracing"
 	"overtake/tracing/export"
 )
-
-// jaegerTrace is what Jaeger's query API says of a trace, as far as it is looked
-// at here.
-type jaegerTrace struct {
-	Spans []struct {
-		TraceID, SpanID, OperationName string
-		References                     []struct{ RefType, TraceID, SpanID string }
-		StartTime, Duration            int64 // microseconds
-		Tags                           []jaegerTag
-		Logs                           []struct {
-			Timestamp int64
-			Fields    []jaegerTag
-		}
-		ProcessID string
-		Warnings  []string
-	}
-	Processes map[string]struct {
-		ServiceName string
-		Tags        []jaegerTag
-	}
-}
-
-type jaegerTag struct {
-	Key, Type string
-	Value     any
-}
-
-// trace waits until Jaeger has a trace with so many spans.
-func (j jaegerServer) trace(t *testing.T, id tracing.TraceID, spans int) jaegerTrace {
-	t.Helper()
-	var answer struct{ Data []jaegerTrace }
-	eventually(t, fmt.Sprintf("trace %s has %d spans", id, spans), func() bool {
-		answer.Data = nil
-		_, body := get(t, j.query+"/api/traces/"+id.String())
-		return json.Unmarshal([]byte(body), &answer) == nil && len(answer.Data) == 1 && len(answer.Data[0].Spans) == spans
-	})
-	return answer.Data[0]
-}
 
 // Jaeger shows the same, whichever way spans came.
 func TestE2EExport(t *testing.T) {
@@ -78,7 +39,7 @@ func TestE2EExport(t *testing.T) {
 			if got, want := tracer.Stats(), (tracing.SpanStats{Exported: uint64(len(spans))}); got != want {
 				t.Errorf("stats %+v, want %+v", got, want)
 			}
-			checkTrace(t, jaeger.trace(t, spans[0].TraceID, len(spans)), spans)
+			checkTrace(t, jaeger.trace(t, spans[0].TraceID.String(), len(spans)), spans)
 		})
 	}
 }

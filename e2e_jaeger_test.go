@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -69,4 +70,54 @@ func (j *jaegerServer) restart(t *testing.T) {
 		response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
+}
+
+// jaegerTrace is what Jaeger's query API says of a trace, as far as it is looked
+// at here.
+type jaegerTrace struct {
+	Spans []struct {
+		TraceID, SpanID, OperationName string
+		References                     []struct{ RefType, TraceID, SpanID string }
+		StartTime, Duration            int64 // microseconds
+		Tags                           []jaegerTag
+		Logs                           []struct {
+			Timestamp int64
+			Fields    []jaegerTag
+		}
+		ProcessID string
+		Warnings  []string
+	}
+	Processes map[string]struct {
+		ServiceName string
+		Tags        []jaegerTag
+	}
+}
+
+type jaegerTag struct {
+	Key, Type string
+	Value     any
+}
+
+// trace waits until Jaeger has a trace with so many spans.
+func (j *jaegerServer) trace(t *testing.T, id string, spans int) (found jaegerTrace) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("trace %s has %d spans", id, spans), func() bool {
+		traces := j.ask(t, "/api/traces/"+id)
+		if len(traces) == 1 {
+			found = traces[0]
+		}
+		return len(found.Spans) == spans
+	})
+	return found
+}
+
+// ask asks the query API for traces. There are none while it has none.
+func (j *jaegerServer) ask(t *testing.T, query string) []jaegerTrace {
+	t.Helper()
+	_, body := get(t, j.query+query)
+	var answer struct{ Data []jaegerTrace }
+	if err := json.Unmarshal([]byte(body), &answer); err != nil {
+		t.Fatalf("%s: %v in %s", query, err, body)
+	}
+	return answer.Data
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -131,59 +130,17 @@ func pass(t *testing.T, w http.ResponseWriter, r *http.Request, sidecar, to stri
 	_, _ = io.Copy(w, resp.Body)
 }
 
-// seenSpan is a span as Jaeger's query API tells it.
-type seenSpan struct {
-	service, name, class, path string
-}
-
-// trace asks Jaeger for a trace, by id.
-func (j *jaegerServer) trace(t *testing.T, id string) []seenSpan {
-	t.Helper()
-	return j.ask(t, "/api/traces/"+id)
-}
-
-// ask returns the spans of all traces in an answer of the query API.
-func (j *jaegerServer) ask(t *testing.T, query string) (spans []seenSpan) {
-	t.Helper()
-	_, body := get(t, j.query+query)
-	var answer struct {
-		Data []struct {
-			Processes map[string]struct{ ServiceName string }
-			Spans     []struct {
-				OperationName, ProcessID string
-				Tags                     []struct {
-					Key   string
-					Value any
-				}
-			}
-		}
-	}
-	if err := json.Unmarshal([]byte(body), &answer); err != nil {
-		t.Fatalf("%s: %v in %s", query, err, body)
-	}
-	for _, trace := range answer.Data {
-		for _, s := range trace.Spans {
-			seen := seenSpan{service: trace.Processes[s.ProcessID].ServiceName, name: s.OperationName}
-			for _, tag := range s.Tags {
-				switch tag.Key {
-				case "overtake.class":
-					seen.class = tag.Value.(string)
-				case "url.path":
-					seen.path = tag.Value.(string)
-				}
-			}
-			spans = append(spans, seen)
-		}
-	}
-	return spans
-}
-
 // classes returns the classes that a service gave its spans, each once, in order.
-func classes(spans []seenSpan, service string) string {
+func (trace jaegerTrace) classes(service string) string {
 	found := make(map[string]bool)
-	for _, s := range spans {
-		if s.service == service {
-			found[s.class] = true
+	for _, span := range trace.Spans {
+		if trace.Processes[span.ProcessID].ServiceName != service {
+			continue
+		}
+		for _, tag := range span.Tags {
+			if tag.Key == "overtake.class" {
+				found[fmt.Sprint(tag.Value)] = true
+			}
 		}
 	}
 	return strings.Join(slices.Sorted(maps.Keys(found)), " ")
@@ -233,31 +190,23 @@ func (c chain) send(t *testing.T, path, id string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// spansOfChain is how many spans one request through the chain has: 3 in the gateway,
-// 6 in a, 5 in b and 4 in the worker's sidecar.
-const spansOfChain = 3 + 6 + 5 + 4
+// How many spans a request has in each hop.
+const (
+	spansOfGateway = 3
+	spansOfA       = 6
+	spansOfB       = 5
+	spansOfWorker  = 4
+)
 
 // wantOneTrace checks that the trace has every hop, each with the class.
 func (c chain) wantOneTrace(t *testing.T, id, class string) {
 	t.Helper()
-	var spans []seenSpan
-	services := []string{"a", "b", "gateway", "worker"}
-	eventually(t, "the trace is whole", func() bool {
-		spans = c.jaeger.trace(t, id)
-		for _, service := range services {
-			if classes(spans, service) == "" {
-				return false
-			}
-		}
-		return len(spans) >= spansOfChain
-	})
+	trace := c.jaeger.trace(t, id, spansOfGateway+spansOfA+spansOfB+spansOfWorker)
+	services := []string{"gateway", "a", "b", "worker"}
 	for _, service := range services {
-		if got := classes(spans, service); got != class {
-			t.Errorf("%s has the classes %q, want %q; spans %v", service, got, class, spans)
+		if got := trace.classes(service); got != class {
+			t.Errorf("%s has the classes %q, want %q", service, got, class)
 		}
-	}
-	if len(spans) > spansOfChain {
-		t.Errorf("%d spans, want %d: %v", len(spans), spansOfChain, spans)
 	}
 	shown := runProgram(t, nil, "trace", "--jaeger", c.jaeger.query, id)
 	if shown.code != 0 {
@@ -274,27 +223,23 @@ func (c chain) wantOneTrace(t *testing.T, id, class string) {
 // calls is standard, in another trace.
 func (c chain) wantBreak(t *testing.T, path, id, class string) {
 	t.Helper()
-	var spans []seenSpan
-	eventually(t, "the trace has come to the first app", func() bool {
-		spans = c.jaeger.trace(t, id)
-		return classes(spans, "a") != "" && classes(spans, "gateway") != ""
-	})
+	trace := c.jaeger.trace(t, id, spansOfGateway+spansOfA/2)
 	for _, service := range []string{"gateway", "a"} {
-		if got := classes(spans, service); got != class {
+		if got := trace.classes(service); got != class {
 			t.Errorf("%s has the classes %q, want %q", service, got, class)
 		}
 	}
-	if got := classes(spans, "b"); got != "" {
-		t.Errorf("the trace goes on to b, with the class %q", got)
-	}
-	query := url.Values{"service": {"b"}, "tags": {fmt.Sprintf(`{"url.path":%q}`, path)}, "limit": {"100"}}
+	query := url.Values{"service": {"b"}, "tags": {fmt.Sprintf(`{"url.path":%q}`, path)}}
+	var after []jaegerTrace
 	eventually(t, "the second app was called", func() bool {
-		spans = c.jaeger.ask(t, "/api/traces?"+query.Encode())
-		return classes(spans, "b") != ""
+		after = c.jaeger.ask(t, "/api/traces?"+query.Encode())
+		return len(after) > 0
 	})
-	for _, s := range spans {
-		if s.class != "standard" {
-			t.Errorf("after the break, %s of %s has the class %q", s.name, s.service, s.class)
+	for _, trace := range after {
+		for _, service := range []string{"a", "b", "worker"} {
+			if got := trace.classes(service); got != "standard" && got != "" {
+				t.Errorf("after the break, %s has the classes %q", service, got)
+			}
 		}
 	}
 }

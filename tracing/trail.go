@@ -1,7 +1,6 @@
 package tracing
 
 import (
-	"cmp"
 	"encoding/hex"
 	"time"
 )
@@ -109,19 +108,6 @@ func (f *found) parent() (p parent, w3c bool) {
 		p = single
 	}
 	return p, false
-}
-
-// Inherit gives the trail of an app's call what it has from the request that the
-// app works for: the deadline, and where the call named no hop before, the trace.
-func (t *Trail) Inherit(o *Origin) {
-	if !o.Deadline.IsZero() && (t.Deadline.IsZero() || o.Deadline.Before(t.Deadline)) {
-		t.Deadline = o.Deadline
-	}
-	if !t.Begins() {
-		return
-	}
-	t.TraceID, t.ParentID, t.Flags, t.decided = o.TraceID, o.SpanID, o.Flags, true
-	t.State, t.Baggage = o.State, cmp.Or(t.Baggage, o.Baggage)
 }
 
 // Begins reports whether the trace begins here: no hop before was named.
