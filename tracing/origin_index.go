@@ -105,7 +105,7 @@ func (x *originIndex) first(by ProvenanceKey, hash uint64) *originLink {
 }
 
 // find returns for the first key that is known the leader of its least urgent
-// class; 0 for none.
+// class; id is 0 for none.
 func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (id uint32, by ProvenanceKey) {
 	if x.n == 0 {
 		return 0, 0
@@ -117,19 +117,20 @@ func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (i
 		}
 	}
 	// Both links are loaded before one is needed, so that two misses overlap.
-	traceHash, requestHash := x.hash(ByTrace, sought), x.hash(ByRequestID, sought)
-	trace, request := *x.first(ByTrace, traceHash), *x.first(ByRequestID, requestHash)
+	var trace, request originLink
+	var traceHash, requestHash uint64
 	if sought.has(ByTrace) {
-		if id := s.leader(ByTrace, trace, tagOf(traceHash), sought, now); id != 0 {
-			return id, ByTrace
-		}
+		traceHash = x.hash(ByTrace, sought)
+		trace = *x.first(ByTrace, traceHash)
 	}
 	if sought.has(ByRequestID) {
-		if id := s.leader(ByRequestID, request, tagOf(requestHash), sought, now); id != 0 {
-			return id, ByRequestID
-		}
+		requestHash = x.hash(ByRequestID, sought)
+		request = *x.first(ByRequestID, requestHash)
 	}
-	return 0, 0
+	if id := s.leader(ByTrace, trace, tagOf(traceHash), sought, now); id != 0 {
+		return id, ByTrace
+	}
+	return s.leader(ByRequestID, request, tagOf(requestHash), sought, now), ByRequestID
 }
 
 // leader goes through a chain for the least urgent class, and for what runs

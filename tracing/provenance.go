@@ -158,7 +158,10 @@ func (p *Provenance) Find(now time.Time, t *Trail) (Origin, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tick(now, forgotten)
-	sought := origin{span: t.ParentID, trace: t.TraceID, request: request}
+	sought := origin{span: t.ParentID, request: request}
+	if !t.Begins() { // else its trace id has just been made
+		sought.trace = t.TraceID
+	}
 	id, by := p.index.find(&p.store, &sought, p.now)
 	if id == 0 {
 		p.stats.Missed++

@@ -48,11 +48,11 @@ func findEach(b *testing.B, p *Provenance, trails []Trail, by string) {
 			case "span":
 				sought[i] = Trail{ParentID: t.SpanID, TraceID: t.TraceID, RequestID: t.RequestID}
 			case "trace": // by an app that makes spans of its own
-				sought[i] = Trail{ParentID: newSpanID(), TraceID: t.TraceID, RequestID: t.RequestID}
+				sought[i] = Trail{ParentID: NewSpanID(), TraceID: t.TraceID, RequestID: t.RequestID}
 			case "request_id": // by an app that passes nothing else on
 				sought[i] = Trail{TraceID: newTraceID(), RequestID: t.RequestID}
 			case "miss":
-				sought[i] = Trail{ParentID: newSpanID(), TraceID: newTraceID(), RequestID: newTraceID().String()}
+				sought[i] = Trail{ParentID: NewSpanID(), TraceID: newTraceID(), RequestID: newTraceID().String()}
 			}
 		}
 		b.StartTimer()
@@ -76,7 +76,7 @@ func BenchmarkProvenanceRemember(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		t := &trails[i%live]
-		t.SpanID = newSpanID()
+		t.SpanID = NewSpanID()
 		p.Ended(noon, p.Remember(noon, t, 1))
 		i++
 	}
@@ -94,7 +94,7 @@ func BenchmarkProvenanceContended(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			t := trails[next.Add(1)%live]
-			t.SpanID = newSpanID()
+			t.SpanID = NewSpanID()
 			ticket := p.Remember(noon, &t, 1)
 			t.ParentID = t.SpanID
 			if _, ok := p.Find(noon, &t); !ok {

@@ -81,7 +81,7 @@ func (o *provenanceOracle) find(now time.Time, t Trail) (Origin, bool) {
 		for _, l := range o.known {
 			matches := [...]bool{
 				BySpan:      l.trail.SpanID == t.ParentID && t.ParentID != SpanID{},
-				ByTrace:     l.trail.TraceID == t.TraceID && t.TraceID != TraceID{},
+				ByTrace:     l.trail.TraceID == t.TraceID && t.TraceID != TraceID{} && !t.Begins(),
 				ByRequestID: l.trail.RequestID == t.RequestID && t.RequestID != "",
 			}
 			if matches[by] && (found == nil || found.before(l)) {
@@ -178,13 +178,13 @@ func TestProvenanceGrowsAndShrinks(t *testing.T) {
 	p := NewProvenance(most, keep)
 	trails, tickets := make([]Trail, most), make([]Ticket, most)
 	for i := range trails {
-		trails[i] = Trail{TraceID: newTraceID(), SpanID: newSpanID(), RequestID: fmt.Sprint("request ", i), State: "a=1"}
+		trails[i] = Trail{TraceID: newTraceID(), SpanID: NewSpanID(), RequestID: fmt.Sprint("request ", i), State: "a=1"}
 		tickets[i] = p.Remember(noon, &trails[i], 1)
 	}
 	check := func(now time.Time, from int) {
 		t.Helper()
 		for i := range trails {
-			for by, trail := range []Trail{{ParentID: trails[i].SpanID}, {TraceID: trails[i].TraceID}, {RequestID: trails[i].RequestID}} {
+			for by, trail := range []Trail{{ParentID: trails[i].SpanID}, {ParentID: NewSpanID(), TraceID: trails[i].TraceID}, {RequestID: trails[i].RequestID}} {
 				origin, ok := p.Find(now, &trail)
 				if ok != (i >= from) || ok && (origin.SpanID != trails[i].SpanID || origin.By != ProvenanceKey(by)) {
 					t.Fatalf("request %d by %v: found %+v, %t", i, ProvenanceKey(by), origin, ok)
@@ -226,12 +226,12 @@ func TestProvenanceOfOneID(t *testing.T) {
 	p := NewProvenance(most, time.Minute)
 	var trace TraceID
 	trace[0] = 1
-	sought := Trail{TraceID: trace, RequestID: "the same"}
+	sought := Trail{ParentID: NewSpanID(), TraceID: trace, RequestID: "the same"}
 	now := noon
 	var tickets []Ticket
 	for i := range 3 * most {
 		now = now.Add(time.Millisecond)
-		trail := Trail{TraceID: trace, SpanID: newSpanID(), RequestID: "the same"}
+		trail := Trail{TraceID: trace, SpanID: NewSpanID(), RequestID: "the same"}
 		tickets = append(tickets, p.Remember(now, &trail, classifier.Class(i%classifier.MaxClasses)))
 		if i%2 == 1 {
 			p.Ended(now, tickets[i/2]) // not the latest: from the middle of its group
@@ -259,7 +259,7 @@ func TestProvenanceOfOneID(t *testing.T) {
 func TestProvenanceCutsTexts(t *testing.T) {
 	p := NewProvenance(640/textShare, time.Minute)
 	find := func(state, baggage string) Origin {
-		trail := Trail{SpanID: newSpanID(), State: state, Baggage: baggage}
+		trail := Trail{SpanID: NewSpanID(), State: state, Baggage: baggage}
 		p.Ended(noon, p.Remember(noon, &trail, 0))
 		origin, ok := p.Find(noon, &Trail{ParentID: trail.SpanID})
 		if !ok {
@@ -316,13 +316,13 @@ func TestProvenanceConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				now := noon.Add(time.Duration(i)*time.Millisecond - time.Duration(worker))
-				trail := Trail{TraceID: TraceID{1}, SpanID: newSpanID(), RequestID: "x", Baggage: fmt.Sprint("w=", worker)}
+				trail := Trail{TraceID: TraceID{1}, SpanID: NewSpanID(), RequestID: "x", Baggage: fmt.Sprint("w=", worker)}
 				ticket := p.Remember(now, &trail, classifier.Class(worker))
 				origin, ok := p.Find(now, &Trail{ParentID: trail.SpanID, TraceID: TraceID{1}})
 				if !ok || origin.By != BySpan || origin.SpanID != trail.SpanID || int(origin.Class) != worker || origin.Baggage != trail.Baggage {
 					t.Errorf("found %+v, %t", origin, ok)
 				}
-				if origin, ok := p.Find(now, &Trail{TraceID: TraceID{1}}); !ok || int(origin.Class) < worker {
+				if origin, ok := p.Find(now, &Trail{ParentID: NewSpanID(), TraceID: TraceID{1}}); !ok || int(origin.Class) < worker {
 					t.Errorf("by trace: class %d, %t; want %d or less urgent", origin.Class, ok, worker)
 				}
 				p.Ended(now, ticket)
@@ -360,7 +360,7 @@ func TestProvenanceMemory(t *testing.T) {
 func someTrails(n int) []Trail {
 	trails := make([]Trail, n)
 	for i := range trails {
-		trails[i] = Trail{TraceID: newTraceID(), SpanID: newSpanID(), RequestID: newTraceID().String()}
+		trails[i] = Trail{TraceID: newTraceID(), SpanID: NewSpanID(), RequestID: newTraceID().String()}
 	}
 	return trails
 }
