@@ -242,9 +242,9 @@ func TestProvenanceOfOneID(t *testing.T) {
 	}
 	for by := ByTrace; by <= ByRequestID; by++ {
 		leaders := 0
-		for link := *p.index.first(by, p.index.hash(by, &origin{trace: trace, request: p.hash("the same")})); link.id != 0; {
+		for link := *p.index.first(by, p.index.hash(by, &origin{trace: trace, request: p.hash("the same")})); link != 0; {
 			leaders++
-			link = p.store.at(link.id).places[by].next
+			link = p.store.at(p.index.id(link)).places[by].next
 		}
 		if leaders > 2*classifier.MaxClasses {
 			t.Errorf("by %v: %d in one chain, want at most two per class", by, leaders)
@@ -257,7 +257,8 @@ func TestProvenanceOfOneID(t *testing.T) {
 
 // Texts are cut between members, and are bounded altogether.
 func TestProvenanceCutsTexts(t *testing.T) {
-	p := NewProvenance(640/textShare, time.Minute)
+	p := NewProvenance(100, time.Minute)
+	p.store.room = 640
 	find := func(state, baggage string) Origin {
 		trail := Trail{SpanID: NewSpanID(), State: state, Baggage: baggage}
 		p.Ended(noon, p.Remember(noon, &trail, 0))
