@@ -17,19 +17,28 @@ type jaegerServer struct {
 	otlpGRPC string // OTLP over gRPC,
 	thrift   string // Jaeger's own Thrift over HTTP,
 	query    string // and where the query API is
+
+	address [5]string // of these four in this order, and of its admin server
 }
 
 // startJaeger runs Jaeger on free ports until the test ends, and waits until it
 // takes spans and answers queries.
 func startJaeger(t *testing.T) jaegerServer {
 	t.Helper()
-	name := filepath.Join("bin", "jaeger")
-	if _, err := os.Stat(name); err != nil {
-		t.Fatalf("%v: build it with: go tool -modfile=tools.mod task setup:jaeger", err)
-	}
 	var address [5]string
 	for i := range address {
 		address[i] = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	}
+	return runJaeger(t, address)
+}
+
+// runJaeger runs Jaeger at the addresses of an earlier one. It knows nothing of
+// that one's spans.
+func runJaeger(t *testing.T, address [5]string) jaegerServer {
+	t.Helper()
+	name := filepath.Join("bin", "jaeger")
+	if _, err := os.Stat(name); err != nil {
+		t.Fatalf("%v: build it with: go tool -modfile=tools.mod task setup:jaeger", err)
 	}
 	// Jaeger would export spans of its own to a collector on the usual port.
 	env := []string{"SPAN_STORAGE_TYPE=memory", "OTEL_TRACES_SAMPLER=always_off"}
@@ -47,6 +56,7 @@ func startJaeger(t *testing.T) jaegerServer {
 		otlpGRPC: "http://" + address[1],
 		thrift:   "http://" + address[2] + "/api/traces",
 		query:    "http://" + address[3],
+		address:  address,
 	}
 	eventually(t, "jaeger is ready", func() bool {
 		response, err := http.Get("http://" + address[4])
