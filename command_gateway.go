@@ -33,15 +33,20 @@ Examples:
 
 // Run starts the gateway and drains it when ctx ends.
 func (c *gatewayCommand) Run(ctx context.Context) error {
+	return runProcess(ctx, config.Process{
+		Config: c.Config, Listen: c.Listen, Admin: c.Admin, Upstream: c.Upstream,
+		LogLevel: c.LogLevel, LogFormat: c.LogFormat,
+	}, config.Resolve)
+}
+
+// runProcess serves what resolve makes of the flags and the environment, until it
+// is drained.
+func runProcess(ctx context.Context, flags config.Process, resolve func(flags, environment config.Process, lookupEnv func(string) (string, bool)) (*config.Config, error)) error {
 	environment, err := config.ProcessFromEnv()
 	if err != nil {
 		return &usageError{err}
 	}
-	flags := config.Process{
-		Config: c.Config, Listen: c.Listen, Admin: c.Admin, Upstream: c.Upstream,
-		LogLevel: c.LogLevel, LogFormat: c.LogFormat,
-	}
-	cfg, err := config.Resolve(flags, environment, os.LookupEnv)
+	cfg, err := resolve(flags, environment, os.LookupEnv)
 	if err != nil {
 		return err
 	}
@@ -65,7 +70,16 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Logger: log})
+	tracer, stopTracer, err := startTracer(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if lost := stopTracer(); lost != nil {
+			log.Warn("the last spans are lost", "error", lost)
+		}
+	}()
+	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Tracer: tracer, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"testing"
@@ -13,46 +12,8 @@ import (
 	"overtake/tracing/export"
 )
 
-// jaegerTrace is what Jaeger's query API says of a trace, as far as it is looked
-// at here.
-type jaegerTrace struct {
-	Spans []struct {
-		TraceID, SpanID, OperationName string
-		References                     []struct{ RefType, TraceID, SpanID string }
-		StartTime, Duration            int64 // microseconds
-		Tags                           []jaegerTag
-		Logs                           []struct {
-			Timestamp int64
-			Fields    []jaegerTag
-		}
-		ProcessID string
-		Warnings  []string
-	}
-	Processes map[string]struct {
-		ServiceName string
-		Tags        []jaegerTag
-	}
-}
-
-type jaegerTag struct {
-	Key, Type string
-	Value     any
-}
-
-// trace waits until Jaeger has a trace with so many spans.
-func (j jaegerServer) trace(t *testing.T, id tracing.TraceID, spans int) jaegerTrace {
-	t.Helper()
-	var answer struct{ Data []jaegerTrace }
-	eventually(t, fmt.Sprintf("trace %s has %d spans", id, spans), func() bool {
-		answer.Data = nil
-		_, body := get(t, j.query+"/api/traces/"+id.String())
-		return json.Unmarshal([]byte(body), &answer) == nil && len(answer.Data) == 1 && len(answer.Data[0].Spans) == spans
-	})
-	return answer.Data[0]
-}
-
 // exporters are the three ways to a Jaeger.
-func (j jaegerServer) exporters() map[string]export.Config {
+func (j *jaegerServer) exporters() map[string]export.Config {
 	return map[string]export.Config{
 		"OTLP over HTTP": {Endpoint: j.otlpHTTP},
 		"OTLP over gRPC": {Endpoint: j.otlpGRPC, Protocol: "grpc"},
@@ -86,7 +47,7 @@ func TestE2EExport(t *testing.T) {
 			if got, want := tracer.Stats(), (tracing.SpanStats{Exported: uint64(len(spans))}); got != want {
 				t.Errorf("stats %+v, want %+v", got, want)
 			}
-			checkTrace(t, jaeger.trace(t, spans[0].TraceID, len(spans)), spans)
+			checkTrace(t, jaeger.trace(t, spans[0].TraceID.String(), len(spans)), spans)
 		})
 	}
 }
@@ -94,7 +55,7 @@ func TestE2EExport(t *testing.T) {
 // Jaeger is killed with kill -9 and started again; spans arrive again, and each
 // was counted.
 func TestE2EExportToKilledJaeger(t *testing.T) {
-	first := startJaeger(t)
+	jaeger := startJaeger(t)
 	tracers := map[string]*tracing.Tracer{}
 	recorded := map[string]uint64{}
 	record := func(name string, number byte) []tracing.Span {
@@ -103,24 +64,24 @@ func TestE2EExportToKilledJaeger(t *testing.T) {
 		recorded[name] += uint64(len(spans))
 		return spans
 	}
-	for name, config := range first.exporters() {
+	for name, config := range jaeger.exporters() {
 		tracers[name] = newTracer(t, config)
 		spans := record(name, byte(len(tracers)))
-		first.trace(t, spans[0].TraceID, len(spans))
+		jaeger.trace(t, spans[0].TraceID.String(), len(spans))
 	}
-	first.kill(t)
+	jaeger.kill(t)
 	for name := range tracers {
 		record(name, 10)
 	}
 	for name, tracer := range tracers {
 		eventually(t, name+" fails", func() bool { return tracer.Stats().Failed > 0 })
 	}
-	second := runJaeger(t, first.address)
+	jaeger.restart(t)
 	number := byte(20)
 	for name, tracer := range tracers {
 		number++
 		spans := record(name, number)
-		second.trace(t, spans[0].TraceID, len(spans))
+		jaeger.trace(t, spans[0].TraceID.String(), len(spans))
 		if err := tracer.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}

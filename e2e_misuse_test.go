@@ -64,6 +64,14 @@ func TestE2EMisuse(t *testing.T) {
 		{"app's bad address", []string{"app", "--listen", "9000"}, "", "", 2, `overtake: --listen "9000" is not an address, want HOST:PORT: .+`},
 		{"no workers", []string{"app", "--workers", "0"}, "", "", 2, `overtake: --workers 0, want 1 to 10000 \(overtake app --help has an example\)`},
 		{"unknown flag", gateway("--upsteam", up), "", "", 2, `overtake: unknown flag --upsteam, did you mean "--upstream"\? \(overtake gateway --help has an example\)`},
+		{"sidecar without anything", []string{"sidecar"}, "", "", 2, `nothing to listen on; give --inbound ADDR --app URL .+`},
+		{"sidecar without app", []string{"sidecar", "--inbound", ":15006"}, "", "", 2, `an inbound listener and no app; give --app URL, .+`},
+		{"sidecar's bad addresses", []string{"sidecar", "--inbound", "5", "--app", "a", "--outbound", "7"}, "", "", 2,
+			`--inbound: .+"5" is not an address; write ":5"\n--outbound: .+"7" is not an address; write ":7"\n--app: .+"a" is not a URL; .+`},
+		{"sidecar with a gateway's file", []string{"sidecar", "-c", "@"}, "", "upstreams: {app: {servers: [\"" + up + "\"]}}\n", 2,
+			`@: has neither an inbound nor an outbound listener; add .+`},
+		{"sidecar's port in use", []string{"sidecar", "--admin", "off", "--outbound", busy.Addr().String()}, "", "", 1,
+			`(?s).*overtake: gateway: listener outbound: listen tcp \S+: bind: address already in use; free the address or give another`},
 		{"unknown command", []string{"gatewya"}, "", "", 2, `overtake: unexpected argument gatewya, did you mean "gateway"\? \(overtake --help shows what there is\)`},
 		{"missing argument", []string{"explain", "GET"}, "", "", 2, `overtake: expected "<url>" \(overtake explain --help has an example\)`},
 		{"missing flag", []string{"check"}, "", "", 2, `overtake: missing flags: --config=FILE \(overtake check --help has an example\)`},
@@ -151,7 +159,7 @@ routes: [{queue: jobs}]
 
 // Every command has help with an example, and the program tells its version.
 func TestE2EHelp(t *testing.T) {
-	for _, command := range []string{"gateway", "loadgen", "app", "demo", "check", "explain", "version"} {
+	for _, command := range []string{"gateway", "sidecar", "loadgen", "app", "demo", "check", "explain", "trace", "version"} {
 		stdout, stderr := tool(t, binary, command, "--help")
 		if !strings.HasPrefix(stdout, "Usage: overtake "+command) || !strings.Contains(stdout, "Example") || !strings.Contains(stdout, "\n    overtake "+command) || stderr != "" {
 			t.Errorf("overtake %s --help printed\n%s%s", command, stdout, stderr)

@@ -29,6 +29,7 @@ const (
 // commands is the command line.
 type commands struct {
 	Gateway gatewayCommand `cmd:"" help:"Run the gateway in front of an app."`
+	Sidecar sidecarCommand `cmd:"" help:"Run the gateway beside a service: what comes to the app, and the app's own calls."`
 	Relay   relayCommand   `cmd:"" help:"Move existing queues into lanes."`
 	Loadgen loadgenCommand `cmd:"" help:"Drive a mixed load at a target and show what each class got."`
 	App     appCommand     `cmd:"" help:"Run the sample app: N workers behind one first-in, first-out queue."`
@@ -37,6 +38,7 @@ type commands struct {
 	Explain explainCommand `cmd:"" help:"Show which class and route a request would get, and why."`
 	Queue   queueCommands  `cmd:"" help:"Show and steer the lanes of queues."`
 	Dead    deadCommands   `cmd:"" help:"Show and replay the dead letters of queues."`
+	Trace   traceCommand   `cmd:"" help:"Show slow requests hop by hop, from Jaeger."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

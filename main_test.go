@@ -79,6 +79,16 @@ func TestRun(t *testing.T) {
 		{[]string{"app", "--listen", "127.0.0.1:99999"}, exitUsage, "", "is not an address"},
 		{[]string{"app", "--listen", "192.0.2.1:1"}, exitFailed, "", "give another with --listen"},
 		{[]string{"loadgen", "--target", "http://127.0.0.1:1", "--class", "a=1"}, exitUsage, "", "no ':' after the rate"},
+		{[]string{"trace", "--help"}, exitOK, "overtake trace --jaeger http://127.0.0.1:16686 4bf92f3577b34da6a3ce929d0e0e4736", ""},
+		{[]string{"trace"}, exitUsage, "", "missing flags: --jaeger=URL (overtake trace --help has an example)\n"},
+		{[]string{"trace", "--jaeger", "127.0.0.1:16686"}, exitUsage, "", "\"127.0.0.1:16686\" is not the address of Jaeger's pages, want one such as http://127.0.0.1:16686"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1", "xyz"}, exitUsage, "", "\"xyz\" is not the id of a trace, want up to 32 hexadecimal digits"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1", "--class", "batch", "ab"}, exitUsage, "", "they don't go with the ID of one"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1", "--slowest", "0"}, exitUsage, "", "--slowest 0, want 1 to 1000"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1", "--since", "-1h"}, exitUsage, "", "--since"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1", "--since", "2d"}, exitUsage, "", "--since"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1"}, exitFailed, "", "is it running there? Its pages and its query API are usually on port 16686\n"},
+		{[]string{"trace", "--jaeger", "http://127.0.0.1:1", "ab"}, exitFailed, "", "is it running there?"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			code := -1

@@ -12,6 +12,9 @@ const (
 	RuleDefault = "default"
 	// RuleTrusted is the decision to believe the class a request came with.
 	RuleTrusted = "trusted"
+	// RuleProvenance is the decision to give an app's own call the class of the
+	// request that it is made for.
+	RuleProvenance = "provenance"
 )
 
 // Rule gives a class to the requests it matches.
@@ -81,7 +84,7 @@ func New(cfg Config) (*Classifier, error) {
 		if r.Name == "" {
 			r.Name = fmt.Sprintf("#%d", i+1)
 		}
-		if r.Name == RuleDefault || r.Name == RuleTrusted {
+		if r.Name == RuleDefault || r.Name == RuleTrusted || r.Name == RuleProvenance {
 			fail("rule %q: the name is reserved", r.Name)
 		}
 		if !cfg.Classes.has(r.Class) {

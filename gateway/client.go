@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"overtake/gateway/config"
 )
 
 const (
@@ -25,6 +27,10 @@ type clientConn struct {
 	listener *listener
 	addr     netip.Addr
 	fd       int // -1 where there is none
+	// original is where a connection to an outbound listener was going to before
+	// it was redirected; invalid for one that was not.
+	original netip.AddrPort
+	unread   []byte // was read to look at it, see serveRedirected
 	request  request
 
 	// busySince is when the present request began, in nanoseconds since the
@@ -34,6 +40,7 @@ type clientConn struct {
 	serial    atomic.Uint64
 
 	ended      atomic.Bool // the client sends no more
+	tunnelled  atomic.Bool // the bytes are not ours any more, see tunnel
 	linger     atomic.Bool // throw away what is unread before closing
 	closed     atomic.Bool
 	patientTil time.Time // write deadline; used by the writing goroutine alone
@@ -48,6 +55,12 @@ func newClientConn(c net.Conn, l *listener) *clientConn {
 		if raw, err := sc.SyscallConn(); err == nil {
 			// The number stays valid for as long as the connection is open.
 			_ = raw.Control(func(fd uintptr) { cc.fd = int(fd) })
+		}
+	}
+	if l.role == config.Outbound && cc.fd >= 0 {
+		dst, ok := originalDestination(cc.fd, cc.addr.Is6())
+		if ok && dst != addrPort(c.LocalAddr()) {
+			cc.original = dst
 		}
 	}
 	return cc
@@ -65,11 +78,23 @@ func clientOf(c net.Conn) *clientConn {
 // Read notes the end of what the client sends. fasthttp does not tell it from
 // the end of a chunked body.
 func (c *clientConn) Read(p []byte) (int, error) {
+	if len(c.unread) > 0 {
+		n := copy(p, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
 	n, err := c.Conn.Read(p)
 	if err == io.EOF {
 		c.ended.Store(true)
 	}
 	return n, err
+}
+
+// SetDeadline never fails, as fasthttp would forget the handler of a hijacked
+// connection if it did: what is closed fails at the next Read or Write.
+func (c *clientConn) SetDeadline(t time.Time) error {
+	_ = c.Conn.SetDeadline(t)
+	return nil
 }
 
 // tlsConn is a client connection with TLS, which has an end of its own.

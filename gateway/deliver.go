@@ -47,15 +47,14 @@ func inHand(slots int, dryRun bool) int {
 // lane and gateway has left the broker without being worked on, and lanes and
 // requests are ordered by the scheduler alone.
 type courier struct {
+	g       *Gateway
 	q       *queue
 	class   classifier.Class
-	name    string // of the class
-	metrics *metrics
-	log     *slog.Logger
+	name    string        // of the class
+	log     *slog.Logger  // knows the lane
 	working atomic.Int32  // messages in hand; only run adds to them
 	freed   chan struct{} // of capacity 1: working has become less
 	away    atomic.Bool   // the app could not be reached the last time
-	cutOff  context.Context
 	wg      sync.WaitGroup
 }
 
@@ -92,6 +91,7 @@ func (c *courier) run(ctx context.Context) {
 			}
 			continue
 		}
+		taken := time.Now()
 		c.working.Add(1)
 		e := c.lookUp(ctx, d)
 		if e == nil { // shutting down, with the records' store away
@@ -104,18 +104,17 @@ func (c *courier) run(ctx context.Context) {
 			c.done()
 			continue
 		}
-		trail := tracing.Extract(messageCarrier{d.Header})
-		s := &slot{upstream: c.q.upstream, work: scheduler.Work{
-			Class: c.class, Flow: c.q.flow, Deadline: trail.Deadline, Kept: true,
-		}}
-		if err := s.acquire(ctx); err != nil {
+		h := c.handle(d, e, taken)
+		if err := h.slot.acquire(ctx); err != nil {
 			c.unworked(d, e, err)
+			c.record(h)
 			c.done()
 			continue
 		}
 		c.wg.Go(func() {
 			defer c.done()
-			c.deliver(ctx, d, e, &trail, s)
+			c.deliver(ctx, d, e, &h.trail, &h.slot)
+			c.record(h)
 		})
 	}
 }
@@ -141,13 +140,17 @@ func (c *courier) done() {
 // slot. While the app can't be reached, the message stays in hand and no
 // attempt is counted: nobody has seen it.
 func (c *courier) deliver(ctx context.Context, d *broker.Delivery, e *entry, trail *tracing.Trail, s *slot) {
-	c.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
+	c.g.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
 	trail.Class = c.name
 	o, err := c.outbound(d, trail)
 	if err != nil {
 		s.release(scheduler.Unmeasured)
 		c.conclude(d, e, 0, func(r *record) bool { return r.finish(jobFailed, err.Error(), now()) })
 		return
+	}
+	if c.g.provenance != nil {
+		ticket := c.g.provenance.Remember(time.Now(), trail, c.class)
+		defer func() { c.g.provenance.Ended(time.Now(), ticket) }()
 	}
 	// Whatever becomes of this message, the next one may look for the app.
 	defer c.away.Store(false)
@@ -201,7 +204,7 @@ var (
 func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *outbound, s *slot) (out outcome, err error) {
 	defer s.release(scheduler.Unmeasured)
 	life := new(lifetime)
-	defer context.AfterFunc(c.cutOff, func() { life.end(errCutOff) })()
+	defer context.AfterFunc(c.g.cutOff, func() { life.end(errCutOff) })()
 	if e.book != nil {
 		defer e.book.records.Watch(d.ID, func() { life.end(errCancelled) })()
 	}

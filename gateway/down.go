@@ -19,7 +19,7 @@ const (
 // as long as there are others, and a goroutine find out when it does again.
 func (u *upstream) setDown(i int, why error) {
 	s := u.servers[i]
-	if !u.mark(i, true) {
+	if u.unrouted || !u.mark(i, true) {
 		return
 	}
 	message := "server is down; it is tried again until it takes connections"

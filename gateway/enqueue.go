@@ -37,7 +37,7 @@ func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error 
 	e, repeated, err := g.admit(patience, ctx, r, q, body)
 	if err == nil && (!repeated || e.Unpublished && !e.State.ended()) {
 		m := &broker.Message{ID: e.ID, Class: e.Class, Header: g.messageHeader(ctx, r), Body: body}
-		err = g.publish(patience, q, e, m)
+		err = g.publish(patience, r, q, e, m)
 	}
 	if err != nil {
 		if cause := r.life.Err(); cause != nil {
@@ -125,8 +125,11 @@ func (g *Gateway) admit(patience context.Context, ctx *fasthttp.RequestCtx, r *r
 // publish publishes the message of a job. If the broker refuses it, the record is
 // taken back: whoever comes with the same Idempotency-Key begins anew. If it does
 // not answer, the message may be stored, and whoever comes publishes it again.
-func (g *Gateway) publish(patience context.Context, q *queue, e *entry, m *broker.Message) error {
-	if err := q.Publisher.Publish(patience, m); err != nil {
+func (g *Gateway) publish(patience context.Context, r *request, q *queue, e *entry, m *broker.Message) error {
+	r.produced = production{start: time.Now(), id: m.ID, bytes: len(m.Body)}
+	err := q.Publisher.Publish(patience, m)
+	r.produced.end = time.Now()
+	if err != nil {
 		then := (*record).doubt
 		if refusedByBroker(err) {
 			then = (*record).withdraw
@@ -136,7 +139,8 @@ func (g *Gateway) publish(patience context.Context, q *queue, e *entry, m *broke
 		if cerr := e.change(ctx, e.ID, then); cerr != nil {
 			g.log.Warn("the record of a job that was not accepted stays", "queue", q.name, "error", cerr)
 		}
-		return g.notAccepted(q, err)
+		r.produced.err = g.notAccepted(q, err)
+		return r.produced.err
 	}
 	if err := e.change(patience, e.ID, (*record).published); err != nil {
 		return g.notAccepted(q, err)

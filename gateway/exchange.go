@@ -43,7 +43,7 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn, err := s.connect(life, o)
+	conn, err := reach(life, o.deadline, s.get)
 	if err != nil {
 		return nil, err
 	}
@@ -58,24 +58,27 @@ func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseH
 	return a, nil
 }
 
-// connect gets a connection within the request's patience.
-func (s *server) connect(life *lifetime, o *outbound) (*upstreamConn, error) {
+// reach gets a connection within the request's patience. A zero deadline is none.
+func reach[C any](life *lifetime, deadline time.Time, get func(context.Context) (C, error)) (none C, err error) {
 	ctx := context.Context(life)
-	if !o.deadline.IsZero() {
+	if !deadline.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(life, o.deadline, errDeadline)
+		ctx, cancel = context.WithDeadlineCause(life, deadline, errDeadline)
 		defer cancel()
 	}
-	conn, err := s.get(ctx)
+	conn, err := get(ctx)
+	var refused *failure
 	switch {
 	case err == nil:
 		return conn, nil
 	case life.Err() != nil:
-		return nil, life.Err()
-	case !o.deadline.IsZero() && !time.Now().Before(o.deadline):
-		return nil, &failure{reason: reasonDeadline, err: errDeadline}
+		return none, life.Err()
+	case !deadline.IsZero() && !time.Now().Before(deadline):
+		return none, &failure{reason: reasonDeadline, err: errDeadline}
+	case errors.As(err, &refused):
+		return none, refused
 	}
-	return nil, &failure{reason: reasonConnectFailed, err: err}
+	return none, &failure{reason: reasonConnectFailed, err: err}
 }
 
 // start sends the request, as far as that can be done without waiting for the

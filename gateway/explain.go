@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -54,7 +55,8 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 		return Explanation{}, fmt.Errorf("gateway: explain: not a request that would be served: %w", err)
 	}
 	view := viewOf(&ctx, &viewFields{fields: f, uri: ctx.Request.URI()}, q.Source)
-	trail := tracing.Extract(f)
+	var trail tracing.Trail
+	trail.Extract(f, time.Now())
 	e := Explanation{Classes: d.classes, Claimed: trail.Class, Route: d.route(&view)}
 	for _, l := range cfg.Listeners {
 		e.Trusted = e.Trusted || trusts(l.Trust, q.Source)
@@ -98,5 +100,5 @@ func (q Question) read(ctx *fasthttp.RequestCtx) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, acceptable(ctx, f)
+	return f, acceptable(ctx, f, config.Ingress)
 }

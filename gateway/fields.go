@@ -71,11 +71,11 @@ func (f fields) lookup(name string) (string, bool) {
 	return value, found
 }
 
-// Get implements tracing.Carrier.
-func (f fields) Get(name string) string {
-	value, _ := f.lookup(name)
-	return value
-}
+// Len implements tracing.Carrier.
+func (f fields) Len() int { return len(f) }
+
+// Field implements tracing.Carrier.
+func (f fields) Field(i int) (name, value string) { return f[i].name, f[i].value }
 
 // Set implements tracing.Carrier. What was received is only read.
 func (f fields) Set(string, string) { panic("gateway: received fields are read-only") }
@@ -89,8 +89,13 @@ var _ tracing.Carrier = fields(nil)
 // The lines that the trail owns have not been copied into it.
 type stampedFields struct{ head []byte }
 
-// Get implements tracing.Carrier.
-func (s *stampedFields) Get(string) string { return "" }
+// Len implements tracing.Carrier.
+func (s *stampedFields) Len() int { return 0 }
+
+// Field implements tracing.Carrier.
+func (s *stampedFields) Field(int) (name, value string) {
+	panic("gateway: stamped fields are write-only")
+}
 
 // Set implements tracing.Carrier.
 func (s *stampedFields) Set(name, value string) { s.head = appendField(s.head, name, value) }

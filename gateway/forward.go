@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"overtake/gateway/config"
 	"overtake/scheduler"
 )
 
@@ -18,7 +19,11 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 		return err
 	}
 	dispatched, waited := time.Now(), r.slot.waited
-	a, err := r.upstream.do(&r.life, &r.slot, g.outbound(ctx, client, r), &ctx.Response.Header, idempotent(ctx))
+	o := g.outbound(ctx, client, r)
+	if g.provenance != nil && client.listener.role != config.Outbound {
+		r.ticket = g.provenance.Remember(dispatched, &r.trail, r.decision.Class)
+	}
+	a, err := r.upstream.do(&r.life, &r.slot, o, &ctx.Response.Header, idempotent(ctx))
 	r.upTime = time.Since(dispatched) - (r.slot.waited - waited)
 	if err != nil {
 		return err
@@ -29,9 +34,6 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	if a.sender != nil && !a.sender.readAll.Load() {
 		// Answered before the request had ended: the rest of the body stands
 		// between this request and the next.
-		ctx.SetConnectionClose()
-	}
-	if g.draining.Load() {
 		ctx.SetConnectionClose()
 	}
 	if a.ended {
@@ -61,12 +63,15 @@ func (g *Gateway) acquire(r *request) error {
 		r.trail.Deadline = deadline
 	}
 	r.slot.upstream = r.upstream
+	if g.tracer != nil {
+		r.slot.journal = &r.journal
+	}
 	r.slot.work = scheduler.Work{
 		Class: r.decision.Class, Flow: r.flow, Deadline: deadline,
 		Bytes: int64(len(r.fields)*32 + requestOverhead),
 	}
 	err := r.slot.acquire(&r.life)
-	if err == nil {
+	if err == nil && !r.upstream.unrouted {
 		g.metrics.waited(r.upstream.name, r.trail.Class, r.slot.waited)
 	}
 	return err
@@ -84,15 +89,19 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
 	head = append(head, " HTTP/1.1\r\n"...)
 	head = appendField(head, "Host", host)
-	head = appendEndToEnd(head, r.fields)
-	via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
-	if r.trusted {
-		via.received = r.fields
+	head = appendEndToEnd(head, r.fields, &r.trail)
+	if client.listener.role == config.Outbound {
+		head = appendForwarded(head, r.fields) // who its client is, only the app knows
+	} else {
+		via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
+		if r.trusted {
+			via.received = r.fields
+		}
+		via.each(func(name, value string) { head = appendField(head, name, value) })
 	}
-	via.each(func(name, value string) { head = appendField(head, name, value) })
 	head = appendField(head, "Via", "1.1 overtake")
 	stamped := stampedFields{head: head}
-	r.trail.Stamp(&stamped)
+	r.trail.Stamp(&stamped, time.Now())
 	o := &outbound{
 		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}
@@ -144,6 +153,7 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	a.header.Del(fasthttp.HeaderContentLength)
 	head := append([]byte(nil), a.header.Header()...)
 	g.streams.Add(1)
+	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {
 		defer g.streams.Done()

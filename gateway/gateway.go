@@ -16,6 +16,7 @@ import (
 
 	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/tracing"
 )
 
 // Options are what a gateway is made of.
@@ -23,6 +24,8 @@ type Options struct {
 	Config *config.Config
 	// Queues are the queues of the configuration, opened, by name.
 	Queues map[string]Queue
+	// Tracer takes the spans. Default: none are made.
+	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
 }
@@ -31,11 +34,13 @@ type Options struct {
 type Gateway struct {
 	config *config.Config
 	log    *slog.Logger
+	tracer *tracing.Tracer // nil when nothing is recorded
 	*decider
 	targets    []target        // of the routes, by position
 	deadlines  []time.Duration // by class; 0 is none
 	flowHeader string
 	exposure   string
+	propagate  tracing.Formats // what is stamped beside W3C Trace Context
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
 	books      []*jobBook // the stores for jobs, each once
@@ -43,6 +48,11 @@ type Gateway struct {
 	leavers    *leavers
 	admin      *admin
 	listeners  []*listener
+
+	// What outbound listeners need; provenance is nil without any.
+	provenance   *tracing.Provenance
+	destinations *destinations
+	tunnels      *tunnels
 
 	draining atomic.Bool
 
@@ -61,9 +71,10 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
-		leavers: newLeavers(), stopHousework: make(chan struct{}),
+		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
 		g.log = slog.Default()
@@ -73,6 +84,12 @@ func New(o Options) (*Gateway, error) {
 	var err error
 	if g.decider, err = newDecider(cfg); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
+		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
+	}
+	if g.destinations, err = newDestinations(cfg, g.refuseOwn); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	for _, c := range cfg.Classes {
 		g.deadlines = append(g.deadlines, c.Deadline)
@@ -88,7 +105,7 @@ func New(o Options) (*Gateway, error) {
 		if !ok {
 			return nil, fmt.Errorf("gateway: queue %s has not been opened", name)
 		}
-		g.queues[name] = newQueue(name, c, q, g.upstreams)
+		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q, g.upstreams)
 		g.queues[name].book = g.bookOf(q)
 	}
 	for i, r := range cfg.Routes {
@@ -148,7 +165,7 @@ func (g *Gateway) Start() (err error) {
 			g.admin.close()
 			return err
 		}
-		go l.serve(tlsConfig, g.log)
+		go l.serve(g, tlsConfig, g.log)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
 	if g.config.DryRun {
@@ -205,6 +222,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		u.probes.Wait() // nobody is left who could start one
 		u.closeIdle(0)
 	}
+	g.destinations.closeIdle(0)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }
@@ -240,8 +258,8 @@ func (g *Gateway) startCouriers() {
 		}
 		for i, class := range g.classes.Names() {
 			c := &courier{
-				q: q, class: classifier.Class(i), name: class, metrics: g.metrics,
-				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1), cutOff: g.cutOff,
+				g: g, q: q, class: classifier.Class(i), name: class,
+				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1),
 			}
 			g.lanes = append(g.lanes, c)
 			g.couriers.Go(func() { c.run(g.serving) })
@@ -260,6 +278,10 @@ func (g *Gateway) keepHouse() {
 		case <-ticker.C:
 			for _, u := range g.upstreams {
 				u.closeIdle(maxIdleTime)
+			}
+			g.destinations.closeIdle(maxIdleTime)
+			if g.provenance != nil {
+				g.provenance.Stats(time.Now()) // forgets
 			}
 		}
 	}

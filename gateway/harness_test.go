@@ -74,6 +74,14 @@ type testGateway struct {
 func start(t *testing.T, yaml, app string, queues ...map[string]Queue) *testGateway {
 	t.Helper()
 	g := newGateway(t, yaml, app, queues...)
+	g.run()
+	return g
+}
+
+// run starts the gateway until the test ends.
+func (g *testGateway) run() {
+	t := g.t
+	t.Helper()
 	if err := g.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +97,6 @@ func start(t *testing.T, yaml, app string, queues ...map[string]Queue) *testGate
 			t.Errorf("shutdown: %v", err)
 		}
 	})
-	return g
 }
 
 func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *testGateway {

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/tracing"
 )
 
 // connectionOptions returns the names that the Connection fields list: they and
@@ -53,68 +55,44 @@ func hopByHop(name string) bool {
 	return false
 }
 
-// rewritten reports whether the gateway writes the field itself: the trail, the
-// client's address, and Host, which comes first.
+// rewritten reports whether the gateway writes the field itself, beside those of
+// the trail: the client's address, and Host, which comes first.
 func rewritten(name string) bool {
 	switch len(name) {
 	case 4:
-		return spells(name, "Host")
+		return tracing.Spells(name, "Host")
 	case 9:
-		return spells(name, "Forwarded")
+		return tracing.Spells(name, "Forwarded")
 	case 15:
-		return spells(name, "X-Forwarded-For")
+		return tracing.Spells(name, "X-Forwarded-For")
 	case 16:
-		return spells(name, "X-Forwarded-Host") || ofTrail(name)
+		return tracing.Spells(name, "X-Forwarded-Host")
 	case 17:
-		return spells(name, "X-Forwarded-Proto")
-	}
-	return ofTrail(name)
-}
-
-// ofTrail reports whether a field is part of the trail, which is stamped anew.
-func ofTrail(name string) bool {
-	switch len(name) {
-	case 7:
-		return spells(name, "baggage")
-	case 10:
-		return spells(name, "tracestate")
-	case 11:
-		return spells(name, "traceparent")
-	case 13:
-		return spells(name, "Latency-Class")
-	case 16:
-		return spells(name, "Latency-Deadline")
+		return tracing.Spells(name, "X-Forwarded-Proto")
 	}
 	return false
 }
 
-// spells reports whether name is want to some app: in any case, and with
-// underscores for hyphens, as CGI's successors (WSGI, Rack, PHP) read both as one.
-func spells(name, want string) bool {
-	if len(name) != len(want) {
-		return false
-	}
-	for i := range len(name) {
-		got := name[i]
-		if got == '_' {
-			got = '-'
-		}
-		if got != want[i] && (got|0x20 != want[i]|0x20 || got|0x20 < 'a' || got|0x20 > 'z') {
-			return false
-		}
-	}
-	return true
-}
-
-// appendEndToEnd appends the lines of f that are meant for the app.
-func appendEndToEnd(head []byte, f fields) []byte {
+// appendEndToEnd appends the lines of f that are meant for the app and not the
+// trail's.
+func appendEndToEnd(head []byte, f fields, trail *tracing.Trail) []byte {
 	options := connectionOptions(f)
 	for i := range f {
-		name := f[i].name
-		if hopByHop(name) || rewritten(name) || (options != "" && listed(options, name)) {
+		name, value := f[i].name, f[i].value
+		if hopByHop(name) || rewritten(name) || trail.Owns(name, value) || (options != "" && listed(options, name)) {
 			continue
 		}
-		head = appendField(head, name, f[i].value)
+		head = appendField(head, name, value)
+	}
+	return head
+}
+
+// appendForwarded appends what f says about the client, as it is.
+func appendForwarded(head []byte, f fields) []byte {
+	for i := range f {
+		if name := f[i].name; rewritten(name) && !tracing.Spells(name, "Host") {
+			head = appendField(head, name, f[i].value)
+		}
 	}
 	return head
 }

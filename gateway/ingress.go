@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"overtake/classifier"
+	"overtake/gateway/config"
 	"overtake/scheduler"
 	"overtake/tracing"
 )
@@ -37,9 +38,23 @@ type request struct {
 	upstream *upstream
 	queue    *queue // instead of upstream
 	slot     slot
+	ticket   tracing.Ticket // of what provenance remembers of it
 	answer   *answer
-	bodyRead *clientBody
-	upTime   time.Duration // from the slot to the response's header
+	// tunnelled says that it was answered with a tunnel, with which it ends.
+	tunnelled bool
+	bodyRead  *clientBody
+	upTime    time.Duration // from the slot to the response's header
+
+	// For its spans.
+	ctx       *fasthttp.RequestCtx // nil when described is there
+	described *about
+	route     int // position; -1 for none
+	journal   journal
+	produced  production
+	origin    string // what told whose call it is; "" for a request from outside
+	reason    string // why it was refused
+	shed      bool   // it was refused for others to be served
+	brokenOff error  // why its answer has no end
 }
 
 // serve is the life of one request.
@@ -52,7 +67,10 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	if listed(connectionOptions(r.fields), "close") {
 		ctx.SetConnectionClose() // in any case and company; fasthttp knows it only as "close"
 	}
-	if err == nil && r.answer != nil {
+	if g.draining.Load() {
+		ctx.SetConnectionClose()
+	}
+	if err == nil && (r.answer != nil || r.tunnelled) {
 		return // the body follows; the request ends with it
 	}
 	if err != nil {
@@ -71,9 +89,14 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
 	r.started = time.Now()
-	r.decision, r.trail = classifier.Decision{Class: g.defaultClass}, tracing.Trail{}
+	r.decision = classifier.Decision{Class: g.defaultClass}
+	r.trail.Reset()
+	r.trail.Propagate = g.propagate
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
+	r.ctx, r.described, r.route = ctx, nil, -1
+	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
+	r.ticket, r.tunnelled = tracing.Ticket{}, false
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)
 	}
@@ -111,13 +134,19 @@ var errPanicked = errors.New("gateway: the handler panicked")
 // set, the response's body is still to be streamed.
 func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
 	if r.broken == nil {
-		r.broken = acceptable(ctx, r.fields)
+		r.broken = acceptable(ctx, r.fields, client.listener.role)
 	}
 	if r.broken != nil {
 		ctx.SetConnectionClose()
 		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
+	if loops(r.fields) {
+		return &failure{reason: reasonBadRequest, status: fasthttp.StatusLoopDetected, err: errTooManyLaps}
+	}
 	view := viewOf(ctx, &r.view, client.addr)
+	if client.listener.role == config.Outbound {
+		return g.call(ctx, client, r, &view)
+	}
 	if strings.HasPrefix(view.Path, ownPrefix) {
 		return g.serveOwn(ctx, r, view.Path)
 	}
@@ -126,7 +155,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}
-	r.upstream, r.queue = g.targets[i].upstream, g.targets[i].queue
+	r.route, r.upstream, r.queue = i, g.targets[i].upstream, g.targets[i].queue
 	if r.queue != nil {
 		return g.enqueue(ctx, r, r.queue)
 	}
@@ -134,15 +163,18 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 }
 
 // acceptable refuses what has two readings, or none that a gateway could serve.
-func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
+func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
 	if !bytes.HasPrefix(ctx.Request.Header.Protocol(), []byte("HTTP/1.")) {
 		return errors.New("only HTTP/1.1 and HTTP/1.0 are served here")
 	}
-	if ctx.IsConnect() {
-		return errors.New("CONNECT is not served by an ingress")
-	}
 	_, length := f.lookup("Content-Length")
 	coding, coded := f.lookup("Transfer-Encoding")
+	switch {
+	case ctx.IsConnect() && role != config.Outbound:
+		return errors.New("CONNECT is served by an outbound listener alone")
+	case ctx.IsConnect() && (length || coded):
+		return errors.New("CONNECT with a body (RFC 9110 section 9.3.6)")
+	}
 	if length && coded {
 		return errors.New("Content-Length and Transfer-Encoding in one request (RFC 9112 section 6.1)")
 	}
@@ -157,9 +189,10 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields) error {
 
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
-	r.trail = tracing.Extract(r.fields)
+	r.trail.Extract(&r.fields, r.started)
 	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
 	r.trail.Class = g.classes.Name(r.decision.Class)
+	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
 	r.flow = g.flowOf(r.fields, view.Source)
 }
@@ -197,6 +230,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return
 	}
 	f := asFailure(err)
+	r.reason, r.shed = f.reason, isShed(err)
 	if f.retryAfter == 0 && f.code() == fasthttp.StatusServiceUnavailable {
 		f.retryAfter = r.retryAfter()
 	}
@@ -252,7 +286,11 @@ func appendMillis(b []byte, d time.Duration) []byte {
 // finish ends a request whose answer is complete or given up.
 func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	client.listener.leavers.end(client)
+	if g.provenance != nil {
+		g.provenance.Ended(time.Now(), r.ticket)
+	}
 	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, time.Since(r.started))
+	g.record(status, client, r)
 }
 
 // responseBody streams an answer's body to the client; its Close ends the
@@ -305,7 +343,8 @@ func (b *responseBody) Close() error {
 	if r.answer == nil {
 		return nil
 	}
-	broken, outcome := r.answer.err, r.answer.outcome()
+	outcome := r.answer.outcome()
+	r.brokenOff = r.answer.err
 	if aborted := r.answer.Close(); aborted {
 		b.client.linger.Store(true)
 		outcome = scheduler.Unmeasured
@@ -314,9 +353,9 @@ func (b *responseBody) Close() error {
 	r.slot.release(outcome)
 	if errors.Is(r.life.Err(), errClientLeft) {
 		b.status = statusClientClosed
-	} else if broken != nil {
-		b.g.log.Warn("response broken off", "upstream", r.upstream.name, "error", broken)
+	} else if r.brokenOff != nil {
+		b.g.log.Warn("response broken off", "upstream", r.upstream.name, "error", r.brokenOff)
 	}
 	b.g.finish(b.status, b.client, r)
-	return broken
+	return r.brokenOff
 }

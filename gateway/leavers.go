@@ -75,7 +75,7 @@ func (w *leavers) look() {
 	for c := range w.conns {
 		serial := c.serial.Load()
 		since := c.busySince.Load()
-		if since != 0 && since < before && c.fd >= 0 && c.listener.abortOnClose {
+		if since != 0 && since < before && c.fd >= 0 && c.listener.abortOnClose && !c.tunnelled.Load() {
 			suspects = append(suspects, suspect{c, serial})
 		}
 	}
@@ -85,7 +85,7 @@ func (w *leavers) look() {
 		// belong to another: then its request has ended and the serial or the
 		// mark has changed.
 		s.conn.request.life.endIf(errClientLeft, func() bool {
-			return s.conn.serial.Load() == s.serial && s.conn.busySince.Load() != 0
+			return s.conn.serial.Load() == s.serial && s.conn.busySince.Load() != 0 && !s.conn.tunnelled.Load()
 		})
 	}
 }

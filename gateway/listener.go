@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -27,18 +28,20 @@ const (
 // listener accepts the connections of one address.
 type listener struct {
 	name         string
+	role         string
 	trust        []netip.Prefix
 	abortOnClose bool
 	leavers      *leavers
 	inner        net.Listener
 	server       *fasthttp.Server
-	done         chan struct{} // closed when Serve has returned
+	done         chan struct{}  // closed when Serve has returned
+	redirected   sync.WaitGroup // connections that were redirected here
 }
 
 // listen opens the address of cfg. Nothing is accepted before serve.
 func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 	l := &listener{
-		name: cfg.Name, trust: cfg.Trust, leavers: g.leavers, done: make(chan struct{}),
+		name: cfg.Name, role: cfg.Role, trust: cfg.Trust, leavers: g.leavers, done: make(chan struct{}),
 		abortOnClose: cfg.AbortOnClose == nil || *cfg.AbortOnClose,
 	}
 	inner, err := net.Listen("tcp", cfg.Address)
@@ -68,9 +71,9 @@ func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 }
 
 // serve accepts until the listener is closed.
-func (l *listener) serve(tlsConfig *tls.Config, log *slog.Logger) {
+func (l *listener) serve(g *Gateway, tlsConfig *tls.Config, log *slog.Logger) {
 	defer close(l.done)
-	if err := l.server.Serve(acceptor{l.inner, l, tlsConfig}); err != nil {
+	if err := l.server.Serve(acceptor{l.inner, g, l, tlsConfig}); err != nil {
 		log.Error("listener ended", "listener", l.name, "error", err)
 	}
 }
@@ -83,6 +86,7 @@ func (l *listener) shutdown() {
 	l.inner.Close()
 	_ = l.server.ShutdownWithContext(context.Background()) // that it was closed already
 	<-l.done
+	l.redirected.Wait()
 }
 
 // trusts reports whether what a client says about classes is believed.
@@ -98,22 +102,33 @@ func trusts(networks []netip.Prefix, addr netip.Addr) bool {
 // acceptor makes client connections of accepted ones.
 type acceptor struct {
 	net.Listener
+	g   *Gateway
 	l   *listener
 	tls *tls.Config // nil for plain HTTP
 }
 
 // Accept implements net.Listener.
 func (a acceptor) Accept() (net.Conn, error) {
-	c, err := a.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		c, err := a.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		cc := newClientConn(c, a.l)
+		a.l.leavers.add(cc)
+		if !cc.original.IsValid() {
+			return a.secured(cc), nil
+		}
+		a.l.redirected.Go(func() { a.g.serveRedirected(a.l, cc) })
 	}
-	cc := newClientConn(c, a.l)
-	a.l.leavers.add(cc)
+}
+
+// secured puts TLS over a connection where the listener has it.
+func (a acceptor) secured(cc *clientConn) net.Conn {
 	if a.tls != nil {
-		return tlsConn{tls.Server(cc, a.tls)}, nil
+		return tlsConn{tls.Server(cc, a.tls)}
 	}
-	return cc, nil
+	return cc
 }
 
 // seeExpectation lets fasthttp find an expectation that is spelled in another

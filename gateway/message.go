@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -23,20 +23,36 @@ const (
 	messageField = "http-field-"
 )
 
-// messageCarrier is a message's header as a trail's carrier: message headers
-// have a case, and the contract's are lower.
-type messageCarrier struct{ header broker.Header }
+// messageFields returns a message's header as a tracing.Carrier to read from.
+func messageFields(h broker.Header) fields {
+	f := make(fields, 0, len(h))
+	for name, values := range h {
+		for _, value := range values {
+			f = append(f, field{name, value})
+		}
+	}
+	return f
+}
 
-// Get implements tracing.Carrier.
-func (c messageCarrier) Get(name string) string { return c.header.Get(strings.ToLower(name)) }
+// stampedMessage is a message's header as a tracing.Carrier to stamp: message
+// headers have a case, and the contract's are lower.
+type stampedMessage struct{ header broker.Header }
+
+// Len implements tracing.Carrier.
+func (stampedMessage) Len() int { return 0 }
+
+// Field implements tracing.Carrier.
+func (stampedMessage) Field(int) (name, value string) {
+	panic("gateway: stamped messages are write-only")
+}
 
 // Set implements tracing.Carrier.
-func (c messageCarrier) Set(name, value string) { c.header.Set(strings.ToLower(name), value) }
+func (s stampedMessage) Set(name, value string) {
+	s.header.Set(strings.ToLower(name), strings.Clone(value))
+}
 
 // Del implements tracing.Carrier.
-func (c messageCarrier) Del(name string) { delete(c.header, strings.ToLower(name)) }
-
-var _ tracing.Carrier = messageCarrier{}
+func (s stampedMessage) Del(name string) { delete(s.header, strings.ToLower(name)) }
 
 // messageHeader packs the request's header, for its delivery to be "the request
 // as it came in".
@@ -44,7 +60,8 @@ func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Hea
 	h := make(broker.Header, len(r.fields)+8)
 	options := connectionOptions(r.fields)
 	for _, f := range r.fields {
-		if hopByHop(f.name) || rewritten(f.name) || listed(options, f.name) || strings.EqualFold(f.name, "Idempotency-Key") {
+		if hopByHop(f.name) || rewritten(f.name) || r.trail.Owns(f.name, f.value) || listed(options, f.name) ||
+			strings.EqualFold(f.name, "Idempotency-Key") {
 			continue
 		}
 		name := messageField + f.name
@@ -62,7 +79,7 @@ func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Hea
 		via.received = r.fields
 	}
 	via.each(func(name, value string) { h.Set(messageField+name, strings.Clone(value)) })
-	r.trail.Stamp(messageCarrier{h})
+	r.trail.StampMessage(stampedMessage{h})
 	return h
 }
 
@@ -87,7 +104,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 	if head, err = appendChecked(head, "Host", host); err != nil {
 		return nil, err
 	}
-	if head, err = c.appendFields(head, d); err != nil {
+	if head, err = c.appendFields(head, d, trail); err != nil {
 		return nil, err
 	}
 	head = appendField(head, "Via", "1.1 overtake")
@@ -95,11 +112,8 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 	if head, err = appendChecked(head, "Idempotency-Key", d.ID); err != nil {
 		return nil, err
 	}
-	if strings.ContainsAny(trail.State, lineBreaks) {
-		return nil, errors.New("the message's tracestate has a line break in it")
-	}
 	stamped := stampedFields{head: head}
-	trail.Stamp(&stamped)
+	trail.Stamp(&stamped, time.Now())
 	return &outbound{
 		head:   append(stamped.head, "Content-Length: "+strconv.Itoa(len(d.Body))+"\r\n\r\n"...),
 		body:   bytes.NewReader(d.Body),
@@ -109,7 +123,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 }
 
 // appendFields appends the fields of the original request.
-func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) {
+func (c *courier) appendFields(head []byte, d *broker.Delivery, trail *tracing.Trail) ([]byte, error) {
 	var err error
 	if contentType := d.Header.Get(broker.HeaderContentType); contentType != "" {
 		if head, err = appendChecked(head, "Content-Type", contentType); err != nil {
@@ -118,10 +132,13 @@ func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) 
 	}
 	for key, values := range d.Header {
 		name, ok := strings.CutPrefix(key, messageField)
-		if !ok || hopByHop(name) || ofTrail(name) || ofDelivery(name) {
+		if !ok || hopByHop(name) || ofDelivery(name) {
 			continue
 		}
 		for _, value := range values {
+			if trail.Owns(name, value) {
+				continue
+			}
 			if head, err = appendChecked(head, name, value); err != nil {
 				return nil, err
 			}
@@ -132,8 +149,8 @@ func (c *courier) appendFields(head []byte, d *broker.Delivery) ([]byte, error) 
 
 // ofDelivery reports whether outbound writes the field itself.
 func ofDelivery(name string) bool {
-	return spells(name, "Host") || spells(name, "Content-Type") ||
-		spells(name, "Latency-Attempt") || spells(name, "Idempotency-Key")
+	return tracing.Spells(name, "Host") || tracing.Spells(name, "Content-Type") ||
+		tracing.Spells(name, "Latency-Attempt") || tracing.Spells(name, "Idempotency-Key")
 }
 
 // lineBreaks would end a field's value.

@@ -101,13 +101,15 @@ func TestMessagesOfOthers(t *testing.T) {
 		"target":       {"http-target": {"/ HTTP/1.1\r\nX-Admin: 1"}},
 		"target space": {"http-target": {"/a b"}},
 		"not a target": {"http-target": {"x"}},
-		"tracestate":   {"traceparent": {parent}, "tracestate": {"a=1\r\nX-Admin: 1"}},
 	} {
 		if got := put(name, h); !strings.HasPrefix(got, name+" dead: ") {
 			t.Errorf("%s: settled as %q", name, got)
 		}
 	}
-	put("baggage", broker.Header{"baggage": {"a=1\r\nX-Admin: 1"}}) // what is no baggage counts as none
+	// What is not valid in a trail counts as missing.
+	put("baggage", broker.Header{"baggage": {"a=1\r\nX-Admin: 1"}})
+	put("tracestate", broker.Header{"traceparent": {parent}, "tracestate": {"a=1\r\nX-Admin: 1"}})
+	put("request id", broker.Header{"x-request-id": {"1\r\nX-Admin: 1"}, "latency-class": {"batch\r\nX-Admin: 1"}})
 	put("id\r\nX-Admin: 1", nil)
 	if text := strings.Join(seen.all(), ""); strings.Contains(text, "X-Admin") {
 		t.Errorf("the app got %q", text)

@@ -71,6 +71,7 @@ var (
 	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
+	descSpans     = desc("overtake_spans_total", "Spans of this process, by what became of them.", "result")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -81,7 +82,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descSpans, descDepth,
 	} {
 		out <- d
 	}
@@ -109,6 +110,12 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 				count(descShed, c.ShedBy(reason), name, class, reason.String())
 			}
 		}
+	}
+	if s.g.tracer != nil {
+		stats := s.g.tracer.Stats()
+		count(descSpans, stats.Exported, "exported")
+		count(descSpans, stats.Dropped, "dropped")
+		count(descSpans, stats.Failed, "failed")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), depthPatience)
 	defer cancel()

@@ -26,9 +26,13 @@ type server struct {
 	name    string // as configured
 	network string // tcp or unix
 	address string
+	// refuse looks at new connections; its error, a *failure, refuses them. nil
+	// takes all.
+	refuse func(net.Conn) error
 
-	mu   sync.Mutex
-	idle []*upstreamConn // the most recently used last
+	mu      sync.Mutex
+	idle    []*upstreamConn // the most recently used last
+	retired bool            // keeps no connections any more
 }
 
 // upstreamConn is one connection to a server. It carries one exchange at a time.
@@ -88,7 +92,15 @@ func (s *server) takeIdle() *upstreamConn {
 // open makes a connection.
 func (s *server) open(ctx context.Context) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout}
-	return d.DialContext(ctx, s.network, s.address)
+	c, err := d.DialContext(ctx, s.network, s.address)
+	if err != nil || s.refuse == nil {
+		return c, err
+	}
+	if err := s.refuse(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func (s *server) dial(ctx context.Context) (*upstreamConn, error) {
@@ -105,7 +117,7 @@ func (s *server) dial(ctx context.Context) (*upstreamConn, error) {
 func (s *server) put(c *upstreamConn) {
 	c.lastUsed = time.Now()
 	s.mu.Lock()
-	keep := len(s.idle) < maxIdle
+	keep := len(s.idle) < maxIdle && !s.retired
 	if keep {
 		s.idle = append(s.idle, c)
 	}
@@ -113,6 +125,14 @@ func (s *server) put(c *upstreamConn) {
 	if !keep {
 		c.Close()
 	}
+}
+
+// retire closes the idle connections, and those in use when they become idle.
+func (s *server) retire() {
+	s.mu.Lock()
+	s.retired = true
+	s.mu.Unlock()
+	s.closeIdle(0)
 }
 
 // closeIdle closes the connections that have been idle for longer than age.

@@ -31,6 +31,7 @@ type Queue struct {
 type queue struct {
 	Queue
 	name     string
+	system   string // the type of its broker
 	maxBody  int64
 	attempts int
 	upstream *upstream // nil when nothing is delivered
@@ -57,9 +58,9 @@ func (q *queue) ready(ctx context.Context) error {
 	return nil
 }
 
-func newQueue(name string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
+func newQueue(name, system string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
 	out := &queue{
-		Queue: q, name: name, maxBody: int64(cfg.MaxBody), attempts: cfg.Attempts,
+		Queue: q, name: name, system: system, maxBody: int64(cfg.MaxBody), attempts: cfg.Attempts,
 		flow: maphash.String(flowSeed, "queue "+name),
 		dead: cfg.IsDead, keepResults: cfg.KeepResults, maxAnswer: int64(cfg.MaxAnswer),
 	}

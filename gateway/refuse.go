@@ -82,6 +82,12 @@ func asFailure(err error) *failure {
 	return &failure{reason: reasonUpstreamFailed, err: err}
 }
 
+// isShed reports whether work was refused so that other work could be served.
+func isShed(err error) bool {
+	var shed *scheduler.ShedError
+	return errors.As(err, &shed) || errors.Is(err, broker.ErrFull)
+}
+
 // details say in a sentence what a client can make of a reason.
 var details = map[string]string{
 	scheduler.QueueFull.String():  "The queue for requests of this class is full. Try again after Retry-After.",

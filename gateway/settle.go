@@ -124,9 +124,9 @@ func (c *courier) conclude(d *broker.Delivery, e *entry, after time.Duration, f 
 		defer cancel()
 		return e.change(ctx, d.ID, f)
 	}
-	if !c.insist(c.cutOff, change) {
+	if !c.insist(c.g.cutOff, change) {
 		c.log.Warn("message not settled; it will come again", "id", d.ID)
-		c.metrics.deliveries.WithLabelValues(c.q.name, c.name, "unsettled").Inc()
+		c.g.metrics.deliveries.WithLabelValues(c.q.name, c.name, "unsettled").Inc()
 		return
 	}
 	c.settleBy(d, e, after)
@@ -161,7 +161,7 @@ func (c *courier) settled(d *broker.Delivery, result string, tell func(context.C
 		c.log.Warn("message not settled; it will come again", "id", d.ID, "result", result, "error", err)
 		result = "unsettled"
 	}
-	c.metrics.deliveries.WithLabelValues(c.q.name, c.name, result).Inc()
+	c.g.metrics.deliveries.WithLabelValues(c.q.name, c.name, result).Inc()
 }
 
 // now is the present time as records have it.

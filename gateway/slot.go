@@ -16,18 +16,24 @@ type slot struct {
 	lease    scheduler.Lease
 	held     bool          // the lease has not been given back
 	waited   time.Duration // for all leases that it has had
+	journal  *journal      // nil when nothing is recorded
 }
 
 // acquire waits for the slot in class order.
 func (s *slot) acquire(ctx context.Context) error {
+	s.journal.waiting(s.upstream.name)
 	lease, err := s.upstream.scheduler.Acquire(ctx, s.work)
 	if err != nil {
+		var facts scheduler.Wait
 		var shed *scheduler.ShedError
 		if errors.As(err, &shed) {
 			s.waited += shed.Waited
+			facts = shed.Wait
 		}
+		s.journal.waited(facts, reasonOf(err))
 		return err
 	}
+	s.journal.waited(lease.Wait, "")
 	s.lease, s.held = lease, true
 	s.waited += lease.Waited
 	return nil

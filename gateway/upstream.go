@@ -21,6 +21,7 @@ type upstream struct {
 	scheduler *scheduler.Scheduler
 	timeout   time.Duration
 	dryRun    bool
+	unrouted  bool // see destinations: neither counted nor probed
 	log       *slog.Logger
 	stop      context.Context // ends the probes
 
@@ -82,10 +83,13 @@ func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.Res
 	stale := false
 	for {
 		on := s.lease.Server
+		s.journal.tried(u.servers[on])
 		a, err := exchange(life, u.servers[on], o, header)
 		if err == nil {
+			s.journal.answered(header.StatusCode())
 			return a, nil
 		}
+		s.journal.ended(err)
 		var f *failure
 		switch {
 		case !errors.As(err, &f):

@@ -20,7 +20,9 @@ type core struct {
 	running int // slots in use
 	seq     uint64
 	classes []classState
-	configs []ClassConfig
+	// arrivals has everything that waits.
+	arrivals arrivals
+	configs  []ClassConfig
 
 	// Over all servers in use: slots, free slots, and the free slots that a
 	// probe leaves to the classes it is for.
@@ -190,6 +192,8 @@ func (c *core) arrive(t *ticket, now time.Duration) {
 	c.seq++
 	t.seq, t.arrived, t.state = c.seq, now, idle
 	c.tick(now)
+	t.facts = c.factsNow(t.class)
+	t.facts.Ahead = c.ahead(t)
 	class := &c.classes[t.class]
 	t.expires, t.late = t.due, Deadline
 	if class.maxWait > 0 && !t.kept {
@@ -284,7 +288,7 @@ func (c *core) withdraw(t *ticket) bool {
 	if t.state != waiting {
 		return false
 	}
-	c.dequeue(t)
+	c.dequeue(t, false)
 	t.state = idle
 	c.classes[t.class].counts.Withdrawn++
 	// Nothing that could start was kept back by t: there is nothing to dispatch.
@@ -344,7 +348,7 @@ func (c *core) dispatch(now time.Duration) {
 		}
 		c.earn(i)
 		class.flows.advance()
-		c.dequeue(t)
+		c.dequeue(t, true)
 		c.count(t, now)
 		t.slot = c.start(i, now)
 		t.server = c.serverOf(t.slot)
@@ -396,17 +400,15 @@ func (c *core) count(t *ticket, now time.Duration) {
 	counts := &c.classes[t.class].counts
 	counts.Queued++
 	counts.WorstWait = max(counts.WorstWait, now-t.arrived)
-	for i := range c.classes {
-		if first := c.classes[i].waiting.head; first != nil && first.seq < t.seq {
-			counts.Overtakes++
-			return
-		}
+	if t.facts.Overtaking > 0 {
+		counts.Overtakes++
 	}
 }
 
 func (c *core) enqueue(t *ticket) {
 	class := &c.classes[t.class]
 	t.state = waiting
+	c.number(t)
 	class.waiting.push(t, byClass)
 	class.flows.push(t)
 	c.waiting++
@@ -418,8 +420,9 @@ func (c *core) enqueue(t *ticket) {
 	}
 }
 
-func (c *core) dequeue(t *ticket) {
+func (c *core) dequeue(t *ticket, dispatched bool) {
 	class := &c.classes[t.class]
+	c.arrivals.leave(t, dispatched)
 	class.waiting.remove(t, byClass)
 	class.flows.remove(t)
 	c.waiting--
@@ -437,7 +440,7 @@ func (c *core) dequeue(t *ticket) {
 
 // shed removes t from the lists and refuses it.
 func (c *core) shed(t *ticket, reason Reason, now time.Duration) {
-	c.dequeue(t)
+	c.dequeue(t, false)
 	c.decide(t, reason, now)
 }
 

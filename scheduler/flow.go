@@ -11,6 +11,9 @@ type flows struct {
 	// this length first. Lengths change by one, so that the longest is at hand.
 	byLength []*flowQueue
 	longest  int
+
+	// lengths counts at n the flows with n tickets or more.
+	lengths fenwick
 }
 
 // flowQueue is the waiting work of one flow.
@@ -32,6 +35,8 @@ func (f *flows) push(t *ticket) {
 	}
 	t.queue = q
 	q.tickets.push(t, byFlow)
+	f.lengths = f.lengths.grown(q.tickets.n)
+	f.lengths.add(q.tickets.n, 1)
 	if !t.kept {
 		f.measure(q, 1)
 	}
@@ -49,10 +54,24 @@ func (f *flows) first(newest bool) *ticket {
 // advance gives the turn to the next flow.
 func (f *flows) advance() { f.next = f.next.next }
 
+// ahead returns how many have their turn before the next ticket of a flow, if that
+// flow's turn comes after those of all others.
+func (f *flows) ahead(key uint64, newest bool) int {
+	own := 0
+	if q := f.byKey[key]; q != nil {
+		own = q.tickets.n
+	}
+	if newest {
+		return f.lengths.sum(1) - min(own, 1)
+	}
+	return f.lengths.sum(own + 1) // of each flow, at most so many
+}
+
 // remove takes t out, wherever it stands.
 func (f *flows) remove(t *ticket) {
 	q := t.queue
 	t.queue = nil
+	f.lengths.add(q.tickets.n, -1)
 	q.tickets.remove(t, byFlow)
 	if !t.kept {
 		f.measure(q, -1)

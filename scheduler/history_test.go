@@ -70,6 +70,7 @@ func (o op) String() string {
 type fate struct {
 	id     int
 	reason Reason
+	wait   Wait
 }
 
 // player applies ops to a core and knows the tickets by number. It does what
@@ -104,7 +105,7 @@ func (p *player) apply(o op) []fate {
 		p.arrived++
 		if id, ok := p.core.startNow(o.class, p.after(o.until), p.now); ok {
 			p.started(p.arrived, id)
-			p.fates = append(p.fates, fate{id: p.arrived})
+			p.fates = append(p.fates, fate{id: p.arrived, wait: p.core.factsNow(o.class)})
 		}
 	case opArrive:
 		p.arrived++
@@ -147,7 +148,7 @@ func (p *player) apply(o op) []fate {
 	}
 	for _, t := range p.core.decided {
 		id := p.forget(t)
-		p.fates = append(p.fates, fate{id, t.reason})
+		p.fates = append(p.fates, fate{id, t.reason, t.facts})
 		if t.state == started {
 			p.started(id, t.slot)
 		}

@@ -49,6 +49,7 @@ type job struct {
 	due     time.Duration // 0 for whenever
 	expires time.Duration // 0 for never
 	late    Reason        // when it expires
+	wait    Wait
 }
 
 func newOracle(cfg Config) *oracle {
@@ -75,7 +76,7 @@ func (o *oracle) apply(do op) []fate {
 		o.arrivals++
 		hopeless := do.until != 0 && do.until <= o.short(do.class)
 		if len(o.waiting) == 0 && !o.draining && !hopeless && o.mayStart(do.class) {
-			o.start(do.class, o.arrivals)
+			o.start(&job{op: do, id: o.arrivals, wait: o.facts(do.class)})
 		}
 	case opArrive:
 		o.arrive(do)
@@ -118,7 +119,8 @@ func (o *oracle) apply(do op) []fate {
 
 func (o *oracle) arrive(do op) {
 	o.arrivals++
-	j := &job{op: do, id: o.arrivals, arrived: o.now, late: Deadline}
+	j := &job{op: do, id: o.arrivals, arrived: o.now, late: Deadline, wait: o.facts(do.class)}
+	j.wait.Ahead = o.ahead(j)
 	if do.until != 0 {
 		j.due = o.now + do.until
 		j.expires = j.due
@@ -249,7 +251,13 @@ func (o *oracle) dispatch() {
 		o.earn(class)
 		o.lastTurn[class][j.flow] = o.event()
 		o.remove(j)
-		o.start(class, j.id)
+		for _, other := range o.waiting {
+			if other.id < j.id {
+				other.wait.Overtaken++
+				j.wait.Overtaking++
+			}
+		}
+		o.start(j)
 		counts := &o.counts[class]
 		counts.Queued++
 		counts.WorstWait = max(counts.WorstWait, o.now-j.arrived)
@@ -295,26 +303,72 @@ func (o *oracle) mostUrgent() int {
 
 // mayStart is the inequality of the class order.
 func (o *oracle) mayStart(k int) bool {
+	reserves := o.reserves()
+	sum := 0
+	for i := range k {
+		sum += max(0, reserves[i]-o.runningOf(i)-o.free(i, true)+o.free(k, true))
+	}
+	return o.free(k, true) > sum
+}
+
+// limit is the number of slots of all servers in use.
+func (o *oracle) limit() int {
 	limit := 0
 	for _, s := range o.servers {
 		if o.used(s) {
 			limit += s.limit
 		}
 	}
-	sum, left := 0, limit-1
-	for i := range k {
-		class := o.cfg.Classes[i]
+	return limit
+}
+
+// reserves is what is kept for each class, after what is kept for those above it.
+func (o *oracle) reserves() []int {
+	limit := o.limit()
+	left := limit - 1
+	var reserves []int
+	for _, class := range o.cfg.Classes {
 		reserve := class.Reserve
 		if reserve == 0 {
 			for reserve*10_000 < limit*int(class.ReserveShare) {
 				reserve++
 			}
 		}
-		reserve = min(reserve, left)
-		left -= reserve
-		sum += max(0, reserve-o.runningOf(i)-o.free(i, true)+o.free(k, true))
+		reserves = append(reserves, min(reserve, left))
+		left -= min(reserve, left)
 	}
-	return o.free(k, true) > sum
+	return reserves
+}
+
+func (o *oracle) facts(class int) Wait {
+	return Wait{Limit: o.limit(), Reserve: float64(o.reserves()[class])}
+}
+
+// ahead counts what would be served before j if nothing else happened and j's flow
+// always had its turn after the others.
+func (o *oracle) ahead(j *job) int {
+	n := 0
+	for class := range j.class {
+		n += len(o.of(class))
+	}
+	queues := make(map[uint64]int)
+	for _, other := range o.of(j.class) {
+		queues[other.flow]++
+	}
+	own := queues[j.flow]
+	delete(queues, j.flow)
+	if o.newest[j.class] {
+		own = 0
+	}
+	for range own + 1 {
+		for flow, left := range queues {
+			if left > 0 {
+				queues[flow]--
+				n++
+			}
+		}
+	}
+	return n + own
 }
 
 // used reports whether work goes to s: unless it is down and others are not.
@@ -469,18 +523,18 @@ func (o *oracle) release(i int, how Outcome) {
 	}
 }
 
-func (o *oracle) start(class, id int) {
-	server := o.choose(class)
+func (o *oracle) start(j *job) {
+	server := o.choose(j.class)
 	o.placed = server
-	o.running = append(o.running, use{id: id, class: class, server: server, began: o.now})
-	o.counts[class].Dispatched++
-	o.fates = append(o.fates, fate{id: id})
+	o.running = append(o.running, use{id: j.id, class: j.class, server: server, began: o.now})
+	o.counts[j.class].Dispatched++
+	o.fates = append(o.fates, fate{id: j.id, wait: j.wait})
 }
 
 func (o *oracle) shed(j *job, reason Reason) {
 	o.remove(j)
 	o.counts[j.class].Shed[reason]++
-	o.fates = append(o.fates, fate{j.id, reason})
+	o.fates = append(o.fates, fate{j.id, reason, j.wait})
 }
 
 // remove takes j out, if it is in, and ends waits that end with it.

@@ -50,8 +50,9 @@ type ShedError struct {
 	Reason Reason
 	// RetryAfter is when to try again, see [Scheduler.RetryAfter].
 	RetryAfter time.Duration
-	// Waited is for how long it had waited.
+	// Waited is for how long it had waited, and Wait how.
 	Waited time.Duration
+	Wait   Wait
 }
 
 func (e *ShedError) Error() string {

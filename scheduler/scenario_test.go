@@ -259,7 +259,7 @@ func (s *stage) arrive(args []string, out *strings.Builder) {
 		all = append(all, s.player.apply(o)...)
 		id := len(s.names) - 1
 		if slices.ContainsFunc(s.player.waiting, func(t *ticket) bool { return s.player.numbers[t] == id }) {
-			all = append(all, fate{id, waitsOn})
+			all = append(all, fate{id: id, reason: waitsOn})
 		}
 	}
 	s.print(all, out)

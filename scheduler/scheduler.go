@@ -61,8 +61,11 @@ type Lease struct {
 	dry  *dryWork // instead of slot in a dry run
 	// Server is where the work has to run, as an index below Config.Servers.
 	Server int
-	// Waited is how long Acquire waited for the slot.
+	// Waited is how long Acquire waited for the slot, and Wait how. In a dry run,
+	// where nothing waits, Wait is how it would have waited, as far as it was
+	// known when it came.
 	Waited time.Duration
+	Wait   Wait
 }
 
 // Release gives the slot back after the work is done, and so lets the next in
@@ -105,19 +108,20 @@ func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
 	if !ok {
 		return Lease{}, false
 	}
-	return s.lease(slot, 0), true
+	return s.lease(slot, int(w.Class)), true
 }
 
-// lease is the right to slot, which has just been taken. Called with mu held.
-func (s *Scheduler) lease(slot slotID, waited time.Duration) Lease {
-	return Lease{s: s, slot: slot, Server: s.core.serverOf(slot), Waited: waited}
+// lease is the right to slot, which has just been taken without a wait. Called with
+// mu held.
+func (s *Scheduler) lease(slot slotID, class int) Lease {
+	return Lease{s: s, slot: slot, Server: s.core.serverOf(slot), Wait: s.core.factsNow(class)}
 }
 
 // acquireDry is Acquire in a dry run. Called with mu held.
 func (s *Scheduler) acquireDry(w Work, now time.Duration) Lease {
 	work, server := s.dry.acquire(newTicket(w, s.due(&w)), now)
 	s.decided()
-	return Lease{s: s, dry: work, Server: server}
+	return Lease{s: s, dry: work, Server: server, Wait: work.facts}
 }
 
 // due returns the work's deadline in the core's time, 0 for none.
@@ -145,9 +149,9 @@ func (s *Scheduler) Acquire(ctx context.Context, w Work) (Lease, error) {
 	case left:
 		return Lease{}, context.Cause(ctx)
 	case wt.state == shed:
-		return Lease{}, &ShedError{Class: w.Class, Reason: wt.reason, RetryAfter: s.RetryAfter(w.Class), Waited: wt.decided - wt.arrived}
+		return Lease{}, &ShedError{Class: w.Class, Reason: wt.reason, RetryAfter: s.RetryAfter(w.Class), Waited: wt.decided - wt.arrived, Wait: wt.facts}
 	}
-	return Lease{s: s, slot: wt.slot, Server: wt.server, Waited: wt.decided - wt.arrived}, nil
+	return Lease{s: s, slot: wt.slot, Server: wt.server, Waited: wt.decided - wt.arrived, Wait: wt.facts}, nil
 }
 
 // arrive brings w to the core. It returns its lease if w has its slot already, and
@@ -160,7 +164,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 		return s.acquireDry(w, now), nil, nil
 	}
 	if slot, ok := s.core.startNow(int(w.Class), due, now); ok {
-		return s.lease(slot, 0), nil, nil
+		return s.lease(slot, int(w.Class)), nil, nil
 	}
 	wt = s.waiters.Get().(*waiter)
 	wt.ticket = newTicket(w, due)

@@ -19,6 +19,8 @@ type ticket struct {
 	reason  Reason // when shed
 	late    Reason // the reason when it expires
 	seq     uint64 // order of arrival
+	place   int    // the same among those that wait, see arrivals
+	facts   Wait
 	arrived time.Duration
 	decided time.Duration // when started or shed
 	slot    slotID        // when started

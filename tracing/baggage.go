@@ -26,11 +26,12 @@ func parseBaggage(s string) (rest, class string) {
 	for start := 0; start <= len(s); {
 		end := memberEnd(s, start)
 		key, value, valid := parseMember(s[start:end])
-		if key == classMember && class == "" {
-			class = value
-		}
 		fits := members < maxMembers && size+end-start <= maxBaggageBytes
-		if valid && fits && !looksLikeClass(key) {
+		if key == classMember {
+			if class == "" {
+				class = value
+			}
+		} else if valid && fits && !looksLikeClass(key) {
 			kept.add(start, end)
 			members++
 			size += end - start + len(",")
@@ -70,17 +71,16 @@ func (n *neighbours) String() string {
 	return n.s[n.start:n.end]
 }
 
-// joinBaggage returns the members of rest after the member for class. It comes
-// first, as readers with limits of their own drop what comes last.
-func joinBaggage(class, rest string) string {
-	switch {
-	case class == "":
-		return rest
-	case rest == "":
-		return classMember + "=" + class
-	default:
-		return classMember + "=" + class + "," + rest
+// appendBaggage appends the members of Baggage to b, after the one for the class.
+// That comes first, as readers with limits of their own drop what comes last.
+func (t *Trail) appendBaggage(b []byte) []byte {
+	if t.Class != "" {
+		b = append(append(b, classMember+"="...), t.Class...)
+		if t.Baggage != "" {
+			b = append(b, ',')
+		}
 	}
+	return append(b, t.Baggage...)
 }
 
 func memberEnd(s string, start int) int {
@@ -93,6 +93,14 @@ func memberEnd(s string, start int) int {
 // parseMember reads key=value;property;key=value, with optional space around
 // each part (W3C Baggage, section 3.3.1).
 func parseMember(member string) (key, value string, valid bool) {
+	for i := range len(member) {
+		if !tokenBytes[member[i]] {
+			if i > 0 && member[i] == '=' && isValue(member[i+1:]) {
+				return member[:i], member[i+1:], true // as most are: no space, no properties
+			}
+			break
+		}
+	}
 	pair, properties, more := strings.Cut(member, ";")
 	key, value, valid = cutPair(pair)
 	if !valid || !isToken(key) || !isValue(value) {
@@ -119,7 +127,7 @@ func cutPair(s string) (key, value string, ok bool) {
 // than once, and then trims or cuts off what is not printable.
 func looksLikeClass(key string) bool {
 	for len(key) >= len(classMember) { // neither decoding nor trimming adds to it
-		key = strings.TrimFunc(key, func(r rune) bool { return r <= ' ' || r == '+' })
+		key = strings.TrimFunc(key, func(r rune) bool { return r <= ' ' || r == '+' || r > '~' })
 		if strings.EqualFold(key, classMember) {
 			return true
 		}
@@ -140,8 +148,8 @@ func percentDecode(s string) string {
 	decoded := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c == '%' && i+2 < len(s) {
-			high, low := hexDigit(s[i+1]|0x20), hexDigit(s[i+2]|0x20)
-			if high <= 0xf && low <= 0xf {
+			high, low := hexValue[s[i+1]|0x20], hexValue[s[i+2]|0x20]
+			if high|low <= 0xf {
 				decoded = append(decoded, high<<4|low)
 				i += 2
 				continue
@@ -184,4 +192,12 @@ func consistsOf(s string, set *[256]bool) bool {
 
 // trim removes the optional whitespace of HTTP fields, which is less than what
 // strings.TrimSpace removes.
-func trim(s string) string { return strings.Trim(s, " \t") }
+func trim(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}

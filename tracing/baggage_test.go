@@ -47,6 +47,10 @@ func TestParseBaggage(t *testing.T) {
 	}
 }
 
+func joinBaggage(class, rest string) string {
+	return string((&Trail{Class: class, Baggage: rest}).appendBaggage(nil))
+}
+
 // What is written is within the limits, with the longest class and much else.
 func TestBaggageLimits(t *testing.T) {
 	class := strings.Repeat("c", 32)

@@ -14,21 +14,17 @@ const deadlineDigits = 13
 
 // parseDeadline returns the zero time for what is no plausible deadline.
 func parseDeadline(s string) time.Time {
-	s = trim(s)
-	if len(s) != deadlineDigits || s[0] < '1' || s[0] > '9' {
-		return time.Time{}
-	}
-	ms, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
+	ms, ok := parseDigits(s, deadlineDigits)
+	if !ok || len(s) != deadlineDigits || s[0] == '0' {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms)
 }
 
-// formatDeadline returns "" for the zero time.
-func formatDeadline(t time.Time) string {
+// appendDeadline appends nothing for the zero time.
+func appendDeadline(b []byte, t time.Time) []byte {
 	if t.IsZero() {
-		return ""
+		return b
 	}
-	return strconv.FormatInt(t.UnixMilli(), 10)
+	return strconv.AppendInt(b, t.UnixMilli(), 10)
 }

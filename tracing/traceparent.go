@@ -7,53 +7,48 @@ import "encoding/hex"
 const (
 	// FlagSampled: the caller may have recorded the trace.
 	FlagSampled = 0x01
-	// FlagRandom: the trace id is random enough to sample by (Level 2).
+	// FlagRandom: the trace id is random enough to sample by (Level 2). It is
+	// passed on, but not set: OpenTelemetry for Go 1.39 and before takes a
+	// traceparent with both flags for invalid.
 	FlagRandom = 0x02
 )
 
 // The layout of traceparent: version-traceid-parentid-flags.
 const (
-	traceIDAt     = len("00-")
-	spanIDAt      = traceIDAt + 2*len(TraceID{}) + 1
-	flagsAt       = spanIDAt + 2*len(SpanID{}) + 1
-	traceParentSz = flagsAt + 2
+	traceIDAt       = len("00-")
+	traceIDEnd      = traceIDAt + 2*len(TraceID{})
+	spanIDAt        = traceIDEnd + len("-")
+	spanIDEnd       = spanIDAt + 2*len(SpanID{})
+	flagsAt         = spanIDEnd + len("-")
+	traceParentSize = flagsAt + 2
 )
 
-type traceParent struct {
-	traceID TraceID
-	spanID  SpanID
-	flags   byte
-}
-
 // parseTraceParent reads traceparent strictly. A higher version is read by the
-// part that this one knows, as the specification asks for. A field that was
-// repeated has a comma in it, and is not valid.
-func parseTraceParent(s string) (p traceParent, ok bool) {
-	s = trim(s)
-	if len(s) < traceParentSz || s[traceIDAt-1] != '-' || s[spanIDAt-1] != '-' || s[flagsAt-1] != '-' {
-		return traceParent{}, false
+// part that this one knows, as the specification asks for.
+func parseTraceParent(s string) (p parent) {
+	if len(s) < traceParentSize || s[2] != '-' || s[traceIDEnd] != '-' || s[spanIDEnd] != '-' {
+		return parent{}
 	}
 	var version, flags [1]byte
-	if !decodeHex(version[:], s) ||
-		!decodeHex(p.traceID[:], s[traceIDAt:]) ||
-		!decodeHex(p.spanID[:], s[spanIDAt:]) ||
-		!decodeHex(flags[:], s[flagsAt:]) {
-		return traceParent{}, false
+	if !decodeHex(version[:], s[:2]) ||
+		!decodeHex(p.traceID[:], s[traceIDAt:traceIDEnd]) ||
+		!decodeHex(p.spanID[:], s[spanIDAt:spanIDEnd]) ||
+		!decodeHex(flags[:], s[flagsAt:traceParentSize]) {
+		return parent{}
 	}
-	switch {
-	case version[0] == 0xff, p.traceID == TraceID{}, p.spanID == SpanID{}:
-		return traceParent{}, false
-	case len(s) > traceParentSz && (version[0] == 0 || s[traceParentSz] != '-'):
-		return traceParent{}, false
+	if version[0] == 0xff || len(s) > traceParentSize && (version[0] == 0 || s[traceParentSize] != '-') {
+		return parent{}
 	}
-	p.flags = flags[0] & (FlagSampled | FlagRandom)
-	return p, true
+	if !p.valid() {
+		return parent{}
+	}
+	p.flags, p.decided = flags[0]&(FlagSampled|FlagRandom), true
+	return p
 }
 
-// TraceParent returns the traceparent that names this hop as the parent.
+// TraceParent returns the traceparent that names SpanID as the parent.
 func (t *Trail) TraceParent() string {
-	var buf [traceParentSz]byte
-	return string(t.AppendTraceParent(buf[:0]))
+	return string(t.AppendTraceParent(make([]byte, 0, traceParentSize)))
 }
 
 // AppendTraceParent appends what TraceParent returns to b.
@@ -62,30 +57,5 @@ func (t *Trail) AppendTraceParent(b []byte) []byte {
 	b = hex.AppendEncode(b, t.TraceID[:])
 	b = append(b, '-')
 	b = hex.AppendEncode(b, t.SpanID[:])
-	b = append(b, '-')
-	return hex.AppendEncode(b, []byte{t.Flags})
-}
-
-// decodeHex fills dst from the start of s. Unlike package hex it takes lower
-// case only (section 3.2.2), and does not allocate.
-func decodeHex(dst []byte, s string) bool {
-	for i := range dst {
-		high, low := hexDigit(s[2*i]), hexDigit(s[2*i+1])
-		if high > 0xf || low > 0xf {
-			return false
-		}
-		dst[i] = high<<4 | low
-	}
-	return true
-}
-
-// hexDigit returns the value of a digit, or 0xff.
-func hexDigit(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	}
-	return 0xff
+	return append(b, '-', '0', '0'+t.Flags&(FlagSampled|FlagRandom))
 }

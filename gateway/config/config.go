@@ -40,6 +40,9 @@ type Config struct {
 	// Relays are the existing queues and subjects that overtake relay moves into
 	// lanes. The gateway does nothing about them.
 	Relays []Relay `yaml:"relays,omitempty"`
+	// Provenance bounds what an outbound listener knows of the requests that were
+	// let in.
+	Provenance Provenance `yaml:"provenance,omitempty"`
 	// Tracing says where spans go. Default: nowhere; trace context is passed on
 	// all the same.
 	Tracing Tracing `yaml:"tracing,omitempty"`
@@ -62,18 +65,28 @@ type Config struct {
 	written map[string]string
 }
 
+// The roles of listeners.
+const (
+	Ingress  = "ingress"
+	Inbound  = "inbound"
+	Outbound = "outbound"
+)
+
 // Listener is one address that accepts requests.
 type Listener struct {
 	// Name is the listener in logs and metrics, 1 to 32 of a-z, 0-9 and '-'.
-	// Default: public for the first, listener-2 and so on for the others.
+	// Default: public for the first, inbound and outbound for the first of their
+	// role, listener-2 and so on for the others.
 	Name string `yaml:"name,omitempty"`
 	// Address is HOST:PORT; without a host, all addresses. Required.
 	Address string `yaml:"address,omitempty"`
 	// Role is ingress (believes no class but from Trust), inbound (from other
-	// hops, to the app) or outbound (from the app). Default: ingress.
+	// hops, to the app) or outbound (the app's own calls: they keep the class of
+	// the request that they are made for). Default: ingress.
 	Role string `yaml:"role,omitempty"`
 	// Trust lists the networks whose Latency-Class is believed, such as
-	// 10.0.0.0/8. Default: none.
+	// 10.0.0.0/8. An outbound listener lets nobody raise a class. Default: none;
+	// inbound: loopback, private and link-local networks.
 	Trust []netip.Prefix `yaml:"trust,omitempty"`
 	// TLS makes it an HTTPS listener. Default: plain HTTP.
 	TLS *TLS `yaml:"tls,omitempty"`
@@ -276,15 +289,40 @@ type Retry struct {
 	Budget Percent `yaml:"budget"`
 }
 
+// Provenance bounds what an outbound listener knows of the requests that were let
+// in: by it, the app's own calls are told whose they are.
+type Provenance struct {
+	// Max is how many requests are remembered at most, 1 to 10000000; beyond it
+	// the oldest are forgotten. Default: 1000000.
+	Max int `yaml:"max"`
+	// Keep is how long a request is remembered after its end, at least 1s: for
+	// calls that the app makes after it has answered. Default: 60s.
+	Keep time.Duration `yaml:"keep"`
+}
+
 // Tracing says where spans go and how many.
 type Tracing struct {
-	// Exporter is otlp, jaeger or none. Default: none.
+	// Exporter is otlp, jaeger (Thrift over HTTP, for old collectors) or none.
+	// Default: none.
 	Exporter string `yaml:"exporter,omitempty"`
-	// Endpoint is where the exporter sends to: http://host:port. Required
-	// unless the exporter is none.
+	// Endpoint is where the exporter sends to: http://host:port, or https.
+	// Without a path it gets the usual one. Required unless the exporter is none.
 	Endpoint string `yaml:"endpoint,omitempty"`
-	// Sample is the share of traces that are recorded, 0 to 1. Default: 0.01.
+	// Protocol is how otlp is spoken: http or grpc. Default: http, but grpc where
+	// the endpoint's port is 4317.
+	Protocol string `yaml:"protocol,omitempty"`
+	// Sample is the share of traces that are recorded, 0 to 1, of those that begin
+	// here; others are recorded as their beginning was. What was shed, failed or
+	// waited for longer than its class's objective is recorded in any case.
+	// Default: 0.01.
 	Sample float64 `yaml:"sample"`
+	// Service is what this process is called in traces. Default: the environment
+	// variable OTEL_SERVICE_NAME, or overtake.
+	Service string `yaml:"service,omitempty"`
+	// Propagate lists in which formats, beside W3C's, the next hop is told the
+	// trace context: b3 (one header), b3multi and jaeger (uber-trace-id). An app
+	// that forwards only one of them keeps the class. Default: all three.
+	Propagate []string `yaml:"propagate"`
 }
 
 // Size is a number of bytes, written with a unit: 512B, 64KiB, 10MB.

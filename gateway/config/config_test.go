@@ -63,7 +63,7 @@ func TestContract(t *testing.T) {
 		warned = append(warned, w.Path)
 	}
 	want := []string{
-		"classes[0].socket", "classes[2].socket", "upstreams.app.health", "upstreams.app.retry", "tracing.exporter",
+		"classes[0].socket", "classes[2].socket", "upstreams.app.health", "upstreams.app.retry",
 	}
 	if !slices.Equal(warned, want) {
 		t.Errorf("warnings about %q, want %q", warned, want)

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +31,11 @@ func fillDefaults(c *Config, src *source) {
 	if len(c.Listeners) == 0 {
 		c.Listeners = []Listener{{Address: defaultAddress}}
 	}
+	roles := map[string]bool{}
 	for i := range c.Listeners {
-		defaultListener(&c.Listeners[i], src, i)
+		l := &c.Listeners[i]
+		defaultListener(l, src, i, !roles[l.Role])
+		roles[l.Role] = true
 	}
 	setDefault(src, "admin", &c.Admin, defaultAdmin)
 	if len(c.Classes) == 0 {
@@ -66,10 +71,25 @@ func fillDefaults(c *Config, src *source) {
 	for i := range c.Relays {
 		defaultRelay(&c.Relays[i], src, i, c)
 	}
-	setDefault(src, "tracing.exporter", &c.Tracing.Exporter, "none")
-	setDefault(src, "tracing.sample", &c.Tracing.Sample, 0.01)
+	defaultTracing(&c.Tracing, src)
+	setDefault(src, "provenance.max", &c.Provenance.Max, 1_000_000)
+	setDefault(src, "provenance.keep", &c.Provenance.Keep, time.Minute)
 	setDefault(src, "expose", &c.Expose, "trusted")
 	setDefault(src, "drain_timeout", &c.DrainTimeout, 30*time.Second)
+}
+
+func defaultTracing(t *Tracing, src *source) {
+	setDefault(src, "tracing.exporter", &t.Exporter, "none")
+	setDefault(src, "tracing.sample", &t.Sample, 0.01)
+	setDefault(src, "tracing.propagate", &t.Propagate, []string{"b3", "b3multi", "jaeger"})
+	if t.Exporter != "otlp" {
+		return
+	}
+	protocol := "http"
+	if u, err := url.Parse(t.Endpoint); err == nil && u.Port() == "4317" {
+		protocol = "grpc" // its registered port
+	}
+	setDefault(src, "tracing.protocol", &t.Protocol, protocol)
 }
 
 func defaultNATS(b *Broker, src *source, path string) {
@@ -83,13 +103,30 @@ func defaultNATS(b *Broker, src *source, path string) {
 	setDefault(src, path+".memory", &b.Memory, 64<<20)
 }
 
-func defaultListener(l *Listener, src *source, i int) {
-	path, name := item("listeners", i), "public"
-	if i > 0 {
-		name = fmt.Sprintf("listener-%d", i+1)
+// peers are the networks that other hops are in: loopback, private (RFC 1918, RFC
+// 4193, and RFC 6598, which clouds give to pods) and link-local.
+var peers = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"),
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("fc00::/7"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"),
+}
+
+// defaultListener completes listener i; first says whether it is the first of its
+// role.
+func defaultListener(l *Listener, src *source, i int, first bool) {
+	path, name := item("listeners", i), fmt.Sprintf("listener-%d", i+1)
+	setDefault(src, path+".role", &l.Role, Ingress)
+	switch {
+	case l.Role == Ingress && i == 0:
+		name = "public"
+	case first && (l.Role == Inbound || l.Role == Outbound):
+		name = l.Role
 	}
 	setDefault(src, path+".name", &l.Name, name)
-	setDefault(src, path+".role", &l.Role, "ingress")
+	if l.Role == Inbound {
+		setDefault(src, path+".trust", &l.Trust, slices.Clone(peers))
+	}
 	setDefault(src, path+".abort_on_close", &l.AbortOnClose, new(true))
 }
 

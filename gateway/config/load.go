@@ -27,7 +27,7 @@ func Parse(name string, data []byte, lookupEnv func(string) (string, bool)) (*Co
 // that has the URLs as its servers.
 func Default(upstreams ...string) (*Config, error) {
 	d := newDraft("")
-	d.overlay(Process{Upstream: upstreams}, Process{})
+	d.overlay(Process{Upstream: upstreams}, Process{}, gatewayFlags)
 	return d.finish()
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -16,8 +17,12 @@ import (
 type Process struct {
 	// Config is the path of the configuration file.
 	Config string `env:"OVERTAKE_CONFIG"`
-	// Listen replaces the address of the first listener.
+	// Listen replaces the address of the first listener, of a sidecar's first
+	// inbound one.
 	Listen string `env:"OVERTAKE_LISTEN"`
+	// Outbound replaces the address of a sidecar's first outbound listener. It
+	// comes from a flag only.
+	Outbound string
 	// Admin replaces the address of the admin listener.
 	Admin string `env:"OVERTAKE_ADMIN"`
 	// Upstream replaces the servers of the upstream app, or of the only one. In
@@ -32,14 +37,34 @@ type Process struct {
 	Warnings []string
 }
 
-// flagNames are what Resolve calls a setting that came from a flag.
-var flagNames = map[string]string{
-	"OVERTAKE_CONFIG":     "-c",
-	"OVERTAKE_LISTEN":     "--listen",
-	"OVERTAKE_ADMIN":      "--admin",
-	"OVERTAKE_UPSTREAM":   "--upstream",
-	"OVERTAKE_LOG_LEVEL":  "--log-level",
-	"OVERTAKE_LOG_FORMAT": "--log-format",
+// flagNames are what a command calls a setting that came from a flag.
+type flagNames map[string]string
+
+var (
+	gatewayFlags = flagNames{
+		"OVERTAKE_CONFIG":     "-c",
+		"OVERTAKE_LISTEN":     "--listen",
+		"OVERTAKE_ADMIN":      "--admin",
+		"OVERTAKE_UPSTREAM":   "--upstream",
+		"OVERTAKE_LOG_LEVEL":  "--log-level",
+		"OVERTAKE_LOG_FORMAT": "--log-format",
+	}
+	sidecarFlags = flagNames{
+		"OVERTAKE_CONFIG":     "-c",
+		"OVERTAKE_LISTEN":     "--inbound",
+		"OVERTAKE_ADMIN":      "--admin",
+		"OVERTAKE_UPSTREAM":   "--app",
+		"OVERTAKE_LOG_LEVEL":  "--log-level",
+		"OVERTAKE_LOG_FORMAT": "--log-format",
+	}
+)
+
+// origin is where a setting came from.
+func (n flagNames) origin(variable string, byFlag bool) place {
+	if byFlag {
+		return place{file: n[variable]}
+	}
+	return place{file: variable}
 }
 
 // serviceLink matches the variables that Kubernetes sets in every pod beside a
@@ -54,11 +79,7 @@ func ProcessFromEnv() (Process, error) {
 }
 
 func processFrom(environ []string) (Process, error) {
-	known := make([]string, 0, len(flagNames))
-	for name := range flagNames {
-		known = append(known, name)
-	}
-	slices.Sort(known)
+	known := slices.Sorted(maps.Keys(gatewayFlags))
 	vars := make(map[string]string, len(environ))
 	var warnings []string
 	for _, entry := range environ {
@@ -86,6 +107,7 @@ func (p Process) Over(under Process) Process {
 	merged := Process{
 		Config:    cmp.Or(p.Config, under.Config),
 		Listen:    cmp.Or(p.Listen, under.Listen),
+		Outbound:  cmp.Or(p.Outbound, under.Outbound),
 		Admin:     cmp.Or(p.Admin, under.Admin),
 		Upstream:  p.Upstream,
 		LogLevel:  cmp.Or(p.LogLevel, under.LogLevel),
@@ -110,45 +132,91 @@ func Resolve(flags, environment Process, lookupEnv func(string) (string, bool)) 
 			Hint: "give a configuration file (-c FILE or OVERTAKE_CONFIG) or an app (--upstream URL or OVERTAKE_UPSTREAM)",
 		}}
 	}
-	d := newDraft("")
-	if p.Config != "" {
-		d = readFile(p.Config, lookupEnv)
+	d := draftOf(p, lookupEnv)
+	if p.Listen != "" {
+		d.overlayListener("", p.Listen, gatewayFlags.origin("OVERTAKE_LISTEN", flags.Listen != ""))
 	}
-	d.overlay(flags, environment)
+	d.overlay(flags, environment, gatewayFlags)
 	return d.finish()
 }
 
-// overlay puts the settings of a process in place of the file's.
-func (d *draft) overlay(flags, environment Process) {
+// ResolveSidecar is Resolve for the sidecar command, which serves the inbound and
+// outbound listeners alone.
+func ResolveSidecar(flags, environment Process, lookupEnv func(string) (string, bool)) (*Config, error) {
 	p := flags.Over(environment)
-	origin := func(variable string, byFlag bool) place {
-		if byFlag {
-			return place{file: flagNames[variable]}
-		}
-		return place{file: variable}
+	switch {
+	case p.Config == "" && p.Listen == "" && p.Outbound == "":
+		return nil, Problems{{
+			Text: "nothing to listen on",
+			Hint: "give --inbound ADDR --app URL for the requests of others and --outbound ADDR for the app's own calls, or a configuration file (-c FILE or OVERTAKE_CONFIG)",
+		}}
+	case p.Config == "" && p.Listen != "" && len(p.Upstream) == 0:
+		return nil, Problems{{Text: "an inbound listener and no app", Hint: "give --app URL, such as --app http://127.0.0.1:9000"}}
 	}
-	c, src := d.config, d.source
+	d := draftOf(p, lookupEnv)
 	if p.Listen != "" {
-		if len(c.Listeners) == 0 {
-			c.Listeners = []Listener{{}}
-		}
-		c.Listeners[0].Address = p.Listen
-		src.replace("listeners[0].address", origin("OVERTAKE_LISTEN", flags.Listen != ""))
+		d.overlayListener(Inbound, p.Listen, sidecarFlags.origin("OVERTAKE_LISTEN", flags.Listen != ""))
 	}
+	if p.Outbound != "" {
+		d.overlayListener(Outbound, p.Outbound, place{file: "--outbound"})
+	}
+	d.overlay(flags, environment, sidecarFlags)
+	c, err := d.finish()
+	if err != nil {
+		return nil, err
+	}
+	c.Listeners = slices.DeleteFunc(c.Listeners, func(l Listener) bool { return l.Role == Ingress })
+	if len(c.Listeners) == 0 {
+		return nil, Problems{{
+			File: p.Config, Text: "has neither an inbound nor an outbound listener",
+			Hint: "add {role: inbound, address: \":15006\"} to listeners, or run overtake gateway",
+		}}
+	}
+	return c, nil
+}
+
+// draftOf reads the file of a process, if it has one.
+func draftOf(p Process, lookupEnv func(string) (string, bool)) *draft {
+	if p.Config == "" {
+		return newDraft("")
+	}
+	return readFile(p.Config, lookupEnv)
+}
+
+// overlayListener gives the first listener with the role, or the first at all
+// where role is "", another address; where there is none, it adds one.
+func (d *draft) overlayListener(role, address string, from place) {
+	c, src := d.config, d.source
+	i := slices.IndexFunc(c.Listeners, func(l Listener) bool { return role == "" || l.Role == role })
+	if i < 0 {
+		i = len(c.Listeners)
+		c.Listeners = append(c.Listeners, Listener{Role: role})
+		if role != "" {
+			src.replace(item("listeners", i)+".role", from)
+		}
+	}
+	c.Listeners[i].Address = address
+	src.replace(item("listeners", i)+".address", from)
+}
+
+// overlay puts the other settings of a process in place of the file's.
+func (d *draft) overlay(flags, environment Process, names flagNames) {
+	p := flags.Over(environment)
+	c, src := d.config, d.source
 	if p.Admin != "" {
 		c.Admin = p.Admin
-		src.replace("admin", origin("OVERTAKE_ADMIN", flags.Admin != ""))
+		src.replace("admin", names.origin("OVERTAKE_ADMIN", flags.Admin != ""))
 	}
 	if len(p.Upstream) > 0 {
-		d.overlayUpstream(p.Upstream, origin("OVERTAKE_UPSTREAM", len(flags.Upstream) > 0))
+		d.overlayUpstream(p.Upstream, names.origin("OVERTAKE_UPSTREAM", len(flags.Upstream) > 0))
 	}
 	v := validator{c, src}
 	if p.LogLevel != "" {
-		src.replace("log_level", origin("OVERTAKE_LOG_LEVEL", flags.LogLevel != ""))
+		src.replace("log_level", names.origin("OVERTAKE_LOG_LEVEL", flags.LogLevel != ""))
 		v.oneOf("log_level", p.LogLevel, "a log level", "debug", "info", "warn", "error")
 	}
 	if p.LogFormat != "" {
-		src.replace("log_format", origin("OVERTAKE_LOG_FORMAT", flags.LogFormat != ""))
+		src.replace("log_format", names.origin("OVERTAKE_LOG_FORMAT", flags.LogFormat != ""))
 		v.oneOf("log_format", p.LogFormat, "a log format", "text", "json")
 	}
 }

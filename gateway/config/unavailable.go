@@ -25,17 +25,11 @@ func (v validator) unavailable() {
 		}
 	}
 	v.unavailableBrokers()
-	if t := v.Tracing.Exporter; t == "otlp" || t == "jaeger" {
-		v.warn("tracing.exporter", "%s is %s; trace context is passed on, and no spans are exported", t, notAvailable)
-	}
 }
 
 func (v validator) unavailableListeners() {
 	for i, l := range v.Listeners {
 		path := item("listeners", i)
-		if l.Role == "inbound" || l.Role == "outbound" {
-			v.wrong(path+".role", l.Role, "is "+notAvailable, "want ingress")
-		}
 		if l.ProxyProtocol {
 			v.problem(path+".proxy_protocol", "remove it", notAvailable)
 		}

@@ -24,6 +24,8 @@ type validator struct {
 func validate(c *Config, src *source) {
 	v := validator{c, src}
 	v.validateListeners()
+	v.validateRoles()
+	v.validateProvenance()
 	v.validateClasses()
 	v.validateReserves()
 	v.validateRules()
@@ -50,7 +52,7 @@ func (v validator) validateListeners() {
 		if v.address(path+".address", l.Address) && !strings.HasSuffix(l.Address, ":0") {
 			v.unique(addresses, path+".address", path, l.Address)
 		}
-		v.oneOf(path+".role", l.Role, "a role", "ingress", "inbound", "outbound")
+		v.oneOf(path+".role", l.Role, "a role", Ingress, Inbound, Outbound)
 		if l.TLS != nil {
 			v.validateTLS(path+".tls", l.TLS)
 		}
@@ -172,7 +174,7 @@ func (v validator) validateRules() {
 		if r.Name == "" || len(r.Name) > 64 || strings.ContainsFunc(r.Name, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			v.wrong(path+".name", r.Name, "is not a rule name", "want 1 to 64 printable characters")
 		}
-		if r.Name == classifier.RuleDefault || r.Name == classifier.RuleTrusted || strings.HasPrefix(r.Name, "builtin:") {
+		if r.Name == classifier.RuleDefault || r.Name == classifier.RuleTrusted || r.Name == classifier.RuleProvenance || strings.HasPrefix(r.Name, "builtin:") {
 			v.wrong(path+".name", r.Name, "is kept for decisions that no rule of a file makes", "choose another name")
 		}
 		v.unique(names, path+".name", path, r.Name)
@@ -223,7 +225,7 @@ func (v validator) validateRoutes() {
 	if len(v.Routes) == 0 && len(v.Upstreams) > 1 && !v.given("routes") {
 		v.problem("upstreams", "add routes:", "%d upstreams and no routes", len(v.Upstreams))
 	}
-	if len(v.Routes) == 0 && len(v.Upstreams) == 0 && len(v.Relays) == 0 {
+	if len(v.Routes) == 0 && len(v.Upstreams) == 0 && len(v.Relays) == 0 && v.has(Ingress) {
 		v.warn("", "there is no upstream and no route, so every request is refused")
 	}
 	for _, name := range upstreams {

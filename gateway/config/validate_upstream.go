@@ -280,21 +280,6 @@ func (v validator) validateQueues() {
 	}
 }
 
-func (v validator) validateTracing() {
-	t := v.Tracing
-	v.oneOf("tracing.exporter", t.Exporter, "an exporter", "otlp", "jaeger", "none")
-	if t.Sample < 0 || t.Sample > 1 {
-		v.problem("tracing.sample", "write 0.01 for one in a hundred", "%v is out of range; want 0 to 1", t.Sample)
-	}
-	u, err := url.Parse(t.Endpoint)
-	switch {
-	case t.Endpoint == "" && t.Exporter != "none":
-		v.problem("tracing.endpoint", "write http://127.0.0.1:4318", "no endpoint")
-	case t.Endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https"):
-		v.problem("tracing.endpoint", "write http://HOST:PORT", "not a URL")
-	}
-}
-
 // cause is the bare reason of a failed file operation.
 func cause(err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {

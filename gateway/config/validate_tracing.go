@@ -1,0 +1,48 @@
+package config
+
+import "net/url"
+
+func (v validator) validateTracing() {
+	t := v.Tracing
+	v.oneOf("tracing.exporter", t.Exporter, "an exporter", "otlp", "jaeger", "none")
+	if t.Sample < 0 || t.Sample > 1 {
+		v.problem("tracing.sample", "write 0.01 for one in a hundred", "%v is out of range; want 0 to 1", t.Sample)
+	}
+	for i, format := range t.Propagate {
+		v.oneOf(item("tracing.propagate", i), format, "a format of trace context", "b3", "b3multi", "jaeger")
+	}
+	if len(t.Service) > 255 {
+		v.problem("tracing.service", "shorten it", "%d bytes, want at most 255", len(t.Service))
+	}
+	v.validateEndpoint(t)
+	switch {
+	case t.Exporter == "otlp":
+		v.oneOf("tracing.protocol", t.Protocol, "a protocol of OTLP", "http", "grpc")
+	case v.given("tracing.protocol"):
+		v.warn("tracing.protocol", "has no effect: only the exporter otlp has a choice")
+	}
+}
+
+func (v validator) validateEndpoint(t Tracing) {
+	example := "http://127.0.0.1:4318"
+	switch {
+	case t.Exporter == "jaeger":
+		example = "http://127.0.0.1:14268"
+	case t.Protocol == "grpc":
+		example = "http://127.0.0.1:4317"
+	}
+	u, err := url.Parse(t.Endpoint)
+	switch {
+	case t.Endpoint == "" && t.Exporter != "none":
+		v.problem("tracing.endpoint", "write "+example, "no endpoint")
+	case t.Endpoint == "":
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		v.problem("tracing.endpoint", "write "+example, "not a URL")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		v.problem("tracing.endpoint", "write "+example, "has more than a scheme, a host, a port and a path")
+	case t.Protocol == "grpc" && u.Path != "" && u.Path != "/":
+		v.problem("tracing.endpoint", "write "+example, "has a path, which OTLP over gRPC has no use for")
+	case t.Exporter == "none":
+		v.warn("tracing.endpoint", "has no effect: the exporter is none")
+	}
+}

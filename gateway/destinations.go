@@ -1,0 +1,121 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/config"
+	"overtake/scheduler"
+)
+
+// destinations are where the app's calls go that no route names: an upstream per
+// address, made when it is first asked for. Nothing waits in front of them.
+type destinations struct {
+	scheduler *scheduler.Scheduler // without limit, shared by all
+	dryRun    bool
+	refuse    func(net.Conn) error // see server
+
+	mu   sync.Mutex
+	open map[string]*destination // by host:port
+}
+
+type destination struct {
+	upstream *upstream
+	lastUsed time.Time // guarded by destinations.mu
+}
+
+const (
+	// maxDestinations bounds how many there are at a time.
+	maxDestinations = 1024
+	// destinationTimeout is the default of configured upstreams.
+	destinationTimeout = 30 * time.Second
+)
+
+func newDestinations(cfg *config.Config, refuse func(net.Conn) error) (*destinations, error) {
+	unlimited := config.Upstream{Servers: make([]string, 1), Limit: config.Limit{Mode: "off"}}
+	s, err := scheduler.New(schedulerConfig(cfg, unlimited))
+	if err != nil {
+		return nil, err
+	}
+	return &destinations{scheduler: s, dryRun: cfg.DryRun, refuse: refuse, open: make(map[string]*destination)}, nil
+}
+
+// to returns the upstream for an address. When there are too many, the one that
+// was used the longest ago makes room; what is on its way to it goes on.
+func (d *destinations) to(address string) *upstream {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known, ok := d.open[address]; ok {
+		known.lastUsed = now
+		return known.upstream
+	}
+	if len(d.open) >= maxDestinations {
+		oldest, since := "", now
+		for address, known := range d.open {
+			if !known.lastUsed.After(since) {
+				oldest, since = address, known.lastUsed
+			}
+		}
+		d.drop(oldest)
+	}
+	u := &upstream{
+		name: address, servers: []*server{{name: address, network: "tcp", address: address, refuse: d.refuse}},
+		scheduler: d.scheduler, timeout: destinationTimeout, dryRun: d.dryRun, unrouted: true,
+	}
+	d.open[address] = &destination{u, now}
+	return u
+}
+
+// closeIdle forgets what has not been used for age, and closes the other's idle
+// connections.
+func (d *destinations) closeIdle(age time.Duration) {
+	before := time.Now().Add(-age)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for address, known := range d.open {
+		if known.lastUsed.After(before) {
+			known.upstream.closeIdle(age)
+		} else {
+			d.drop(address)
+		}
+	}
+}
+
+// drop forgets a destination. Called with mu held.
+func (d *destinations) drop(address string) {
+	d.open[address].upstream.servers[0].retire()
+	delete(d.open, address)
+}
+
+// errLoop is a call that would come back to the sidecar it left by.
+var errLoop = errors.New("the call leads back to an outbound listener of this process")
+
+// refuseOwn refuses a connection that leads to an outbound listener of this
+// process.
+func (g *Gateway) refuseOwn(c net.Conn) error {
+	remote, local := addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
+	for _, l := range g.listeners {
+		at := addrPort(l.inner.Addr())
+		ours := at == remote || at.Addr().IsUnspecified() && (remote.Addr().IsLoopback() || remote.Addr() == local.Addr())
+		if l.role == config.Outbound && at.Port() == remote.Port() && ours {
+			return &failure{reason: reasonBadRequest, status: fasthttp.StatusLoopDetected, err: errLoop}
+		}
+	}
+	return nil
+}
+
+// addrPort returns a TCP address, an IPv4 one always as such; the zero AddrPort
+// for what is none.
+func addrPort(a net.Addr) netip.AddrPort {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

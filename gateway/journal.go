@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"time"
+
+	"overtake/scheduler"
+	"overtake/tracing"
+)
+
+// journal is what happens to a request or a message on this hop, noted while it
+// happens: its spans are made of it at the end, if it is recorded. One that is not
+// costs a few stores. A nil journal notes nothing.
+type journal struct {
+	hop   tracing.SpanID // of the hop's own span
+	waits []wait
+	tries []try
+}
+
+// wait is one time in front of an upstream.
+type wait struct {
+	upstream   string
+	start, end time.Time
+	facts      scheduler.Wait
+	reason     string // why it was shed, or left; "" if it got its slot
+}
+
+// try is one request to a server.
+type try struct {
+	server *server
+	start  time.Time
+	end    time.Time // zero while the answer's body is on its way
+	status int       // 0: no answer came
+	err    error
+}
+
+// maxNoted bounds what is noted of a message that is tried for hours, as its app is
+// away. The last entry is always there.
+const maxNoted = 16
+
+// begin starts a journal anew, with the memory of the last one.
+func (j *journal) begin(hop tracing.SpanID) {
+	j.hop, j.waits, j.tries = hop, j.waits[:0], j.tries[:0]
+}
+
+// waiting notes that the work wants a slot of an upstream.
+func (j *journal) waiting(upstream string) {
+	if j == nil {
+		return
+	}
+	if len(j.waits) == maxNoted {
+		j.waits = j.waits[:maxNoted-1]
+	}
+	j.waits = append(j.waits, wait{upstream: upstream, start: time.Now()})
+}
+
+// waited notes how the work waited, and why it got no slot, if so.
+func (j *journal) waited(facts scheduler.Wait, reason string) {
+	if j != nil {
+		last := &j.waits[len(j.waits)-1]
+		last.end, last.facts, last.reason = time.Now(), facts, reason
+	}
+}
+
+// tried notes that the work is sent to a server.
+func (j *journal) tried(on *server) {
+	if j == nil {
+		return
+	}
+	if len(j.tries) == maxNoted {
+		j.tries = j.tries[:maxNoted-1]
+	}
+	j.tries = append(j.tries, try{server: on, start: time.Now()})
+}
+
+// answered notes the status that the last try was answered with.
+func (j *journal) answered(status int) {
+	if j != nil {
+		j.tries[len(j.tries)-1].status = status
+	}
+}
+
+// ended notes that the last try has ended, with err if that is not nil.
+func (j *journal) ended(err error) {
+	if j == nil || len(j.tries) == 0 {
+		return
+	}
+	last := &j.tries[len(j.tries)-1]
+	if last.end.IsZero() {
+		last.end, last.err = time.Now(), err
+	}
+}

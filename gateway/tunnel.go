@@ -1,0 +1,189 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// tunnel is a connection of the app whose bytes pass as they are: after CONNECT,
+// or TLS on a redirected connection. Its request ends with it.
+type tunnel struct {
+	client *clientConn
+	sent   io.Reader // what the client sends
+	server net.Conn
+}
+
+// connect answers CONNECT with a tunnel to the authority that it names.
+func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
+	address, err := dialAddress(alias(ctx.Request.Header.RequestURI()), "")
+	if err != nil {
+		return err
+	}
+	server, err := g.dialTunnel(r, address)
+	if err != nil {
+		return err
+	}
+	t := &tunnel{client: client, server: server}
+	r.tunnelled = true
+	g.streams.Add(1)
+	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) {
+		defer g.streams.Done()
+		t.sent = c // with what fasthttp has read ahead
+		g.pass(t, "HTTP/1.1 200 Connection Established\r\n\r\n")
+	})
+	return nil
+}
+
+// dialTunnel connects to where a tunnel is to end.
+func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
+	s := &server{name: address, network: "tcp", address: address, refuse: g.refuseOwn}
+	r.trail.Deadline = g.deadline(r)
+	conn, err := reach(&r.life, r.trail.Deadline, s.open)
+	if err != nil {
+		return nil, err
+	}
+	g.tunnels.add(conn)
+	return conn, nil
+}
+
+// pass runs a tunnel to its end, which is when both sides have sent all they had,
+// one has failed, or the drain is over. greeting is for the client.
+func (g *Gateway) pass(t *tunnel, greeting string) {
+	life := &t.client.request.life
+	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
+	defer g.tunnels.remove(t.server)
+	defer t.Close()
+	t.client.patientTil = time.Time{} // fasthttp has taken the deadlines off
+	t.client.tunnelled.Store(true)    // its half-close is for the server, see leavers
+	if life.guard(t) != nil {
+		return
+	}
+	defer life.unguard()
+	if _, err := io.WriteString(t.client, greeting); err != nil {
+		return
+	}
+	var answers sync.WaitGroup
+	answers.Go(func() { t.copy(t.client, t.server, t.client.Conn) })
+	t.copy(t.server, t.sent, t.server)
+	answers.Wait()
+}
+
+// copy sends all of src to dst, and then its end, to half. An error ends both
+// directions.
+func (t *tunnel) copy(dst io.Writer, src io.Reader, half net.Conn) {
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, *buf)
+	closer, ok := half.(interface{ CloseWrite() error })
+	if err != nil || !ok || closer.CloseWrite() != nil {
+		t.Close()
+	}
+}
+
+// Close implements io.Closer: it breaks both directions off.
+func (t *tunnel) Close() error {
+	return errors.Join(t.client.Conn.Close(), t.server.Close())
+}
+
+// serveRedirected serves a connection of the app that netfilter redirected here:
+// HTTP as HTTP, and TLS, which only its ends can read, as a tunnel to where it was
+// going.
+func (g *Gateway) serveRedirected(l *listener, c *clientConn) {
+	first, err := firstByte(g.serving, c)
+	const handshake = 0x16 // RFC 8446 section 5.1
+	switch {
+	case err != nil:
+		_ = c.Close() // nobody has asked anything
+	case g.tunnels.has(c.RemoteAddr()):
+		g.log.Warn("an outgoing connection of this process was redirected to itself, and is refused: exclude the user that it runs as from the redirect",
+			"listener", l.name, "to", c.original)
+		g.metrics.finished(l.name, "", fasthttp.StatusLoopDetected, 0)
+		_ = c.Close()
+	case first == handshake:
+		g.passTLS(c)
+		_ = c.Close()
+	default:
+		if err := l.server.ServeConn(c); err != nil {
+			g.log.Debug("redirected connection ended", "error", err)
+		}
+	}
+}
+
+// passTLS tunnels a connection to its original destination.
+func (g *Gateway) passTLS(c *clientConn) {
+	r := &c.request
+	r.life.reset()
+	g.leavers.begin(c)
+	r.started, r.decision = time.Now(), g.decideCall(g.claim(&r.trail, false), 0, false)
+	server, err := g.dialTunnel(r, c.original.String())
+	if err != nil {
+		g.log.Debug("refused", "reason", asFailure(err).reason, "target", c.original, "client", c.addr, "error", err)
+		g.finish(statusOf(err), c, r)
+		return
+	}
+	_ = c.SetReadDeadline(time.Time{}) // else the first Read says so
+	g.pass(&tunnel{client: c, sent: c, server: server}, "")
+}
+
+// statusOf is the status that an error would be answered with.
+func statusOf(err error) int {
+	if errors.Is(err, errClientLeft) {
+		return statusClientClosed
+	}
+	return asFailure(err).code()
+}
+
+// firstByte waits for the first byte that a client sends, and leaves it to be read
+// again. It gives up when serving ends.
+func firstByte(serving context.Context, c *clientConn) (byte, error) {
+	if err := c.SetReadDeadline(time.Now().Add(headerPatience)); err != nil {
+		return 0, err
+	}
+	stop := context.AfterFunc(serving, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	one := make([]byte, 1)
+	if _, err := io.ReadFull(c.Conn, one); err != nil {
+		return 0, err
+	}
+	c.unread = one
+	return one[0], nil
+}
+
+// tunnels are the connections that this process has made for tunnels, by their own
+// address: one of them that is accepted here was redirected to where it came from.
+// Requests tell by their Via, see loops.
+type tunnels struct {
+	mu   sync.Mutex
+	made map[netip.AddrPort]struct{}
+}
+
+func newTunnels() *tunnels { return &tunnels{made: make(map[netip.AddrPort]struct{})} }
+
+func (t *tunnels) add(c net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.made[addrPort(c.LocalAddr())] = struct{}{}
+}
+
+func (t *tunnels) remove(c net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.made, addrPort(c.LocalAddr()))
+}
+
+// has reports whether client is one of them.
+func (t *tunnels) has(client net.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ours := t.made[addrPort(client)]
+	return ours
+}

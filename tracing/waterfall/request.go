@@ -1,0 +1,167 @@
+package waterfall
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"overtake/tracing"
+	"overtake/tracing/jaegerquery"
+)
+
+// Request is what a trace tells about one request.
+type Request struct {
+	ID    tracing.TraceID
+	Start time.Time
+	// Total is the time from the first start to the last end: Waited, Worked, and
+	// what no span covers.
+	Total, Waited, Worked time.Duration
+	// Queued is the part of Waited in queues for a slot, Laned that in lanes. Where
+	// something waits in both, it counts in each.
+	Queued, Laned time.Duration
+	// Classes are those of the hops, in their order, without repeats.
+	Classes []string
+	Hops    int
+	// Slowest describes the hop or lane with the most time of its own, SlowestTime.
+	Slowest     string
+	SlowestTime time.Duration
+	// Status is the first hop's answer, with the reason if it was refused.
+	Status string
+	// Failed is that something failed or was refused, perhaps in a try that another
+	// one made good.
+	Failed bool
+
+	roots   []*node
+	spans   int
+	orphans int
+	moved   []string // the processes whose clock was corrected
+}
+
+// NewRequest reads a trace.
+func NewRequest(t jaegerquery.Trace) *Request {
+	r := &Request{ID: t.ID, roots: grow(t.Spans), spans: len(t.Spans)}
+	if len(r.roots) == 0 {
+		return r
+	}
+	var all, waited, queued, laned []interval
+	first := interval{r.roots[0].start, r.roots[0].end}
+	r.walk(func(n *node) {
+		first.from, first.to = earlier(first.from, n.start), later(first.to, n.end)
+		all = append(all, n.interval())
+		if n.waits() {
+			waited = append(waited, n.interval())
+			if n.Name == queueSpan {
+				queued = append(queued, n.interval())
+			} else {
+				laned = append(laned, n.interval())
+			}
+		}
+		r.note(n)
+	})
+	r.Start, r.Total = first.from, first.to.Sub(first.from)
+	r.Waited, r.Queued, r.Laned = covered(waited), covered(queued), covered(laned)
+	r.Worked = covered(all) - r.Waited
+	for _, root := range r.roots {
+		r.rank(root)
+	}
+	return r
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// walk calls f for all spans, each before what is below it.
+func (r *Request) walk(f func(*node)) {
+	for _, root := range r.roots {
+		root.walk(f)
+	}
+}
+
+// note counts a span.
+func (r *Request) note(n *node) {
+	if n.orphan {
+		r.orphans++
+	}
+	if n.moved != 0 {
+		if process := clean(strings.TrimSpace(n.Service + " " + n.Instance)); !slices.Contains(r.moved, process) {
+			r.moved = append(r.moved, process)
+		}
+	}
+	if n.Failure != "" || n.reason() != "" {
+		r.Failed = true
+	}
+	if !n.hop() {
+		return
+	}
+	r.Hops++
+	if n.class != "" && !slices.Contains(r.Classes, clean(n.class)) {
+		r.Classes = append(r.Classes, clean(n.class))
+	}
+	if r.Status == "" {
+		r.Status = clean(strings.TrimSpace(n.Text("http.response.status_code") + " " + cmp.Or(n.reason(), n.Failure)))
+		r.Status = cmp.Or(r.Status, "-")
+	}
+}
+
+// reason is why the work was refused here, "" if it was not.
+func (n *node) reason() string {
+	if reason := n.Text("overtake.reason"); reason != "" {
+		return reason
+	}
+	for _, e := range n.Events {
+		for _, a := range e.Attributes {
+			if reason, ok := a.Value.(string); ok && e.Name == "shed" && a.Key == "overtake.reason" {
+				return reason
+			}
+		}
+	}
+	return ""
+}
+
+// rank finds the slowest hop in a tree, and returns the stretches of the hops and
+// lanes that are next below n or n itself.
+func (r *Request) rank(n *node) []interval {
+	var below []interval
+	for _, child := range n.children {
+		below = append(below, r.rank(child)...)
+	}
+	if !n.hop() && !(n.own && n.Name == laneSpan) {
+		return below
+	}
+	for i := range below {
+		below[i] = below[i].within(n.interval())
+	}
+	if own := n.end.Sub(n.start) - covered(below); own > r.SlowestTime || r.Slowest == "" {
+		r.Slowest, r.SlowestTime = n.title(), own
+	}
+	return []interval{n.interval()}
+}
+
+// title says which hop or lane it is.
+func (n *node) title() string {
+	name := n.Name
+	if n.Name == laneSpan {
+		name = "lane " + n.Text("messaging.destination.name")
+	}
+	return clean(strings.TrimSpace(n.Service + " " + name))
+}
+
+// share is part of whole in percent.
+func share(part, whole time.Duration) int {
+	if whole <= 0 {
+		return 0
+	}
+	return int(100*part.Seconds()/whole.Seconds() + 0.5)
+}
