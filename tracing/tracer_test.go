@@ -69,6 +69,12 @@ var errAway = errors.New("nobody there")
 
 func away(context.Context, []Span) error { return errAway }
 
+// slowlyAway takes the time that it takes to begin a shutdown.
+func slowlyAway(context.Context, []Span) error {
+	time.Sleep(time.Second)
+	return errAway
+}
+
 // silent never answers.
 func silent(ctx context.Context, _ []Span) error {
 	<-ctx.Done()
@@ -281,7 +287,7 @@ func TestTracerShutdownGivesUp(t *testing.T) {
 	}{
 		{"context ends", silent, 3 * time.Second, 3 * time.Second},
 		{"never answers", silent, time.Hour, 5 * time.Second},
-		{"away", away, time.Hour, 0},
+		{"away", slowlyAway, time.Hour, time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -78,7 +78,7 @@ func newOTLP(config Config) (*otlp, error) {
 	}
 	// The clients read their environment in passing, and complain to the global
 	// logger about what they don't understand.
-	otel.SetLogger(logr.FromSlogHandler(config.Logger.Handler()))
+	otel.SetLogger(logr.FromSlogHandler(config.Logger.Handler()).WithName("opentelemetry"))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		config.Logger.Warn("tracing/export: opentelemetry", "error", err)
 	}))
