@@ -12,26 +12,34 @@ import (
 	"overtake/tracing/export"
 )
 
+// exporters are the three ways to a Jaeger.
+func (j *jaegerServer) exporters() map[string]export.Config {
+	return map[string]export.Config{
+		"OTLP over HTTP": {Endpoint: j.otlpHTTP},
+		"OTLP over gRPC": {Endpoint: j.otlpGRPC, Protocol: "grpc"},
+		"Thrift":         {Endpoint: j.thrift, Exporter: "jaeger"},
+	}
+}
+
+func newTracer(t *testing.T, config export.Config) *tracing.Tracer {
+	t.Helper()
+	config.Service, config.Instance, config.Version = "shop", "shop-1", "1.2"
+	exporter, err := export.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tracing.NewTracer(tracing.TracerConfig{Exporter: exporter})
+}
+
 // Jaeger shows the same, whichever way spans came.
 func TestE2EExport(t *testing.T) {
 	jaeger := startJaeger(t)
-	for i, test := range []struct {
-		name   string
-		config export.Config
-	}{
-		{"OTLP over HTTP", export.Config{Endpoint: jaeger.otlpHTTP}},
-		{"OTLP over gRPC", export.Config{Endpoint: jaeger.otlpGRPC, Protocol: "grpc"}},
-		{"Thrift", export.Config{Endpoint: jaeger.thrift, Exporter: "jaeger"}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			config := test.config
-			config.Service, config.Instance, config.Version = "shop", "shop-1", "1.2"
-			exporter, err := export.New(config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tracer := tracing.NewTracer(tracing.TracerConfig{Exporter: exporter})
-			spans := exportedSpans(byte(i + 1))
+	number := byte(0)
+	for name, config := range jaeger.exporters() {
+		number++
+		t.Run(name, func(t *testing.T) {
+			tracer := newTracer(t, config)
+			spans := exportedSpans(number)
 			tracer.Record(spans...)
 			if err := tracer.Shutdown(t.Context()); err != nil {
 				t.Error(err)
@@ -41,6 +49,46 @@ func TestE2EExport(t *testing.T) {
 			}
 			checkTrace(t, jaeger.trace(t, spans[0].TraceID.String(), len(spans)), spans)
 		})
+	}
+}
+
+// Jaeger is killed with kill -9 and started again; spans arrive again, and each
+// was counted.
+func TestE2EExportToKilledJaeger(t *testing.T) {
+	jaeger := startJaeger(t)
+	tracers := map[string]*tracing.Tracer{}
+	recorded := map[string]uint64{}
+	record := func(name string, number byte) []tracing.Span {
+		spans := exportedSpans(number)
+		tracers[name].Record(spans...)
+		recorded[name] += uint64(len(spans))
+		return spans
+	}
+	for name, config := range jaeger.exporters() {
+		tracers[name] = newTracer(t, config)
+		spans := record(name, byte(len(tracers)))
+		jaeger.trace(t, spans[0].TraceID.String(), len(spans))
+	}
+	jaeger.kill(t)
+	for name := range tracers {
+		record(name, 10)
+	}
+	for name, tracer := range tracers {
+		eventually(t, name+" fails", func() bool { return tracer.Stats().Failed > 0 })
+	}
+	jaeger.restart(t)
+	number := byte(20)
+	for name, tracer := range tracers {
+		number++
+		spans := record(name, number)
+		jaeger.trace(t, spans[0].TraceID.String(), len(spans))
+		if err := tracer.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		s := tracer.Stats()
+		if s.Exported+s.Failed != recorded[name] || s.Dropped != 0 {
+			t.Errorf("%s: %+v, but %d were recorded", name, s, recorded[name])
+		}
 	}
 }
 

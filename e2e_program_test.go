@@ -216,6 +216,16 @@ func (p *program) kill(t *testing.T) {
 func (p *program) checkRSS(t *testing.T) {
 	t.Helper()
 	const most = 100 << 10 // KiB
+	peak := p.peakRSS(t)
+	if peak >= most {
+		t.Errorf("it took up to %d KiB of memory, want less than %d", peak, most)
+	}
+	t.Logf("it took up to %d MiB of memory", peak>>10)
+}
+
+// peakRSS returns the most memory that the process has had resident, in KiB.
+func (p *program) peakRSS(t *testing.T) int {
+	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
@@ -228,10 +238,7 @@ func (p *program) checkRSS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if peak >= most {
-		t.Errorf("it took up to %d KiB of memory, want less than %d", peak, most)
-	}
-	t.Logf("it took up to %d MiB of memory", peak>>10)
+	return peak
 }
 
 // startApp runs the sample app and returns its URL.

@@ -30,7 +30,7 @@ var forwarding = map[string][]string{
 // chain is the way gateway -> service a with a sidecar -> service b with a sidecar ->
 // queue -> worker. All apps forward what the first segment of the path says.
 type chain struct {
-	jaeger jaegerServer
+	jaeger *jaegerServer
 	url    string // of the gateway
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -173,6 +174,7 @@ func FuzzRequestHeader(f *testing.F) {
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nConnection: x-a, close\r\nX-A: 1\r\nLatency_Class: x\r\nUberCtx-Latency%2eClass: x\r\nX_B3_Sampled: 1\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTE: x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nx-request-id: \xff\x01\r\ntracestate: a=1\r\ngrpc-timeout: 1H\r\nbaggage: a=1,b=\x7f\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\nX: 1\n\nGET / HTTP/1.1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n  y\r\n\r\n",
 	} {
@@ -192,6 +194,13 @@ func FuzzRequestHeader(f *testing.F) {
 		head := string(append(appendEndToEnd(nil, got, &trail), "\r\n"...))
 		if strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Contains(strings.TrimSuffix(head, "\r\n"), "\r\n\r\n") {
 			t.Errorf("%q is sent on as %q", raw, head)
+		}
+		stamped := stampedFields{head: []byte("GET / HTTP/1.1\r\nHost: a\r\n")}
+		trail.Extract(&got, time.Now())
+		trail.Class = "standard" // as decided
+		trail.Stamp(&stamped, time.Now())
+		if req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(append(stamped.head, "\r\n"...)))); err != nil || len(req.Header) < 9 {
+			t.Errorf("%q is stamped as %q: %v", raw, stamped.head, err)
 		}
 		br := bufio.NewReader(strings.NewReader(head))
 		for {

@@ -162,6 +162,17 @@
 // most, 16 at least) took longer than is left. When no work of the class has ended for
 // 2 s, this is forgotten: some must be tried to learn that the server is well again.
 //
+// # What a wait was like
+//
+// Each [Lease] and [ShedError] tells in [Wait] what stood before the work when it
+// came, how often later work was dispatched before it, and how much earlier work it
+// was dispatched before. The counts are exact; the counter Overtakes counts the work
+// that was dispatched before any. Two Fenwick trees over the order of arrival, of what
+// waits and of what was dispatched, give each in O(log n); a third, over the lengths of
+// a class's flows, gives what stands before a newcomer: of each flow, as many as it has,
+// but at most as many as the newcomer's own, which is a prefix sum of the number of
+// flows that have at least so many. While nothing waits, none of them is touched.
+//
 // # Overload
 //
 // First in, first out is right as long as everybody gets served in time. When a

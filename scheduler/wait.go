@@ -1,5 +1,7 @@
 package scheduler
 
+import "overtake/classifier"
+
 // Wait is how a piece of work waited: what stood before it, what passed it, and
 // what it passed. Whatever waited in the scheduler counts, kept work too.
 type Wait struct {
@@ -80,7 +82,7 @@ func (a *arrivals) overtaken(t *ticket) int { return a.passed - a.dispatched.sum
 // renumber gives all that wait the first places, in the order of arrival.
 func (c *core) renumber() {
 	a := &c.arrivals
-	next := make([]*ticket, len(c.classes))
+	var next [classifier.MaxClasses]*ticket // of each class
 	for i := range c.classes {
 		next[i] = c.classes[i].waiting.head
 		for t := next[i]; t != nil; t = t.inClass.next {
@@ -100,13 +102,14 @@ func (c *core) renumber() {
 	}
 }
 
-// restart empties the places and has four for each of the tickets that wait.
+// restart empties the places and has at least four for each of the tickets that
+// wait, and at most 32.
 func (a *arrivals) restart(tickets int) {
 	size := fewestPlaces
 	for size < 4*tickets {
 		size *= 2
 	}
-	if size != len(a.waiting) {
+	if len(a.waiting) < size || len(a.waiting) > 4*size {
 		a.waiting, a.dispatched = make(fenwick, size), make(fenwick, size)
 	} else {
 		clear(a.waiting)

@@ -67,45 +67,45 @@ const (
 // initials are the letters that names of fields begin with, as bits.
 const initials = 1<<('b'-'a') | 1<<('g'-'a') | 1<<('j'-'a') | 1<<('l'-'a') | 1<<('t'-'a') | 1<<('u'-'a') | 1<<('x'-'a')
 
-// fieldOf returns what name spells.
-func fieldOf(name string) field {
+// fieldOf returns what name spells, if hyphen is read as one: '-' or '_'.
+func fieldOf(name string, hyphen byte) field {
 	if name == "" || initials>>(name[0]|0x20-'a')&1 == 0 {
 		return fieldNone
 	}
 	switch len(name) {
 	case 2:
-		return either(name, HeaderB3, fieldB3)
+		return either(name, hyphen, HeaderB3, fieldB3)
 	case 7:
-		return either(name, HeaderBaggage, fieldBaggage)
+		return either(name, hyphen, HeaderBaggage, fieldBaggage)
 	case 10:
-		return either(name, HeaderTraceState, fieldTraceState) | either(name, HeaderB3Flags, fieldB3Flags)
+		return either(name, hyphen, HeaderTraceState, fieldTraceState) | either(name, hyphen, HeaderB3Flags, fieldB3Flags)
 	case 11:
-		return either(name, HeaderTraceParent, fieldTraceParent) | either(name, HeaderB3SpanID, fieldB3SpanID)
+		return either(name, hyphen, HeaderTraceParent, fieldTraceParent) | either(name, hyphen, HeaderB3SpanID, fieldB3SpanID)
 	case 12:
-		return either(name, HeaderRequestID, fieldRequestID) | either(name, HeaderB3TraceID, fieldB3TraceID) |
-			either(name, HeaderB3Sampled, fieldB3Sampled) | either(name, HeaderGRPCTimeout, fieldGRPCTimeout)
+		return either(name, hyphen, HeaderRequestID, fieldRequestID) | either(name, hyphen, HeaderB3TraceID, fieldB3TraceID) |
+			either(name, hyphen, HeaderB3Sampled, fieldB3Sampled) | either(name, hyphen, HeaderGRPCTimeout, fieldGRPCTimeout)
 	case 13:
-		return either(name, HeaderClass, fieldClass) | either(name, HeaderJaeger, fieldJaeger)
+		return either(name, hyphen, HeaderClass, fieldClass) | either(name, hyphen, HeaderJaeger, fieldJaeger)
 	case 14:
-		return either(name, headerJaegerBaggage, fieldJaegerBaggage)
+		return either(name, hyphen, headerJaegerBaggage, fieldJaegerBaggage)
 	case 16:
-		return either(name, HeaderDeadline, fieldDeadline)
+		return either(name, hyphen, HeaderDeadline, fieldDeadline)
 	case 17:
-		return either(name, HeaderB3ParentID, fieldB3ParentID)
+		return either(name, hyphen, HeaderB3ParentID, fieldB3ParentID)
 	case 30:
-		if Spells(name, HeaderEnvoyTimeout) {
-			return fieldEnvoyTimeout
+		if k := either(name, hyphen, HeaderEnvoyTimeout, fieldEnvoyTimeout); k != fieldNone {
+			return k
 		}
 	}
-	if isJaegerClass(name) {
+	if isJaegerClass(name, hyphen) {
 		return fieldJaegerClass
 	}
 	return fieldNone
 }
 
 // either returns f if name spells want, and else none.
-func either(name, want string, f field) field {
-	if name == want || Spells(name, want) {
+func either(name string, hyphen byte, want string, f field) field {
+	if name == want || spells(name, hyphen, want) {
 		return f
 	}
 	return fieldNone
@@ -114,18 +114,16 @@ func either(name, want string, f field) field {
 // Spells reports whether name is want to some app: in any case, and with
 // underscores for hyphens, as CGI's successors (WSGI, Rack, PHP) read both as one.
 func Spells(name, want string) bool {
-	if len(name) != len(want) {
-		return false
-	}
+	return len(name) == len(want) && spells(name, '_', want)
+}
+
+// spells reports whether name, which is as long as want, is want in any case and
+// with hyphen for its hyphens.
+func spells(name string, hyphen byte, want string) bool {
 	for i := range len(want) {
 		got := name[i]
-		if got == want[i] {
-			continue
-		}
-		if got == '_' {
-			got = '-'
-		}
-		if got != want[i] && (got|0x20 != want[i]|0x20 || got|0x20 < 'a' || got|0x20 > 'z') {
+		letter := got|0x20 >= 'a' && got|0x20 <= 'z'
+		if got != want[i] && !(letter && got|0x20 == want[i]|0x20) && !(got == hyphen && want[i] == '-') {
 			return false
 		}
 	}
@@ -136,7 +134,7 @@ func Spells(name, want string) bool {
 // request on leaves it out, and lets Stamp write what is to be there instead.
 // That includes what some app may take for a field of the trail.
 func (t *Trail) Owns(name, value string) bool {
-	switch fieldOf(name) {
+	switch fieldOf(name, '_') {
 	case fieldNone:
 		return false
 	case fieldB3:
@@ -162,8 +160,8 @@ type found struct {
 func (f *found) find(c Carrier) {
 	for i := range c.Len() {
 		name, value := c.Field(i)
-		k := fieldOf(name)
-		if k == fieldNone || strings.IndexByte(name, '_') >= 0 {
+		k := fieldOf(name, '-')
+		if k == fieldNone {
 			continue
 		}
 		if bit := uint32(1) << k; f.seen&bit == 0 {
@@ -193,7 +191,7 @@ func (f *found) combined(c Carrier, k field) string {
 	var lines []string
 	for i := range c.Len() {
 		name, value := c.Field(i)
-		if fieldOf(name) == k && strings.IndexByte(name, '_') < 0 && trim(value) != "" {
+		if fieldOf(name, '-') == k && trim(value) != "" {
 			lines = append(lines, value)
 		}
 	}

@@ -86,10 +86,10 @@ func (t *Trail) stampJaeger(c Carrier, b, ids []byte) []byte {
 
 // isJaegerClass reports whether some app may take the name for that of Jaeger's
 // baggage member latency.class.
-func isJaegerClass(name string) bool {
+func isJaegerClass(name string, hyphen byte) bool {
 	const prefix = len(jaegerBaggagePrefix)
 	return len(name) >= prefix+len(classMember) && name[0]|0x20 == 'u' &&
-		Spells(name[:prefix], jaegerBaggagePrefix) && looksLikeClass(name[prefix:])
+		spells(name[:prefix], hyphen, jaegerBaggagePrefix) && looksLikeClass(name[prefix:])
 }
 
 // claimsJaegerClass reports whether a jaeger-baggage has a member that some app

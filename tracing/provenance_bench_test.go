@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// live is how many requests are remembered in the benchmarks.
-const live = 1_000_000
+// live is how many requests are remembered in the benchmarks, and liveMemory what
+// they may take.
+const live, liveMemory = 1_000_000, 200 << 20
 
 // BenchmarkProvenanceFind looks up among a million, by each key and in vain, and
 // says how much memory they take.
@@ -18,6 +19,9 @@ func BenchmarkProvenanceFind(b *testing.B) {
 	p := NewProvenance(live, time.Hour)
 	fill(p, trails, "")
 	took := heap() - before
+	if took > liveMemory {
+		b.Errorf("%d MiB for %d requests, want at most %d", took>>20, live, liveMemory>>20)
+	}
 	for _, among := range []struct {
 		name string
 		n    int

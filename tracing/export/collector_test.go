@@ -232,7 +232,7 @@ func (c *collector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		in.jaeger = &thriftjaeger.Batch{}
 		buffer := thrift.NewTMemoryBuffer()
 		buffer.Write(body)
-		err = in.jaeger.Read(r.Context(), thrift.NewTBinaryProtocolTransport(buffer))
+		err = in.jaeger.Read(r.Context(), thrift.NewTBinaryProtocolConf(buffer, &thrift.TConfiguration{}))
 		in.spans = len(in.jaeger.GetSpans())
 	} else {
 		in.otlp = &coltracepb.ExportTraceServiceRequest{}

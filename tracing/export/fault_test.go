@@ -55,7 +55,7 @@ func TestExportFaults(t *testing.T) {
 		{"400", fault{status: 400, body: []byte("what is this")}, ways, "what is this"},
 		{"401", fault{status: 401, body: []byte("who are you")}, ways, "who are you"},
 		{"500", fault{status: 500, body: []byte("it broke")}, ways, "it broke"},
-		{"503", fault{status: 503, body: []byte("later")}, ways, "later"},
+		{"503", fault{status: 503, body: []byte("later")}, ways, ""}, // that, or the deadline in the middle of another try
 		{"error and huge body", fault{status: 500, body: huge}, []string{"http", "jaeger"}, ""},
 		{"success and huge body", fault{body: huge}, []string{"http"}, "too large"},
 		{"success and garbage", fault{body: []byte("\xff\xff\xff")}, []string{"http"}, ""},

@@ -48,7 +48,7 @@ func (j *jaeger) Export(ctx context.Context, spans []tracing.Span) error {
 		batch.Spans[i] = jaegerSpan(&spans[i])
 	}
 	body := thrift.NewTMemoryBuffer()
-	if err := batch.Write(ctx, thrift.NewTBinaryProtocolTransport(body)); err != nil {
+	if err := batch.Write(ctx, thrift.NewTBinaryProtocolConf(body, &thrift.TConfiguration{})); err != nil {
 		return fmt.Errorf("tracing/export: jaeger: encoding %d spans: %w", len(spans), err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, j.url, bytes.NewReader(body.Bytes()))

@@ -61,7 +61,7 @@ func init() {
 type otlp struct {
 	client otlptrace.Client
 	closer func() error // closes its connections
-	batch  otlpBatch
+	batch  *otlpBatch
 }
 
 func newOTLP(config Config) (*otlp, error) {
@@ -78,7 +78,7 @@ func newOTLP(config Config) (*otlp, error) {
 	}
 	// The clients read their environment in passing, and complain to the global
 	// logger about what they don't understand.
-	otel.SetLogger(logr.FromSlogHandler(config.Logger.Handler()))
+	otel.SetLogger(logr.FromSlogHandler(config.Logger.Handler()).WithName("opentelemetry"))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		config.Logger.Warn("tracing/export: opentelemetry", "error", err)
 	}))
@@ -165,6 +165,7 @@ func (e *otlp) overGRPC(u *url.URL) error {
 }
 
 func (e *otlp) Export(ctx context.Context, spans []tracing.Span) error {
+	defer e.batch.forget()
 	err := e.client.UploadTraces(ctx, []*tracepb.ResourceSpans{e.batch.of(spans)})
 	if err == nil {
 		return nil

@@ -103,6 +103,7 @@ func FuzzReadTraces(f *testing.F) {
 	f.Add([]byte(`{"data":[{"traceID":"ab","spans":[{"spanID":"2","operationName":"n","references":[{"refType":"CHILD_OF","traceID":"ab","spanID":"1"}],"startTime":5,"duration":7,"tags":[{"key":"error","value":true}],"logs":[{"timestamp":6,"fields":[{"key":"event","value":"e"}]}],"processID":"p"}],"processes":{"p":{"serviceName":"s","tags":[{"key":"hostname","value":"h"}]}}}]}`))
 	f.Add([]byte(`{"data":[],"errors":null}`))
 	f.Add([]byte(`{"data":[{"traceID":"1","spans":[{"spanID":"1","tags":[{"key":"a","value":1e400},{"key":"b","value":[1]}]}]}]}`))
+	f.Add([]byte(`{"data":[{"traceID":"1","spans":[{"tags":[{"key":"whole","value":0e1}]}]}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		traces, err := readTraces(body)
 		if err != nil {

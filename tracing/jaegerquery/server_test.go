@@ -46,7 +46,11 @@ func write(t *testing.T, traces []Trace) []byte {
 
 func tags(attributes []tracing.Attribute) (tags []tagJSON) {
 	for _, a := range attributes {
-		tags = append(tags, tagJSON{a.Key, a.Value})
+		value := a.Value
+		if f, ok := value.(float64); ok { // one that is whole must not become an integer
+			value = json.RawMessage(strconv.FormatFloat(f, 'e', -1, 64))
+		}
+		tags = append(tags, tagJSON{a.Key, value})
 	}
 	return tags
 }

@@ -64,7 +64,7 @@ func TestAnyTrace(t *testing.T) {
 
 // Traces of thousands of spans, deep or wide, are read in time that grows with them.
 func TestLargeTraces(t *testing.T) {
-	const many = 20000
+	const many = 5000
 	for name, parent := range map[string]func(i int) int{
 		"a chain":  func(i int) int { return i - 1 },
 		"a fan":    func(int) int { return 1 },

@@ -66,7 +66,8 @@ func fitRight(s string, n int) string {
 	return strings.Repeat(" ", max(0, n-length(s))) + s
 }
 
-// took writes a duration with three digits.
+// took writes a duration with three digits or more, in at most 8 columns while it
+// is less than a thousand years.
 func took(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
@@ -81,6 +82,10 @@ func took(d time.Duration) string {
 		return fmt.Sprintf("%.2fs", d.Seconds())
 	case d < time.Minute:
 		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 100*time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 	}
-	return d.Round(time.Second).String()
+	return fmt.Sprintf("%.1fd", d.Hours()/24)
 }

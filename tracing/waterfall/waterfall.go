@@ -203,7 +203,7 @@ func (p *picture) row(n, parent *node, depth int) {
 		mark += "~ "
 	}
 	name := n.label()
-	if parent == nil || parent.Service != n.Service {
+	if parent == nil || parent.Service != n.Service || n.hop() {
 		name = clean(n.Service) + " " + name
 	}
 	label, class, text := plain, plain, ""
