@@ -61,7 +61,7 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 	life := &t.client.request.life
 	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
 	defer g.tunnels.remove(t.server)
-	defer func() { _ = t.Close() }() // most often it is closed already
+	defer func() { _ = t.Close() }()  // most often it is closed already
 	t.client.patientTil = time.Time{} // fasthttp has taken the deadlines off
 	t.client.tunnelled.Store(true)    // its half-close is for the server, see leavers
 	if life.guard(t) != nil {
