@@ -40,11 +40,12 @@ func (c *checkCommand) Run() error {
 }
 
 type explainCommand struct {
-	Config string   `short:"c" placeholder:"FILE" help:"Configuration file; without one, the built-in rules explain."`
-	Header []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Header line of the request; repeat it for more."`
-	Source string   `placeholder:"IP" help:"Address that the request comes from."`
-	Method string   `arg:"" help:"Method of the request."`
-	URL    string   `arg:"" help:"URL of the request."`
+	Config   string   `short:"c" placeholder:"FILE" help:"Configuration file; without one, the built-in rules explain."`
+	Header   []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Header line of the request; repeat it for more."`
+	Source   string   `placeholder:"IP" help:"Address that the request comes from."`
+	Listener string   `placeholder:"NAME" help:"Listener that it comes to; that of an outbound one explains a call of the app."`
+	Method   string   `arg:"" help:"Method of the request."`
+	URL      string   `arg:"" help:"URL of the request."`
 }
 
 // Help implements kong.HelpProvider.
@@ -61,7 +62,7 @@ func (c *explainCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	q := gateway.Question{Method: c.Method, URL: c.URL, Header: c.Header}
+	q := gateway.Question{Method: c.Method, URL: c.URL, Header: c.Header, Listener: c.Listener}
 	if c.Source != "" {
 		if q.Source, err = netip.ParseAddr(c.Source); err != nil {
 			return &usageError{fmt.Errorf("--source %q is not an IP address, want one such as 10.1.2.3", c.Source)}
@@ -101,6 +102,10 @@ func printExplanation(e gateway.Explanation) {
 
 func ruleText(e gateway.Explanation) string {
 	switch {
+	case e.Outbound && e.Lowered:
+		return "default, lowered at the app's own wish; a running sidecar goes by provenance first"
+	case e.Outbound:
+		return "default: nothing is known of this call; a running sidecar goes by provenance first"
 	case e.Rule == classifier.RuleDefault:
 		return "default: no rule matches"
 	case e.Rule == classifier.RuleTrusted:
@@ -113,6 +118,10 @@ func ruleText(e gateway.Explanation) string {
 
 func claimText(e gateway.Explanation) string {
 	switch {
+	case e.Outbound && e.Lowered:
+		return "an app may lower the class of its calls"
+	case e.Outbound:
+		return "an app may not raise the class of its calls"
 	case e.Trusted:
 		return "from a trusted network"
 	case e.Lowered:
@@ -123,6 +132,10 @@ func claimText(e gateway.Explanation) string {
 
 func routeText(e gateway.Explanation) string {
 	switch {
+	case e.Route < 0 && e.Address != "":
+		return "none: to " + e.Address
+	case e.Route < 0 && e.Outbound:
+		return "none: to where its connection was redirected from, else 404 no_upstream"
 	case e.Route < 0:
 		return "none: 404 no_upstream"
 	case e.Queue != "":

@@ -12,6 +12,7 @@ type sidecarCommand struct {
 	App       string `placeholder:"URL" help:"App beside which it runs: where inbound requests go."`
 	Outbound  string `placeholder:"ADDR" help:"Address that takes the app's own calls, on loopback."`
 	Admin     string `placeholder:"ADDR" help:"Address of the admin listener, or off (default 127.0.0.1:9901)."`
+	Service   string `placeholder:"NAME" help:"What the service is called in traces."`
 	LogLevel  string `placeholder:"LEVEL" help:"debug, info, warn or error (default info)."`
 	LogFormat string `placeholder:"FORMAT" help:"text or json (default text)."`
 }
@@ -29,7 +30,7 @@ Examples:
 // Run starts the sidecar and drains it when ctx ends.
 func (c *sidecarCommand) Run(ctx context.Context) error {
 	flags := config.Process{
-		Config: c.Config, Listen: c.Inbound, Outbound: c.Outbound, Admin: c.Admin,
+		Config: c.Config, Listen: c.Inbound, Outbound: c.Outbound, Admin: c.Admin, Service: c.Service,
 		LogLevel: c.LogLevel, LogFormat: c.LogFormat,
 	}
 	if c.App != "" {

@@ -150,5 +150,12 @@ func cutText(cut jaegerquery.Cut, l listed) string {
 	return fmt.Sprintf("note: %s has more than %d %s, the most that one search takes: %s; a shorter --since finds all", oneLine(cut.Service), cut.Page, l, looked)
 }
 
-// names lists services.
-func names(services []string) string { return oneLine(strings.Join(services, ", ")) }
+// names lists services, of which there may be hundreds.
+func names(services []string) string {
+	const most = 10
+	text := oneLine(strings.Join(services[:min(most, len(services))], ", "))
+	if more := len(services) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}

@@ -182,7 +182,7 @@ func BenchmarkOutbound(b *testing.B) {
 	r.upstream = p.g.upstreams["app"]
 	b.ReportAllocs()
 	for b.Loop() {
-		p.g.outbound(&p.ctx, p.client, r)
+		p.g.outbound(&p.ctx, p.client, r, time.Now())
 	}
 }
 

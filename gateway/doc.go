@@ -14,6 +14,9 @@
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	refuse        refuse.go                503, 504, 502 with a reason
+//	sidecar       outbound.go              an app's own call: its class by provenance, where it goes
+//	              destinations.go          what no route names
+//	              tunnel.go                CONNECT, and TLS that was redirected here
 //	queue         enqueue.go, deliver.go   a request waits as a message; message.go packs it
 //	jobs          job.go, jobbook.go       what is known of it meanwhile, and after
 //	              jobapi.go, replay.go     who asks for it; its answer, kept and replayed

@@ -25,6 +25,9 @@ type Question struct {
 	// Source is the client's address; the zero Addr is a client that nobody
 	// trusts.
 	Source netip.Addr
+	// Listener is the name of the listener that it comes to; "" for any that takes
+	// requests from outside, or where there are none, the app's own calls.
+	Listener string
 }
 
 // Explanation tells what a gateway would do with a request, and why.
@@ -34,6 +37,12 @@ type Explanation struct {
 	Classes classifier.Classes
 	// Claimed is the class that the request came with, "" for none.
 	Claimed string
+	// Outbound is whether it is a call of the app. Then the class is what a call
+	// gets of which nothing is known: a running gateway goes by provenance first.
+	Outbound bool
+	// Address is where a call goes that no route leads on; "" for nowhere, or
+	// where its connection was going before it was redirected.
+	Address string
 	// Trusted is whether the source's class is believed.
 	Trusted bool
 	// Route is the position of the route taken in the configuration, -1 for
@@ -49,27 +58,63 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, err
 	}
+	listeners, err := q.listeners(cfg)
+	if err != nil {
+		return Explanation{}, err
+	}
+	role := listeners[0].Role
 	var ctx fasthttp.RequestCtx
-	f, err := q.read(&ctx)
+	f, err := q.read(&ctx, role)
 	if err != nil {
 		return Explanation{}, fmt.Errorf("gateway: explain: not a request that would be served: %w", err)
 	}
 	view := viewOf(&ctx, &viewFields{fields: f, uri: ctx.Request.URI()}, q.Source)
 	var trail tracing.Trail
 	trail.Extract(f, time.Now())
-	e := Explanation{Classes: d.classes, Claimed: trail.Class, Route: d.route(&view)}
-	for _, l := range cfg.Listeners {
+	e := Explanation{Classes: d.classes, Claimed: trail.Class, Outbound: role == config.Outbound}
+	for _, l := range listeners {
 		e.Trusted = e.Trusted || trusts(l.Trust, q.Source)
 	}
-	e.Explanation = d.classifier.Explain(&view, d.claim(&trail, e.Trusted))
+	if e.Outbound {
+		e.Trusted = false
+		e.Decision = d.decideCall(d.claim(&trail, false), 0, false)
+		e.Route = d.routeCall(&view)
+		if _, absolute := strings.CutPrefix(q.URL, "http://"); absolute && e.Route < 0 {
+			e.Address, err = dialAddress(alias(ctx.Host()), "80")
+		}
+	} else {
+		e.Explanation = d.classifier.Explain(&view, d.claim(&trail, e.Trusted))
+		e.Route = d.route(&view)
+	}
 	if e.Route >= 0 {
 		e.Upstream, e.Queue = cfg.Routes[e.Route].Upstream, cfg.Routes[e.Route].Queue
 	}
-	return e, nil
+	return e, err
+}
+
+// listeners returns those that the request may come to, at least one, which are
+// all of the app's calls or none.
+func (q Question) listeners(cfg *config.Config) ([]config.Listener, error) {
+	var outside []config.Listener
+	for _, l := range cfg.Listeners {
+		if l.Name == q.Listener {
+			return []config.Listener{l}, nil
+		}
+		if l.Role != config.Outbound {
+			outside = append(outside, l)
+		}
+	}
+	switch {
+	case q.Listener != "":
+		return nil, fmt.Errorf("gateway: explain: no listener is named %q", q.Listener)
+	case len(outside) == 0:
+		return cfg.Listeners, nil
+	}
+	return outside, nil
 }
 
 // read parses the question as a request from the wire would be.
-func (q Question) read(ctx *fasthttp.RequestCtx) (fields, error) {
+func (q Question) read(ctx *fasthttp.RequestCtx, role string) (fields, error) {
 	u, err := url.Parse(q.URL)
 	switch {
 	case err != nil:
@@ -100,5 +145,5 @@ func (q Question) read(ctx *fasthttp.RequestCtx) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, acceptable(ctx, f, config.Ingress)
+	return f, acceptable(ctx, f, role)
 }

@@ -104,3 +104,45 @@ func TestExplainRefusesWhatIsNotARequest(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainKnowsRoles: a call of the app is decided about as an outbound listener
+// does it, without rules and by routes with hosts alone.
+func TestExplainKnowsRoles(t *testing.T) {
+	g := newGateway(t, `
+listeners:
+  - {address: "127.0.0.1:0", role: inbound}
+  - {address: "127.0.0.1:0", role: outbound}
+rules: [{class: interactive}]
+routes:
+  - {match: {hosts: [b.internal]}, upstream: b}
+  - {upstream: app}
+upstreams: {app: {servers: [$APP]}, b: {servers: ["http://127.0.0.1:1"]}}
+`, deadAddress(t))
+	for _, tc := range []struct {
+		listener, url, header    string
+		class, upstream, address string
+		trusted                  bool
+	}{
+		{"", "/", "", "interactive", "app", "", true},
+		{"inbound", "/", "Latency-Class: batch", "batch", "app", "", true},
+		{"outbound", "http://b.internal/x", "", "standard", "b", "", false},
+		{"outbound", "http://c.internal/x", "Latency-Class: batch", "batch", "", "c.internal:80", false},
+		{"outbound", "http://c.internal:81/x", "Latency-Class: interactive", "standard", "", "c.internal:81", false},
+		{"outbound", "/x", "", "standard", "", "", false},
+	} {
+		q := Question{Method: "GET", URL: tc.url, Listener: tc.listener, Source: netip.MustParseAddr("127.0.0.1")}
+		if tc.header != "" {
+			q.Header = []string{tc.header}
+		}
+		e, err := Explain(g.config, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if class := e.Classes.Name(e.Class); class != tc.class || e.Upstream != tc.upstream || e.Address != tc.address || e.Trusted != tc.trusted {
+			t.Errorf("%+v: explained as %s to %q %q, trusted %v", tc, class, e.Upstream, e.Address, e.Trusted)
+		}
+	}
+	if _, err := Explain(g.config, Question{Method: "GET", URL: "/", Listener: "none"}); err == nil || !strings.Contains(err.Error(), `"none"`) {
+		t.Errorf("a listener that is not there: %v", err)
+	}
+}

@@ -19,7 +19,7 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 		return err
 	}
 	dispatched, waited := time.Now(), r.slot.waited
-	o := g.outbound(ctx, client, r)
+	o := g.outbound(ctx, client, r, dispatched)
 	if g.provenance != nil && client.listener.role != config.Outbound {
 		r.ticket = g.provenance.Remember(dispatched, &r.trail, r.decision.Class)
 	}
@@ -82,7 +82,7 @@ func (g *Gateway) acquire(r *request) error {
 const requestOverhead = 16 << 10
 
 // outbound is the request as the app gets it.
-func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *request) *outbound {
+func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *request, now time.Time) *outbound {
 	method, host := alias(ctx.Method()), authority(ctx)
 	head := append(r.head[:0], method...)
 	head = append(head, ' ')
@@ -101,7 +101,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	}
 	head = appendField(head, "Via", "1.1 overtake")
 	stamped := stampedFields{head: head}
-	r.trail.Stamp(&stamped, time.Now())
+	r.trail.Stamp(&stamped, now)
 	o := &outbound{
 		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}

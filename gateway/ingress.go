@@ -286,11 +286,12 @@ func appendMillis(b []byte, d time.Duration) []byte {
 // finish ends a request whose answer is complete or given up.
 func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	client.listener.leavers.end(client)
+	now := time.Now()
 	if g.provenance != nil {
-		g.provenance.Ended(time.Now(), r.ticket)
+		g.provenance.Ended(now, r.ticket)
 	}
-	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, time.Since(r.started))
-	g.record(status, client, r)
+	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, now.Sub(r.started))
+	g.record(now, status, client, r)
 }
 
 // responseBody streams an answer's body to the client; its Close ends the

@@ -42,6 +42,9 @@ func (j *journal) begin(hop tracing.SpanID) {
 	j.hop, j.waits, j.tries = hop, j.waits[:0], j.tries[:0]
 }
 
+// spans returns how many spans are made of what is noted.
+func (j *journal) spans() int { return len(j.waits) + len(j.tries) }
+
 // waiting notes that the work wants a slot of an upstream.
 func (j *journal) waiting(upstream string) {
 	if j == nil {
@@ -61,7 +64,8 @@ func (j *journal) waited(facts scheduler.Wait, reason string) {
 	}
 }
 
-// tried notes that the work is sent to a server.
+// tried notes that the work is sent to a server. The first time it is as soon as it
+// has its slot: the clock need not be read again.
 func (j *journal) tried(on *server) {
 	if j == nil {
 		return
@@ -69,7 +73,11 @@ func (j *journal) tried(on *server) {
 	if len(j.tries) == maxNoted {
 		j.tries = j.tries[:maxNoted-1]
 	}
-	j.tries = append(j.tries, try{server: on, start: time.Now()})
+	start := j.waits[len(j.waits)-1].end
+	if len(j.tries) >= len(j.waits) {
+		start = time.Now()
+	}
+	j.tries = append(j.tries, try{server: on, start: start})
 }
 
 // answered notes the status that the last try was answered with.
@@ -79,13 +87,13 @@ func (j *journal) answered(status int) {
 	}
 }
 
-// ended notes that the last try has ended, with err if that is not nil.
-func (j *journal) ended(err error) {
+// ended notes when the last try ended, with err if that is not nil.
+func (j *journal) ended(now time.Time, err error) {
 	if j == nil || len(j.tries) == 0 {
 		return
 	}
 	last := &j.tries[len(j.tries)-1]
 	if last.end.IsZero() {
-		last.end, last.err = time.Now(), err
+		last.end, last.err = now, err
 	}
 }

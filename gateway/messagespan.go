@@ -75,7 +75,8 @@ func (c *courier) record(h *handling) {
 	if c.g.tracer == nil {
 		return
 	}
-	h.journal.ended(nil)
+	now := time.Now()
+	h.journal.ended(now, nil)
 	inLane := time.Duration(0)
 	if h.Attempt == 1 && !h.Published.IsZero() {
 		inLane = max(0, h.taken.Sub(h.Published)) // later attempts waited for their turn to be tried again
@@ -90,7 +91,14 @@ func (c *courier) record(h *handling) {
 	if !h.trail.Sampled() && kept == "" {
 		return
 	}
-	set := spanSet{trail: &h.trail, class: c.name}
+	spans := 1 + h.journal.spans()
+	if inLane > 0 {
+		spans++
+	}
+	if !c.g.tracer.HasRoom(spans) {
+		return
+	}
+	set := newSpanSet(&h.trail, c.name, spans)
 	if inLane > 0 {
 		set.add(tracing.Span{
 			ID: tracing.NewSpanID(), Parent: h.trail.ParentID, Name: "overtake.lane", Start: h.Published, End: h.taken,
@@ -99,7 +107,7 @@ func (c *courier) record(h *handling) {
 	}
 	span := tracing.Span{
 		ID: h.journal.hop, Parent: h.trail.ParentID, Kind: tracing.Consumer, Name: "process " + c.q.name,
-		Start: h.taken, End: time.Now(),
+		Start: h.taken, End: now,
 		Attributes: append(c.q.attributes("process", h.ID), attribute("overtake.class", c.name),
 			number("messaging.message.body.size", len(h.Body)),
 			number("overtake.attempt", h.Attempt),

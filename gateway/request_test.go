@@ -373,7 +373,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 func TestTooLargeHeaderIsToldSo(t *testing.T) {
 	g := start(t, "", deadAddress(t))
 	p := g.dial()
-	p.send("GET / HTTP/1.1\r\nHost: a\r\nX-Big: ", strings.Repeat("x", 16<<20), "\r\n\r\n")
+	p.send("GET / HTTP/1.1\r\nHost: a\r\nX-Big: ", strings.Repeat("x", 4<<20), "\r\n\r\n")
 	resp, body := p.response("GET")
 	wantRefusal(t, fetched{Response: resp, body: body}, http.StatusRequestHeaderFieldsTooLarge, reasonBadRequest)
 }

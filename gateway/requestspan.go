@@ -34,18 +34,25 @@ func (g *Gateway) begins(r *request) {
 }
 
 // record records a request that has ended, if it was sampled or is worth it.
-func (g *Gateway) record(status int, client *clientConn, r *request) {
+func (g *Gateway) record(now time.Time, status int, client *clientConn, r *request) {
 	if g.tracer == nil || r.trail.TraceID == (tracing.TraceID{}) {
 		return
 	}
-	r.journal.ended(r.brokenOff)
+	r.journal.ended(now, r.brokenOff)
 	kept := g.kept(r.decision.Class, r.slot.waited, r.shed, status >= 500 || r.brokenOff != nil)
 	if !r.trail.Sampled() && kept == "" {
 		return
 	}
-	set := spanSet{trail: &r.trail, class: g.classes.Name(r.decision.Class)}
+	spans := 1 + r.journal.spans()
+	if !r.produced.start.IsZero() {
+		spans++
+	}
+	if !g.tracer.HasRoom(spans) {
+		return
+	}
+	set := newSpanSet(&r.trail, g.classes.Name(r.decision.Class), spans)
 	asked := r.about()
-	set.add(g.serverSpan(status, client, r, asked, kept))
+	set.add(g.serverSpan(now, status, client, r, asked, kept))
 	set.addWaits(&r.journal)
 	set.addTries(&r.journal, knownMethod(asked.method), asked.path)
 	if !r.produced.start.IsZero() {
@@ -63,7 +70,7 @@ func (r *request) about() *about {
 }
 
 // serverSpan is the request as this hop took it.
-func (g *Gateway) serverSpan(status int, client *clientConn, r *request, asked *about, kept string) tracing.Span {
+func (g *Gateway) serverSpan(now time.Time, status int, client *clientConn, r *request, asked *about, kept string) tracing.Span {
 	method, scheme, route := knownMethod(asked.method), "http", ""
 	if asked.tls {
 		scheme = "https"
@@ -73,14 +80,14 @@ func (g *Gateway) serverSpan(status int, client *clientConn, r *request, asked *
 	}
 	span := tracing.Span{
 		ID: r.journal.hop, Parent: r.trail.ParentID, Kind: tracing.Server, Name: spanName(method, route),
-		Start: r.started, End: time.Now(),
-		Attributes: []tracing.Attribute{
+		Start: r.started, End: now,
+		Attributes: append(make([]tracing.Attribute, 0, 16),
 			attribute("http.request.method", method), attribute("url.scheme", scheme), attribute("url.path", asked.path),
 			number("http.response.status_code", status),
 			attribute("server.address", hostname(asked.host)), attribute("client.address", client.addr.String()),
 			attribute("overtake.class", g.classes.Name(r.decision.Class)), attribute("overtake.rule", r.decision.Rule),
 			attribute("overtake.listener", client.listener.name), attribute("overtake.role", client.listener.role),
-		},
+		),
 	}
 	more := func(key, value string) {
 		if value != "" {

@@ -54,13 +54,18 @@ func formats(names []string) (all tracing.Formats) {
 // spanSet are the spans of one hop of one piece of work, under construction.
 type spanSet struct {
 	trail *tracing.Trail
+	state string // the trail's, to be kept
 	class string
 	spans []tracing.Span
 }
 
+func newSpanSet(trail *tracing.Trail, class string, spans int) spanSet {
+	return spanSet{trail: trail, state: strings.Clone(trail.State), class: class, spans: make([]tracing.Span, 0, spans)}
+}
+
 // add adds a span that belongs to the trail.
 func (s *spanSet) add(span tracing.Span) {
-	span.TraceID, span.State = s.trail.TraceID, strings.Clone(s.trail.State)
+	span.TraceID, span.State = s.trail.TraceID, s.state
 	s.spans = append(s.spans, span)
 }
 
@@ -70,12 +75,12 @@ func (s *spanSet) addWaits(j *journal) {
 		w := &j.waits[i]
 		span := tracing.Span{
 			ID: tracing.NewSpanID(), Parent: j.hop, Name: "overtake.queue", Start: w.start, End: w.end,
-			Attributes: []tracing.Attribute{
+			Attributes: append(make([]tracing.Attribute, 0, 8),
 				attribute("overtake.class", s.class), attribute("overtake.upstream", w.upstream),
 				number("overtake.queue.ahead", w.facts.Ahead), number("overtake.queue.overtaken", w.facts.Overtaken),
 				number("overtake.queue.overtaking", w.facts.Overtaking), number("overtake.limit", w.facts.Limit),
-				{Key: "overtake.reserve", Value: w.facts.Reserve},
-			},
+				tracing.Attribute{Key: "overtake.reserve", Value: w.facts.Reserve},
+			),
 		}
 		if w.reason != "" {
 			span.Failure = w.reason
@@ -134,10 +139,10 @@ func (s *server) attributes(path string) []tracing.Attribute {
 	}
 	host, port, _ := net.SplitHostPort(s.address) // newServer has put it together
 	portNumber, _ := strconv.Atoi(port)
-	return []tracing.Attribute{
+	return append(make([]tracing.Attribute, 0, 8), // others follow
 		attribute("server.address", host), number("server.port", portNumber),
 		attribute("url.full", "http://"+s.address+path),
-	}
+	)
 }
 
 func attribute(key, value string) tracing.Attribute { return tracing.Attribute{Key: key, Value: value} }

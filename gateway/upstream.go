@@ -89,7 +89,7 @@ func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.Res
 			s.journal.answered(header.StatusCode())
 			return a, nil
 		}
-		s.journal.ended(err)
+		s.journal.ended(time.Now(), err)
 		var f *failure
 		switch {
 		case !errors.As(err, &f):

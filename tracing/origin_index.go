@@ -19,24 +19,39 @@ import (
 //
 // With a million origins, each that has to be looked at is a cache miss or two.
 // Links therefore carry a part of the hash, and whether there is another after
-// them: an id that is not known costs the look at its bucket, as a rule.
+// them: an id that is not known costs the look at its bucket, as a rule. Both fit
+// beside the number of the origin into 32 bits, so that the tables are small.
 type originIndex struct {
 	seed maphash.Seed
+	ids  uint32 // the bits of a link that are the number of the origin
 	// tables hold the first link of each bucket, by key.
 	tables [provenanceKeys][]*[chunkLen]originLink
 	n      uint32 // buckets in use
 }
 
-// originLink leads to an origin in a chain.
-type originLink struct {
-	id  uint32 // 0 for none
-	tag uint32 // of the origin's hash, and the bit hasNext
+// originLink leads to an origin in a chain: its number, 0 for none, with a part of
+// its hash, the tag, and the bit hasNext above it.
+type originLink uint32
+
+// hasNext is set in a link whose origin has a next in the chain.
+const hasNext originLink = 1 << 31
+
+// newOriginIndex returns an index of at most so many origins.
+func newOriginIndex(most int) originIndex {
+	last := uint32(most>>chunkBits)<<chunkBits | (chunkLen - 1) // the greatest number that the store gives
+	return originIndex{seed: maphash.MakeSeed(), ids: 1<<bits.Len32(last) - 1}
 }
 
-// hasNext is set in the tag of a link whose origin has a next in the chain.
-const hasNext = 1
+func (x *originIndex) id(link originLink) uint32 { return uint32(link) & x.ids }
 
-func tagOf(hash uint64) uint32 { return uint32(hash>>32) &^ hasNext }
+// tag returns the tag for a hash, as a link to no origin.
+func (x *originIndex) tag(hash uint64) originLink {
+	return originLink(uint32(hash>>32)&^x.ids) &^ hasNext
+}
+
+func (x *originIndex) hasTag(link, tag originLink) bool {
+	return link&^originLink(x.ids)&^hasNext == tag
+}
 
 // originPlace is an origin's place in the index by one key.
 type originPlace struct {
@@ -105,47 +120,48 @@ func (x *originIndex) first(by ProvenanceKey, hash uint64) *originLink {
 }
 
 // find returns for the first key that is known the leader of its least urgent
-// class; 0 for none.
+// class; id is 0 for none.
 func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (id uint32, by ProvenanceKey) {
 	if x.n == 0 {
 		return 0, 0
 	}
 	if sought.has(BySpan) {
 		hash := x.hash(BySpan, sought)
-		if id := s.leader(BySpan, *x.first(BySpan, hash), tagOf(hash), sought, now); id != 0 {
+		if id := x.leader(s, BySpan, *x.first(BySpan, hash), hash, sought, now); id != 0 {
 			return id, BySpan
 		}
 	}
 	// Both links are loaded before one is needed, so that two misses overlap.
-	traceHash, requestHash := x.hash(ByTrace, sought), x.hash(ByRequestID, sought)
-	trace, request := *x.first(ByTrace, traceHash), *x.first(ByRequestID, requestHash)
+	var trace, request originLink
+	var traceHash, requestHash uint64
 	if sought.has(ByTrace) {
-		if id := s.leader(ByTrace, trace, tagOf(traceHash), sought, now); id != 0 {
-			return id, ByTrace
-		}
+		traceHash = x.hash(ByTrace, sought)
+		trace = *x.first(ByTrace, traceHash)
 	}
 	if sought.has(ByRequestID) {
-		if id := s.leader(ByRequestID, request, tagOf(requestHash), sought, now); id != 0 {
-			return id, ByRequestID
-		}
+		requestHash = x.hash(ByRequestID, sought)
+		request = *x.first(ByRequestID, requestHash)
 	}
-	return 0, 0
+	if id := x.leader(s, ByTrace, trace, traceHash, sought, now); id != 0 {
+		return id, ByTrace
+	}
+	return x.leader(s, ByRequestID, request, requestHash, sought, now), ByRequestID
 }
 
 // leader goes through a chain for the least urgent class, and for what runs
 // before what has ended.
-func (s *originStore) leader(by ProvenanceKey, link originLink, tag uint32, sought *origin, now time.Duration) uint32 {
+func (x *originIndex) leader(s *originStore, by ProvenanceKey, link originLink, hash uint64, sought *origin, now time.Duration) uint32 {
 	var found *origin
 	var id uint32
-	for link.id != 0 {
-		matches := link.tag&^hasNext == tag
-		if !matches && link.tag&hasNext == 0 {
+	for tag := x.tag(hash); x.id(link) != 0; {
+		matches := x.hasTag(link, tag)
+		if !matches && link&hasNext == 0 {
 			break
 		}
-		o := s.at(link.id)
+		o := s.at(x.id(link))
 		if matches && o.same(by, sought) && o.live(now) &&
 			(found == nil || o.class > found.class || o.class == found.class && o.expires == 0) {
-			found, id = o, link.id
+			found, id = o, x.id(link)
 		}
 		link = o.places[by].next
 	}
@@ -189,33 +205,38 @@ func (x *originIndex) enter(s *originStore, id uint32) {
 // lead makes an origin the leader of its group.
 func (x *originIndex) lead(s *originStore, by ProvenanceKey, id uint32, o *origin) {
 	hash := x.hash(by, o)
-	first, tag := x.first(by, hash), tagOf(hash)
-	for link := first; link.id != 0; {
-		if link.tag&^hasNext == tag {
-			other := s.at(link.id)
+	first, tag := x.first(by, hash), x.tag(hash)
+	for link := first; x.id(*link) != 0; {
+		if x.hasTag(*link, tag) {
+			other := s.at(x.id(*link))
 			if place := &other.places[by]; other.sameGroup(by, o) {
-				o.places[by] = originPlace{next: place.next, behind: link.id}
+				o.places[by] = originPlace{next: place.next, behind: x.id(*link)}
 				*place = originPlace{before: id, behind: place.behind}
-				link.id = id
+				x.redirect(link, id)
 				return
 			}
 		}
-		if link.tag&hasNext == 0 {
+		if *link&hasNext == 0 {
 			break
 		}
-		link = &s.at(link.id).places[by].next
+		link = &s.at(x.id(*link)).places[by].next
 	}
 	o.places[by] = originPlace{}
-	s.push(by, first, id, tag)
+	x.push(by, first, o, tag|originLink(id))
 }
 
-// push enters a leader as the first of a chain.
-func (s *originStore) push(by ProvenanceKey, first *originLink, id, tag uint32) {
-	s.at(id).places[by].next = *first
-	if first.id != 0 {
-		tag |= hasNext
+// redirect makes a link lead to another origin with the same hash.
+func (x *originIndex) redirect(link *originLink, id uint32) {
+	*link = *link&^originLink(x.ids) | originLink(id)
+}
+
+// push enters a leader, which link leads to, as the first of a chain.
+func (x *originIndex) push(by ProvenanceKey, first *originLink, o *origin, link originLink) {
+	o.places[by].next = *first
+	if *first != 0 {
+		link |= hasNext
 	}
-	*first = originLink{id, tag}
+	*first = link
 }
 
 func (x *originIndex) leave(s *originStore, id uint32) {
@@ -234,17 +255,17 @@ func (x *originIndex) leave(s *originStore, id uint32) {
 		}
 		var last *originLink
 		link := x.first(by, x.hash(by, o))
-		for link.id != id {
-			last, link = link, &s.at(link.id).places[by].next
+		for x.id(*link) != id {
+			last, link = link, &s.at(x.id(*link)).places[by].next
 		}
 		if place.behind != 0 {
 			s.at(place.behind).places[by].next = place.next
-			link.id = place.behind
+			x.redirect(link, place.behind)
 			continue
 		}
 		*link = place.next
-		if last != nil && place.next.id == 0 {
-			last.tag &^= hasNext
+		if last != nil && place.next == 0 {
+			*last &^= hasNext
 		}
 	}
 }
@@ -281,12 +302,11 @@ func (x *originIndex) scatter(s *originStore, from uint32) {
 	for by := range provenanceKeys {
 		bucket := x.bucket(by, from)
 		link := *bucket
-		*bucket = originLink{}
-		for link.id != 0 {
-			o := s.at(link.id)
+		*bucket = 0
+		for link != 0 {
+			o := s.at(x.id(link))
 			next := o.places[by].next
-			hash := x.hash(by, o)
-			s.push(by, x.first(by, hash), link.id, tagOf(hash))
+			x.push(by, x.first(by, x.hash(by, o)), o, link&^hasNext)
 			link = next
 		}
 	}

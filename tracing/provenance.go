@@ -94,7 +94,7 @@ func NewProvenance(most int, keep time.Duration) *Provenance {
 	most = max(1, min(most, maxOrigins))
 	return &Provenance{
 		most: most, keep: max(keep, 0), seed: maphash.MakeSeed(),
-		now: 1, store: originStore{room: textShare * int64(most)}, index: originIndex{seed: maphash.MakeSeed()},
+		now: 1, store: originStore{room: textShare * int64(most)}, index: newOriginIndex(most),
 	}
 }
 
@@ -102,7 +102,7 @@ const (
 	// maxText is how many bytes of State and Baggage are remembered per request,
 	// and textShare how many on average if there are as many requests as may be.
 	maxText   = 512
-	textShare = 32
+	textShare = 48
 	// forgotten is how many requests one call forgets at most, forgottenByStats
 	// how many Stats forgets before it lets others go on.
 	forgotten        = 4
@@ -158,7 +158,10 @@ func (p *Provenance) Find(now time.Time, t *Trail) (Origin, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tick(now, forgotten)
-	sought := origin{span: t.ParentID, trace: t.TraceID, request: request}
+	sought := origin{span: t.ParentID, request: request}
+	if !t.Begins() { // else its trace id has just been made
+		sought.trace = t.TraceID
+	}
 	id, by := p.index.find(&p.store, &sought, p.now)
 	if id == 0 {
 		p.stats.Missed++

@@ -81,7 +81,7 @@ func (o *provenanceOracle) find(now time.Time, t Trail) (Origin, bool) {
 		for _, l := range o.known {
 			matches := [...]bool{
 				BySpan:      l.trail.SpanID == t.ParentID && t.ParentID != SpanID{},
-				ByTrace:     l.trail.TraceID == t.TraceID && t.TraceID != TraceID{},
+				ByTrace:     l.trail.TraceID == t.TraceID && t.TraceID != TraceID{} && !t.Begins(),
 				ByRequestID: l.trail.RequestID == t.RequestID && t.RequestID != "",
 			}
 			if matches[by] && (found == nil || found.before(l)) {
@@ -184,7 +184,7 @@ func TestProvenanceGrowsAndShrinks(t *testing.T) {
 	check := func(now time.Time, from int) {
 		t.Helper()
 		for i := range trails {
-			for by, trail := range []Trail{{ParentID: trails[i].SpanID}, {TraceID: trails[i].TraceID}, {RequestID: trails[i].RequestID}} {
+			for by, trail := range []Trail{{ParentID: trails[i].SpanID}, {ParentID: NewSpanID(), TraceID: trails[i].TraceID}, {RequestID: trails[i].RequestID}} {
 				origin, ok := p.Find(now, &trail)
 				if ok != (i >= from) || ok && (origin.SpanID != trails[i].SpanID || origin.By != ProvenanceKey(by)) {
 					t.Fatalf("request %d by %v: found %+v, %t", i, ProvenanceKey(by), origin, ok)
@@ -226,7 +226,7 @@ func TestProvenanceOfOneID(t *testing.T) {
 	p := NewProvenance(most, time.Minute)
 	var trace TraceID
 	trace[0] = 1
-	sought := Trail{TraceID: trace, RequestID: "the same"}
+	sought := Trail{ParentID: NewSpanID(), TraceID: trace, RequestID: "the same"}
 	now := noon
 	var tickets []Ticket
 	for i := range 3 * most {
@@ -242,9 +242,9 @@ func TestProvenanceOfOneID(t *testing.T) {
 	}
 	for by := ByTrace; by <= ByRequestID; by++ {
 		leaders := 0
-		for link := *p.index.first(by, p.index.hash(by, &origin{trace: trace, request: p.hash("the same")})); link.id != 0; {
+		for link := *p.index.first(by, p.index.hash(by, &origin{trace: trace, request: p.hash("the same")})); link != 0; {
 			leaders++
-			link = p.store.at(link.id).places[by].next
+			link = p.store.at(p.index.id(link)).places[by].next
 		}
 		if leaders > 2*classifier.MaxClasses {
 			t.Errorf("by %v: %d in one chain, want at most two per class", by, leaders)
@@ -257,7 +257,8 @@ func TestProvenanceOfOneID(t *testing.T) {
 
 // Texts are cut between members, and are bounded altogether.
 func TestProvenanceCutsTexts(t *testing.T) {
-	p := NewProvenance(640/textShare, time.Minute)
+	p := NewProvenance(100, time.Minute)
+	p.store.room = 640
 	find := func(state, baggage string) Origin {
 		trail := Trail{SpanID: NewSpanID(), State: state, Baggage: baggage}
 		p.Ended(noon, p.Remember(noon, &trail, 0))
@@ -322,7 +323,7 @@ func TestProvenanceConcurrently(t *testing.T) {
 				if !ok || origin.By != BySpan || origin.SpanID != trail.SpanID || int(origin.Class) != worker || origin.Baggage != trail.Baggage {
 					t.Errorf("found %+v, %t", origin, ok)
 				}
-				if origin, ok := p.Find(now, &Trail{TraceID: TraceID{1}}); !ok || int(origin.Class) < worker {
+				if origin, ok := p.Find(now, &Trail{ParentID: NewSpanID(), TraceID: TraceID{1}}); !ok || int(origin.Class) < worker {
 					t.Errorf("by trace: class %d, %t; want %d or less urgent", origin.Class, ok, worker)
 				}
 				p.Ended(now, ticket)

@@ -134,6 +134,18 @@ func (t *Tracer) Record(spans ...Span) {
 	}
 }
 
+// HasRoom reports whether there is room for so many spans more. If there is not,
+// they are counted as dropped: who would make them need not.
+func (t *Tracer) HasRoom(spans int) bool {
+	t.mu.Lock()
+	fits := !t.closed && t.spans+spans <= t.config.Queue && t.bytes < t.config.QueueBytes
+	t.mu.Unlock()
+	if !fits {
+		t.dropped.Add(uint64(spans))
+	}
+	return fits
+}
+
 func (t *Tracer) wake() {
 	select {
 	case t.full <- struct{}{}:

@@ -407,3 +407,29 @@ func (e benchExporter) Export(ctx context.Context, spans []Span) error {
 }
 
 func (benchExporter) Close(context.Context) error { return nil }
+
+// Who asks whether there is room need not make spans that would be dropped: they
+// count as if they had been recorded.
+func TestTracerHasRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		collector := &testCollector{answer: silent}
+		tracer := NewTracer(TracerConfig{Exporter: collector, Queue: 4})
+		recordMany(tracer, 3)
+		if !tracer.HasRoom(1) {
+			t.Error("no room for one more of four")
+		}
+		checkStats(t, tracer, SpanStats{})
+		if tracer.HasRoom(2) {
+			t.Error("room for five of four")
+		}
+		checkStats(t, tracer, SpanStats{Dropped: 2})
+		collector.answers(nil)
+		if err := tracer.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if tracer.HasRoom(1) {
+			t.Error("room in a tracer that was shut down")
+		}
+		checkStats(t, tracer, SpanStats{Exported: 3, Dropped: 3})
+	})
+}

@@ -23,6 +23,8 @@ type Process struct {
 	// Outbound replaces the address of a sidecar's first outbound listener. It
 	// comes from a flag only.
 	Outbound string
+	// Service replaces tracing.service. It comes from a flag only.
+	Service string
 	// Admin replaces the address of the admin listener.
 	Admin string `env:"OVERTAKE_ADMIN"`
 	// Upstream replaces the servers of the upstream app, or of the only one. In
@@ -108,6 +110,7 @@ func (p Process) Over(under Process) Process {
 		Config:    cmp.Or(p.Config, under.Config),
 		Listen:    cmp.Or(p.Listen, under.Listen),
 		Outbound:  cmp.Or(p.Outbound, under.Outbound),
+		Service:   cmp.Or(p.Service, under.Service),
 		Admin:     cmp.Or(p.Admin, under.Admin),
 		Upstream:  p.Upstream,
 		LogLevel:  cmp.Or(p.LogLevel, under.LogLevel),
@@ -209,6 +212,10 @@ func (d *draft) overlay(flags, environment Process, names flagNames) {
 	}
 	if len(p.Upstream) > 0 {
 		d.overlayUpstream(p.Upstream, names.origin("OVERTAKE_UPSTREAM", len(flags.Upstream) > 0))
+	}
+	if p.Service != "" {
+		c.Tracing.Service = p.Service
+		src.replace("tracing.service", place{file: "--service"})
 	}
 	v := validator{c, src}
 	if p.LogLevel != "" {

@@ -137,3 +137,55 @@ bad.yaml:1:9: expose: "trustd" is not an audience; did you mean "trusted"?`,
 		})
 	}
 }
+
+// TestResolveSidecar: flags add listeners or move those of the file, and what is
+// for a gateway alone is left out.
+func TestResolveSidecar(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "overtake.yaml")
+	text := `
+listeners:
+  - {address: ":8080"}
+  - {address: ":15006", role: inbound, trust: ["192.0.2.0/24"]}
+  - {address: "127.0.0.1:15001", role: outbound}
+upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		name               string
+		flags, environment Process
+		want               string // listeners, the app, the service
+	}{
+		{"flags alone", Process{Listen: ":1", Upstream: []string{"http://a:9"}, Outbound: "127.0.0.1:2", Service: "orders"}, Process{},
+			"inbound inbound :1, outbound outbound 127.0.0.1:2, http://a:9 orders"},
+		{"environment", Process{Outbound: "127.0.0.1:2"}, Process{Listen: ":3", Upstream: []string{"http://e:9"}},
+			"inbound inbound :3, outbound outbound 127.0.0.1:2, http://e:9"},
+		{"outbound alone", Process{Outbound: "127.0.0.1:2"}, Process{}, "outbound outbound 127.0.0.1:2,"},
+		{"file", Process{Config: file}, Process{}, "inbound inbound :15006, outbound outbound 127.0.0.1:15001, http://127.0.0.1:9000"},
+		{"file and flags", Process{Config: file, Listen: ":1", Outbound: "127.0.0.1:2"}, Process{},
+			"inbound inbound :1, outbound outbound 127.0.0.1:2, http://127.0.0.1:9000"},
+	} {
+		c, err := ResolveSidecar(tc.flags, tc.environment, lookup)
+		if err != nil {
+			t.Errorf("%s: %v", tc.name, err)
+			continue
+		}
+		var got strings.Builder
+		for _, l := range c.Listeners {
+			got.WriteString(l.Name + " " + l.Role + " " + l.Address + ", ")
+		}
+		for _, u := range c.Upstreams {
+			got.WriteString(strings.Join(u.Servers, " ") + " ")
+		}
+		got.WriteString(c.Tracing.Service)
+		if got := strings.TrimSpace(got.String()); got != tc.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", tc.name, got, tc.want)
+		}
+	}
+	for _, flags := range []Process{{}, {Listen: ":1"}, {Upstream: []string{"http://a:9"}}, {Listen: "1", Outbound: "2", Upstream: []string{"a"}}} {
+		if _, err := ResolveSidecar(flags, Process{}, lookup); err == nil {
+			t.Errorf("%+v was taken", flags)
+		}
+	}
+}

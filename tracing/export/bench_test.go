@@ -32,9 +32,11 @@ func BenchmarkExport(b *testing.B) {
 func BenchmarkConvert(b *testing.B) {
 	span := &benchSpans(1)[0]
 	b.Run("otlp", func(b *testing.B) {
+		batch := newOTLPBatch(&Config{})
 		b.ReportAllocs()
 		for b.Loop() {
-			otlpSpan(span)
+			batch.spanOf(span)
+			batch.forget()
 		}
 	})
 	b.Run("jaeger", func(b *testing.B) {

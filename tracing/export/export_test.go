@@ -147,7 +147,7 @@ func TestKinds(t *testing.T) {
 	for kind, want := range map[tracing.Kind]string{
 		tracing.Internal: "INTERNAL", tracing.Server: "SERVER", tracing.Client: "CLIENT", tracing.Producer: "PRODUCER", tracing.Consumer: "CONSUMER",
 	} {
-		if got := otlpSpan(&tracing.Span{Kind: kind}).Kind.String(); got != "SPAN_KIND_"+want {
+		if got := new(otlpBatch).spanOf(&tracing.Span{Kind: kind}).Kind.String(); got != "SPAN_KIND_"+want {
 			t.Errorf("OTLP: %s, want %s", got, want)
 		}
 		if got := kindNames[kind]; got != strings.ToLower(want) {

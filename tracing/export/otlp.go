@@ -58,7 +58,7 @@ func init() {
 type otlp struct {
 	client otlptrace.Client
 	closer func() error // closes its connections
-	batch  otlpBatch
+	batch  *otlpBatch
 }
 
 func newOTLP(config Config, u *url.URL) (*otlp, error) {
@@ -148,6 +148,7 @@ func (e *otlp) overGRPC(u *url.URL) error {
 }
 
 func (e *otlp) Export(ctx context.Context, spans []tracing.Span) error {
+	defer e.batch.forget()
 	err := e.client.UploadTraces(ctx, []*tracepb.ResourceSpans{e.batch.of(spans)})
 	if err == nil {
 		return nil

@@ -11,23 +11,48 @@ import (
 	"overtake/tracing"
 )
 
-// otlpBatch is what all batches of a process have in common.
+// otlpBatch makes batches of spans. They have the resource and the scope in common,
+// and the memory: each is valid until the next.
 type otlpBatch struct {
 	resource *resourcepb.Resource
 	scope    *commonpb.InstrumentationScope
+
+	spans      pieces[tracepb.Span]
+	attributes pieces[commonpb.KeyValue]
+	values     pieces[commonpb.AnyValue]
+	texts      pieces[commonpb.AnyValue_StringValue]
+	numbers    pieces[commonpb.AnyValue_IntValue]
 }
 
-func newOTLPBatch(config *Config) otlpBatch {
-	return otlpBatch{
-		resource: &resourcepb.Resource{Attributes: otlpAttributes(config.resource())},
+// pieces are many values in one piece of memory, which is used again: made one by
+// one, they would be most of what the garbage collector has to do.
+type pieces[T any] []T
+
+// next returns a zero value. It stays where it is when the pieces grow.
+func (p *pieces[T]) next() *T {
+	var zero T
+	*p = append(*p, zero)
+	return &(*p)[len(*p)-1]
+}
+
+// forget lets go of what the values refer to.
+func (p *pieces[T]) forget() {
+	clear(*p)
+	*p = (*p)[:0]
+}
+
+func newOTLPBatch(config *Config) *otlpBatch {
+	var own otlpBatch // the resource stays
+	return &otlpBatch{
+		resource: &resourcepb.Resource{Attributes: own.attributesOf(config.resource())},
 		scope:    &commonpb.InstrumentationScope{Name: "overtake", Version: config.Version},
 	}
 }
 
-func (b otlpBatch) of(spans []tracing.Span) *tracepb.ResourceSpans {
+func (b *otlpBatch) of(spans []tracing.Span) *tracepb.ResourceSpans {
 	out := make([]*tracepb.Span, len(spans))
 	for i := range spans {
-		out[i] = otlpSpan(&spans[i])
+		out[i] = b.spanOf(&spans[i])
 	}
 	return &tracepb.ResourceSpans{
 		Resource:   b.resource,
@@ -35,17 +60,25 @@ func (b otlpBatch) of(spans []tracing.Span) *tracepb.ResourceSpans {
 	}
 }
 
-func otlpSpan(s *tracing.Span) *tracepb.Span {
-	out := &tracepb.Span{
-		TraceId:           s.TraceID[:],
-		SpanId:            s.ID[:],
-		TraceState:        s.State,
-		Name:              s.Name,
-		Kind:              otlpKinds[s.Kind],
-		StartTimeUnixNano: otlpTime(s.Start),
-		EndTimeUnixNano:   otlpTime(s.End),
-		Attributes:        otlpAttributes(s.Attributes),
-	}
+// forget ends the use of the last batch.
+func (b *otlpBatch) forget() {
+	b.spans.forget()
+	b.attributes.forget()
+	b.values.forget()
+	b.texts.forget()
+	b.numbers.forget()
+}
+
+func (b *otlpBatch) spanOf(s *tracing.Span) *tracepb.Span {
+	out := b.spans.next()
+	out.TraceId = s.TraceID[:]
+	out.SpanId = s.ID[:]
+	out.TraceState = s.State
+	out.Name = s.Name
+	out.Kind = otlpKinds[s.Kind]
+	out.StartTimeUnixNano = otlpTime(s.Start)
+	out.EndTimeUnixNano = otlpTime(s.End)
+	out.Attributes = b.attributesOf(s.Attributes)
 	if s.Parent != (tracing.SpanID{}) {
 		out.ParentSpanId = s.Parent[:]
 	}
@@ -57,7 +90,7 @@ func otlpSpan(s *tracing.Span) *tracepb.Span {
 		out.Events = append(out.Events, &tracepb.Span_Event{
 			Name:         event.Name,
 			TimeUnixNano: otlpTime(event.Time),
-			Attributes:   otlpAttributes(event.Attributes),
+			Attributes:   b.attributesOf(event.Attributes),
 		})
 	}
 	return out
@@ -72,25 +105,31 @@ var otlpKinds = [...]tracepb.Span_SpanKind{
 // otlpTime returns unix nanoseconds, 0 for a time before that.
 func otlpTime(t time.Time) uint64 { return uint64(max(t.UnixNano(), 0)) }
 
-func otlpAttributes(attributes []tracing.Attribute) []*commonpb.KeyValue {
+func (b *otlpBatch) attributesOf(attributes []tracing.Attribute) []*commonpb.KeyValue {
 	out := make([]*commonpb.KeyValue, len(attributes))
 	for i, a := range attributes {
-		out[i] = &commonpb.KeyValue{Key: a.Key, Value: otlpValue(a.Value)}
+		out[i] = b.attributes.next()
+		out[i].Key, out[i].Value = a.Key, b.values.next()
+		b.setValue(out[i].Value, a.Value)
 	}
 	return out
 }
 
-func otlpValue(value any) *commonpb.AnyValue {
+func (b *otlpBatch) setValue(out *commonpb.AnyValue, value any) {
 	switch value := value.(type) {
 	case string:
-		return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: value}}
+		text := b.texts.next()
+		text.StringValue = value
+		out.Value = text
 	case bool:
-		return &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: value}}
+		out.Value = &commonpb.AnyValue_BoolValue{BoolValue: value}
 	case int64:
-		return &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: value}}
+		number := b.numbers.next()
+		number.IntValue = value
+		out.Value = number
 	case float64:
-		return &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: value}}
+		out.Value = &commonpb.AnyValue_DoubleValue{DoubleValue: value}
 	default:
-		return &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: fmt.Sprint(value)}}
+		out.Value = &commonpb.AnyValue_StringValue{StringValue: fmt.Sprint(value)}
 	}
 }

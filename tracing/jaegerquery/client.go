@@ -136,6 +136,9 @@ func (c *Client) get(ctx context.Context, query url.Values, path ...string) ([]b
 	request.Header.Set("Accept", "application/json")
 	response, err := c.http.Do(request)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("jaeger: %s: %w", c, context.Cause(ctx))
+		}
 		if timeout, ok := errors.AsType[interface {
 			error
 			Timeout() bool
