@@ -61,7 +61,7 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 	life := &t.client.request.life
 	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
 	defer g.tunnels.remove(t.server)
-	defer t.Close()
+	defer t.end()
 	t.client.patientTil = time.Time{} // fasthttp has taken the deadlines off
 	t.client.tunnelled.Store(true)    // its half-close is for the server, see leavers
 	if life.guard(t) != nil {
@@ -85,13 +85,20 @@ func (t *tunnel) copy(dst io.Writer, src io.Reader, half net.Conn) {
 	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, *buf)
 	closer, ok := half.(interface{ CloseWrite() error })
 	if err != nil || !ok || closer.CloseWrite() != nil {
-		t.Close()
+		t.end()
 	}
 }
 
 // Close implements io.Closer: it breaks both directions off.
 func (t *tunnel) Close() error {
-	return errors.Join(t.client.Conn.Close(), t.server.Close())
+	t.end()
+	return nil
+}
+
+// end is Close for those who can't act on an error, which is everybody.
+func (t *tunnel) end() {
+	t.client.Conn.Close()
+	t.server.Close()
 }
 
 // serveRedirected serves a connection of the app that netfilter redirected here:
