@@ -129,15 +129,15 @@ func (p *program) cpu(t *testing.T) time.Duration {
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every machine that runs Go
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks time.Duration
+	ticks := 0
 	for _, field := range fields[11:13] { // utime and stime: 14 and 15, counted from the pid
 		n, err := strconv.Atoi(field)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * tick
+	return time.Duration(ticks) * tick
 }
 
 // ended notes what the gateway says of its spans, and the memory it has had.

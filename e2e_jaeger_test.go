@@ -121,3 +121,9 @@ func (j *jaegerServer) ask(t *testing.T, query string) []jaegerTrace {
 	}
 	return answer.Data
 }
+
+// traced sends a request as a part of a trace, which is sampled.
+func traced(t *testing.T, url, id string) (*http.Response, string) {
+	t.Helper()
+	return requestWith(t, http.MethodGet, url, "", http.Header{"Traceparent": {"00-" + id + "-00000000000000aa-01"}})
+}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -366,10 +367,17 @@ func get(t *testing.T, url string) (*http.Response, string) {
 // request sends one request on a connection of its own.
 func request(t *testing.T, method, url, body string) (*http.Response, string) {
 	t.Helper()
+	return requestWith(t, method, url, body, nil)
+}
+
+// requestWith is request with fields of its own.
+func requestWith(t *testing.T, method, url, body string, header http.Header) (*http.Response, string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(req.Header, header)
 	req.Close = true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -157,7 +157,7 @@ func TestE2EProvenance(t *testing.T) {
 				trace++
 				id := fmt.Sprintf("4bf92f3577b34da6%016x", trace)
 				path := "/" + mode + "/" + class
-				resp, body := c.send(t, path, id)
+				resp, body := traced(t, c.url+path, id)
 				if resp.StatusCode != http.StatusAccepted {
 					t.Fatalf("got %d %s", resp.StatusCode, body)
 				}
@@ -169,25 +169,6 @@ func TestE2EProvenance(t *testing.T) {
 			})
 		}
 	}
-}
-
-func (c chain) send(t *testing.T, path, id string) (*http.Response, string) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("traceparent", "00-"+id+"-00000000000000aa-01")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(body)
 }
 
 // How many spans a request has in each hop.

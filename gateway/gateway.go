@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 
 	"overtake/classifier"
 	"overtake/gateway/config"
@@ -35,6 +36,8 @@ type Gateway struct {
 	config *config.Config
 	log    *slog.Logger
 	tracer *tracing.Tracer // nil when nothing is recorded
+	// keeping bounds, by class, what is recorded without being sampled.
+	keeping []*rate.Limiter
 	*decider
 	targets    []target        // of the routes, by position
 	deadlines  []time.Duration // by class; 0 is none
@@ -93,6 +96,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	for _, c := range cfg.Classes {
 		g.deadlines = append(g.deadlines, c.Deadline)
+		g.keeping = append(g.keeping, rate.NewLimiter(keptPerSecond, keptPerSecond))
 	}
 	g.metrics = newMetrics(g)
 	for name := range cfg.Upstreams {

@@ -95,7 +95,7 @@ func (c *courier) record(h *handling) {
 	if inLane > 0 {
 		spans++
 	}
-	if !c.g.tracer.HasRoom(spans) {
+	if !c.g.hasRoom(now, &h.trail, c.class, spans) {
 		return
 	}
 	set := newSpanSet(&h.trail, c.name, spans)

@@ -47,7 +47,7 @@ func (g *Gateway) record(now time.Time, status int, client *clientConn, r *reque
 	if !r.produced.start.IsZero() {
 		spans++
 	}
-	if !g.tracer.HasRoom(spans) {
+	if !g.hasRoom(now, &r.trail, r.decision.Class, spans) {
 		return
 	}
 	set := newSpanSet(&r.trail, g.classes.Name(r.decision.Class), spans)

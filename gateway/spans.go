@@ -43,6 +43,22 @@ func (g *Gateway) kept(class classifier.Class, waited time.Duration, shed, faile
 	return ""
 }
 
+// keptPerSecond bounds how much is recorded without being sampled, for each class, so
+// that one can't take the place of another. The spans of a refused request cost more
+// than to refuse it, and tens of thousands are refused a second when the processor is
+// needed most.
+const keptPerSecond = 1000
+
+// hasRoom reports whether work with so many spans can be recorded. If it can't, they
+// are counted as dropped.
+func (g *Gateway) hasRoom(now time.Time, trail *tracing.Trail, class classifier.Class, spans int) bool {
+	if !trail.Sampled() && !g.keeping[class].AllowN(now, 1) {
+		g.tracer.Drop(spans)
+		return false
+	}
+	return g.tracer.HasRoom(spans)
+}
+
 // formats returns what the configuration calls by name; it has been checked.
 func formats(names []string) (all tracing.Formats) {
 	for _, name := range names {

@@ -59,7 +59,7 @@ const batchBytes = 1 << 20
 // SpanStats counts spans. Each recorded one is counted once in the end.
 type SpanStats struct {
 	Exported uint64 // the collector has them
-	Dropped  uint64 // never sent: the queue was full, or the tracer shut down
+	Dropped  uint64 // never sent: the queue was full, the tracer shut down, or see Drop
 	Failed   uint64 // sent without success
 }
 
@@ -127,7 +127,7 @@ func (t *Tracer) Record(spans ...Span) {
 	isBatch := len(t.queue) >= t.config.Batch
 	t.mu.Unlock()
 	if !fits {
-		t.dropped.Add(uint64(len(spans)))
+		t.Drop(len(spans))
 	}
 	if isBatch {
 		t.wake()
@@ -141,10 +141,13 @@ func (t *Tracer) HasRoom(spans int) bool {
 	fits := !t.closed && t.spans+spans <= t.config.Queue && t.bytes < t.config.QueueBytes
 	t.mu.Unlock()
 	if !fits {
-		t.dropped.Add(uint64(spans))
+		t.Drop(spans)
 	}
 	return fits
 }
+
+// Drop counts spans as dropped that are not worth making.
+func (t *Tracer) Drop(spans int) { t.dropped.Add(uint64(spans)) }
 
 func (t *Tracer) wake() {
 	select {
@@ -196,7 +199,7 @@ func (t *Tracer) work(ctx context.Context) {
 		for rest := spans; len(rest) > 0; {
 			n, bytes := t.cut(rest)
 			if lost {
-				t.dropped.Add(uint64(n))
+				t.Drop(n)
 			} else {
 				failed, err := t.export(ctx, rest[:n])
 				health.judge(time.Now(), err, t.Stats())

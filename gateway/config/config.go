@@ -313,8 +313,8 @@ type Tracing struct {
 	Protocol string `yaml:"protocol,omitempty"`
 	// Sample is the share of traces that are recorded, 0 to 1, of those that begin
 	// here; others are recorded as their beginning was. What was shed, failed or
-	// waited for longer than its class's objective is recorded in any case.
-	// Default: 0.01.
+	// waited for longer than its class's objective is recorded in any case, up to
+	// 1,000 a second of each class. Default: 0.01.
 	Sample float64 `yaml:"sample"`
 	// Service is what this process is called in traces. Default: the environment
 	// variable OTEL_SERVICE_NAME, or overtake.
