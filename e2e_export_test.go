@@ -15,9 +15,9 @@ import (
 // exporters are the three ways to a Jaeger.
 func (j *jaegerServer) exporters() map[string]export.Config {
 	return map[string]export.Config{
-		"OTLP over HTTP": {Endpoint: j.otlpHTTP},
-		"OTLP over gRPC": {Endpoint: j.otlpGRPC, Protocol: "grpc"},
-		"Thrift":         {Endpoint: j.thrift, Exporter: "jaeger"},
+		"OTLP over HTTP": {Exporter: "otlp", Protocol: "http", Endpoint: j.otlpHTTP},
+		"OTLP over gRPC": {Exporter: "otlp", Protocol: "grpc", Endpoint: j.otlpGRPC},
+		"Thrift":         {Exporter: "jaeger", Endpoint: j.thrift},
 	}
 }
 

@@ -90,14 +90,14 @@ func TestE2ETrace(t *testing.T) {
 	slow.span("worker", 4, 3, tracing.Internal, 900, 2000, "overtake.lane", class("batch"), tracing.Attribute{Key: "messaging.destination.name", Value: "jobs"})
 	slow.span("worker", 5, 3, tracing.Consumer, 2900, 100, "process jobs", class("batch"))
 	slow.span("shop", 6, 5, tracing.Server, 2910, 80, "work \x1b[2J")
-	slow.send(t, export.Config{Endpoint: jaeger.otlpHTTP})
+	slow.send(t, export.Config{Exporter: "otlp", Protocol: "http", Endpoint: jaeger.otlpHTTP})
 	quick := newRecording(2, begin)
 	quick.span("gateway", 1, 0, tracing.Server, 0, 50, "GET /", class("interactive"), tracing.Attribute{Key: "http.response.status_code", Value: int64(200)})
 	quick.span("gateway", 2, 1, tracing.Internal, 0, 5, "overtake.queue", class("interactive"))
 	quick.send(t, export.Config{Exporter: "jaeger", Endpoint: jaeger.thrift})
 	other := newRecording(3, begin)
 	other.span("shop", 1, 0, tracing.Server, 0, 5000, "GET /")
-	other.send(t, export.Config{Endpoint: jaeger.otlpHTTP})
+	other.send(t, export.Config{Exporter: "otlp", Protocol: "http", Endpoint: jaeger.otlpHTTP})
 
 	list := func(args ...string) (ids []string, out string) {
 		out = overtakeTrace(t, exitOK, append([]string{"--jaeger", jaeger.query}, args...)...)
@@ -149,7 +149,7 @@ func TestE2ETrace(t *testing.T) {
 func TestE2ETraceOfMany(t *testing.T) {
 	jaeger := startJaeger(t)
 	begin := time.Now().Add(-time.Minute)
-	exporter, err := export.New(export.Config{Service: "gateway", Endpoint: jaeger.otlpGRPC, Protocol: "grpc"})
+	exporter, err := export.New(export.Config{Service: "gateway", Exporter: "otlp", Protocol: "grpc", Endpoint: jaeger.otlpGRPC})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestE2ETraceOnTerminal(t *testing.T) {
 	jaeger := startJaeger(t)
 	r := newRecording(1, time.Now())
 	r.span("gateway", 1, 0, tracing.Server, 0, 100, "GET /", class("batch"))
-	r.send(t, export.Config{Endpoint: jaeger.otlpHTTP})
+	r.send(t, export.Config{Exporter: "otlp", Protocol: "http", Endpoint: jaeger.otlpHTTP})
 	eventually(t, "Jaeger has the trace", func() bool {
 		return strings.Contains(overtakeTrace(t, exitOK, "--jaeger", jaeger.query, "--since", "5m"), jaeger.query)
 	})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -252,4 +253,29 @@ func TestDestinationsAreBounded(t *testing.T) {
 	if n := len(d.open); n != 0 {
 		t.Errorf("%d destinations are left", n)
 	}
+}
+
+// FuzzDialAddress: what is taken is one host and one port, and means the same when
+// it is read again, by us and by the standard library.
+func FuzzDialAddress(f *testing.F) {
+	for _, authority := range []string{"a", "a:80", "A.b:081", "[::1]:443", "::1", "a@b:1", "a:80:90", ":1", "[fe80::1%25lo]:1", "a\\b:1", "1.2.3.4:99999", "[1.2.3.4]:5"} {
+		f.Add(authority, "80")
+		f.Add(authority, "")
+	}
+	f.Fuzz(func(t *testing.T, authority, port string) {
+		address, err := dialAddress(authority, port)
+		if err != nil {
+			return
+		}
+		host, number, err := net.SplitHostPort(address)
+		if err != nil || host == "" || strings.ContainsAny(address, "@/\\?# %\r\n\t") {
+			t.Fatalf("%q became %q: %v", authority, address, err)
+		}
+		if n, err := strconv.ParseUint(number, 10, 16); err != nil || n == 0 {
+			t.Errorf("%q became %q", authority, address)
+		}
+		if again, err := dialAddress(address, ""); again != address || err != nil {
+			t.Errorf("%q became %q and that %q, %v", authority, address, again, err)
+		}
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"overtake/scheduler"
+	"overtake/tracing"
 )
 
 // metrics are those of the contract. Labels are bounded by the configuration,
@@ -72,6 +73,9 @@ var (
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
 	descSpans     = desc("overtake_spans_total", "Spans of this process, by what became of them.", "result")
+	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
+	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
+	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -82,7 +86,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descSpans, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descSpans, descOrigins, descCalls, descForgotten, descDepth,
 	} {
 		out <- d
 	}
@@ -116,6 +120,15 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 		count(descSpans, stats.Exported, "exported")
 		count(descSpans, stats.Dropped, "dropped")
 		count(descSpans, stats.Failed, "failed")
+	}
+	if s.g.provenance != nil {
+		stats := s.g.provenance.Stats(time.Now())
+		gauge(descOrigins, stats.Entries)
+		count(descForgotten, stats.Evicted)
+		count(descCalls, stats.Missed, originNone)
+		for key, n := range stats.Found {
+			count(descCalls, n, tracing.ProvenanceKey(key).String())
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), depthPatience)
 	defer cancel()

@@ -48,12 +48,15 @@ var errNowhere = errors.New("gateway: no route names the call's host, and it cam
 
 const remedyNowhere = "No route names this host. Set HTTP_PROXY to this listener, add a route with hosts, or redirect the app's connections here."
 
+// originNone is what is said of a call that no request is known for.
+const originNone = "none"
+
 // classifyCall finds the trail, class and flow of an app's call. Rules are for
 // those who come from outside.
 func (g *Gateway) classifyCall(r *request, source netip.Addr) {
 	r.trail.Extract(r.fields, r.started)
 	origin, found := g.provenance.Find(r.started, &r.trail)
-	r.origin = "none"
+	r.origin = originNone
 	if found {
 		r.origin = origin.By.String()
 		r.trail.Inherit(&origin)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -324,4 +325,45 @@ routes: [{queue: jobs}]`, app, q.open())
 	if got := receive(t, "the call", answers); seen(got, "Latency-Class") != "batch" {
 		t.Errorf("the next hop saw\n%s", got)
 	}
+}
+
+// TestManyAtOnce: each of many requests at once keeps its own class, whatever it
+// shares the process with, tunnels and reused connections among them.
+func TestManyAtOnce(t *testing.T) {
+	next := serveNext(t)
+	var c *http.Client
+	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"traceparent", "x-request-id", "b3"} {
+			req, _ := http.NewRequest("GET", next, nil)
+			copyFields(name)(r.Header, req.Header)
+			resp, err := c.Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			fmt.Fprintln(w, seen(string(body), "Latency-Class"))
+		}
+	})
+	s := startSidecar(t, "upstreams: {app: {servers: [$APP], limit: {mode: off}}}", app)
+	c = s.caller()
+	var all sync.WaitGroup
+	for i := range 60 {
+		all.Go(func() {
+			class := []string{"interactive", "standard", "batch"}[i%3]
+			f := s.fetch("GET", "/", nil, "Latency-Class: "+class)
+			if want := strings.Repeat(class+"\n", 3); f.body != want {
+				t.Errorf("a %s request made calls of %q, %v", class, f.body, f.err)
+			}
+		})
+	}
+	tunnelled := serveRaw(t)
+	for range 20 {
+		p, far := s.connectTo(tunnelled)
+		p.Close()
+		far.closed()
+		far.Close()
+	}
+	all.Wait()
 }

@@ -61,7 +61,7 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 	life := &t.client.request.life
 	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
 	defer g.tunnels.remove(t.server)
-	defer t.end()
+	defer func() { _ = t.Close() }()  // most often it is closed already
 	t.client.patientTil = time.Time{} // fasthttp has taken the deadlines off
 	t.client.tunnelled.Store(true)    // its half-close is for the server, see leavers
 	if life.guard(t) != nil {
@@ -85,20 +85,13 @@ func (t *tunnel) copy(dst io.Writer, src io.Reader, half net.Conn) {
 	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, *buf)
 	closer, ok := half.(interface{ CloseWrite() error })
 	if err != nil || !ok || closer.CloseWrite() != nil {
-		t.end()
+		_ = t.Close()
 	}
 }
 
 // Close implements io.Closer: it breaks both directions off.
 func (t *tunnel) Close() error {
-	t.end()
-	return nil
-}
-
-// end is Close for those who can't act on an error, which is everybody.
-func (t *tunnel) end() {
-	t.client.Conn.Close()
-	t.server.Close()
+	return errors.Join(t.client.Conn.Close(), t.server.Close())
 }
 
 // serveRedirected serves a connection of the app that netfilter redirected here:
@@ -156,9 +149,12 @@ func firstByte(serving context.Context, c *clientConn) (byte, error) {
 		return 0, err
 	}
 	stop := context.AfterFunc(serving, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
 	one := make([]byte, 1)
-	if _, err := io.ReadFull(c.Conn, one); err != nil {
+	_, err := io.ReadFull(c.Conn, one)
+	if !stop() && err == nil {
+		err = errCutOff // its deadline may be set at any moment
+	}
+	if err != nil {
 		return 0, err
 	}
 	c.unread = one

@@ -26,6 +26,10 @@
 // same reason anybody can write it, so every member that some reader could take
 // for latency.class is removed on the way in.
 //
+// An app that passes on a part of the trail only, or nothing of it, is between two
+// hops of its own sidecar. [Provenance] remembers what was let in to it, and finds
+// for what the app asks of others the request that it belongs to.
+//
 // One file per format: parsing is strict, a field that is not valid counts as
 // missing, and no field makes a request fail.
 package tracing

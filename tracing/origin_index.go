@@ -170,8 +170,10 @@ func (x *originIndex) leader(s *originStore, by ProvenanceKey, link originLink, 
 
 // add enters an origin under all of its keys.
 func (x *originIndex) add(s *originStore, id uint32) {
-	if x.n < uint32(s.used) {
-		x.grow(s)
+	for range 3 { // until there are two for each origin
+		if x.n/2 < uint32(s.used) {
+			x.grow(s)
+		}
 	}
 	x.enter(s, id)
 }
@@ -179,8 +181,8 @@ func (x *originIndex) add(s *originStore, id uint32) {
 // remove takes an origin out, which must still be in the store.
 func (x *originIndex) remove(s *originStore, id uint32) {
 	x.leave(s, id)
-	for range 2 { // more than are added for one
-		if x.n > chunkLen && x.n/2 > uint32(s.used) {
+	for range 6 { // more than are added for one
+		if x.n > chunkLen && x.n/4 > uint32(s.used) {
 			x.shrink(s)
 		}
 	}

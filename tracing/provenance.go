@@ -150,9 +150,10 @@ func (p *Provenance) Ended(now time.Time, ticket Ticket) {
 }
 
 // Find returns the request that a request of the app, with trail t, belongs to: the
-// one whose span is t's parent, or else the latest of those with its trace id, or
-// else with its x-request-id. Latest are those that have not ended; among the
-// others it is the one that ended last.
+// one whose span is t's parent, or else, of the least urgent class with t's trace id,
+// the latest, or else the same with t's x-request-id. Latest is the one that came
+// last of those that have not ended, or else the one that ended last. A trace that
+// begins with t is not looked for.
 func (p *Provenance) Find(now time.Time, t *Trail) (Origin, bool) {
 	request := p.hash(t.RequestID)
 	p.mu.Lock()

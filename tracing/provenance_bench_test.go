@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,15 +29,37 @@ func BenchmarkProvenanceFind(b *testing.B) {
 	}{{"latest", 1 << 13}, {"all", live}} {
 		for _, by := range []string{"span", "trace", "request_id", "miss"} {
 			b.Run(among.name+"/"+by, func(b *testing.B) {
-				findEach(b, p, trails[live-among.n:], by)
+				findEach(b, p.Find, trails[live-among.n:], by)
 				b.ReportMetric(float64(took)/(1<<20), "MiB")
 			})
 		}
 	}
 }
 
+// BenchmarkProvenancePeer is what a map behind a mutex costs, which knows one key,
+// copies nothing and forgets nothing: mostly, what this machine's memory costs.
+func BenchmarkProvenancePeer(b *testing.B) {
+	trails := someTrails(live)
+	var mu sync.Mutex
+	origins := make(map[TraceID]*Origin)
+	for i := range trails {
+		origins[trails[i].TraceID] = &Origin{By: ByTrace, SpanID: trails[i].SpanID}
+	}
+	find := func(_ time.Time, t *Trail) (Origin, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if origin := origins[t.TraceID]; origin != nil {
+			return *origin, true
+		}
+		return Origin{}, false
+	}
+	for _, by := range []string{"trace", "miss"} {
+		b.Run("all/"+by, func(b *testing.B) { findEach(b, find, trails, by) })
+	}
+}
+
 // findEach looks for a part of each trail, in no order, at a time.
-func findEach(b *testing.B, p *Provenance, trails []Trail, by string) {
+func findEach(b *testing.B, find func(time.Time, *Trail) (Origin, bool), trails []Trail, by string) {
 	sought := make([]Trail, 1<<12) // few enough not to be measured themselves
 	random := rand.New(rand.NewPCG(1, 2))
 	b.ReportAllocs()
@@ -57,7 +80,7 @@ func findEach(b *testing.B, p *Provenance, trails []Trail, by string) {
 		}
 		b.StartTimer()
 		for i := range sought {
-			origin, ok := p.Find(noon, &sought[i])
+			origin, ok := find(noon, &sought[i])
 			if ok == (by == "miss") || ok && origin.By.String() != by {
 				b.Fatalf("found %+v, %t", origin, ok)
 			}

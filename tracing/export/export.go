@@ -22,14 +22,13 @@ import (
 
 // Config says where spans go, and whose they are.
 type Config struct {
-	// Exporter is "otlp", the default, or "jaeger".
+	// Exporter is "otlp" or "jaeger".
 	Exporter string
-	// Endpoint is an http or https URL. OTLP over HTTP adds /v1/traces unless
-	// it ends in that; OTLP over gRPC takes no path; for jaeger, no path is
-	// /api/traces. Default: the exporter's usual port on 127.0.0.1.
+	// Endpoint is an http or https URL, without user and query. OTLP over HTTP
+	// adds /v1/traces unless it ends in that; OTLP over gRPC takes no path; for
+	// jaeger, no path is /api/traces.
 	Endpoint string
-	// Protocol is "http" or "grpc", for otlp. Default: grpc when the endpoint's
-	// port is 4317, else http.
+	// Protocol is "http" or "grpc", for otlp.
 	Protocol string
 	// Service is the resource's service.name. Default: the environment's
 	// OTEL_SERVICE_NAME, or "overtake".
@@ -45,7 +44,6 @@ type Config struct {
 // New returns the exporter for config. It connects when there is something to
 // export, and as often as it takes: a collector may come and go.
 func New(config Config) (tracing.Exporter, error) {
-	config.Exporter = cmp.Or(config.Exporter, "otlp")
 	config.Service = cmp.Or(config.Service, os.Getenv("OTEL_SERVICE_NAME"), "overtake")
 	if config.Instance == "" {
 		host, err := os.Hostname()
@@ -57,17 +55,15 @@ func New(config Config) (tracing.Exporter, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	switch {
-	case config.Exporter == "jaeger" && config.Protocol != "":
-		return nil, fmt.Errorf("tracing/export: protocol %q: jaeger has one of its own; leave it out", config.Protocol)
-	case config.Exporter == "jaeger":
-		endpoint, err := parseEndpoint(cmp.Or(config.Endpoint, "http://127.0.0.1:14268"))
-		if err != nil {
-			return nil, err
-		}
+	endpoint, err := parseEndpoint(config.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	switch config.Exporter {
+	case "jaeger":
 		return newJaeger(config, endpoint), nil
-	case config.Exporter == "otlp":
-		return newOTLP(config)
+	case "otlp":
+		return newOTLP(config, endpoint)
 	default:
 		return nil, fmt.Errorf("tracing/export: exporter %q: want otlp or jaeger", config.Exporter)
 	}
@@ -80,6 +76,8 @@ func parseEndpoint(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("tracing/export: endpoint: %w", err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, fmt.Errorf("tracing/export: endpoint %q: want a URL such as http://127.0.0.1:4318", u.Redacted())
+	case u.User != nil || u.RawQuery != "":
+		return nil, fmt.Errorf("tracing/export: endpoint %q: no user and no query there; OTLP takes tokens from OTEL_EXPORTER_OTLP_HEADERS", u.Redacted())
 	}
 	return u, nil
 }

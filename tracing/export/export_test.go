@@ -163,7 +163,7 @@ func TestEndpointPaths(t *testing.T) {
 		{"http", "/otlp", "/otlp/v1/traces"},
 		{"http", "/otlp/v1/traces", "/otlp/v1/traces"},
 		{"jaeger", "/", "/api/traces"},
-		{"jaeger", "/collector/traces?format=jaeger.thrift", "/collector/traces"},
+		{"jaeger", "/collector/traces", "/collector/traces"},
 	} {
 		collector := startCollector(t, test.way)
 		config := collector.config()
@@ -182,15 +182,15 @@ func TestNewRefuses(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{Exporter: "zipkin"}, `exporter "zipkin": want otlp or jaeger`},
-		{Config{Protocol: "http/json"}, `protocol "http/json": want http or grpc`},
-		{Config{Exporter: "jaeger", Protocol: "grpc"}, "leave it out"},
-		{Config{Endpoint: "127.0.0.1:4317"}, "endpoint"},
-		{Config{Endpoint: "localhost:4317"}, "want a URL such as"},
-		{Config{Endpoint: "http://:4317"}, "want a URL such as"},
-		{Config{Endpoint: "http://me:secret@host:4318"}, "OTEL_EXPORTER_OTLP_HEADERS"},
-		{Config{Endpoint: "http://host:4318/?a=1"}, "nor a query"},
-		{Config{Endpoint: "http://host:4317/v1/traces"}, "has no path"},
+		{Config{Exporter: "zipkin", Endpoint: "http://host"}, `exporter "zipkin": want otlp or jaeger`},
+		{Config{Exporter: "otlp", Protocol: "http/json", Endpoint: "http://host"}, `protocol "http/json": want http or grpc`},
+		{Config{Exporter: "otlp", Protocol: "http"}, "want a URL such as"},
+		{Config{Exporter: "otlp", Protocol: "grpc", Endpoint: "127.0.0.1:4317"}, "endpoint"},
+		{Config{Exporter: "otlp", Protocol: "grpc", Endpoint: "localhost:4317"}, "want a URL such as"},
+		{Config{Exporter: "otlp", Protocol: "grpc", Endpoint: "http://:4317"}, "want a URL such as"},
+		{Config{Exporter: "otlp", Protocol: "http", Endpoint: "http://me:secret@host:4318"}, "OTEL_EXPORTER_OTLP_HEADERS"},
+		{Config{Exporter: "otlp", Protocol: "http", Endpoint: "http://host:4318/?a=1"}, "no query"},
+		{Config{Exporter: "otlp", Protocol: "grpc", Endpoint: "http://host:4317/v1/traces"}, "has no path"},
 		{Config{Exporter: "jaeger", Endpoint: "udp://host:6831"}, "want a URL such as"},
 	} {
 		_, err := New(test.config)

@@ -32,11 +32,8 @@ import (
 	"overtake/tracing"
 )
 
-// The port of OTLP over gRPC, and the path of traces in OTLP over HTTP.
-const (
-	grpcPort   = "4317"
-	tracesPath = "/v1/traces"
-)
+// tracesPath is where traces go in OTLP over HTTP.
+const tracesPath = "/v1/traces"
 
 // How the clients try again what may succeed then. The first limit to be reached
 // ends it: this one or the context's.
@@ -64,18 +61,7 @@ type otlp struct {
 	batch  *otlpBatch
 }
 
-func newOTLP(config Config) (*otlp, error) {
-	endpoint := config.Endpoint
-	if endpoint == "" && config.Protocol == "grpc" {
-		endpoint = "http://127.0.0.1:" + grpcPort
-	}
-	u, err := parseEndpoint(cmp.Or(endpoint, "http://127.0.0.1:4318"))
-	if err != nil {
-		return nil, err
-	}
-	if u.User != nil || u.RawQuery != "" {
-		return nil, fmt.Errorf("tracing/export: endpoint %q: OTLP takes neither a user nor a query there; put tokens into OTEL_EXPORTER_OTLP_HEADERS", u.Redacted())
-	}
+func newOTLP(config Config, u *url.URL) (*otlp, error) {
 	// The clients read their environment in passing, and complain to the global
 	// logger about what they don't understand.
 	otel.SetLogger(logr.FromSlogHandler(config.Logger.Handler()).WithName("opentelemetry"))
@@ -83,17 +69,14 @@ func newOTLP(config Config) (*otlp, error) {
 		config.Logger.Warn("tracing/export: opentelemetry", "error", err)
 	}))
 	e := &otlp{batch: newOTLPBatch(&config)}
-	protocol := config.Protocol
-	if protocol == "" && u.Port() == grpcPort {
-		protocol = "grpc"
-	}
-	switch protocol {
-	case "", "http":
+	var err error
+	switch config.Protocol {
+	case "http":
 		e.overHTTP(u)
 	case "grpc":
 		err = e.overGRPC(u)
 	default:
-		err = fmt.Errorf("tracing/export: protocol %q: want http or grpc", protocol)
+		err = fmt.Errorf("tracing/export: protocol %q: want http or grpc", config.Protocol)
 	}
 	if err != nil {
 		return nil, err

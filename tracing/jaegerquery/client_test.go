@@ -106,13 +106,11 @@ func TestErrors(t *testing.T) {
 		t.Cleanup(server.Close)
 		return server.URL
 	}
-	closed := httptest.NewServer(nil)
-	closed.Close()
 	for name, c := range map[string]struct {
 		url  string
 		want string
 	}{
-		"not there":      {closed.URL, "is it running there? Its pages and its query API are usually on port 16686"},
+		"not there":      {"http://127.0.0.1:1", "is it running there? Its pages and its query API are usually on port 16686"},
 		"a page":         {serve(200, "text/html; charset=utf-8", "<html>"), "is not Jaeger's query API: it answered with a page in HTML; that is usually on port 16686"},
 		"text":           {serve(200, "text/plain", "hello"), "is not Jaeger's query API: it answered with something else than its JSON"},
 		"other JSON":     {serve(200, "application/json", `{"status":"Server available"}`), "is not Jaeger's query API: it answered with other JSON"},

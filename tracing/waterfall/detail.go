@@ -45,11 +45,14 @@ func (n *node) details() []string {
 		}))
 	case n.hop():
 		lines = append(lines, n.facts([]fact{
+			{key: "url.path", format: "path %s"},
 			{key: "overtake.listener", format: "listener %s"},
 			{key: "overtake.role", format: "role %s"},
 			{key: "overtake.rule", format: "rule %s"},
 			{key: "overtake.provenance", format: "class found by %s"},
 			{key: "messaging.message.id", format: "message %s"},
+			{key: "overtake.attempt", format: "attempt %s"},
+			{key: "overtake.job.state", format: "job is %s"},
 			{key: "overtake.kept", format: "kept because %s"},
 		}))
 	}

@@ -103,7 +103,7 @@ func (p *picture) summary() {
 		line("class", strings.Join(p.Classes, ", then "))
 		line("status", p.Status)
 	}
-	line("total", fmt.Sprintf("%s, %d spans, %d hops of Overtake", took(p.Total), p.spans, p.Hops))
+	line("total", fmt.Sprintf("%s, %s, %s of Overtake", took(p.Total), count(p.spans, "span"), count(p.Hops, "hop")))
 	if p.Hops > 0 {
 		in := ""
 		if p.Laned > 0 {
@@ -111,7 +111,7 @@ func (p *picture) summary() {
 		}
 		line("waited", fmt.Sprintf("%s, %d%%%s", took(p.Waited), share(p.Waited, p.Total), in))
 		line("worked", fmt.Sprintf("%s, %d%%", took(p.Worked), share(p.Worked, p.Total)))
-		if gap := p.Total - p.Waited - p.Worked; gap > 0 {
+		if gap := p.Total - p.Waited - p.Worked; share(gap, p.Total) > 0 {
 			line("neither", fmt.Sprintf("%s, %d%%: no span covers it", took(gap), share(gap, p.Total)))
 		}
 		line("slowest", fmt.Sprintf("%s, %s of its own", p.Slowest, took(p.SlowestTime)))
@@ -146,7 +146,7 @@ func (p *picture) legend() {
 		note("no hop of this trace is one of Overtake")
 	}
 	if p.orphans > 0 {
-		note("%d spans marked ? have parents that are not in the trace: those hops were not sampled, have not arrived yet, or don't record spans", p.orphans)
+		note("the parents of what is marked ? (%s) are not in the trace: they were not sampled, have not arrived yet, or are of software that records none", count(p.orphans, "span"))
 	}
 	if len(p.moved) > 0 {
 		note("the clock differs on %s: spans from there were moved into those that they are part of (marked ~)", strings.Join(p.moved, ", "))
@@ -301,6 +301,14 @@ func (p *picture) cell(t time.Time) int {
 // at is the time at a column.
 func (p *picture) at(cell float64) time.Time {
 	return p.Start.Add(time.Duration(cell / float64(p.bar) * float64(p.Total)))
+}
+
+// count is n with the word for it.
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // wrap breaks text into lines of at most n columns.
