@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"log/slog"
 	"net"
 	"strconv"
@@ -198,3 +199,40 @@ func BenchmarkAcquireByLifetime(b *testing.B) {
 		lease.Release()
 	}
 }
+
+// BenchmarkRecord is what spans add to a request in the gateway: noting what happens,
+// and making spans of it if it was sampled. Exporting them comes on top.
+func BenchmarkRecord(b *testing.B) {
+	for name, flags := range map[string]byte{"unsampled": 0, "sampled": tracing.FlagSampled} {
+		b.Run(name, func(b *testing.B) {
+			p := newParts(b)
+			p.g.tracer = tracing.NewTracer(tracing.TracerConfig{Exporter: &forgetful{}, Queue: 1 << 30, QueueBytes: 1 << 40})
+			defer p.g.tracer.Shutdown(b.Context())
+			r := &p.client.request
+			p.g.begin(&p.ctx, p.client, r)
+			view := viewOf(&p.ctx, &r.view, p.client.addr)
+			p.g.classify(&view, r)
+			r.upstream, r.trail.Flags = p.g.upstreams["app"], flags
+			b.ReportAllocs()
+			now := time.Now()
+			for b.Loop() {
+				r.described = nil
+				r.journal.begin(r.trail.SpanID)
+				r.journal.waiting("app")
+				r.journal.waited(now, scheduler.Wait{}, "")
+				r.journal.tried(r.upstream.servers[0])
+				r.journal.answered(fasthttp.StatusOK)
+				p.g.record(now, fasthttp.StatusOK, p.client, r)
+			}
+		})
+	}
+}
+
+// forgetful is an exporter that does nothing.
+type forgetful struct{}
+
+// Export implements tracing.Exporter.
+func (forgetful) Export(context.Context, []tracing.Span) error { return nil }
+
+// Close implements tracing.Exporter.
+func (forgetful) Close(context.Context) error { return nil }

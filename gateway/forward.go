@@ -18,7 +18,7 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	if err := g.acquire(r); err != nil {
 		return err
 	}
-	dispatched, waited := time.Now(), r.slot.waited
+	dispatched, waited := r.slot.got, r.slot.waited
 	o := g.outbound(ctx, client, r, dispatched)
 	if g.provenance != nil && client.listener.role != config.Outbound {
 		r.ticket = g.provenance.Remember(dispatched, &r.trail, r.decision.Class)

@@ -57,10 +57,10 @@ func (j *journal) waiting(upstream string) {
 }
 
 // waited notes how the work waited, and why it got no slot, if so.
-func (j *journal) waited(facts scheduler.Wait, reason string) {
+func (j *journal) waited(now time.Time, facts scheduler.Wait, reason string) {
 	if j != nil {
 		last := &j.waits[len(j.waits)-1]
-		last.end, last.facts, last.reason = time.Now(), facts, reason
+		last.end, last.facts, last.reason = now, facts, reason
 	}
 }
 

@@ -14,6 +14,7 @@ type slot struct {
 	upstream *upstream
 	work     scheduler.Work
 	lease    scheduler.Lease
+	got      time.Time     // when the last lease was
 	held     bool          // the lease has not been given back
 	waited   time.Duration // for all leases that it has had
 	journal  *journal      // nil when nothing is recorded
@@ -23,6 +24,7 @@ type slot struct {
 func (s *slot) acquire(ctx context.Context) error {
 	s.journal.waiting(s.upstream.name)
 	lease, err := s.upstream.scheduler.Acquire(ctx, s.work)
+	now := time.Now()
 	if err != nil {
 		var facts scheduler.Wait
 		var shed *scheduler.ShedError
@@ -30,11 +32,11 @@ func (s *slot) acquire(ctx context.Context) error {
 			s.waited += shed.Waited
 			facts = shed.Wait
 		}
-		s.journal.waited(facts, reasonOf(err))
+		s.journal.waited(now, facts, reasonOf(err))
 		return err
 	}
-	s.journal.waited(lease.Wait, "")
-	s.lease, s.held = lease, true
+	s.journal.waited(now, lease.Wait, "")
+	s.lease, s.got, s.held = lease, now, true
 	s.waited += lease.Waited
 	return nil
 }
