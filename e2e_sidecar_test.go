@@ -138,40 +138,57 @@ func TestE2ESidecarDrainsATunnel(t *testing.T) {
 // sidecarUser is whom the redirect leaves alone. Any number will do.
 const sidecarUser = "1377"
 
-// Behind an iptables REDIRECT an app needs no setting at all: its calls are served
-// by the sidecar and go where they were going, by IPv4 and IPv6, TLS as it is; and
-// a redirect that does not leave the sidecar alone does no harm.
-func TestE2ESidecarRedirect(t *testing.T) {
+// namespace is a network namespace: a host of its own, by the name ip knows.
+type namespace string
+
+func newNamespace(t *testing.T) namespace {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("network namespaces take root: run this test as root")
 	}
-	ns := fmt.Sprintf("overtake-e2e-%d", os.Getpid())
-	tool(t, "ip", "netns", "add", ns)
+	ns := namespace(fmt.Sprintf("overtake-e2e-%d", os.Getpid()))
+	tool(t, "ip", "netns", "add", string(ns))
 	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "delete", ns).CombinedOutput(); err != nil {
+		if out, err := exec.Command("ip", "netns", "delete", string(ns)).CombinedOutput(); err != nil {
 			t.Errorf("ip netns delete %s: %v\n%s", ns, err, out)
 		}
 	})
-	in := func(args ...string) []string { return append([]string{"netns", "exec", ns}, args...) }
-	inside := func(args ...string) string {
-		t.Helper()
-		stdout, _ := tool(t, "ip", in(args...)...)
-		return stdout
-	}
-	inside("ip", "link", "set", "lo", "up")
-	for _, address := range []string{"10.9.0.2/32", "10.9.0.3/32"} { // nobody listens at the second
-		inside("ip", "address", "add", address, "dev", "lo")
+	ns.run(t, "ip", "link", "set", "lo", "up")
+	return ns
+}
+
+func (ns namespace) args(command []string) []string {
+	return append([]string{"netns", "exec", string(ns)}, command...)
+}
+
+// run runs a command that must succeed and returns what it printed.
+func (ns namespace) run(t *testing.T, command ...string) string {
+	t.Helper()
+	stdout, _ := tool(t, "ip", ns.args(command)...)
+	return stdout
+}
+
+// start runs a command until the test ends.
+func (ns namespace) start(t *testing.T, command ...string) *program {
+	t.Helper()
+	return startTool(t, nil, "ip", ns.args(command)...)
+}
+
+// startNextHop serves /echo at 10.9.0.2 and fd00:9::2, by HTTP at two ports and by
+// HTTPS. Nobody listens at 10.9.0.3 and fd00:9::3.
+func (ns namespace) startNextHop(t *testing.T) {
+	t.Helper()
+	for _, address := range []string{"10.9.0.2/32", "10.9.0.3/32"} {
+		ns.run(t, "ip", "address", "add", address, "dev", "lo")
 	}
 	for _, address := range []string{"fd00:9::2/128", "fd00:9::3/128"} {
-		inside("ip", "-6", "address", "add", address, "dev", "lo", "nodad")
+		ns.run(t, "ip", "-6", "address", "add", address, "dev", "lo", "nodad")
 	}
-
-	// The next hop, by HTTP and HTTPS.
 	dir := t.TempDir()
 	t.Chdir(dir)
 	writeCertificate(t, "tls.crt", "tls.key")
-	for _, address := range []string{"10.9.0.2:80", "[fd00:9::2]:80", "127.0.0.1:9000"} {
-		startTool(t, nil, "ip", in(binary, "app", "--listen", address)...).find(t, `http://\S+`)
+	for _, address := range []string{"10.9.0.2:80", "[fd00:9::2]:80", "10.9.0.2:8080", "[fd00:9::2]:8080", "127.0.0.1:9000"} {
+		ns.start(t, binary, "app", "--listen", address).find(t, `http://\S+`)
 	}
 	secure := filepath.Join(dir, "secure.yaml")
 	write(t, secure, `
@@ -179,9 +196,13 @@ listeners: [{address: "10.9.0.2:443", tls: {cert: tls.crt, key: tls.key}}, {addr
 upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 admin: "off"
 `)
-	startTool(t, nil, "ip", in(binary, "gateway", "-c", secure)...).find(t, `msg=listening listener=(listener-2)`)
+	ns.start(t, binary, "gateway", "-c", secure).find(t, `msg=listening listener=(listener-2)`)
+}
 
-	// The sidecar, as a user of its own.
+// startSidecar runs a sidecar as a user of its own, and redirects ports 80 and 443
+// to a listener for each family, and 8080 to one for both.
+func (ns namespace) startSidecar(t *testing.T) *program {
+	t.Helper()
 	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -191,44 +212,61 @@ listeners:
   - {address: "127.0.0.1:15006", role: inbound}
   - {address: "127.0.0.1:15001", role: outbound}
   - {address: "[::1]:15001", role: outbound}
+  - {address: ":15002", role: outbound}
 upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 admin: "off"
 `)
-	s := startTool(t, nil, "ip", in("setpriv", "--reuid", sidecarUser, "--regid", sidecarUser, "--clear-groups", binary, "sidecar", "-c", file)...)
-	s.find(t, `msg=listening listener=(listener-3)`)
-	exclude := []string{"-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-m", "owner", "--uid-owner", sidecarUser, "-j", "RETURN"}
+	s := ns.start(t, "setpriv", "--reuid", sidecarUser, "--regid", sidecarUser, "--clear-groups", binary, "sidecar", "-c", file)
+	s.find(t, `msg=listening listener=(listener-4)`)
+	ns.exclude(t, "-A")
 	for _, iptables := range []string{"iptables", "ip6tables"} {
-		inside(append([]string{iptables}, exclude...)...)
-		inside(iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-m", "multiport", "--dports", "80,443", "-j", "REDIRECT", "--to-ports", "15001")
+		ns.run(t, iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-m", "multiport", "--dports", "80,443", "-j", "REDIRECT", "--to-ports", "15001")
+		ns.run(t, iptables, "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "--dport", "8080", "-j", "REDIRECT", "--to-ports", "15002")
 	}
+	return s
+}
 
-	inside("curl", "-sS", "http://127.0.0.1:15006/echo", "-H", "Latency-Class: interactive", "-H", "x-request-id: r-1")
+// exclude adds (-A) or deletes (-D) the rule that leaves the sidecar alone.
+func (ns namespace) exclude(t *testing.T, how string) {
+	t.Helper()
+	for _, iptables := range []string{"iptables", "ip6tables"} {
+		ns.run(t, iptables, "-t", "nat", how, "OUTPUT", "-p", "tcp", "-m", "owner", "--uid-owner", sidecarUser, "-j", "RETURN")
+	}
+}
+
+// Behind an iptables REDIRECT an app needs no setting at all: its calls are served
+// by the sidecar and go where they were going, by IPv4 and IPv6, TLS as it is; and
+// a redirect that does not leave the sidecar alone does no harm.
+func TestE2ESidecarRedirect(t *testing.T) {
+	ns := newNamespace(t)
+	ns.startNextHop(t)
+	s := ns.startSidecar(t)
+	ns.run(t, "curl", "-sS", "http://127.0.0.1:15006/echo", "-H", "Latency-Class: interactive", "-H", "x-request-id: r-1")
 	for _, host := range []string{"10.9.0.2", "[fd00:9::2]"} {
-		if got := classAt(inside("curl", "-gsS", "http://"+host+"/echo", "-H", "x-request-id: r-1")); got != "interactive" {
-			t.Errorf("%s saw class %s", host, got)
+		for _, port := range []string{"80", "8080"} {
+			if got := classAt(ns.run(t, "curl", "-gsS", "http://"+host+":"+port+"/echo", "-H", "x-request-id: r-1")); got != "interactive" {
+				t.Errorf("%s saw class %s at port %s", host, got, port)
+			}
 		}
-		if got := classAt(inside("curl", "-gsS", "http://"+host+"/echo", "-H", "Host: of.another")); got != "standard" {
+		if got := classAt(ns.run(t, "curl", "-gsS", "http://"+host+"/echo", "-H", "Host: of.another")); got != "standard" {
 			t.Errorf("%s saw class %s of a call for nobody", host, got)
 		}
-		if got := inside("curl", "-gksS", "https://"+host+"/echo"); !strings.Contains(got, "Latency-Class") {
+		if got := ns.run(t, "curl", "-gksS", "https://"+host+"/echo"); !strings.Contains(got, "Latency-Class") {
 			t.Errorf("%s answered by TLS: %s", host, got)
 		}
 		silent := strings.NewReplacer("0.2", "0.3", "::2", "::3").Replace(host)
-		if got := inside("curl", "-gsS", "http://"+silent+"/"); !strings.Contains(got, "connect_failed") {
+		if got := ns.run(t, "curl", "-gsS", "http://"+silent+"/"); !strings.Contains(got, "connect_failed") {
 			t.Errorf("where nobody listens: %s", got)
 		}
 	}
 
-	// Without the exclusion, its own connections come back to it.
-	for _, iptables := range []string{"iptables", "ip6tables"} {
-		exclude[2] = "-D"
-		inside(append([]string{iptables}, exclude...)...)
-	}
-	// A new connection is made to where no call has come to yet.
-	if stdout := inside("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://10.9.0.3/"); stdout != "508" {
+	// Without the exclusion, its own connections come back to it; new ones, that
+	// is, and so to where no call has come yet.
+	ns.exclude(t, "-D")
+	if stdout := ns.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://10.9.0.3/"); stdout != "508" {
 		t.Errorf("a loop was answered with %s, want 508", stdout)
 	}
-	if r := runTool(t, nil, nil, "ip", in("curl", "-sk", "https://10.9.0.2/echo")...); r.code == 0 {
+	if r := runTool(t, nil, nil, "ip", ns.args([]string{"curl", "-sk", "https://10.9.0.2/echo"})...); r.code == 0 {
 		t.Error("TLS through a loop was answered")
 	}
 	s.find(t, `exclude the user (that) it runs as`)

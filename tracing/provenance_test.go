@@ -130,7 +130,7 @@ func someTrail(t *rapid.T, spans int) Trail {
 func spanOf(n int) SpanID { return SpanID{byte(n >> 8), byte(n)} }
 
 func TestProvenanceMatchesOracle(t *testing.T) {
-	for range 30 { // of 100 histories each
+	for range 20 { // of 100 histories each
 		rapid.Check(t, testProvenanceHistory)
 	}
 }
