@@ -22,8 +22,8 @@ const (
 	goalCollector = 1.05
 )
 
-// traced side is one gateway of a comparison, with what it was measured with, round
-// by round.
+// tracedSide is one gateway of a comparison, with what was measured of it, round by
+// round.
 type tracedSide struct {
 	Name    string    `json:"name"`
 	PerSec  []float64 `json:"requests_per_second,omitempty"`
@@ -64,7 +64,10 @@ func TestBenchTracing(t *testing.T) {
 	saveBench(t, "tracing", b.String(), r)
 }
 
-func untraced(app string) string { return fmt.Sprintf("upstreams: {app: {servers: [%q]}}\n", app) }
+// untraced is tracedConfig without an exporter.
+func untraced(app string) string {
+	return fmt.Sprintf("upstreams: {app: {servers: [%q], limit: {max: 64}}}\n", app)
+}
 
 func benchSpanCost(t *testing.T) []*tracedSide {
 	app := startApp(t, 8)
@@ -208,26 +211,41 @@ func benchCollectors(t *testing.T) []*tracedSide {
 	}
 	for round := range *benchRounds {
 		for _, s := range sides {
-			report, err := loadgen.Run(t.Context(), loadgen.Scenario{
-				Target: s.gateway.url, Duration: *benchMeasure, Seed: uint64(round + 1),
-				Streams: []loadgen.Stream{{Name: "work", Rate: 1000, Path: "/work?ms=5"}},
-			}, loadgen.Options{Warmup: time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
-			work := stream(t, report.Phases[0], "work")
-			s.P50, s.P99 = append(s.P50, float64(work.Latency.P50)), append(s.P99, float64(work.Latency.P99))
-			if work.OK != work.Sent || report.Verdict.State != loadgen.Valid {
-				s.Trouble = append(s.Trouble, fmt.Sprintf("round %d: %d of %d answered, %s", round+1, work.OK, work.Sent, report.Verdict))
-			}
-			fmt.Printf("round %d of %d: %s: p50 %.2f ms, p99 %.2f ms, %s\n",
-				round+1, *benchRounds, s.Name, s.P50[round], s.P99[round], report.Verdict)
+			s.underLoad(t, round)
 		}
 	}
 	for _, s := range sides {
 		s.ended(t)
 	}
 	return sides
+}
+
+// underLoad measures the latency of a load that the side can well do, again if the
+// generator was disturbed.
+func (s *tracedSide) underLoad(t *testing.T, round int) {
+	t.Helper()
+	scenario := loadgen.Scenario{
+		Target: s.gateway.url, Duration: *benchMeasure, Seed: uint64(round + 1),
+		Streams: []loadgen.Stream{{Name: "work", Rate: 1000, Path: "/work?ms=5"}},
+	}
+	for try := 1; ; try++ {
+		report, err := loadgen.Run(t.Context(), scenario, loadgen.Options{Warmup: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		work := stream(t, report.Phases[0], "work")
+		fmt.Printf("round %d of %d: %s: p50 %.2f ms, p99 %.2f ms, %d of %d answered, %s\n", round+1, *benchRounds,
+			s.Name, work.Latency.P50, work.Latency.P99, work.OK, work.Sent, report.Verdict)
+		valid := work.OK == work.Sent && report.Verdict.State == loadgen.Valid
+		if !valid && try < loadTries {
+			continue
+		}
+		s.P50, s.P99 = append(s.P50, float64(work.Latency.P50)), append(s.P99, float64(work.Latency.P99))
+		if !valid {
+			s.Trouble = append(s.Trouble, fmt.Sprintf("round %d: %d of %d answered, %s", round+1, work.OK, work.Sent, report.Verdict))
+		}
+		return
+	}
 }
 
 func collectorTable(sides []*tracedSide) string {
@@ -242,7 +260,7 @@ func collectorTable(sides []*tracedSide) string {
 	fmt.Fprintf(&b, "\nEvery request recorded; medians of %d rounds of %v; in brackets the least and the most.\n", *benchRounds, *benchMeasure)
 	for _, s := range sides {
 		for _, trouble := range s.Trouble {
-			fmt.Fprintf(&b, "NOT A RESULT: %s, %s\n", s.Name, trouble)
+			fmt.Fprintf(&b, "\nNOT A RESULT: %s, %s\n", s.Name, trouble)
 		}
 	}
 	return b.String() + "\n"

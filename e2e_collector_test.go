@@ -81,7 +81,7 @@ func answerGarbage(w http.ResponseWriter, _ *http.Request) {
 
 // tracedConfig is a gateway that records a share of all requests to app.
 func tracedConfig(app, exporter, protocol, endpoint string, sample float64) string {
-	return fmt.Sprintf("upstreams: {app: {servers: [%q]}}\ntracing: {exporter: %s, protocol: %q, endpoint: %q, sample: %v}\n",
+	return fmt.Sprintf("upstreams: {app: {servers: [%q], limit: {max: 64}}}\ntracing: {exporter: %s, protocol: %q, endpoint: %q, sample: %v}\n",
 		app, exporter, protocol, endpoint, sample)
 }
 
