@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -18,7 +20,15 @@ type tunnel struct {
 	client *clientConn
 	sent   io.Reader // what the client sends
 	server net.Conn
+	limits tunnelLimits
+
+	last atomic.Int64 // when it last carried something, in unix nanoseconds
+	half atomic.Bool  // one side has sent all it had
 }
+
+// tunnelLimits say how long a tunnel may carry nothing: while both sides may send,
+// and when one has sent all it had.
+type tunnelLimits struct{ idle, halfClosed time.Duration }
 
 // connect answers CONNECT with a tunnel to the authority that it names.
 func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
@@ -30,7 +40,7 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	if err != nil {
 		return err
 	}
-	t := &tunnel{client: client, server: server}
+	t := &tunnel{client: client, server: server, limits: g.tunnels.limits}
 	r.tunnelled = true
 	g.streams.Add(1)
 	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
@@ -72,21 +82,58 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 		return
 	}
 	var answers sync.WaitGroup
-	answers.Go(func() { t.copy(t.client, t.server, t.client.Conn) })
-	t.copy(t.server, t.sent, t.server)
+	answers.Go(func() { t.copy(t.client, t.server, t.server, t.client.Conn) })
+	t.copy(t.server, t.sent, t.client.Conn, t.server)
 	answers.Wait()
 }
 
-// copy sends all of src to dst, and then its end, to half. An error ends both
-// directions.
-func (t *tunnel) copy(dst io.Writer, src io.Reader, half net.Conn) {
+// copy sends all of src, which reads the connection from, to dst, and then its end
+// to the connection to. An error ends both directions.
+func (t *tunnel) copy(dst io.Writer, src io.Reader, from, to net.Conn) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	_, err := io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, *buf)
-	closer, ok := half.(interface{ CloseWrite() error })
-	if err != nil || !ok || closer.CloseWrite() != nil {
+	err := t.await(from)
+	for n := 0; err == nil; {
+		n, err = src.Read(*buf)
+		if n > 0 {
+			t.last.Store(time.Now().UnixNano())
+			if _, werr := dst.Write((*buf)[:n]); werr != nil {
+				err = werr
+			}
+		}
+		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) && t.isUsed() {
+			err = t.await(from)
+		}
+	}
+	t.half.Store(true)
+	closer, ok := to.(interface{ CloseWrite() error })
+	if err != io.EOF || !ok || closer.CloseWrite() != nil || t.await(to) != nil {
 		_ = t.Close()
 	}
+}
+
+// await sets how long the next bytes from a connection may take.
+func (t *tunnel) await(from net.Conn) error {
+	patience := t.patience()
+	err := from.SetReadDeadline(time.Now().Add(patience))
+	if now := t.patience(); err == nil && now != patience { // the other direction has just ended
+		err = from.SetReadDeadline(time.Now().Add(now))
+	}
+	return err
+}
+
+// patience is how long a tunnel may carry nothing. Whose client has closed looks
+// like one whose client only has nothing more to send, so that it is less then.
+func (t *tunnel) patience() time.Duration {
+	if t.half.Load() {
+		return t.limits.halfClosed
+	}
+	return t.limits.idle
+}
+
+// isUsed reports whether the tunnel carried something of late.
+func (t *tunnel) isUsed() bool {
+	return time.Since(time.Unix(0, t.last.Load())) < t.patience()
 }
 
 // Close implements io.Closer: it breaks both directions off.
@@ -165,11 +212,18 @@ func firstByte(serving context.Context, c *clientConn) (byte, error) {
 // address: one of them that is accepted here was redirected to where it came from.
 // Requests tell by their Via, see loops.
 type tunnels struct {
+	limits tunnelLimits
+
 	mu   sync.Mutex
 	made map[netip.AddrPort]struct{}
 }
 
-func newTunnels() *tunnels { return &tunnels{made: make(map[netip.AddrPort]struct{})} }
+func newTunnels() *tunnels {
+	return &tunnels{
+		limits: tunnelLimits{idle: time.Hour, halfClosed: time.Minute},
+		made:   make(map[netip.AddrPort]struct{}),
+	}
+}
 
 func (t *tunnels) add(c net.Conn) {
 	t.mu.Lock()

@@ -75,8 +75,8 @@ func (o *origin) has(by ProvenanceKey) bool {
 // same reports whether two origins agree in the key.
 func (o *origin) same(by ProvenanceKey, other *origin) bool {
 	switch by {
-	case BySpan:
-		return o.span == other.span
+	case BySpan: // old libraries cut a trace id to its last 64 bits
+		return o.span == other.span && [8]byte(o.trace[8:]) == [8]byte(other.trace[8:])
 	case ByTrace:
 		return o.trace == other.trace
 	default:
@@ -120,15 +120,15 @@ func (x *originIndex) first(by ProvenanceKey, hash uint64) *originLink {
 }
 
 // find returns for the first key that is known the leader of its least urgent
-// class; id is 0 for none.
-func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (id uint32, by ProvenanceKey) {
+// class, and whether nobody else has the key; id is 0 for none.
+func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (id uint32, by ProvenanceKey, alone bool) {
 	if x.n == 0 {
-		return 0, 0
+		return 0, 0, false
 	}
 	if sought.has(BySpan) {
 		hash := x.hash(BySpan, sought)
-		if id := x.leader(s, BySpan, *x.first(BySpan, hash), hash, sought, now); id != 0 {
-			return id, BySpan
+		if id, alone = x.leader(s, BySpan, *x.first(BySpan, hash), hash, sought, now); id != 0 {
+			return id, BySpan, alone
 		}
 	}
 	// Both links are loaded before one is needed, so that two misses overlap.
@@ -142,30 +142,32 @@ func (x *originIndex) find(s *originStore, sought *origin, now time.Duration) (i
 		requestHash = x.hash(ByRequestID, sought)
 		request = *x.first(ByRequestID, requestHash)
 	}
-	if id := x.leader(s, ByTrace, trace, traceHash, sought, now); id != 0 {
-		return id, ByTrace
+	if id, alone = x.leader(s, ByTrace, trace, traceHash, sought, now); id != 0 {
+		return id, ByTrace, alone
 	}
-	return x.leader(s, ByRequestID, request, requestHash, sought, now), ByRequestID
+	id, alone = x.leader(s, ByRequestID, request, requestHash, sought, now)
+	return id, ByRequestID, alone
 }
 
 // leader goes through a chain for the least urgent class, and for what runs
-// before what has ended.
-func (x *originIndex) leader(s *originStore, by ProvenanceKey, link originLink, hash uint64, sought *origin, now time.Duration) uint32 {
+// before what has ended. It also returns whether no other origin has the key.
+func (x *originIndex) leader(s *originStore, by ProvenanceKey, link originLink, hash uint64, sought *origin, now time.Duration) (id uint32, alone bool) {
 	var found *origin
-	var id uint32
 	for tag := x.tag(hash); x.id(link) != 0; {
 		matches := x.hasTag(link, tag)
 		if !matches && link&hasNext == 0 {
 			break
 		}
 		o := s.at(x.id(link))
-		if matches && o.same(by, sought) && o.live(now) &&
-			(found == nil || o.class > found.class || o.class == found.class && o.expires == 0) {
-			found, id = o, x.id(link)
+		if matches && o.same(by, sought) && o.live(now) {
+			alone = found == nil && o.places[by].behind == 0
+			if found == nil || o.class > found.class || o.class == found.class && o.expires == 0 {
+				found, id = o, x.id(link)
+			}
 		}
 		link = o.places[by].next
 	}
-	return id
+	return id, alone
 }
 
 // add enters an origin under all of its keys.

@@ -50,7 +50,8 @@ type Origin struct {
 	SpanID  SpanID
 	Flags   byte
 	Class   classifier.Class
-	// Deadline is zero for none.
+	// Deadline is zero for none, where the request has ended, and where others have
+	// the key that it was found by: it may be theirs that counts, or nobody's.
 	Deadline time.Time
 	// State and Baggage are those of the request, as far as they were remembered.
 	State, Baggage string
@@ -153,17 +154,18 @@ func (p *Provenance) Ended(now time.Time, ticket Ticket) {
 // one whose span is t's parent, or else, of the least urgent class with t's trace id,
 // the latest, or else the same with t's x-request-id. Latest is the one that came
 // last of those that have not ended, or else the one that ended last. A trace that
-// begins with t is not looked for.
+// begins with t is not looked for, nor one that t has from a format which is not in
+// t.Propagate: what was not stamped for the app, it has from a client.
 func (p *Provenance) Find(now time.Time, t *Trail) (Origin, bool) {
 	request := p.hash(t.RequestID)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tick(now, forgotten)
-	sought := origin{span: t.ParentID, request: request}
-	if !t.Begins() { // else its trace id has just been made
-		sought.trace = t.TraceID
+	sought := origin{request: request}
+	if t.stamped() {
+		sought.span, sought.trace = t.ParentID, t.TraceID
 	}
-	id, by := p.index.find(&p.store, &sought, p.now)
+	id, by, alone := p.index.find(&p.store, &sought, p.now)
 	if id == 0 {
 		p.stats.Missed++
 		return Origin{}, false
@@ -171,7 +173,10 @@ func (p *Provenance) Find(now time.Time, t *Trail) (Origin, bool) {
 	p.stats.Found[by]++
 	o := p.store.at(id)
 	found := Origin{
-		By: by, TraceID: o.trace, SpanID: o.span, Flags: o.flags, Class: o.class, Deadline: deadlineOf(o.deadline),
+		By: by, TraceID: o.trace, SpanID: o.span, Flags: o.flags, Class: o.class,
+	}
+	if alone && o.expires == 0 {
+		found.Deadline = deadlineOf(o.deadline)
 	}
 	found.State, found.Baggage = p.store.read(id, o)
 	return found, true

@@ -78,19 +78,27 @@ func (o *provenanceOracle) find(now time.Time, t Trail) (Origin, bool) {
 	o.forget(now)
 	for by := range provenanceKeys {
 		var found *let
+		matching := 0
 		for _, l := range o.known {
 			matches := [...]bool{
-				BySpan:      l.trail.SpanID == t.ParentID && t.ParentID != SpanID{},
+				BySpan:      l.trail.SpanID == t.ParentID && l.trail.TraceID == t.TraceID && t.ParentID != SpanID{},
 				ByTrace:     l.trail.TraceID == t.TraceID && t.TraceID != TraceID{} && !t.Begins(),
 				ByRequestID: l.trail.RequestID == t.RequestID && t.RequestID != "",
 			}
-			if matches[by] && (found == nil || found.before(l)) {
+			if !matches[by] {
+				continue
+			}
+			matching++
+			if found == nil || found.before(l) {
 				found = l
 			}
 		}
 		if found != nil {
 			o.stats.Found[by]++
 			t := found.trail
+			if matching > 1 || !found.running {
+				t.Deadline = time.Time{}
+			}
 			return Origin{by, t.TraceID, t.SpanID, t.Flags, found.class, t.Deadline, t.State, t.Baggage}, true
 		}
 	}
@@ -184,7 +192,7 @@ func TestProvenanceGrowsAndShrinks(t *testing.T) {
 	check := func(now time.Time, from int) {
 		t.Helper()
 		for i := range trails {
-			for by, trail := range []Trail{{ParentID: trails[i].SpanID}, {ParentID: NewSpanID(), TraceID: trails[i].TraceID}, {RequestID: trails[i].RequestID}} {
+			for by, trail := range []Trail{{ParentID: trails[i].SpanID, TraceID: trails[i].TraceID}, {ParentID: NewSpanID(), TraceID: trails[i].TraceID}, {RequestID: trails[i].RequestID}} {
 				origin, ok := p.Find(now, &trail)
 				if ok != (i >= from) || ok && (origin.SpanID != trails[i].SpanID || origin.By != ProvenanceKey(by)) {
 					t.Fatalf("request %d by %v: found %+v, %t", i, ProvenanceKey(by), origin, ok)
@@ -262,7 +270,7 @@ func TestProvenanceCutsTexts(t *testing.T) {
 	find := func(state, baggage string) Origin {
 		trail := Trail{SpanID: NewSpanID(), State: state, Baggage: baggage}
 		p.Ended(noon, p.Remember(noon, &trail, 0))
-		origin, ok := p.Find(noon, &Trail{ParentID: trail.SpanID})
+		origin, ok := p.Find(noon, &Trail{ParentID: trail.SpanID, TraceID: trail.TraceID})
 		if !ok {
 			t.Fatal("not found")
 		}
@@ -379,4 +387,32 @@ func heap() uint64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return stats.HeapAlloc
+}
+
+// A format that is not stamped passes through an app as its client wrote it: it can
+// name anybody's trace. So does a span in another trace than its own.
+func TestProvenanceBelievesWhatWasStamped(t *testing.T) {
+	victim := Trail{TraceID: TraceID{15: 7}, SpanID: SpanID{7: 9}}
+	p := NewProvenance(10, time.Minute)
+	p.Remember(noon, &victim, 0)
+	b3 := victim.TraceID.String() + "-" + victim.SpanID.String() + "-1"
+	for _, test := range []struct {
+		what      string
+		propagate Formats
+		name      string
+		value     string
+		found     bool
+	}{
+		{"stamped", AllFormats, "b3", b3, true},
+		{"not stamped", Jaeger, "b3", b3, false},
+		{"W3C's, which always is", 0, "traceparent", "00-" + victim.TraceID.String() + "-" + victim.SpanID.String() + "-00", true},
+		{"cut to 64 bits", AllFormats, "b3", b3[16:], true},
+		{"in another trace", AllFormats, "b3", "1" + b3[:31] + b3[32:], false},
+	} {
+		trail := Trail{Propagate: test.propagate}
+		trail.Extract(&lines{{test.name, test.value}}, noon)
+		if _, found := p.Find(noon, &trail); found != test.found {
+			t.Errorf("%s: found %t", test.what, found)
+		}
+	}
 }

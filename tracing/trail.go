@@ -47,9 +47,10 @@ type Trail struct {
 	// it as it is.
 	Propagate Formats
 
-	decided                   bool   // whether to sample: the sender did, or Sample
-	grpcTimeout, envoyTimeout bool   // came, and are stamped anew
-	received                  uint32 // the fields that Extract saw
+	decided                   bool    // whether to sample: the sender did, or Sample
+	format                    Formats // that the trace context came in, 0 for W3C's
+	grpcTimeout, envoyTimeout bool    // came, and are stamped anew
+	received                  uint32  // the fields that Extract saw
 	scratch                   []byte
 }
 
@@ -74,9 +75,9 @@ func (t *Trail) Extract(c Carrier, now time.Time) {
 	var f found
 	f.find(c)
 	t.received = f.seen
-	p, w3c := f.parent()
-	t.TraceID, t.ParentID, t.Flags, t.decided = p.traceID, p.spanID, p.flags, p.decided
-	if w3c {
+	p, format := f.parent()
+	t.TraceID, t.ParentID, t.Flags, t.decided, t.format = p.traceID, p.spanID, p.flags, p.decided, format
+	if format == 0 {
 		t.State = parseTraceState(f.combined(c, fieldTraceState))
 	}
 	if t.Begins() {
@@ -94,21 +95,25 @@ func (t *Trail) Extract(c Carrier, now time.Time) {
 }
 
 // parent returns the first valid trace context in the order W3C, Jaeger, B3
-// single, B3 multi; w3c is whether it was the first. What is not valid counts as
+// single, B3 multi, and its format, 0 for W3C's. What is not valid counts as
 // missing.
-func (f *found) parent() (p parent, w3c bool) {
+func (f *found) parent() (p parent, format Formats) {
 	if p = parseTraceParent(f.once(fieldTraceParent)); p.valid() {
-		return p, true
+		return p, 0
 	}
 	if p = parseJaeger(f.once(fieldJaeger)); p.valid() {
-		return p, false
+		return p, Jaeger
 	}
 	single := parseB3(f.once(fieldB3))
 	if p = f.parseB3Multi(); single.valid() || single.decided && !p.valid() {
-		p = single
+		return single, B3
 	}
-	return p, false
+	return p, B3Multi
 }
+
+// stamped reports whether the trace context came in a format that this hop stamps:
+// others pass through an app as a client wrote them, and prove nothing.
+func (t *Trail) stamped() bool { return !t.Begins() && t.format&^t.Propagate == 0 }
 
 // Begins reports whether the trace begins here: no hop before was named.
 func (t *Trail) Begins() bool { return t.ParentID == SpanID{} }
