@@ -104,6 +104,7 @@ func (g *Gateway) refuseOwn(c net.Conn) error {
 		at := addrPort(l.inner.Addr())
 		ours := at == remote || at.Addr().IsUnspecified() && (remote.Addr().IsLoopback() || remote.Addr() == local.Addr())
 		if l.role == config.Outbound && at.Port() == remote.Port() && ours {
+			g.loops.Do(func() { g.log.Warn("a call to an outbound listener itself, which is refused", "listener", l.name) })
 			return &failure{reason: reasonBadRequest, status: fasthttp.StatusLoopDetected, err: errLoop}
 		}
 	}

@@ -56,6 +56,7 @@ type Gateway struct {
 	provenance   *tracing.Provenance
 	destinations *destinations
 	tunnels      *tunnels
+	loops        rate.Sometimes // how often they are logged
 
 	draining atomic.Bool
 
@@ -77,7 +78,7 @@ func New(o Options) (*Gateway, error) {
 		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
 		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
-		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
+		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
 		g.log = slog.Default()

@@ -87,7 +87,27 @@ func loops(f fields) bool {
 	return laps > maxLaps
 }
 
-var errTooManyLaps = fmt.Errorf("the request passed a gateway more than %d times, says Via: where it is sent on leads back", maxLaps)
+// loop refuses a request that has passed too many gateways.
+func (g *Gateway) loop(client *clientConn) error {
+	err := fmt.Errorf("the request passed a gateway more than %d times, says Via; %s", maxLaps, remedyLoop(client))
+	g.warnLoop(client, err)
+	return &failure{reason: reasonBadRequest, status: fasthttp.StatusLoopDetected, err: err}
+}
+
+// remedyLoop says where to look when what was sent on came back.
+func remedyLoop(client *clientConn) string {
+	if client.original.IsValid() {
+		return "exclude the user that the gateway runs as from the redirect"
+	}
+	return "look for a route or an upstream that leads back"
+}
+
+// warnLoop logs a loop, now and then: one that is there goes round for every request.
+func (g *Gateway) warnLoop(client *clientConn, err error) {
+	g.loops.Do(func() {
+		g.log.Warn("a loop, which is refused: "+remedyLoop(client), "listener", client.listener.name, "to", client.original, "error", err)
+	})
+}
 
 // calledAddress returns where a call goes by itself: to the authority of an
 // absolute target, which a client of a forward proxy sends, or else to where its

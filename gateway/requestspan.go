@@ -20,7 +20,7 @@ type about struct {
 func describe(ctx *fasthttp.RequestCtx, r *request) *about {
 	agent, _ := r.fields.lookup("User-Agent")
 	return &about{
-		method: string(ctx.Method()), path: string(r.view.uri.Path()), host: strings.Clone(authority(ctx)),
+		method: string(ctx.Method()), path: pathOf(strings.Clone(originForm(alias(ctx.RequestURI())))), host: strings.Clone(authority(ctx)),
 		agent: strings.Clone(agent), tls: ctx.IsTLS(),
 	}
 }
@@ -31,6 +31,12 @@ func (g *Gateway) begins(r *request) {
 	r.trail.Sample(g.config.Tracing.Sample)
 	r.journal.begin(r.trail.SpanID)
 	r.trail.SpanID = tracing.NewSpanID()
+}
+
+// pathOf returns the path of a target, as it was sent: what is encoded in it stays so.
+func pathOf(target string) string {
+	path, _, _ := strings.Cut(target, "?")
+	return path
 }
 
 // record records a request that has ended, if it was sampled or is worth it.

@@ -137,7 +137,7 @@ func TestSpansOfARequest(t *testing.T) {
 	var seen http.Header
 	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) { seen = r.Header; io.WriteString(w, "ok") })
 	g, out := startTraced(t, always+`routes: [{match: {path: "/a/**"}, upstream: app}]`, app)
-	g.get("/a/b?secret=1", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "User-Agent: me")
+	g.get("/a/%62%0a?secret=1", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "User-Agent: me")
 	spans := out.wait(t, 3)
 	wantTree(t, spans, `
 GET /a/** class=standard status_code=200
@@ -155,14 +155,14 @@ GET /a/** class=standard status_code=200
 		t.Errorf("the app saw the parent %s, want the client span's, %s", seen.Get("traceparent"), want)
 	}
 	for key, want := range map[string]any{
-		"http.request.method": "GET", "url.path": "/a/b", "http.route": "/a/**", "user_agent.original": "me",
+		"http.request.method": "GET", "url.path": "/a/%62%0a", "http.route": "/a/**", "user_agent.original": "me",
 		"overtake.listener": "public", "client.address": "127.0.0.1", "overtake.rule": "builtin:default",
 	} {
 		if got := value(server, key); got != want && key != "overtake.rule" {
 			t.Errorf("%s is %v, want %v", key, got, want)
 		}
 	}
-	if got := fmt.Sprintf("http://%s/a/b", strings.TrimPrefix(app, "http://")); value(sent, "url.full") != got {
+	if got := fmt.Sprintf("http://%s/a/%%62%%0a", strings.TrimPrefix(app, "http://")); value(sent, "url.full") != got {
 		t.Errorf("url.full is %v, want %v", value(sent, "url.full"), got)
 	}
 	for _, s := range spans {

@@ -30,8 +30,14 @@ type tunnel struct {
 // and when one has sent all it had.
 type tunnelLimits struct{ idle, halfClosed time.Duration }
 
-// connect answers CONNECT with a tunnel to the authority that it names.
-func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *request) error {
+// connect answers CONNECT with a tunnel to the authority that it names. When it does
+// not, the connection ends: what follows may be meant for the tunnel.
+func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *request) (err error) {
+	defer func() {
+		if err != nil {
+			ctx.SetConnectionClose()
+		}
+	}()
 	address, err := dialAddress(alias(ctx.Request.Header.RequestURI()), "")
 	if err != nil {
 		return err
@@ -151,8 +157,7 @@ func (g *Gateway) serveRedirected(l *listener, c *clientConn) {
 	case err != nil:
 		_ = c.Close() // nobody has asked anything
 	case g.tunnels.has(c.RemoteAddr()):
-		g.log.Warn("an outgoing connection of this process was redirected to itself, and is refused: exclude the user that it runs as from the redirect",
-			"listener", l.name, "to", c.original)
+		g.warnLoop(c, errors.New("an outgoing connection of this process was redirected to itself"))
 		g.metrics.finished(l.name, "", fasthttp.StatusLoopDetected, 0)
 		_ = c.Close()
 	case first == handshake:
@@ -178,7 +183,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 		return
 	}
 	_ = c.SetReadDeadline(time.Time{}) // else the first Read says so
-	g.pass(&tunnel{client: c, sent: c, server: server}, "")
+	g.pass(&tunnel{client: c, sent: c, server: server, limits: g.tunnels.limits}, "")
 }
 
 // statusOf is the status that an error would be answered with.

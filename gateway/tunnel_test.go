@@ -194,3 +194,32 @@ func TestRedirectedConnections(t *testing.T) {
 	app.closed()
 	receive(t, "the end of the connection", served)
 }
+
+// What follows a CONNECT that is refused was for the tunnel: it is no request.
+func TestRefusedTunnelEndsTheConnection(t *testing.T) {
+	next := serveRaw(t)
+	s := startSidecar(t, "", deadAddress(t))
+	dead := strings.TrimPrefix(deadAddress(t), "http://")
+	app := s.dialOutbound()
+	app.send("CONNECT ", dead, " HTTP/1.1\r\nHost: x\r\n\r\nGET ", next.url(), "/smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, _ := app.response("CONNECT"); resp.StatusCode != http.StatusBadGateway || !resp.Close {
+		t.Errorf("got %d, and the connection is closed: %t", resp.StatusCode, resp.Close)
+	}
+	if _, err := app.br.ReadByte(); err != io.EOF {
+		t.Errorf("the connection goes on: %v", err)
+	}
+}
+
+// A loop is told where somebody will look, once for all its laps.
+func TestLoopIsLogged(t *testing.T) {
+	s := startSidecar(t, "", deadAddress(t))
+	via := "Via: " + strings.TrimSuffix(strings.Repeat("1.1 overtake, ", maxLaps+1), ", ")
+	for range 3 {
+		if f := s.get("/", via); f.StatusCode != http.StatusLoopDetected || !strings.Contains(f.body, "look for a route") {
+			t.Errorf("got %d %s", f.StatusCode, f.body)
+		}
+	}
+	if n := strings.Count(s.log.String(), "a loop, which is refused: look for a route"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}

@@ -1,6 +1,10 @@
 package config
 
-import "net/url"
+import (
+	"net/url"
+	"strings"
+	"unicode"
+)
 
 func (v validator) validateTracing() {
 	t := v.Tracing
@@ -11,8 +15,8 @@ func (v validator) validateTracing() {
 	for i, format := range t.Propagate {
 		v.oneOf(item("tracing.propagate", i), format, "a format of trace context", "b3", "b3multi", "jaeger")
 	}
-	if len(t.Service) > 255 {
-		v.problem("tracing.service", "shorten it", "%d bytes, want at most 255", len(t.Service))
+	if len(t.Service) > 255 || strings.ContainsFunc(t.Service, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		v.wrong("tracing.service", t.Service, "is not the name of a service", "want 1 to 255 bytes, printable")
 	}
 	v.validateEndpoint(t)
 	switch {
@@ -40,6 +44,8 @@ func (v validator) validateEndpoint(t Tracing) {
 		v.problem("tracing.endpoint", "write "+example, "not a URL")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		v.problem("tracing.endpoint", "write "+example, "has more than a scheme, a host, a port and a path")
+	case u.Port() != "" && (!validPort(u.Port()) || u.Port() == "0"):
+		v.problem("tracing.endpoint", "write "+example, "the port is not one from 1 to 65535")
 	case t.Protocol == "grpc" && u.Path != "" && u.Path != "/":
 		v.problem("tracing.endpoint", "write "+example, "has a path, which OTLP over gRPC has no use for")
 	case t.Exporter == "none":
