@@ -100,7 +100,7 @@ func (t Tree) Foreign() string {
 		return ""
 	}
 	for _, q := range t.Queues {
-		if q.Handle != 0 {
+		if q.Handle != 0 && q.Parent != ingress {
 			return q.Kind + " " + handleText(q.Handle)
 		}
 	}
@@ -126,6 +126,9 @@ func (t Tree) same(u Tree) bool {
 func (t Tree) essence() Tree {
 	e := Tree{Device: t.Device}
 	for _, q := range t.Queues {
+		if q.Parent == ingress {
+			continue // nothing that is sent waits there
+		}
 		if slices.Contains(leafKinds, q.Kind) {
 			q = Queue{Kind: leafKinds[0], Handle: q.Handle, Parent: q.Parent}
 		}
