@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -87,21 +88,36 @@ func Remove(ctx context.Context, device string) (Change, error) {
 	return change, change.run(link)
 }
 
+// run makes the change. If it can't build all of the tree, it leaves none.
 func (c Change) run(link netlink.Link) error {
-	b := builder{link: link}
+	programs, unload, err := loadPrograms(c.Wanted.Filters)
+	defer unload()
+	if err != nil {
+		return err
+	}
+	b := builder{link: link, programs: programs}
 	if c.Clear {
 		b.do("remove the queues", netlink.QdiscDel(b.htb(c.Present)))
 	}
-	if c.Build {
-		b.build(c.Wanted)
+	if !c.Build || b.err != nil {
+		return b.err
+	}
+	b.do("make htb "+handleText(ourHandle), netlink.QdiscReplace(b.htb(c.Wanted)))
+	if b.err != nil {
+		return b.err
+	}
+	b.build(c.Wanted)
+	if b.err != nil {
+		b.err = errors.Join(b.err, netlink.QdiscDel(b.htb(c.Wanted)))
 	}
 	return b.err
 }
 
 // A builder does one step after the other until one fails.
 type builder struct {
-	link netlink.Link
-	err  error
+	link     netlink.Link
+	programs []*ebpf.Program // of the filters
+	err      error
 }
 
 // do notes what became of a step.
@@ -131,10 +147,9 @@ func (b *builder) attrs(q Queue) netlink.QdiscAttrs {
 	return netlink.QdiscAttrs{LinkIndex: b.link.Attrs().Index, Handle: q.Handle, Parent: q.Parent}
 }
 
-// build puts the root in place first, which lets everything through until it has
-// branches, and the filters last, when what they point to is there.
+// build fills the root, which lets everything through until it has branches. The
+// filters come last, when what they point to is there.
 func (b *builder) build(t Tree) {
-	b.do("make htb "+handleText(ourHandle), netlink.QdiscReplace(b.htb(t)))
 	for _, branch := range t.Branches {
 		if b.err != nil {
 			return
@@ -144,11 +159,11 @@ func (b *builder) build(t Tree) {
 			b.do("make the queue of branch "+handleText(branch.ID), b.addLeaf(leaf))
 		}
 	}
-	for _, f := range t.Filters {
+	for i, f := range t.Filters {
 		if b.err != nil {
 			return
 		}
-		b.do(fmt.Sprintf("make the filter by %s %d", f.Option, f.Value), b.addFilter(f))
+		b.do(fmt.Sprintf("make the filter by %s %d", f.Option, f.Value), b.addFilter(f, b.programs[i]))
 	}
 }
 
@@ -181,7 +196,7 @@ func addPfifo(attrs netlink.QdiscAttrs) error {
 	return err
 }
 
-func (b *builder) addFilter(f Filter) error {
+func (b *builder) addFilter(f Filter, program *ebpf.Program) error {
 	attrs := netlink.FilterAttrs{LinkIndex: b.link.Attrs().Index, Parent: f.Parent, Priority: f.Pref, Protocol: f.Protocol}
 	if f.Option == byDSCP {
 		key := nl.TcU32Key{Mask: dscpMask4, Val: f.Value << dscpShift4}
@@ -193,10 +208,5 @@ func (b *builder) addFilter(f Filter) error {
 			Sel: &nl.TcU32Sel{Flags: nl.TC_U32_TERMINAL, Keys: []nl.TcU32Key{key}},
 		})
 	}
-	program, err := loadProgram(f)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = program.Close() }() // the filter keeps it
 	return netlink.FilterAdd(&netlink.BpfFilter{FilterAttrs: attrs, ClassId: f.To, Fd: program.FD(), Name: programName(f)})
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,9 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// insideNamespace is set in processes that have a network namespace to themselves;
-// its value says what they are there for.
-const insideNamespace = "OVERTAKE_QDISC_TEST_NAMESPACE"
+const (
+	// insideNamespace is set in processes that have a network namespace to
+	// themselves; its value says what they are there for.
+	insideNamespace = "OVERTAKE_QDISC_TEST_NAMESPACE"
+	// insideUser is set if they are root in a user namespace only.
+	insideUser = "OVERTAKE_QDISC_TEST_USER"
+)
 
 const patience = time.Minute
 
@@ -47,17 +52,20 @@ func inNamespace(t *testing.T) bool {
 	return false
 }
 
-// namespaced is this program in a network namespace of its own, as root there.
+// namespaced is this program in a network namespace of its own, as root there: in
+// a user namespace, if it isn't root here.
 func namespaced(t *testing.T, role string, args ...string) *exec.Cmd {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("network namespaces need root; run the tests of this package as root")
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), insideNamespace+"="+role)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if uid := os.Geteuid(); uid != 0 {
+		cmd.Env = append(cmd.Env, insideUser+"=1")
+		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: uid, Size: 1}}
+	}
 	return cmd
 }
 
@@ -124,6 +132,22 @@ func mustRead(t *testing.T, device string) Tree {
 	tree, err := Read(device)
 	try(t, err)
 	return tree
+}
+
+// mayLoad tells whether err is none. In a user namespace, where the kernel takes no
+// programs, err has to say so if one is needed for classes.
+func mayLoad(t *testing.T, classes []Class, err error) bool {
+	t.Helper()
+	tree, _ := Plan(near, classes, MaxRate)
+	needed := slices.ContainsFunc(tree.Filters, func(f Filter) bool { return f.Option != byDSCP })
+	if !needed || os.Getenv(insideUser) == "" {
+		try(t, err)
+		return true
+	}
+	if err == nil || !strings.Contains(err.Error(), "needs CAP_BPF or CAP_SYS_ADMIN; run it as root, or give the classes a dscp, which needs neither") {
+		t.Errorf("in a user namespace, %+v: %v", classes, err)
+	}
+	return false
 }
 
 // settings for classes at 1 Gbit/s.

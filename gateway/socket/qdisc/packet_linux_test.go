@@ -24,7 +24,9 @@ func TestPacketsLand(t *testing.T) {
 		"mixed":    {{Name: "a", Priority: number(6)}, {Name: "b"}, {Name: "c", DSCP: number(18)}, {Name: "d", Mark: number[uint32](6)}},
 	} {
 		_, err := Apply(t.Context(), near, settings(classes))
-		try(t, err)
+		if !mayLoad(t, classes, err) {
+			continue
+		}
 		for _, to := range []string{farIPv4, farIPv6} {
 			for i := range classes {
 				before := sent(t, classes)

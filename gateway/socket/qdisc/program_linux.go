@@ -16,6 +16,23 @@ const (
 	skbPriority = 32
 )
 
+// loadPrograms loads those that filters need, by their place, before anything is
+// changed: a kernel that refuses them leaves the device as it was. unload is to be
+// called in any case; filters that were made keep theirs.
+func loadPrograms(filters []Filter) (programs []*ebpf.Program, unload func(), err error) {
+	programs = make([]*ebpf.Program, len(filters))
+	for i, f := range filters {
+		if f.Option != byDSCP && err == nil {
+			programs[i], err = loadProgram(f)
+		}
+	}
+	return programs, func() {
+		for _, p := range programs {
+			_ = p.Close() // nil is fine
+		}
+	}, err
+}
+
 // loadProgram loads the filter program for a mark or a priority: it answers -1,
 // "yes, to the branch that I am for", or 0, "no". Kernels without the filters
 // that tc has for this (basic, fw) have this one, and it is the same on all.
@@ -24,9 +41,7 @@ func loadProgram(f Filter) (*ebpf.Program, error) {
 	if f.Option == byMark {
 		offset = skbMark
 	}
-	if err := rlimit.RemoveMemlock(); err != nil { // before Linux 5.11
-		return nil, fmt.Errorf("qdisc: memory for a filter program: %w", err)
-	}
+	_ = rlimit.RemoveMemlock() // before Linux 5.11; if it matters, the next step fails
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "overtake", Type: ebpf.SchedCLS, License: "Apache-2.0",
 		Instructions: asm.Instructions{
