@@ -2,7 +2,6 @@ package qdisc
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -25,9 +24,9 @@ const (
 	byPriority = "priority"
 )
 
-// marks are what the packets of a class carry. An option that one class names is
-// set for all, to zero where a class doesn't name it: a connection that changes
-// its class must not keep the marks of the one before.
+// marks are what the packets of a class carry: zero is set where a class doesn't
+// name an option, as a connection that changes its class must not keep the marks
+// of the one before, and IP_TOS leaves a priority behind that nobody asked for.
 type marks struct {
 	dscp, mark, priority uint32
 }
@@ -44,7 +43,6 @@ func (m marks) of(option string) uint32 {
 
 // marksOf returns what the packets of each class carry.
 func marksOf(classes []Class) []marks {
-	named := slices.ContainsFunc(classes, func(c Class) bool { return c.Priority != nil })
 	all := make([]marks, len(classes))
 	for i, c := range classes {
 		m := &all[i]
@@ -54,20 +52,12 @@ func marksOf(classes []Class) []marks {
 		if c.Mark != nil {
 			m.mark = *c.Mark
 		}
-		switch {
-		case c.Priority != nil:
+		if c.Priority != nil {
 			m.priority = uint32(*c.Priority)
-		case !named:
-			m.priority = tosPriority[m.dscp<<2&0x1e>>1]
 		}
 	}
 	return all
 }
-
-// tosPriority is the priority that setting IP_TOS gives a socket, by the four bits
-// that RFC 1349 called the type of service (ip_tos2prio in Linux). IPV6_TCLASS
-// gives none.
-var tosPriority = [16]uint32{0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4}
 
 // Marks is what is set on the sockets of the class, such as "priority 6, dscp
 // AF21".

@@ -33,8 +33,8 @@ func (l Landing) String() string {
 	return text
 }
 
-// Land tells where the packets of each class wait. It goes by what IPv4 sockets
-// carry.
+// Land tells where the packets of each class wait. Of filters it goes by those for
+// IPv4.
 func (t Tree) Land(classes []Class) []Landing {
 	landings := make([]Landing, len(classes))
 	carried := marksOf(classes)

@@ -110,11 +110,8 @@ func TestLandTellsWrongOrder(t *testing.T) {
 		classes []Class
 		want    []string // trouble
 	}{{
-		// IP_TOS gives a socket a priority, and AF21's is that of bulk transfers.
-		"dscp alone", []Class{{Name: "a", DSCP: number(18)}, {Name: "b"}},
-		[]string{"served after b, less urgent; change its marks", ""},
+		"dscp alone", []Class{{Name: "a", DSCP: number(18)}, {Name: "b"}}, []string{"no order between it and b", "no order between it and a"},
 	}, {
-		// As soon as one class names a priority, all have one.
 		"dscp and another's priority", []Class{{Name: "a", DSCP: number(18)}, {Name: "b", Priority: number(1)}}, []string{"", ""},
 	}, {
 		"upside down", []Class{{Name: "a", Priority: number(1)}, {Name: "b"}, {Name: "c", Priority: number(6)}},

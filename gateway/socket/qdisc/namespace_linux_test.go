@@ -28,8 +28,10 @@ const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(insideNamespace) {
-	case farHost:
-		os.Exit(beFarHost())
+	case farCounter:
+		os.Exit(beFarHost(countBytes))
+	case farWitness:
+		os.Exit(beFarHost(witnessOrder))
 	case applier:
 		os.Exit(beApplier())
 	}

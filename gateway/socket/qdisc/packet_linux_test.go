@@ -3,6 +3,7 @@ package qdisc
 import (
 	"fmt"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -31,7 +32,11 @@ func TestPacketsLand(t *testing.T) {
 			for i := range classes {
 				before := sent(t, classes)
 				const packets = 20
-				sendMarked(t, to, marksAsSet(classes, i), packets)
+				conn := dialMarked(t, "udp", to, marksAsSet(classes, i))
+				for p := range packets {
+					_, err := fmt.Fprintf(conn, "packet %d", p)
+					try(t, err)
+				}
 				for j, now := range sent(t, classes) {
 					want := before[j]
 					if i == j {
@@ -73,13 +78,13 @@ func marksAsSet(classes []Class, i int) []option {
 
 type option struct{ level, name, value int }
 
-// sendMarked sends UDP packets from a socket with these options.
-func sendMarked(t *testing.T, to string, options []option, packets int) {
+// dialMarked connects to port 7 of a host, with a socket that has these options.
+func dialMarked(t *testing.T, network, host string, options []option) net.Conn {
 	t.Helper()
-	dialer := net.Dialer{Control: func(network, _ string, c syscall.RawConn) (err error) {
+	dialer := net.Dialer{Timeout: patience, Control: func(network, _ string, c syscall.RawConn) (err error) {
 		_ = c.Control(func(fd uintptr) {
 			for _, o := range options {
-				if o.level == unix.IPPROTO_IPV6 && network != "udp6" {
+				if o.level == unix.IPPROTO_IPV6 && !strings.HasSuffix(network, "6") {
 					continue
 				}
 				if err == nil {
@@ -89,11 +94,8 @@ func sendMarked(t *testing.T, to string, options []option, packets int) {
 		})
 		return err
 	}}
-	conn, err := dialer.DialContext(t.Context(), "udp", net.JoinHostPort(to, "9"))
+	conn, err := dialer.DialContext(t.Context(), network, net.JoinHostPort(host, "7"))
 	try(t, err)
-	defer conn.Close()
-	for i := range packets {
-		_, err := fmt.Fprintf(conn, "packet %d", i)
-		try(t, err)
-	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
