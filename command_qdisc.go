@@ -36,12 +36,8 @@ func (o qdiscClasses) classes() ([]qdisc.Class, error) {
 		}
 		classes := kernelClasses(cfg)
 		urgent, lazy := &classes[0], &classes[len(classes)-1]
-		for _, c := range []struct {
-			class          *qdisc.Class
-			priority, dscp int
-		}{{urgent, 6, 18}, {lazy, 1, 1}} {
-			c.class.Priority, c.class.DSCP = &c.priority, &c.dscp
-		}
+		urgent.Priority, urgent.DSCP = new(6), new(18) // AF21
+		lazy.Priority, lazy.DSCP = new(1), new(1)      // LE
 		return classes, nil
 	}
 	cfg, err := config.Load(file, os.LookupEnv)

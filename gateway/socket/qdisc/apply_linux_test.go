@@ -48,8 +48,8 @@ func TestApply(t *testing.T) {
 	for name, other := range map[string]Settings{
 		"rate":     {Classes: three(), Rate: 12500000},
 		"floor":    settings([]Class{three()[0], {Name: "standard", Floor: 2000}, three()[2]}),
-		"priority": settings([]Class{{Name: "a", Priority: number(6)}, {Name: "b", Priority: number(1)}, {Name: "c"}}),
-		"mark":     settings([]Class{{Name: "a", Mark: number[uint32](1 << 31)}, {Name: "b"}}),
+		"priority": settings([]Class{{Name: "a", Priority: new(6)}, {Name: "b", Priority: new(1)}, {Name: "c"}}),
+		"mark":     settings([]Class{{Name: "a", Mark: new(uint32(1 << 31))}, {Name: "b"}}),
 		"speed":    {Classes: three(), Rate: MaxRate},
 	} {
 		change, err := Apply(t.Context(), near, other)
@@ -182,7 +182,7 @@ func TestApplyAtTheSameTime(t *testing.T) {
 		return
 	}
 	newLink(t)
-	both := []Settings{settings(three()), settings([]Class{{Name: "a", DSCP: number(46)}, {Name: "b"}})}
+	both := []Settings{settings(three()), settings([]Class{{Name: "a", DSCP: new(46)}, {Name: "b"}})}
 	var group sync.WaitGroup
 	for i := range 4 {
 		group.Go(func() {

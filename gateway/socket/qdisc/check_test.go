@@ -11,7 +11,7 @@ import (
 func TestReport(t *testing.T) {
 	quiet := newReport("192.0.2.7", on(Queue{Kind: "pfifo_fast", Parent: root, Bands: 3, Priomap: priomap}), false, three())
 	troubled := newReport("default", on(Queue{Kind: "noqueue", Parent: root}), false, three()[:1])
-	ours, err := Plan("eth0", []Class{{Name: "a", DSCP: number(18)}, {Name: "b"}}, MaxRate)
+	ours, err := Plan("eth0", []Class{{Name: "a", DSCP: new(18)}, {Name: "b"}}, MaxRate)
 	if err != nil {
 		t.Fatal(err)
 	}

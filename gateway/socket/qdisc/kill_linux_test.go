@@ -13,7 +13,7 @@ import (
 const applier = "applier"
 
 func alternating() []Settings {
-	return []Settings{settings(three()), settings([]Class{{Name: "a", DSCP: number(46)}, {Name: "b", DSCP: number(1)}, {Name: "c"}})}
+	return []Settings{settings(three()), settings([]Class{{Name: "a", DSCP: new(46)}, {Name: "b", DSCP: new(1)}, {Name: "c"}})}
 }
 
 func beApplier() int {

@@ -5,14 +5,12 @@ import (
 	"testing"
 )
 
-func number[T any](n T) *T { return &n }
-
 // three are the default classes as the docs recommend to mark them.
 func three() []Class {
 	return []Class{
-		{Name: "interactive", Priority: number(6), DSCP: number(18)},
+		{Name: "interactive", Priority: new(6), DSCP: new(18)},
 		{Name: "standard", Floor: 1000},
-		{Name: "batch", Priority: number(1), DSCP: number(1), Floor: 500},
+		{Name: "batch", Priority: new(1), DSCP: new(1), Floor: 500},
 	}
 }
 
@@ -110,11 +108,11 @@ func TestLandTellsWrongOrder(t *testing.T) {
 		classes []Class
 		want    []string // trouble
 	}{{
-		"dscp alone", []Class{{Name: "a", DSCP: number(18)}, {Name: "b"}}, []string{"no order between it and b", "no order between it and a"},
+		"dscp alone", []Class{{Name: "a", DSCP: new(18)}, {Name: "b"}}, []string{"no order between it and b", "no order between it and a"},
 	}, {
-		"dscp and another's priority", []Class{{Name: "a", DSCP: number(18)}, {Name: "b", Priority: number(1)}}, []string{"", ""},
+		"dscp and another's priority", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", Priority: new(1)}}, []string{"", ""},
 	}, {
-		"upside down", []Class{{Name: "a", Priority: number(1)}, {Name: "b"}, {Name: "c", Priority: number(6)}},
+		"upside down", []Class{{Name: "a", Priority: new(1)}, {Name: "b"}, {Name: "c", Priority: new(6)}},
 		[]string{"served after b and c, less urgent; change its marks", "served after c, less urgent; change its marks", ""},
 	}, {
 		"nothing set", []Class{{Name: "a"}, {Name: "b"}}, []string{"no order between it and b", "no order between it and a"},
@@ -136,7 +134,7 @@ func TestLandTellsWrongOrder(t *testing.T) {
 func TestLandByPriorityAsID(t *testing.T) {
 	tree := on(Queue{Kind: "htb", Handle: 0, Parent: root, Default: 9})
 	tree.Branches = []Branch{{ID: 6}, {ID: 9, Prio: 3}}
-	got := tree.Land([]Class{{Name: "a", Priority: number(6)}, {Name: "b"}})
+	got := tree.Land([]Class{{Name: "a", Priority: new(6)}, {Name: "b"}})
 	if got[0].Band != "branch 0:6, prio 0" || got[1].Band != "branch 0:9, prio 3" {
 		t.Errorf("landed in %q and %q", got[0].Band, got[1].Band)
 	}

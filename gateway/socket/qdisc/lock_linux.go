@@ -5,16 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
+
+// lockPatience bounds the wait for others: a change takes milliseconds.
+const lockPatience = 30 * time.Second
 
 // lock keeps other processes from changing the same device's queues until unlock
 // is called or the process ends, however it ends; it waits for its turn. It is a
 // socket with an abstract name, as those belong to the network namespace, like the
 // device.
 func lock(ctx context.Context, link netlink.Link) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
 	name := fmt.Sprintf("@overtake-qdisc-%d", link.Attrs().Index)
 	for {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", name)

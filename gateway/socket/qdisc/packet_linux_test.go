@@ -19,10 +19,10 @@ func TestPacketsLand(t *testing.T) {
 	newLink(t)
 	knowFar(t)
 	for name, classes := range map[string][]Class{
-		"dscp":     {{Name: "a", DSCP: number(18)}, {Name: "b"}, {Name: "c", DSCP: number(1)}},
-		"priority": {{Name: "a", Priority: number(6)}, {Name: "b"}, {Name: "c", Priority: number(1)}},
-		"mark":     {{Name: "a", Mark: number[uint32](1 << 31)}, {Name: "b"}, {Name: "c", Mark: number[uint32](7)}},
-		"mixed":    {{Name: "a", Priority: number(6)}, {Name: "b"}, {Name: "c", DSCP: number(18)}, {Name: "d", Mark: number[uint32](6)}},
+		"dscp":     {{Name: "a", DSCP: new(18)}, {Name: "b"}, {Name: "c", DSCP: new(1)}},
+		"priority": {{Name: "a", Priority: new(6)}, {Name: "b"}, {Name: "c", Priority: new(1)}},
+		"mark":     {{Name: "a", Mark: new(uint32(1 << 31))}, {Name: "b"}, {Name: "c", Mark: new(uint32(7))}},
+		"mixed":    {{Name: "a", Priority: new(6)}, {Name: "b"}, {Name: "c", DSCP: new(18)}, {Name: "d", Mark: new(uint32(6))}},
 	} {
 		_, err := Apply(t.Context(), near, settings(classes))
 		if !mayLoad(t, classes, err) {

@@ -17,7 +17,7 @@ var rewrite = flag.Bool("rewrite", false, "write the expected text of testdata a
 func TestPlanCommands(t *testing.T) {
 	eight := make([]Class, 8)
 	for i := range eight {
-		eight[i] = Class{Name: fmt.Sprint(i), DSCP: number(8 * (i + 1) % 64), Floor: 100 * i}
+		eight[i] = Class{Name: fmt.Sprint(i), DSCP: new(8 * (i + 1) % 64), Floor: 100 * i}
 	}
 	for _, c := range []struct {
 		name    string
@@ -25,10 +25,10 @@ func TestPlanCommands(t *testing.T) {
 		rate    string
 	}{
 		{"three", three(), "1gbit"},
-		{"by-priority", []Class{{Name: "a", Priority: number(6)}, {Name: "b", Priority: number(2)}, {Name: "c"}}, "100mbit"},
-		{"by-mark", []Class{{Name: "a", Mark: number[uint32](7)}, {Name: "b", Mark: number[uint32](1 << 31)}}, "2.5gbit"},
-		{"mixed", []Class{{Name: "a", DSCP: number(18)}, {Name: "b", Mark: number[uint32](7)}, {Name: "c", Priority: number(1)}, {Name: "d"}}, "10gbit"},
-		{"not-told-apart", []Class{{Name: "a", DSCP: number(18)}, {Name: "b", DSCP: number(18)}, {Name: "c", DSCP: number(1)}}, "1gbit"},
+		{"by-priority", []Class{{Name: "a", Priority: new(6)}, {Name: "b", Priority: new(2)}, {Name: "c"}}, "100mbit"},
+		{"by-mark", []Class{{Name: "a", Mark: new(uint32(7))}, {Name: "b", Mark: new(uint32(1 << 31))}}, "2.5gbit"},
+		{"mixed", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", Mark: new(uint32(7))}, {Name: "c", Priority: new(1)}, {Name: "d"}}, "10gbit"},
+		{"not-told-apart", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", DSCP: new(18)}, {Name: "c", DSCP: new(1)}}, "1gbit"},
 		{"eight", eight, "40gbit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -66,16 +66,16 @@ func TestPlanRefuses(t *testing.T) {
 	}{
 		{nil, 1e8, "qdisc: 0 classes, want 1 to 8"},
 		{make([]Class, 9), 1e8, "qdisc: 9 classes, want 1 to 8"},
-		{[]Class{{Name: "a"}, {Name: "b"}, {Name: "c", DSCP: number(1)}}, 1e8,
+		{[]Class{{Name: "a"}, {Name: "b"}, {Name: "c", DSCP: new(1)}}, 1e8,
 			"qdisc: nothing tells the packets of a and b apart; give all but one a mark of their own, such as socket: {dscp: AF21}"},
-		{[]Class{{Name: "a", DSCP: number(18)}, {Name: "b", DSCP: number(18)}}, 1e8,
+		{[]Class{{Name: "a", DSCP: new(18)}, {Name: "b", DSCP: new(18)}}, 1e8,
 			"qdisc: nothing tells the packets of a and b apart; give all but one a mark of their own, such as socket: {dscp: AF21}"},
 		{three(), 1, "qdisc: rate 8bit, want 100kbit to 1tbit"},
 		{three(), 1e12, "qdisc: rate 8tbit, want 100kbit to 1tbit"},
-		{[]Class{{Name: "a", DSCP: number(64)}}, 1e8, "qdisc: class a: dscp 64, want 0 to 63"},
-		{[]Class{{Name: "a", Priority: number(16)}}, 1e8, "qdisc: class a: priority 16, want 0 to 15"},
+		{[]Class{{Name: "a", DSCP: new(64)}}, 1e8, "qdisc: class a: dscp 64, want 0 to 63"},
+		{[]Class{{Name: "a", Priority: new(16)}}, 1e8, "qdisc: class a: priority 16, want 0 to 15"},
 		{[]Class{{Name: "a", Floor: -1}}, 1e8, "qdisc: class a: floor -1, want 0 or more"},
-		{[]Class{{Name: "a", Floor: 5000}, {Name: "b", Floor: 4001, DSCP: number(1)}}, 1e8, "qdisc: the floors of all classes are 90.01%, want 90% at most"},
+		{[]Class{{Name: "a", Floor: 5000}, {Name: "b", Floor: 4001, DSCP: new(1)}}, 1e8, "qdisc: the floors of all classes are 90.01%, want 90% at most"},
 	} {
 		if _, err := Plan("eth0", c.classes, c.rate); err == nil || err.Error() != c.want {
 			t.Errorf("got %v, want %s", err, c.want)
