@@ -142,7 +142,7 @@ var archImporters = map[string][]string{
 	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"}, // a server each
 	"go.opentelemetry.io/otel":                {"overtake/tracing/export"},
 	"go.opentelemetry.io/proto/otlp":          {"overtake/tracing/export"},
-	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/loadgen"}, // extends the standard library
+	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/gateway/socket/qdisc", "overtake/loadgen"}, // extends the standard library
 	"golang.org/x/text":                       {"overtake/tracing/waterfall"},
 	"golang.org/x/time":                       {"overtake/gateway", "overtake/loadgen"},
 	"google.golang.org/grpc":                  {"overtake/tracing/export"},

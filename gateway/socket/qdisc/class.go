@@ -1,0 +1,128 @@
+package qdisc
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Class is a latency class as the kernel sees it: what its sockets are marked
+// with. Lists of classes are most urgent first, 8 at most.
+type Class struct {
+	Name     string
+	Priority *int    // SO_PRIORITY, 0 to 15; nil is not named
+	DSCP     *int    // code point, 0 to 63; nil is not named
+	Mark     *uint32 // SO_MARK; nil is not named
+	// Floor is the least share of the device's rate, in hundredths of a percent.
+	// All together are at most 9000.
+	Floor int
+}
+
+// The marks by which packets can be told apart.
+const (
+	byDSCP     = "dscp"
+	byMark     = "mark"
+	byPriority = "priority"
+)
+
+// marks are what the packets of a class carry: zero is set where a class doesn't
+// name an option, as a connection that changes its class must not keep the marks
+// of the one before, and IP_TOS leaves a priority behind that nobody asked for.
+type marks struct {
+	dscp, mark, priority uint32
+}
+
+func (m marks) of(option string) uint32 {
+	switch option {
+	case byDSCP:
+		return m.dscp
+	case byMark:
+		return m.mark
+	}
+	return m.priority
+}
+
+// marksOf returns what the packets of each class carry.
+func marksOf(classes []Class) []marks {
+	all := make([]marks, len(classes))
+	for i, c := range classes {
+		m := &all[i]
+		if c.DSCP != nil {
+			m.dscp = uint32(*c.DSCP)
+		}
+		if c.Mark != nil {
+			m.mark = *c.Mark
+		}
+		if c.Priority != nil {
+			m.priority = uint32(*c.Priority)
+		}
+	}
+	return all
+}
+
+// Marks is what is set on the sockets of the class, such as "priority 6, dscp
+// AF21".
+func (c Class) Marks() string {
+	var parts []string
+	if c.Priority != nil {
+		parts = append(parts, fmt.Sprintf("priority %d", *c.Priority))
+	}
+	if c.DSCP != nil {
+		parts = append(parts, "dscp "+dscpName(uint32(*c.DSCP)))
+	}
+	if c.Mark != nil {
+		parts = append(parts, fmt.Sprintf("mark %#x", *c.Mark))
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// dscpNames are the code points of RFC 2474, 2597, 3246, 5865 and 8622.
+var dscpNames = map[string]int{
+	"DF": 0, "LE": 1, "VA": 44, "EF": 46,
+	"CS0": 0, "CS1": 8, "CS2": 16, "CS3": 24, "CS4": 32, "CS5": 40, "CS6": 48, "CS7": 56,
+	"AF11": 10, "AF12": 12, "AF13": 14, "AF21": 18, "AF22": 20, "AF23": 22,
+	"AF31": 26, "AF32": 28, "AF33": 30, "AF41": 34, "AF42": 36, "AF43": 38,
+}
+
+// DSCP returns the code point with that name, such as 18 for AF21.
+func DSCP(name string) (int, bool) {
+	code, ok := dscpNames[name]
+	return code, ok
+}
+
+func dscpName(code uint32) string {
+	if code == 0 {
+		return "DF"
+	}
+	for name, c := range dscpNames {
+		if uint32(c) == code {
+			return name
+		}
+	}
+	return fmt.Sprint(code)
+}
+
+// checkClasses returns what is wrong with classes.
+func checkClasses(classes []Class) error {
+	if len(classes) == 0 || len(classes) > maxClasses {
+		return fmt.Errorf("qdisc: %d classes, want 1 to %d", len(classes), maxClasses)
+	}
+	floors := 0
+	for _, c := range classes {
+		switch {
+		case c.Priority != nil && (*c.Priority < 0 || *c.Priority > 15):
+			return fmt.Errorf("qdisc: class %s: priority %d, want 0 to 15", c.Name, *c.Priority)
+		case c.DSCP != nil && (*c.DSCP < 0 || *c.DSCP > 63):
+			return fmt.Errorf("qdisc: class %s: dscp %d, want 0 to 63", c.Name, *c.DSCP)
+		case c.Floor < 0:
+			return fmt.Errorf("qdisc: class %s: floor %d, want 0 or more", c.Name, c.Floor)
+		}
+		floors += c.Floor
+	}
+	if floors > 9000 {
+		return fmt.Errorf("qdisc: the floors of all classes are %.2f%%, want 90%% at most", float64(floors)/100)
+	}
+	return nil
+}
