@@ -16,6 +16,7 @@ import (
 
 	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 	"overtake/tracing"
 )
 
@@ -41,6 +42,7 @@ type Gateway struct {
 	flowHeader string
 	exposure   string
 	propagate  tracing.Formats // what is stamped beside W3C Trace Context
+	sockets    *socket.Setter
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
 	books      []*jobBook // the stores for jobs, each once
@@ -88,7 +90,8 @@ func New(o Options) (*Gateway, error) {
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
 	}
-	if g.destinations, err = newDestinations(cfg, g.refuseOwn); err != nil {
+	g.sockets = socket.NewSetter(cfg.SocketOptions(), g.log)
+	if g.destinations, err = newDestinations(cfg, g.sockets, g.refuseOwn); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	for _, c := range cfg.Classes {
@@ -96,7 +99,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.metrics = newMetrics(g)
 	for name := range cfg.Upstreams {
-		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg); err != nil {
+		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg, g.sockets); err != nil {
 			return nil, err
 		}
 	}
@@ -300,6 +303,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	}
 	refuse(ctx, f, "", g.defaultClass)
 	client := clientOf(ctx.Conn())
+	client.mark(g.sockets, g.defaultClass)
 	client.linger.Store(true) // the rest of the header may still be on its way
 	g.metrics.finished(client.listener.name, "", f.code(), 0)
 	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)

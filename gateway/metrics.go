@@ -71,6 +71,7 @@ var (
 	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
+	descRefused   = desc("overtake_socket_refused_total", "Times that a socket did not get what its class says.", "option")
 	descSpans     = desc("overtake_spans_total", "Spans of this process, by what became of them.", "result")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
@@ -82,7 +83,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descSpans, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descDepth,
 	} {
 		out <- d
 	}
@@ -110,6 +111,9 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 				count(descShed, c.ShedBy(reason), name, class, reason.String())
 			}
 		}
+	}
+	for option, n := range s.g.sockets.Refused() {
+		count(descRefused, n, option)
 	}
 	if s.g.tracer != nil {
 		stats := s.g.tracer.Stats()

@@ -58,6 +58,6 @@
 // # What it costs
 //
 // One system call to know the socket, and then one per option, but two for each code
-// point: about 0.3 microseconds each. Callers compare [Setter.Group] with that of the
+// point: about half a microsecond each. Callers compare [Setter.Group] with that of the
 // last request on the connection, and call nothing as long as it is the same.
 package socket
