@@ -25,6 +25,8 @@ type Options struct {
 	Config *config.Config
 	// Queues are the queues of the configuration, opened, by name.
 	Queues map[string]Queue
+	// Sockets tells the kernel of which class connections are. Default: nobody does.
+	Sockets *socket.Setter
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
@@ -73,7 +75,7 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		config: cfg, log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
 		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
 		leavers: newLeavers(), tunnels: newTunnels(), stopHousework: make(chan struct{}),
@@ -90,7 +92,6 @@ func New(o Options) (*Gateway, error) {
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
 	}
-	g.sockets = socket.NewSetter(cfg.SocketOptions(), g.log)
 	if g.destinations, err = newDestinations(cfg, g.sockets, g.refuseOwn); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
