@@ -163,13 +163,13 @@ func writeProgress(w io.Writer, cfg *config.Config, i int, p relay.Progress, bef
 // openSource returns what opens the source of a relay.
 func openSource(b *brokers, r config.Relay) (func(int) (broker.Source, error), error) {
 	if b.cfg.Brokers[r.From.Broker].Type == "rabbitmq" {
-		conn, err := b.onRabbitMQ(r.From.Broker)
+		conn, err := b.onRabbitMQ(place{broker: r.From.Broker})
 		if err != nil {
 			return nil, err
 		}
 		return func(inHand int) (broker.Source, error) { return conn.Source(r.From.Queue, inHand), nil }, nil
 	}
-	conn, err := b.onNATS(r.From.Broker)
+	conn, err := b.onNATS(place{broker: r.From.Broker})
 	if err != nil {
 		return nil, err
 	}

@@ -134,9 +134,9 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 func (u *upstream) reachable(ctx context.Context) error {
 	var errs []error
 	for _, s := range u.servers {
-		c, err := s.dial(ctx)
+		err := s.knock(ctx)
 		if err == nil {
-			return c.Close()
+			return nil
 		}
 		errs = append(errs, err)
 	}
@@ -277,10 +277,7 @@ func (g *Gateway) FindDown(ctx context.Context) {
 	defer cancel()
 	for _, u := range g.upstreams {
 		for i, s := range u.servers {
-			conn, err := s.open(ctx)
-			if err == nil {
-				conn.Close()
-			} else if ctx.Err() == nil {
+			if err := s.knock(ctx); err != nil && ctx.Err() == nil {
 				u.setDown(i, err)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -25,6 +26,9 @@ type ConnConfig struct {
 	URL string
 	// TLS is used with amqps://.
 	TLS TLSFiles
+	// Control is called with each socket before it is connected, see
+	// [net.Dialer.Control]. Default: none.
+	Control func(network, address string, c syscall.RawConn) error
 	// Logger gets what happens outside of any call, such as a lost connection.
 	// Default: slog.Default.
 	Logger *slog.Logger

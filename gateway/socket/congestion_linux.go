@@ -1,0 +1,28 @@
+package socket
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// setCongestion sets TCP_CONGESTION. On an open connection, the new control begins
+// with the window that the old one had found.
+func setCongestion(fd, _ int, v value) error {
+	return unix.SetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, v.name)
+}
+
+func getCongestion(fd, _ int) (value, error) {
+	name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	return value{name: name}, err
+}
+
+// offered lists the congestion controls that are loaded, for people.
+func offered() string {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
+	if err != nil {
+		return "those in sysctl net.ipv4.tcp_available_congestion_control"
+	}
+	return strings.Join(strings.Fields(string(text)), ", ")
+}
