@@ -3,59 +3,31 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// A namespace is a network namespace with a link, of which eth0 is this end.
-type namespace string
-
-var namespaces int
-
-// newNamespace makes a namespace and removes it after the test. It takes root.
-func newNamespace(t *testing.T) namespace {
+// newLinkedNamespace makes a namespace with a link, of which eth0 is this end, and a
+// device that does not know its speed.
+func newLinkedNamespace(t *testing.T) namespace {
 	t.Helper()
-	namespaces++
-	name := fmt.Sprintf("overtake-e2e-%d-%d", os.Getpid(), namespaces)
-	tool(t, "ip", "netns", "add", name)
-	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "delete", name).CombinedOutput(); err != nil {
-			t.Errorf("ip netns delete %s: %v\n%s", name, err, out)
-		}
-	})
-	for _, args := range []string{"link add eth0 type veth peer name eth1", "link set eth0 up", "link set lo up", "link add ifb7 type ifb"} {
-		tool(t, "ip", append([]string{"-n", name}, strings.Fields(args)...)...)
+	n := newNamespace(t)
+	for _, args := range []string{"link add eth0 type veth peer name eth1", "link set eth0 up", "link add ifb7 type ifb"} {
+		n.ip(t, args)
 	}
-	return namespace(name)
-}
-
-// run runs a command in the namespace to its end.
-func (n namespace) run(t *testing.T, args ...string) result {
-	t.Helper()
-	return runTool(t, nil, nil, "ip", append([]string{"netns", "exec", string(n)}, args...)...)
+	return n
 }
 
 // qdisc runs overtake qdisc, which must succeed, and returns what it printed.
 func (n namespace) qdisc(t *testing.T, args ...string) string {
 	t.Helper()
-	r := n.run(t, append([]string{binary, "qdisc"}, args...)...)
+	r := n.try(t, append([]string{binary, "qdisc"}, args...)...)
 	if r.code != 0 || r.stderr != "" {
 		t.Fatalf("overtake qdisc %s exited with %d:\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
 	return r.stdout
-}
-
-// shell runs commands, which must succeed.
-func (n namespace) shell(t *testing.T, commands string) {
-	t.Helper()
-	if r := n.run(t, "sh", "-ec", commands); r.code != 0 {
-		t.Fatalf("%s\nexited with %d:\n%s%s", commands, r.code, r.stdout, r.stderr)
-	}
 }
 
 // tree is what tc says of the queues of eth0, in a fixed order.
@@ -63,12 +35,8 @@ func (n namespace) tree(t *testing.T) string {
 	t.Helper()
 	var lines []string
 	for _, kind := range []string{"qdisc", "class", "filter"} {
-		r := n.run(t, "tc", kind, "show", "dev", "eth0")
-		if r.code != 0 {
-			t.Fatalf("tc %s exited with %d:\n%s", kind, r.code, r.stderr)
-		}
 		// The match of a filter is on a line of its own.
-		text := strings.ReplaceAll(r.stdout, "\n  ", " ")
+		text := strings.ReplaceAll(n.run(t, "tc", kind, "show", "dev", "eth0"), "\n  ", " ")
 		lines = append(lines, strings.Split(strings.TrimSpace(text), "\n")...)
 	}
 	slices.Sort(lines)
@@ -87,7 +55,7 @@ default_class: middle
 // What apply builds is what its tc commands build, what tc reads, and what apply
 // recognises.
 func TestE2EQdiscAndTC(t *testing.T) {
-	byProgram, byTC := newNamespace(t), newNamespace(t)
+	byProgram, byTC := newLinkedNamespace(t), newLinkedNamespace(t)
 	fresh := byProgram.tree(t)
 	file := writeConfig(t, qdiscClassesFile)
 	for _, args := range [][]string{
@@ -101,7 +69,7 @@ func TestE2EQdiscAndTC(t *testing.T) {
 		if got := byProgram.tree(t); got != before {
 			t.Fatalf("%v: a dry run changed\n%s\nto\n%s", args, before, got)
 		}
-		byTC.shell(t, commands)
+		byTC.run(t, "sh", "-ec", commands)
 		byProgram.qdisc(t, apply...)
 		got, want := byProgram.tree(t), byTC.tree(t)
 		if got != want || !strings.Contains(got, "6f76:12") {
@@ -116,7 +84,7 @@ func TestE2EQdiscAndTC(t *testing.T) {
 			}
 		}
 	}
-	byTC.shell(t, byTC.qdisc(t, "remove", "--dev", "eth0", "--dry-run"))
+	byTC.run(t, "sh", "-ec", byTC.qdisc(t, "remove", "--dev", "eth0", "--dry-run"))
 	if got, want := byProgram.qdisc(t, "remove", "--dev", "eth0"), "eth0: removed Overtake's queues; the kernel's default is back\n"; got != want {
 		t.Errorf("removed: %s, want %s", got, want)
 	}
@@ -133,12 +101,12 @@ func TestE2EQdiscAndTC(t *testing.T) {
 // tc takes the commands for a class that only its priority tells apart, or the
 // kernel lacks what they need; it is not their spelling.
 func TestE2EQdiscPriorityCommands(t *testing.T) {
-	n := newNamespace(t)
+	n := newLinkedNamespace(t)
 	file := writeConfig(t, strings.NewReplacer(", dscp: EF", "", "dscp: LE", "priority: 1").Replace(qdiscClassesFile))
 	apply := []string{"apply", "--dev", "eth0", "--rate", "1gbit", "-c", file}
 	filters := 0
 	for command := range strings.Lines(n.qdisc(t, append(apply, "--dry-run")...)) {
-		r := n.run(t, "sh", "-c", command)
+		r := n.try(t, "sh", "-c", command)
 		if strings.Contains(command, "tc filter") {
 			filters++
 			if r.code != 0 && !strings.Contains(r.stderr, "We have an error talking to the kernel") {
@@ -160,7 +128,7 @@ func TestE2EQdiscPriorityCommands(t *testing.T) {
 
 // show tells for each class where it waits and what helps.
 func TestE2EQdiscShow(t *testing.T) {
-	n := newNamespace(t)
+	n := newLinkedNamespace(t)
 	show := func(want ...string) {
 		t.Helper()
 		lines := strings.Split(strings.TrimSuffix(n.qdisc(t, "show", "--dev", "eth0"), "\n"), "\n")
@@ -175,7 +143,7 @@ func TestE2EQdiscShow(t *testing.T) {
 	}
 	none := `marks have no effect on this device`
 	show(`interactive  priority 6, dscp AF21  noqueue  no queue +`+none, `standard     none +noqueue  no queue +`+none, `batch        priority 1, dscp LE    noqueue  no queue +`+none)
-	n.shell(t, "tc qdisc add dev eth0 root handle 1: tbf rate 100mbit burst 100k limit 100k; tc qdisc add dev eth0 parent 1:1 handle 2: pfifo_fast")
+	n.run(t, "sh", "-ec", "tc qdisc add dev eth0 root handle 1: tbf rate 100mbit burst 100k limit 100k; tc qdisc add dev eth0 parent 1:1 handle 2: pfifo_fast")
 	show(`interactive .* tbf > pfifo_fast  band 0 of 3`, `standard .* tbf > pfifo_fast  band 1 of 3`, `batch .* tbf > pfifo_fast  band 2 of 3`)
 	n.qdisc(t, "apply", "--dev", "eth0", "--force")
 	show(`interactive .* htb    branch 6f76:10, prio 0  \d+ +\d+ +0`, `standard .* htb    branch 6f76:11, prio 1  \d+ +\d+ +0`, `batch .* htb    branch 6f76:12, prio 2  \d+ +\d+ +0`)
@@ -184,9 +152,9 @@ func TestE2EQdiscShow(t *testing.T) {
 // Wrong uses and refusals have one line with the remedy, and an exit code of their
 // kind; nothing is changed.
 func TestE2EQdiscRefuses(t *testing.T) {
-	n := newNamespace(t)
+	n := newLinkedNamespace(t)
 	plain := writeConfig(t, "upstreams: {app: {servers: [\"http://127.0.0.1:1\"]}}\n")
-	n.shell(t, "tc qdisc add dev eth1 root handle 7: tbf rate 1mbit burst 10k limit 10k")
+	n.run(t, "sh", "-ec", "tc qdisc add dev eth1 root handle 7: tbf rate 1mbit burst 10k limit 10k")
 	before := n.tree(t)
 	powerless := []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}
 	for _, c := range []struct {
@@ -214,13 +182,13 @@ func TestE2EQdiscRefuses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append(slices.Clone(c.with), binary, "qdisc")
-			checkRefused(t, n.run(t, append(args, strings.Fields(c.args)...)...), c.code, c.want)
+			checkRefused(t, n.try(t, append(args, strings.Fields(c.args)...)...), c.code, c.want)
 		})
 	}
 	if got := n.tree(t); got != before {
 		t.Errorf("they changed\n%s\nto\n%s", before, got)
 	}
-	if r := n.run(t, append(powerless, binary, "qdisc", "show", "--dev", "eth0")...); r.code != 0 || !strings.Contains(r.stdout, "noqueue") {
+	if r := n.try(t, append(powerless, binary, "qdisc", "show", "--dev", "eth0")...); r.code != 0 || !strings.Contains(r.stdout, "noqueue") {
 		t.Errorf("show without capabilities exited with %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
