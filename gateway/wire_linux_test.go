@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -156,7 +157,16 @@ func TestPacketsCarryTheirClass(t *testing.T) {
 	g := start(t, fourWires+"routes: [{match: {path: /app}, upstream: app}]", app)
 	w := tap(t)
 	gateway, appPort := addrPort(g.listeners[0].inner.Addr()).Port(), portOf(t, app)
-	p := g.dial()
+	var multipath net.Dialer // its sockets do not take all options
+	multipath.SetMultipathTCP(true)
+	c, err := multipath.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is, err := c.(*net.TCPConn).MultipathTCP(); is || err != nil {
+		t.Errorf("the gateway speaks Multipath TCP: %v, %v", is, err)
+	}
+	p := newPeer(t, c)
 	w.seen()
 	classes := g.classes.Names()
 	for i := range 100 {
@@ -183,6 +193,25 @@ func TestPacketsCarryTheirClass(t *testing.T) {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 	w.checkAnswer("what is no request", gateway, appPort, fourPoints["standard"])
+}
+
+// TestTunnelsCarryTheirClass: both ends of a tunnel are of the call's class.
+func TestTunnelsCarryTheirClass(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "through") })
+	s := startSidecar(t, "classes: [{name: interactive}, {name: standard, socket: {dscp: CS1}}]\n", app)
+	w := tap(t)
+	p := s.dialOutbound()
+	appPort := portOf(t, app)
+	p.send(fmt.Sprintf("CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", appPort, appPort))
+	p.head()
+	p.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	p.response("GET")
+	if !w.checkAnswer("CONNECT", addrPort(s.Addr("outbound")).Port(), appPort, 8) {
+		t.Error("nothing went through the tunnel")
+	}
 }
 
 // TestJobsCarryTheirClass: the answer to a job is of the job's class when it is

@@ -108,5 +108,5 @@ func remedy(o option, v value, err error) string {
 	case errors.Is(err, unix.EINVAL):
 		return "choose another value"
 	}
-	return "this kernel does not have the option: remove " + o.String() + " from the classes"
+	return "sockets of this kind do not have the option in this kernel: remove " + o.String() + " from the classes"
 }
