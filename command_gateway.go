@@ -82,7 +82,8 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 			log.Warn("the last spans are lost", "error", lost)
 		}
 	}()
-	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Sockets: sockets, Tracer: tracer, Logger: log})
+	kernel := newKernelCheck(cfg)
+	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Sockets: sockets, Kernel: kernel.reports, Tracer: tracer, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -90,6 +91,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	g.FindDown(ctx)
+	kernel.log(ctx, log)
 	stop := onHangup(func() {
 		log.Warn("SIGHUP: reloading is not available in this version; restart to apply a changed file")
 	})

@@ -47,18 +47,6 @@ func (o qdiscClasses) classes() ([]qdisc.Class, error) {
 	return kernelClasses(cfg), nil
 }
 
-// kernelClasses are the classes of cfg as the kernel sees them.
-func kernelClasses(cfg *config.Config) []qdisc.Class {
-	classes := make([]qdisc.Class, len(cfg.Classes))
-	for i, c := range cfg.Classes {
-		classes[i] = qdisc.Class{Name: c.Name, Priority: c.Socket.Priority, Floor: int(c.Floor)}
-		if code, ok := qdisc.DSCP(c.Socket.DSCP); ok {
-			classes[i].DSCP = &code
-		}
-	}
-	return classes
-}
-
 type qdiscShowCommand struct {
 	Dev string `required:"" placeholder:"IF" help:"Network device."`
 	qdiscClasses
@@ -115,11 +103,11 @@ Examples:
 func (c *qdiscApplyCommand) Run(ctx context.Context) error {
 	settings := qdisc.Settings{Force: c.Force}
 	if c.Rate != "" {
-		rate, err := qdisc.ParseRate(c.Rate)
+		rate, err := config.ParseRate(c.Rate)
 		if err != nil {
 			return &usageError{fmt.Errorf("--rate %w", err)}
 		}
-		settings.Rate = rate
+		settings.Rate = max(1, uint64(rate/8)) // 0 is what the device says
 	}
 	var err error
 	if settings.Classes, err = c.classes(); err != nil {

@@ -61,7 +61,7 @@ func TestE2EQdiscAndTC(t *testing.T) {
 	for _, args := range [][]string{
 		{"--dev", "eth0", "--rate", "100mbit"},
 		{"--dev", "eth0"}, // a veth says that it has 10 Gbit/s
-		{"--dev", "eth0", "--rate", "2.5gbit", "-c", file},
+		{"--dev", "eth0", "--rate", "2500mbit", "-c", file},
 	} {
 		apply := append([]string{"apply"}, args...)
 		before := byProgram.tree(t)
@@ -170,8 +170,9 @@ func TestE2EQdiscRefuses(t *testing.T) {
 		{"unknown device to remove from", nil, "remove --dev eth9", 2, `overtake: qdisc: no device "eth9", there is .*`},
 		{"loopback", nil, "apply --dev lo --rate 1gbit", 2, `overtake: qdisc: lo is loopback, where packets don't wait; name the device that leads to the network .*`},
 		{"no rate", nil, "apply --dev ifb7", 2, `overtake: qdisc: ifb7 does not know how fast it is; say it with --rate, such as --rate 1gbit .*`},
-		{"bad rate", nil, "apply --dev eth0 --rate 100", 2, `overtake: --rate "100" is not a rate, write 100mbit or 1gbit .*`},
-		{"too slow", nil, "apply --dev eth0 --rate 1kbit", 2, `overtake: --rate "1kbit" is out of range, want 100kbit to 1tbit .*`},
+		{"bad rate", nil, "apply --dev eth0 --rate 100", 2, `overtake: --rate "100" has no unit; write 100mbit or 100bit .*`},
+		{"no rate at all", nil, "apply --dev eth0 --rate 0gbit", 2, `overtake: --rate "0gbit" is nothing; write what there is, such as 100mbit or 1gbit .*`},
+		{"too slow", nil, "apply --dev eth0 --rate 1kbit", 2, `overtake: qdisc: rate 1kbit, want 100kbit to 1tbit .*`},
 		{"classes without marks", nil, "apply --dev eth0 -c " + plain, 2,
 			`overtake: qdisc: nothing tells the packets of interactive and standard and batch apart; give all but one a mark of their own, such as socket: {dscp: AF21} .*`},
 		{"missing file", nil, "show --dev eth0 -c /none/overtake.yaml", 2, `/none/overtake.yaml: can't be read: no such file or directory`},

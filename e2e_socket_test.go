@@ -49,7 +49,7 @@ upstreams: {app: {servers: ["http://%s"]}}
 			t.Errorf("nothing was counted about %s", option)
 		}
 	}
-	if n := strings.Count(p.text(), "level=WARN"); n != 2 {
+	if n := strings.Count(p.text(), "the kernel refused"); n != 2 {
 		t.Errorf("%d warnings, want 2", n)
 	}
 	g.stop(t)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"overtake/gateway/socket/qdisc"
 	"overtake/scheduler"
 )
 
@@ -148,6 +149,10 @@ type (
 	queuesState struct {
 		Upstreams map[string]upstreamState `json:"upstreams"`
 		Queues    map[string]queueState    `json:"queues"`
+		// Kernel is missing where no class marks its packets.
+		Kernel []qdisc.Report `json:"kernel,omitempty"`
+		// KernelError is about devices that are not known.
+		KernelError string `json:"kernel_error,omitempty"`
 	}
 	upstreamState struct {
 		Limit    int                   `json:"limit"` // of all servers in use
@@ -220,6 +225,12 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 			qs.Error = err.Error()
 		}
 		state.Queues[name] = qs
+	}
+	if g.kernel != nil {
+		var err error
+		if state.Kernel, err = g.kernel(ctx); err != nil {
+			state.KernelError = err.Error()
+		}
 	}
 	writeJSON(w, http.StatusOK, state)
 }

@@ -18,6 +18,7 @@ import (
 	"overtake/classifier"
 	"overtake/gateway/config"
 	"overtake/gateway/socket"
+	"overtake/gateway/socket/qdisc"
 	"overtake/tracing"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	Queues map[string]Queue
 	// Sockets tells the kernel of which class connections are. Default: nobody does.
 	Sockets *socket.Setter
+	// Kernel tells for /debug/queues what network devices do with the packets of each
+	// class; the error is about those that are not known. Default: nobody does.
+	Kernel func(context.Context) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
@@ -48,6 +52,7 @@ type Gateway struct {
 	exposure   string
 	propagate  tracing.Formats // what is stamped beside W3C Trace Context
 	sockets    *socket.Setter
+	kernel     func(context.Context) ([]qdisc.Report, error) // may be nil
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
 	books      []*jobBook // the stores for jobs, each once
@@ -79,7 +84,7 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		config: cfg, log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
 		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),

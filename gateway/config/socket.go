@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -48,36 +49,11 @@ func (c *Config) SocketOptions() []socket.Options {
 			Priority: s.Priority, Mark: (*uint32)(s.Mark), Congestion: s.Congestion, NotSentLowat: int(s.NotSentLowat),
 			MaxPacingRate: uint64(s.MaxPacingRate / 8), UserTimeout: s.UserTimeout,
 		}
-		if s.DSCP != "" {
-			options[i].DSCP = new(codePoint(s.DSCP))
+		if code, ok := socket.CodePoint(s.DSCP); ok {
+			options[i].DSCP = &code
 		}
 	}
 	return options
-}
-
-// dscpNames are the code points that have a name.
-var dscpNames = []string{
-	"LE", "DF", "EF", "VA",
-	"CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7",
-	"AF11", "AF12", "AF13", "AF21", "AF22", "AF23", "AF31", "AF32", "AF33", "AF41", "AF42", "AF43",
-}
-
-// codePoint returns the number of one of dscpNames.
-func codePoint(name string) int {
-	digit := func(i int) int { return int(name[i] - '0') }
-	switch name[:2] {
-	case "LE": // RFC 8622
-		return 1
-	case "VA": // RFC 5865
-		return 44
-	case "EF": // RFC 3246
-		return 46
-	case "CS": // RFC 2474 section 4.2.2
-		return 8 * digit(2)
-	case "AF": // RFC 2597 section 6
-		return 8*digit(2) + 2*digit(3)
-	}
-	return 0 // DF, RFC 2474 section 4.1
 }
 
 // Mark is a number that packets carry inside of this host, written as such or in
@@ -122,6 +98,19 @@ func (r Rate) String() string {
 	return "0bit"
 }
 
+// ParseRate reads a rate that is more than 0.
+func ParseRate(text string) (r Rate, err error) {
+	err = r.UnmarshalText([]byte(text))
+	if err == nil && r == 0 {
+		err = wrong{"is nothing", "write what there is, such as 100mbit or 1gbit"}
+	}
+	var w wrong
+	if errors.As(err, &w) {
+		return 0, fmt.Errorf("%q %s; %s", text, w.what, w.hint)
+	}
+	return r, err
+}
+
 // UnmarshalText reads a whole number with a unit, in any case.
 func (r *Rate) UnmarshalText(text []byte) error {
 	number := strings.TrimRight(string(text), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
@@ -135,7 +124,7 @@ func (r *Rate) UnmarshalText(text []byte) error {
 			continue
 		}
 		if n > uint64(math.MaxInt64/u.bits) {
-			return wrong{"is too large", ""}
+			return wrong{"is too large", "write 1tbit or less"}
 		}
 		*r = Rate(int64(n) * u.bits)
 		return nil

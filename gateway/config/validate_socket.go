@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"overtake/gateway/socket"
+)
 
 // What the kernel takes and somebody may want; 0 is not set.
 const (
@@ -17,7 +21,7 @@ func (v validator) validateSocket(path string, s Socket) {
 		v.within(path+".priority", *s.Priority, 0, 15)
 	}
 	if s.DSCP != "" {
-		v.oneOf(path+".dscp", s.DSCP, "a DSCP", dscpNames...)
+		v.oneOf(path+".dscp", s.DSCP, "a DSCP", socket.CodePoints()...)
 	}
 	// The kernel's limit is TCP_CA_NAME_MAX, with the final NUL.
 	if s.Congestion != "" && (len(s.Congestion) > 15 || !only(s.Congestion, "abcdefghijklmnopqrstuvwxyz0123456789-_")) {

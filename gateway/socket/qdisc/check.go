@@ -31,7 +31,8 @@ func newReport(to string, tree Tree, loopback bool, classes []Class) Report {
 	return r
 }
 
-// Log writes one line per class: a warning where its marks don't help it.
+// Log writes one line per class: a warning where its marks don't help it and
+// something else would.
 func (r Report) Log(log *slog.Logger) {
 	for _, l := range r.Classes {
 		level := slog.LevelInfo
@@ -40,9 +41,9 @@ func (r Report) Log(log *slog.Logger) {
 			slog.String("device", r.Device), slog.String("qdisc", l.Qdisc), slog.String("band", l.Band),
 		}
 		if l.Trouble != "" {
-			level = slog.LevelWarn
 			attrs = append(attrs, slog.String("trouble", l.Trouble))
 			if r.Remedy != "" {
+				level = slog.LevelWarn
 				attrs = append(attrs, slog.String("remedy", r.Remedy))
 			}
 		}

@@ -37,7 +37,7 @@ level=INFO msg="kernel queue of class" class=batch marks="priority 1, dscp LE" t
 			`"remedy":"give it queues for the classes (overtake qdisc apply --dev eth0), or change socket: of the classes"}`,
 	}, {
 		"loopback", loopback,
-		`level=WARN msg="kernel queue of class" class=interactive marks="priority 6, dscp AF21" to=127.0.0.1 device=lo qdisc=noqueue band="no queue" trouble="marks have no effect on this device"
+		`level=INFO msg="kernel queue of class" class=interactive marks="priority 6, dscp AF21" to=127.0.0.1 device=lo qdisc=noqueue band="no queue" trouble="marks have no effect on this device"
 `,
 		`{"to":"127.0.0.1","device":"lo","classes":[{"class":"interactive","marks":"priority 6, dscp AF21","qdisc":"noqueue","band":"no queue","trouble":"marks have no effect on this device"}]}`,
 	}, {

@@ -3,6 +3,8 @@ package qdisc
 import (
 	"fmt"
 	"strings"
+
+	"overtake/gateway/socket"
 )
 
 // Class is a latency class as the kernel sees it: what its sockets are marked
@@ -67,7 +69,7 @@ func (c Class) Marks() string {
 		parts = append(parts, fmt.Sprintf("priority %d", *c.Priority))
 	}
 	if c.DSCP != nil {
-		parts = append(parts, "dscp "+dscpName(uint32(*c.DSCP)))
+		parts = append(parts, "dscp "+socket.CodePointName(*c.DSCP))
 	}
 	if c.Mark != nil {
 		parts = append(parts, fmt.Sprintf("mark %#x", *c.Mark))
@@ -76,32 +78,6 @@ func (c Class) Marks() string {
 		return "none"
 	}
 	return strings.Join(parts, ", ")
-}
-
-// dscpNames are the code points of RFC 2474, 2597, 3246, 5865 and 8622.
-var dscpNames = map[string]int{
-	"DF": 0, "LE": 1, "VA": 44, "EF": 46,
-	"CS0": 0, "CS1": 8, "CS2": 16, "CS3": 24, "CS4": 32, "CS5": 40, "CS6": 48, "CS7": 56,
-	"AF11": 10, "AF12": 12, "AF13": 14, "AF21": 18, "AF22": 20, "AF23": 22,
-	"AF31": 26, "AF32": 28, "AF33": 30, "AF41": 34, "AF42": 36, "AF43": 38,
-}
-
-// DSCP returns the code point with that name, such as 18 for AF21.
-func DSCP(name string) (int, bool) {
-	code, ok := dscpNames[name]
-	return code, ok
-}
-
-func dscpName(code uint32) string {
-	if code == 0 {
-		return "DF"
-	}
-	for name, c := range dscpNames {
-		if uint32(c) == code {
-			return name
-		}
-	}
-	return fmt.Sprint(code)
 }
 
 // checkClasses returns what is wrong with classes.

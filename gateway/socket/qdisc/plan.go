@@ -3,7 +3,6 @@ package qdisc
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -170,29 +169,4 @@ func rateText(rate uint64) string {
 		}
 	}
 	return fmt.Sprint(bits) + "bit"
-}
-
-// ParseRate reads a rate as tc writes it, such as 100mbit or 2.5gbit, into bytes
-// per second.
-func ParseRate(text string) (uint64, error) {
-	lower := strings.ToLower(text)
-	for _, unit := range []struct {
-		name string
-		size float64
-	}{{"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}, {"tbit", 1e12}} {
-		number, ok := strings.CutSuffix(lower, unit.name)
-		if !ok {
-			continue
-		}
-		value, err := strconv.ParseFloat(number, 64)
-		if err != nil {
-			break
-		}
-		bytes := value * unit.size / 8
-		if !(bytes >= float64(MinRate) && bytes <= float64(MaxRate)) {
-			return 0, fmt.Errorf("%q is out of range, want %s to %s", text, rateText(MinRate), rateText(MaxRate))
-		}
-		return uint64(bytes), nil
-	}
-	return 0, fmt.Errorf("%q is not a rate, write 100mbit or 1gbit", text)
 }

@@ -22,21 +22,17 @@ func TestPlanCommands(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		classes []Class
-		rate    string
+		rate    uint64 // in Mbit/s
 	}{
-		{"three", three(), "1gbit"},
-		{"by-priority", []Class{{Name: "a", Priority: new(6)}, {Name: "b", Priority: new(2)}, {Name: "c"}}, "100mbit"},
-		{"by-mark", []Class{{Name: "a", Mark: new(uint32(7))}, {Name: "b", Mark: new(uint32(1 << 31))}}, "2.5gbit"},
-		{"mixed", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", Mark: new(uint32(7))}, {Name: "c", Priority: new(1)}, {Name: "d"}}, "10gbit"},
-		{"not-told-apart", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", DSCP: new(18)}, {Name: "c", DSCP: new(1)}}, "1gbit"},
-		{"eight", eight, "40gbit"},
+		{"three", three(), 1000},
+		{"by-priority", []Class{{Name: "a", Priority: new(6)}, {Name: "b", Priority: new(2)}, {Name: "c"}}, 100},
+		{"by-mark", []Class{{Name: "a", Mark: new(uint32(7))}, {Name: "b", Mark: new(uint32(1 << 31))}}, 2500},
+		{"mixed", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", Mark: new(uint32(7))}, {Name: "c", Priority: new(1)}, {Name: "d"}}, 10_000},
+		{"not-told-apart", []Class{{Name: "a", DSCP: new(18)}, {Name: "b", DSCP: new(18)}, {Name: "c", DSCP: new(1)}}, 1000},
+		{"eight", eight, 40_000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			rate, err := ParseRate(c.rate)
-			if err != nil {
-				t.Fatal(err)
-			}
-			tree, err := Plan("eth0", c.classes, rate)
+			tree, err := Plan("eth0", c.classes, c.rate*1e6/8)
 			got := strings.Join(tree.Commands(), "\n") + "\n"
 			if err != nil {
 				got = err.Error() + "\n"
@@ -155,45 +151,5 @@ func TestSameNoticesAChange(t *testing.T) {
 		if plan().same(other) {
 			t.Errorf("%s: it is taken for the same", name)
 		}
-	}
-}
-
-func TestParseRate(t *testing.T) {
-	for text, want := range map[string]uint64{
-		"100mbit": 12500000, "1gbit": 125000000, "2.5Gbit": 312500000, "100kbit": 12500, "1tbit": 125000000000, "1e3mbit": 125000000,
-	} {
-		if got, err := ParseRate(text); got != want || err != nil {
-			t.Errorf("%s: %d, %v, want %d", text, got, err, want)
-		}
-		if again, err := ParseRate(rateText(want)); again != want || err != nil {
-			t.Errorf("%s is written as %s, which is %d, %v", text, rateText(want), again, err)
-		}
-	}
-	for text, want := range map[string]string{
-		"": `"" is not a rate, write 100mbit or 1gbit`, "100": `"100" is not a rate, write 100mbit or 1gbit`,
-		"fastgbit": `"fastgbit" is not a rate, write 100mbit or 1gbit`, "1 gbit": `"1 gbit" is not a rate, write 100mbit or 1gbit`,
-		"NaNgbit": `"NaNgbit" is out of range, want 100kbit to 1tbit`, "-1gbit": `"-1gbit" is out of range, want 100kbit to 1tbit`,
-		"2tbit": `"2tbit" is out of range, want 100kbit to 1tbit`, "1kbit": `"1kbit" is out of range, want 100kbit to 1tbit`,
-	} {
-		if _, err := ParseRate(text); err == nil || err.Error() != want {
-			t.Errorf("%q: %v, want %s", text, err, want)
-		}
-	}
-}
-
-func TestDSCPNames(t *testing.T) {
-	for name, want := range map[string]int{"AF21": 18, "LE": 1, "EF": 46, "CS7": 56, "DF": 0} {
-		if got, ok := DSCP(name); got != want || !ok {
-			t.Errorf("%s: %d, %v, want %d", name, got, ok, want)
-		}
-		if got := dscpName(uint32(want)); got != name {
-			t.Errorf("%d is called %s, want %s", want, got, name)
-		}
-	}
-	if _, ok := DSCP("AF99"); ok {
-		t.Error("AF99 is taken for a DSCP")
-	}
-	if got := dscpName(5); got != "5" {
-		t.Errorf("5 is called %s", got)
 	}
 }
