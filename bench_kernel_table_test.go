@@ -1,0 +1,85 @@
+//go:build e2e
+
+package main
+
+import (
+	"fmt"
+	"image/color"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+
+	"overtake/docs/picture"
+)
+
+// reference is the row with the same congestion control and no marks.
+func (p *kernelPart) reference(r *kernelRow) *kernelRow {
+	name := "without marks"
+	if strings.HasSuffix(r.Name, "BBR") {
+		name += ", batch BBR"
+	}
+	return p.Rows[slices.IndexFunc(p.Rows, func(r *kernelRow) bool { return r.Name == name })]
+}
+
+// table shows the part, and whether marks keep the goals.
+func (p *kernelPart) table(b *strings.Builder) {
+	fmt.Fprintf(b, "| %s | interactive p50 / p99 ms | p99 to idle | batch, share of the link | to without marks |\n| --- | --- | --- | --- | --- |\n", p.Name)
+	for _, r := range p.Rows {
+		fmt.Fprintf(b, "| %s | %.2f / %.2f |", r.Name, medianOf(r.P50), medianOf(r.P99))
+		if r.side.idle {
+			b.WriteString(" | | |\n")
+			continue
+		}
+		goal := 0.0
+		if r.side.interactive == marked {
+			goal = goalBesideBatch
+		}
+		fmt.Fprintf(b, " %s | %.1f %% |", ratioCell(ratios(r.P99, p.Rows[0].P99), goal), 100*medianOf(r.Batch)/linkRate)
+		if goal > 0 {
+			share := ratios(r.Batch, p.reference(r).Batch)
+			fmt.Fprintf(b, " %s%s", ratioCell(share, 0), verdictOf(medianOf(share) >= goalLinkUse))
+		}
+		b.WriteString(" |\n")
+	}
+	for _, r := range p.Rows {
+		for _, trouble := range r.Trouble {
+			fmt.Fprintf(b, "\nNOT A RESULT: %s, %s\n", r.Name, trouble)
+		}
+	}
+	fmt.Fprintf(b, "\nMedians of %d rounds of %v; in brackets the least and the most.\n\n", *benchRounds, *benchMeasure)
+}
+
+// saveKernelPicture draws which part of the interactive requests was answered in
+// what time, of the round in the middle.
+func saveKernelPicture(t *testing.T, part *kernelPart, file string) {
+	t.Helper()
+	p := picture.New("2 KiB beside downloads that fill the link of 100 Mbit/s", "from request to answer, ms", "interactive requests, %")
+	const least = 0.1
+	p.X.Min, p.X.Scale, p.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Y.Min, p.Y.Max = 0, 100
+	colors := append([]color.Color{picture.Gray}, picture.Colors...)
+	for i, r := range part.Rows[:len(kernelSides)] {
+		middle := slices.Index(r.P99, slices.Sorted(slices.Values(r.P99))[(len(r.P99)-1)/2])
+		points := plotter.XYs{}
+		for _, c := range r.curves[middle] {
+			points = append(points, plotter.XY{X: max(float64(c.Latency), least), Y: c.Percentile})
+		}
+		line, err := plotter.NewLine(points)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line.Color, line.Width = colors[i], vg.Points(1.5)
+		p.Add(line)
+		p.Legend.Add(r.Name, line)
+	}
+	file = filepath.Join(*benchOut, file)
+	if err := picture.Save(p, file); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("saved: %s\n", file)
+}
