@@ -54,16 +54,16 @@ func (p *kernelPart) table(b *strings.Builder) {
 	fmt.Fprintf(b, "\nMedians of %d rounds of %v; in brackets the least and the most.\n\n", *benchRounds, *benchMeasure)
 }
 
-// saveKernelPicture draws which part of the interactive requests was answered in
-// what time, of the round in the middle.
-func saveKernelPicture(t *testing.T, part *kernelPart, file string) {
+// picture draws which part of the interactive requests was answered in what time, of
+// the round in the middle.
+func (p *kernelPart) picture(t *testing.T, file string) {
 	t.Helper()
-	p := picture.New("2 KiB beside downloads that fill the link of 100 Mbit/s", "from request to answer, ms", "interactive requests, %")
+	pic := picture.New("2 KiB beside downloads that fill the link of 100 Mbit/s", "from request to answer, ms", "interactive requests, %")
 	const least = 0.1
-	p.X.Min, p.X.Scale, p.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
-	p.Y.Min, p.Y.Max = 0, 100
+	pic.X.Min, pic.X.Scale, pic.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
+	pic.Y.Min, pic.Y.Max = 0, 100
 	colors := append([]color.Color{picture.Gray}, picture.Colors...)
-	for i, r := range part.Rows[:len(kernelSides)] {
+	for i, r := range p.Rows[:len(kernelSides)] {
 		middle := slices.Index(r.P99, slices.Sorted(slices.Values(r.P99))[(len(r.P99)-1)/2])
 		points := plotter.XYs{}
 		for _, c := range r.curves[middle] {
@@ -74,11 +74,11 @@ func saveKernelPicture(t *testing.T, part *kernelPart, file string) {
 			t.Fatal(err)
 		}
 		line.Color, line.Width = colors[i], vg.Points(1.5)
-		p.Add(line)
-		p.Legend.Add(r.Name, line)
+		pic.Add(line)
+		pic.Legend.Add(r.Name, line)
 	}
 	file = filepath.Join(*benchOut, file)
-	if err := picture.Save(p, file); err != nil {
+	if err := picture.Save(pic, file); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Printf("saved: %s\n", file)

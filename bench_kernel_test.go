@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,14 +90,15 @@ type kernelPart struct {
 	config      string // of the gateway
 	interactive loadgen.Stream
 	batch       func(*kernelLoad) error // does one request
+	moved       counter                 // of batch
 }
 
 // kernelLoad is the batch load of one run.
 type kernelLoad struct {
-	ctx    context.Context
-	client *http.Client
-	url    string
-	moved  *atomic.Int64 // bytes
+	ctx     context.Context
+	client  *http.Client
+	url     string
+	answers io.Writer // gets their bodies
 }
 
 // TestBenchKernel measures what classes are worth on a link that is full: of 100
@@ -107,75 +109,111 @@ func TestBenchKernel(t *testing.T) {
 		return
 	}
 	host.run(t, "ip", "link", "set", "eth0", "gso_max_segs", "1") // single packets, as on the wire
-	var moved atomic.Int64                                        // of uploads, which their app counts
-	parts := kernelParts(t, host, &moved)
-	for round := range *benchRounds {
-		for _, part := range parts {
-			for _, row := range part.Rows {
-				row.measure(t, host, part, &moved, uint64(round+1))
-				fmt.Printf("round %d of %d: %s, %s: p50 %.2f ms, p99 %.2f ms, batch %.1f Mbit/s\n", round+1, *benchRounds,
-					part.Name, row.Name, row.P50[round], row.P99[round], row.Batch[round]/1e6)
-			}
-		}
-	}
+	near := host.start(t, binary, "app", "--listen", "127.0.0.1:9000", "--workers", "64")
+	near.find(t, `(http://\S+)`)
 	var b strings.Builder
-	for _, part := range parts {
-		part.table(&b)
+	var parts []*kernelPart
+	for _, p := range kernelParts {
+		t.Run(p.name, func(t *testing.T) {
+			part := p.prepare(t)
+			part.run(t, host)
+			part.table(&b)
+			parts = append(parts, part)
+		})
 	}
 	fmt.Print("\n" + b.String())
 	saveBench(t, "kernel", b.String(), parts)
-	saveKernelPicture(t, parts[0], "kernel.png")
+	parts[0].picture(t, "kernel.png")
 }
 
-func kernelParts(t *testing.T, host namespace, moved *atomic.Int64) []*kernelPart {
+// run measures all sides in turns.
+func (p *kernelPart) run(t *testing.T, host namespace) {
 	t.Helper()
-	near := host.start(t, binary, "app", "--listen", "127.0.0.1:9000", "--workers", "64")
-	near.find(t, `(http://\S+)`)
-	far := serveOther(t, otherIPv4, func(_ http.ResponseWriter, r *http.Request) {
-		n, _ := io.Copy(io.Discard, r.Body)
-		if n > smallSize {
-			moved.Add(n)
+	for round := range *benchRounds {
+		for _, row := range p.Rows {
+			row.measure(t, host, p, uint64(round+1))
+			fmt.Printf("round %d of %d: %s, %s: p50 %.2f ms, p99 %.2f ms, batch %.1f Mbit/s\n", round+1, *benchRounds,
+				p.Name, row.Name, row.P50[round], row.P99[round], row.Batch[round]/1e6)
+		}
+	}
+}
+
+// nearApp is an app beside the gateway.
+const nearApp = "upstreams: {app: {servers: [\"http://127.0.0.1:9000\"], limit: {mode: off}}}\n"
+
+// kernelParts by the names of their tests.
+var kernelParts = []struct {
+	name    string
+	prepare func(*testing.T) *kernelPart
+}{
+	{"answers", func(*testing.T) *kernelPart {
+		return answersPart("answers, 2 KiB and 1 MiB", largeSize, kernelSides, congestionSides)
+	}},
+	{"paper", func(*testing.T) *kernelPart {
+		return answersPart("answers, 2 KiB and 400 KiB", paperSize, kernelSides)
+	}},
+	{"requests", requestsPart},
+	{"nats", func(t *testing.T) *kernelPart {
+		url := natstest.Start(t, natstest.Options{}).URL()
+		return publishesPart(t, "publishes to NATS, 2 KiB and 256 KiB", "nats", url, strings.TrimPrefix(url, "nats://"))
+	}},
+	{"rabbitmq", func(t *testing.T) *kernelPart {
+		s, err := rabbitmqtest.Start(rabbitmqtest.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return publishesPart(t, "publishes to RabbitMQ, 2 KiB and 256 KiB", "rabbitmq", s.URL(), s.Addr())
+	}},
+}
+
+func answersPart(name string, size int, sides ...[]kernelSide) *kernelPart {
+	path := "/work?ms=0&bytes="
+	return &kernelPart{
+		Name: name, Rows: kernelRows(sides...), config: nearApp,
+		interactive: loadgen.Stream{Path: path + strconv.Itoa(smallSize)},
+		batch: func(l *kernelLoad) error {
+			return l.do(http.MethodGet, path+strconv.Itoa(size), nil, http.StatusOK)
+		},
+	}
+}
+
+// requestsPart has its app on the other host.
+func requestsPart(t *testing.T) *kernelPart {
+	p := &kernelPart{
+		Name: "requests to the app, 2 KiB and 1 MiB", Rows: kernelRows(kernelSides),
+		interactive: loadgen.Stream{Method: http.MethodPost, Path: "/", BodyBytes: smallSize},
+		batch: func(l *kernelLoad) error {
+			return l.do(http.MethodPost, "/", largeBody, http.StatusOK)
+		},
+	}
+	app := serveOther(t, otherIPv4, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Latency-Class") == "batch" {
+			_, _ = io.Copy(&p.moved, r.Body)
 		}
 	})
-	upstream := "upstreams: {app: {servers: [%q], limit: {mode: off}}}\n"
-	answers := fmt.Sprintf(upstream, "http://127.0.0.1:9000")
-	small := fmt.Sprintf("/work?ms=0&bytes=%d", smallSize)
-	parts := []*kernelPart{
-		{
-			Name: "answers, 2 KiB and 1 MiB", config: answers,
-			interactive: loadgen.Stream{Path: small}, batch: download(largeSize), Rows: kernelRows(kernelSides, congestionSides),
-		},
-		{
-			Name: "answers, 2 KiB and 400 KiB", config: answers,
-			interactive: loadgen.Stream{Path: small}, batch: download(paperSize), Rows: kernelRows(kernelSides),
-		},
-		{
-			Name: "requests to the app, 2 KiB and 1 MiB", config: fmt.Sprintf(upstream, "http://"+far.String()),
-			interactive: loadgen.Stream{Method: http.MethodPost, Path: "/", BodyBytes: smallSize}, batch: uploadLarge, Rows: kernelRows(kernelSides),
-		},
-	}
-	nats := natstest.Start(t, natstest.Options{}).URL()
-	rabbit, err := rabbitmqtest.Start(rabbitmqtest.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(rabbit.Close)
-	for _, broker := range []struct{ name, kind, url, address string }{
-		{"publishes to NATS, 2 KiB and 256 KiB", "nats", nats, strings.TrimPrefix(nats, "nats://")},
-		{"publishes to RabbitMQ, 2 KiB and 256 KiB", "rabbitmq", rabbit.URL(), rabbit.Addr()},
-	} {
-		parts = append(parts, &kernelPart{
-			Name: broker.name,
-			config: answers + fmt.Sprintf(`
+	p.config = strings.Replace(nearApp, "127.0.0.1:9000", app.String(), 1)
+	return p
+}
+
+func publishesPart(t *testing.T, name, kind, url, address string) *kernelPart {
+	p := &kernelPart{
+		Name: name, Rows: kernelRows(kernelSides),
+		interactive: loadgen.Stream{Method: http.MethodPost, Path: "/", BodyBytes: smallSize},
+		config: nearApp + fmt.Sprintf(`
 brokers: {far: {type: %s, url: %q}}
 queues: {jobs: {broker: far, deliver: {upstream: app, path: /work}}}
 routes: [{queue: jobs}]
-`, broker.kind, strings.Replace(broker.url, broker.address, open(t, broker.address), 1)),
-			interactive: loadgen.Stream{Method: http.MethodPost, Path: "/", Body: bytes.Repeat([]byte("x"), smallSize)},
-			batch:       postLarge, Rows: kernelRows(kernelSides),
-		})
+`, kind, strings.Replace(url, address, open(t, address), 1)),
 	}
-	return parts
+	p.batch = func(l *kernelLoad) error {
+		err := l.do(http.MethodPost, "/", largeBody[:jobSize], http.StatusAccepted)
+		if err == nil {
+			p.moved.Add(jobSize)
+		}
+		return err
+	}
+	return p
 }
 
 func kernelRows(sides ...[]kernelSide) []*kernelRow {
@@ -186,69 +224,40 @@ func kernelRows(sides ...[]kernelSide) []*kernelRow {
 	return rows
 }
 
-// do sends a request of class batch and returns the body of its answer.
-func (l *kernelLoad) do(method, path string, body []byte, status int) (io.ReadCloser, error) {
+// do sends a request of class batch and reads its answer.
+func (l *kernelLoad) do(method, path string, body []byte, status int) error {
 	req, err := http.NewRequestWithContext(l.ctx, method, l.url+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	req.Header.Set("Latency-Class", "batch")
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != status {
-		resp.Body.Close()
-		return nil, fmt.Errorf("%s %s: %s", method, path, resp.Status)
-	}
-	return resp.Body, nil
-}
-
-// Write counts what is downloaded.
-func (l *kernelLoad) Write(p []byte) (int, error) {
-	l.moved.Add(int64(len(p)))
-	return len(p), nil
-}
-
-func download(size int) func(*kernelLoad) error {
-	path := fmt.Sprintf("/work?ms=0&bytes=%d", size)
-	return func(l *kernelLoad) error {
-		body, err := l.do(http.MethodGet, path, nil, http.StatusOK)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		_, err = io.Copy(l, body)
 		return err
 	}
+	defer resp.Body.Close()
+	if resp.StatusCode != status {
+		return fmt.Errorf("%s %s: %s", method, path, resp.Status)
+	}
+	_, err = io.Copy(l.answers, resp.Body)
+	return err
+}
+
+// counter counts the bytes that are written to it.
+type counter struct{ atomic.Int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.Add(int64(len(p)))
+	return len(p), nil
 }
 
 var largeBody = bytes.Repeat([]byte("x"), largeSize)
 
-func uploadLarge(l *kernelLoad) error {
-	body, err := l.do(http.MethodPost, "/", largeBody, http.StatusOK)
-	if err != nil {
-		return err
-	}
-	return body.Close()
-}
-
-func postLarge(l *kernelLoad) error {
-	body, err := l.do(http.MethodPost, "/", largeBody[:jobSize], http.StatusAccepted)
-	if err != nil {
-		return err
-	}
-	l.moved.Add(jobSize)
-	defer body.Close()
-	_, err = io.Copy(io.Discard, body)
-	return err
-}
-
 // saturate keeps all batch clients busy until stop is called.
-func (p *kernelPart) saturate(t *testing.T, url string, moved *atomic.Int64) (stop func()) {
+func (p *kernelPart) saturate(t *testing.T, url string) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	transport := &http.Transport{MaxIdleConnsPerHost: batchClients}
-	l := &kernelLoad{ctx: ctx, client: &http.Client{Transport: transport}, url: url, moved: moved}
+	l := &kernelLoad{ctx: ctx, client: &http.Client{Transport: transport}, url: url, answers: &p.moved}
 	var clients sync.WaitGroup
 	for range batchClients {
 		clients.Go(func() {
@@ -268,7 +277,7 @@ func (p *kernelPart) saturate(t *testing.T, url string, moved *atomic.Int64) (st
 }
 
 // measure does one round: with a gateway and a queue of its own.
-func (r *kernelRow) measure(t *testing.T, host namespace, part *kernelPart, moved *atomic.Int64, seed uint64) {
+func (r *kernelRow) measure(t *testing.T, host namespace, part *kernelPart, seed uint64) {
 	t.Helper()
 	host.run(t, "sh", "-ec", `tc qdisc del dev eth0 root 2>/dev/null || true
 tc qdisc add dev eth0 root handle 1: tbf rate 100mbit burst 16k limit 10m; tc qdisc add dev eth0 parent 1:1 handle 2: pfifo_fast`)
@@ -280,19 +289,19 @@ tc qdisc add dev eth0 root handle 1: tbf rate 100mbit burst 16k limit 10m; tc qd
 	g := startGatewayOn(t, host, nil, classes+part.config)
 	defer g.kill(t)
 	if !r.side.idle {
-		defer part.saturate(t, g.url, moved)()
+		defer part.saturate(t, g.url)()
 		const ramp = 2 * time.Second
 		time.Sleep(ramp)
 	}
 	interactive := part.interactive
 	interactive.Name, interactive.Rate, interactive.Header = "interactive", 100, http.Header{"Latency-Class": {"interactive"}}
 	scenario := loadgen.Scenario{Target: g.url, Duration: *benchMeasure, Seed: seed, Streams: []loadgen.Stream{interactive}}
-	before, start := moved.Load(), time.Now()
+	before, start := part.moved.Load(), time.Now()
 	report, err := loadgen.Run(t.Context(), scenario, loadgen.Options{Warmup: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Batch = append(r.Batch, float64(moved.Load()-before)*8/time.Since(start).Seconds())
+	r.Batch = append(r.Batch, float64(part.moved.Load()-before)*8/time.Since(start).Seconds())
 	s := stream(t, report.Phases[0], "interactive")
 	r.P50, r.P99 = append(r.P50, float64(s.Latency.P50)), append(r.P99, float64(s.Latency.P99))
 	r.curves = append(r.curves, s.Curve)

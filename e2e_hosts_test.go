@@ -3,6 +3,7 @@
 package main
 
 import (
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,11 @@ func onOtherHost(t *testing.T) namespace {
 		t.Fatal(err)
 	}
 	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool { return strings.HasPrefix(arg, "-test.testlogfile") })
-	args = append([]string{self}, append(args, "-test.v", "-test.run=^"+t.Name()+"$")...)
+	this := "^" + t.Name() + "$"
+	if _, sub, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok {
+		this += "/" + sub
+	}
+	args = append([]string{self}, append(args, "-test.v", "-test.run="+this)...)
 	cmd := exec.CommandContext(t.Context(), "ip", other.args(args)...)
 	cmd.Env = append(os.Environ(), childOfTest+"=yes", host+"="+string(gateway), program+"="+binary)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
