@@ -62,7 +62,8 @@ func (p *kernelPart) picture(t *testing.T, file string) {
 	const least = 0.1
 	pic.X.Min, pic.X.Scale, pic.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
 	pic.Y.Min, pic.Y.Max = 0, 100
-	colors := append([]color.Color{picture.Gray}, picture.Colors...)
+	pic.Legend.Top, pic.Legend.Left = true, true
+	colors := []color.Color{picture.Gray, picture.Colors[1], picture.Colors[0], picture.Colors[2]} // as kernelSides are
 	for i, r := range p.Rows[:len(kernelSides)] {
 		middle := slices.Index(r.P99, slices.Sorted(slices.Values(r.P99))[(len(r.P99)-1)/2])
 		points := plotter.XYs{}
