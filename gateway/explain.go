@@ -141,7 +141,7 @@ func (q Question) read(ctx *fasthttp.RequestCtx, role string) (fields, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !isToken(q.Method):
+	case !classifier.IsToken(q.Method):
 		return nil, fmt.Errorf("method %q: want a name such as GET", q.Method)
 	}
 	var text strings.Builder
@@ -150,7 +150,7 @@ func (q Question) read(ctx *fasthttp.RequestCtx, role string) (fields, error) {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		switch {
-		case !ok || !isToken(name) || strings.ContainsAny(value, lineBreaks):
+		case !ok || !classifier.IsToken(name) || strings.ContainsAny(value, lineBreaks):
 			return nil, fmt.Errorf("header %q: want 'Name: value'", line)
 		case strings.EqualFold(name, "Host"):
 			return nil, fmt.Errorf("header %q: give the host in the URL: http://%s/", line, value)

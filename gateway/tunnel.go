@@ -44,9 +44,9 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	server, err := g.dialTunnel(r, address)
 	if err != nil {
-		return err
+		return ofDestination(err)
 	}
-	t := &tunnel{client: client, server: server, limits: g.tunnels.limits}
+	t := &tunnel{client: client, server: server}
 	r.tunnelled = true
 	g.streams.Add(1)
 	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
@@ -74,6 +74,7 @@ func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
 // pass runs a tunnel to its end, which is when both sides have sent all they had,
 // one has failed, or the drain is over. greeting is for the client.
 func (g *Gateway) pass(t *tunnel, greeting string) {
+	t.limits = g.tunnels.limits
 	life := &t.client.request.life
 	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
 	defer g.tunnels.remove(t.server)
@@ -87,6 +88,11 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 	if _, err := io.WriteString(t.client, greeting); err != nil {
 		return
 	}
+	t.run()
+}
+
+// run passes bytes both ways until both have ended.
+func (t *tunnel) run() {
 	var answers sync.WaitGroup
 	answers.Go(func() { t.copy(t.client, t.server, t.server, t.client.Conn) })
 	t.copy(t.server, t.sent, t.client.Conn, t.server)
