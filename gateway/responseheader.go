@@ -121,10 +121,11 @@ func checkHeader(br *bufio.Reader) error {
 				return nil
 			}
 		}
-		if _, err := br.Peek(br.Buffered() + 1); err != nil && br.Buffered() == 0 {
-			return err
-		} else if err != nil {
-			return nil
+		if _, err := br.Peek(br.Buffered() + 1); err != nil {
+			if br.Buffered() == 0 {
+				return err
+			}
+			return nil // reading the header fails as well, and says how far it came
 		}
 	}
 }
