@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -69,9 +70,7 @@ func TestTimingOfAHopBehind(t *testing.T) {
 		{http.Header{"Server-Timing": {"db;dur=3", ours}}, []string{"db;dur=3", ours}},
 	} {
 		app := serveApp(t, func(w http.ResponseWriter, r *http.Request) {
-			for name, values := range tc.header {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), tc.header)
 		})
 		if f := start(t, "expose: none", app).get("/"); !slices.Equal(f.Header["Server-Timing"], tc.want) || f.Header["Latency-Class"] != nil {
 			t.Errorf("of %q came %q", tc.header, f.Header)

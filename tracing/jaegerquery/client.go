@@ -171,7 +171,7 @@ func (b *bounded) Read(p []byte) (n int, err error) {
 		more, err = b.source.Read(p[n:min(len(p), n+b.left)])
 		n, b.left = n+more, b.left-more
 	}
-	if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader demands
+	if err != nil && err != io.EOF {
 		b.err = err
 	}
 	return n, err
