@@ -19,6 +19,7 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	if !printable(h.StatusMessage()) {
 		h.SetStatusMessage(nil) // fasthttp writes the standard one
 	}
+	keepTrailers(h)
 	var options []byte
 	exposed := false
 	for name, value := range h.All() {
@@ -62,9 +63,40 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 // write the same: then it is the app that refuses, and nothing here counts it as a
 // refusal of this hop.
 func isRefusal(h *fasthttp.ResponseHeader) bool {
-	_, known := details[alias(h.Peek("Overtake-Reason"))]
-	return known && len(h.PeekAll("Overtake-Reason")) == 1 && h.StatusCode() >= 400 &&
-		alias(h.ContentType()) == problemType
+	known, lines := false, 0
+	for name, value := range h.All() {
+		if strings.EqualFold(alias(name), "Overtake-Reason") {
+			_, known = details[string(value)]
+			lines++
+		}
+	}
+	return known && lines == 1 && h.StatusCode() >= 400 && strings.EqualFold(alias(h.ContentType()), problemType)
+}
+
+// keepTrailers takes back what the upstream announced as a trailer and this hop, or
+// fasthttp, writes in the header: it would be left out there.
+func keepTrailers(h *fasthttp.ResponseHeader) {
+	var kept []string
+	names := h.PeekTrailerKeys()
+	for _, name := range names {
+		if !isWrittenHere(alias(name)) {
+			kept = append(kept, string(name))
+		}
+	}
+	if len(kept) < len(names) {
+		_ = h.SetTrailer(strings.Join(kept, ", ")) // each of them was good before
+	}
+}
+
+// isWrittenHere reports whether a field of a response is for this hop to write, so that
+// it can't be a trailer.
+func isWrittenHere(name string) bool {
+	for _, ours := range []string{"Latency-Class", "Overtake-Reason", "Server-Timing", "Via", "Date", "Server"} {
+		if strings.EqualFold(name, ours) {
+			return true
+		}
+	}
+	return false
 }
 
 // isOwnTiming reports whether a line of Server-Timing is one that expose writes. With

@@ -120,3 +120,33 @@ func TestWhyUnreached(t *testing.T) {
 		}
 	}
 }
+
+// TestReasonInAnyCase: names of fields have no case, and two lines are no reason.
+func TestReasonInAnyCase(t *testing.T) {
+	const rest = "\r\nContent-Type: Application/Problem+JSON\r\nContent-Length: 0\r\n\r\n"
+	for header, want := range map[string]string{
+		"overtake-reason: max_wait":                          "max_wait",
+		"Overtake-Reason: max_wait\r\nOVERTAKE-REASON: evil": "",
+	} {
+		app := serveRaw(t)
+		app.answering("HTTP/1.1 503 No\r\n" + header + rest)
+		if f := start(t, "", app.url()).get("/"); strings.Join(f.Header.Values("Overtake-Reason"), ", ") != want {
+			t.Errorf("of %q came %q", header, f.Header)
+		}
+	}
+}
+
+// TestTrailerTakesNothingAway: what is announced as a trailer is left out of the header,
+// which is no way to remove what this hop writes there, or to write it.
+func TestTrailerTakesNothingAway(t *testing.T) {
+	app := serveRaw(t)
+	app.answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: latency-class, X-Sum, Overtake-Reason, Server-Timing\r\n\r\n" +
+		"2\r\nok\r\n0\r\nX-Sum: 1\r\nLatency-Class: interactive\r\nOvertake-Reason: draining\r\nServer-Timing: queue;dur=1.000\r\n\r\n")
+	f := start(t, "expose: all", app.url()).get("/")
+	if f.body != "ok" || f.Header.Get("Latency-Class") != "standard" || f.Header.Get("Server-Timing") == "" {
+		t.Errorf("body %q, header %q", f.body, f.Header)
+	}
+	if len(f.Trailer) != 1 || f.Trailer.Get("X-Sum") != "1" {
+		t.Errorf("trailer %q", f.Trailer)
+	}
+}

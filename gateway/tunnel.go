@@ -104,32 +104,47 @@ func (t *tunnel) run() {
 func (t *tunnel) copy(dst io.Writer, src io.Reader, from, to net.Conn) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	err := t.await(from)
-	for n := 0; err == nil; {
-		n, err = src.Read(*buf)
+	err := t.await(from.SetReadDeadline)
+	for err == nil {
+		n, readErr := src.Read(*buf)
 		if n > 0 {
 			t.last.Store(time.Now().UnixNano())
-			if _, werr := dst.Write((*buf)[:n]); werr != nil {
-				err = werr
+			if err = t.write(dst, (*buf)[:n]); err != nil {
+				break
 			}
 		}
-		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) && t.isUsed() {
-			err = t.await(from)
+		if err = readErr; err == nil || errors.Is(err, os.ErrDeadlineExceeded) && t.isUsed() {
+			err = t.await(from.SetReadDeadline)
 		}
 	}
 	t.half.Store(true)
 	closer, ok := to.(interface{ CloseWrite() error })
-	if err != io.EOF || !ok || closer.CloseWrite() != nil || t.await(to) != nil {
+	if err != io.EOF || !ok || closer.CloseWrite() != nil || t.await(to.SetReadDeadline) != nil {
 		_ = t.Close()
+		return
+	}
+	if from == t.server { // to which the other direction may be writing
+		_ = t.await(from.SetWriteDeadline) // a connection that is closed already is written to no more
 	}
 }
 
-// await sets how long the next bytes from a connection may take.
-func (t *tunnel) await(from net.Conn) error {
+// write writes to one end. What is written to the client has a deadline of its own.
+func (t *tunnel) write(dst io.Writer, p []byte) error {
+	if dst == t.server {
+		if err := t.await(t.server.SetWriteDeadline); err != nil {
+			return err
+		}
+	}
+	_, err := dst.Write(p)
+	return err
+}
+
+// await sets how long the next bytes may take.
+func (t *tunnel) await(set func(time.Time) error) error {
 	patience := t.patience()
-	err := from.SetReadDeadline(time.Now().Add(patience))
+	err := set(time.Now().Add(patience))
 	if now := t.patience(); err == nil && now != patience { // the other direction has just ended
-		err = from.SetReadDeadline(time.Now().Add(now))
+		err = set(time.Now().Add(now))
 	}
 	return err
 }

@@ -146,3 +146,18 @@ func TestTunnelWhoseClientLeft(t *testing.T) {
 		t.Errorf("%d connections are still noted", n)
 	}
 }
+
+// TestTunnelWhoseServerDoesNotRead ends too: a write that nobody takes has an end.
+func TestTunnelWhoseServerDoesNotRead(t *testing.T) {
+	s := startSidecar(t, "", deadAddress(t))
+	s.tunnels.limits.halfClosed = 10 * time.Millisecond
+	app, far := s.connectTo(serveRaw(t))
+	if err := far.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_ = app.SetWriteDeadline(time.Now().Add(patience))
+	if _, err := app.Write(make([]byte, 64<<20)); err == nil || isTimeout(err) {
+		t.Errorf("what nobody reads was taken, or waited for: %v", err)
+	}
+	app.closed()
+}
