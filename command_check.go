@@ -118,6 +118,8 @@ func ruleText(e gateway.Explanation) string {
 
 func claimText(e gateway.Explanation) string {
 	switch {
+	case e.Unknown:
+		return "no class is called so"
 	case e.Outbound && e.Lowered:
 		return "an app may lower the class of its calls"
 	case e.Outbound:

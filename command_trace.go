@@ -33,9 +33,9 @@ type traceCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*traceCommand) Help() string {
-	return `Without an ID, it lists the slowest traces that hops of Overtake were in: their whole time, how much of it they waited, and the hop or lane with the most time of its own. With an ID, it draws that trace: per hop the class, where it waited and behind how many, where it worked, what was tried, and what was refused or failed.
+	return `Without an ID, it lists the slowest traces that hops of Overtake were in: their whole time, how much of it they waited, and the hop or lane with the most time of its own. HOPS are the listeners of Overtake that a trace passed, outbound ones too, and the deliveries of its jobs. With an ID, it draws that trace: per hop the class, where it waited and behind how many, where it worked, what was tried, and what was refused or failed.
 
-Only traces that were sampled are there (tracing.sample), and what was shed, failed or slower than its class's objective.
+Only traces that were sampled are there (tracing.sample), and those with a hop that shed, failed, or let the request wait for longer than its class's objective, at most 1,000 a second of each class. By default only interactive has an objective, 25ms; what is slow in the app alone does not count.
 
 Examples:
   overtake trace --jaeger http://127.0.0.1:16686 --class interactive --slowest 5 --since 15m

@@ -232,7 +232,7 @@ func TestE2ESidecarRedirect(t *testing.T) {
 	if r := ns.try(t, "curl", "-sk", "https://10.9.0.2/echo"); r.code == 0 {
 		t.Error("TLS through a loop was answered")
 	}
-	s.find(t, `exclude the user (that) the gateway runs as`)
+	s.find(t, `exclude the user that the gateway (runs) as`)
 	s.stop(t)
 }
 

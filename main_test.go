@@ -72,6 +72,7 @@ func TestRun(t *testing.T) {
 		{[]string{"relay"}, exitUsage, "", "--config"},
 		{[]string{"explain", "-c", bad, "GET", "/"}, exitUsage, "", "unknown key"},
 		{[]string{"explain", "GET", "/", "-H", "Sec-Purpose: prefetch"}, exitOK, "class  batch\nrule   builtin:prefetch\n", ""},
+		{[]string{"explain", "GET", "/", "-H", "Latency-Class: urgent"}, exitOK, "claimed  urgent (no class is called so)\n", ""},
 		{[]string{"explain", "GET", "/", "-H", "no colon"}, exitUsage, "", "want 'Name: value'"},
 		{[]string{"--nothing"}, exitUsage, "", "overtake: unknown flag --nothing (overtake --help shows what there is)\n"},
 		{[]string{"demo", "now"}, exitUsage, "", "overtake: unexpected argument now (overtake demo --help has an example)\n"},

@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"overtake/classifier"
 )
 
 // Message headers that every adapter carries, as the wire contract names them.
@@ -101,7 +103,7 @@ func (m *Message) Validate() error {
 		}
 	}
 	for name, values := range m.Header {
-		if !isToken(name) {
+		if !classifier.IsToken(name) {
 			return fmt.Errorf("%w: header name %q, want a token of RFC 9110", ErrInvalid, name)
 		}
 		for _, value := range values {
@@ -111,18 +113,6 @@ func (m *Message) Validate() error {
 		}
 	}
 	return nil
-}
-
-// isToken reports whether s is a token, RFC 9110 section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alnum := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // Publisher puts messages into the lanes of one queue. It is safe for

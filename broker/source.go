@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"strings"
+
+	"overtake/classifier"
 )
 
 // Headers that stand for the properties that AMQP has beside its headers. To
@@ -76,28 +78,33 @@ type Receipt interface {
 	Lost() <-chan struct{}
 }
 
-// Clean makes names and values of any origin pass [Message.Validate]: it replaces
-// what can't be in a name by '_', and line breaks and NUL in a value by a space.
-// Names that become the same keep all values.
-func (h Header) Clean() {
+// Cleaned returns a header of any origin as one that passes [Message.Validate]: what
+// can't be in a name is replaced by '_', and line breaks and NUL in a value by a
+// space. Names that become the same keep all values.
+func (h Header) Cleaned() Header {
+	out := make(Header, len(h))
 	for name, values := range h {
-		for i, v := range values {
-			if strings.ContainsAny(v, "\r\n\x00") {
-				values[i] = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ").Replace(v)
-			}
-		}
-		if isToken(name) {
+		if name = cleanName(name); name == "" {
 			continue
 		}
-		clean := []byte(name)
-		for i := range clean {
-			if !isToken(name[i : i+1]) {
-				clean[i] = '_'
-			}
-		}
-		delete(h, name)
-		if len(clean) > 0 {
-			h[string(clean)] = append(h[string(clean)], values...)
+		for _, v := range values {
+			out[name] = append(out[name], lineBreaks.Replace(v))
 		}
 	}
+	return out
+}
+
+var lineBreaks = strings.NewReplacer("\r", " ", "\n", " ", "\x00", " ")
+
+func cleanName(name string) string {
+	if classifier.IsToken(name) {
+		return name
+	}
+	clean := []byte(name)
+	for i, c := range clean {
+		if !classifier.IsTokenByte(c) {
+			clean[i] = '_'
+		}
+	}
+	return string(clean)
 }

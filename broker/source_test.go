@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-func TestHeaderClean(t *testing.T) {
+func TestHeaderCleaned(t *testing.T) {
 	h := Header{"fine": {"a", "b"}, "line\nbreak": {"a\r\nb"}, "line break": {"c"}, "nul": {"\x00"}, "": {"nameless"}, "ü": {"ü"}}
-	h.Clean()
+	h = h.Cleaned()
 	m := Message{ID: "m", Header: h}
 	if err := m.Validate(); err != nil {
 		t.Fatal(err)

@@ -194,11 +194,23 @@ func TestConnectIsForOutbound(t *testing.T) {
 func TestFaultsOfCalls(t *testing.T) {
 	s := startSidecar(t, "", deadAddress(t))
 	dead := deadAddress(t)
-	wantRefusal(t, s.ask("GET "+dead+"/ HTTP/1.1\r\nHost: a\r\n\r\n"), 502, reasonConnectFailed)
-	wantRefusal(t, s.ask("CONNECT "+strings.TrimPrefix(dead, "http://")+" HTTP/1.1\r\nHost: a\r\n\r\n"), 502, reasonConnectFailed)
+	for _, call := range []string{"GET " + dead + "/", "CONNECT " + strings.TrimPrefix(dead, "http://")} {
+		f := s.ask(call + " HTTP/1.1\r\nHost: a\r\n\r\n")
+		wantRefusal(t, f, 502, reasonConnectFailed)
+		if !strings.Contains(f.body, "The destination of the call could not be reached: it refused the connection.") {
+			t.Errorf("%s: %s; want that it is the destination, and why", call, f.body)
+		}
+	}
+	if n := strings.Count(s.log.String(), "msg=refused reason=connect_failed"); n != 2 {
+		t.Errorf("%d refusals are in the log, want 2", n)
+	}
 	broken := serveRaw(t)
 	broken.each(func(c net.Conn) { io.WriteString(c, "220 smtp ready\r\n") })
-	wantRefusal(t, s.ask("GET "+broken.url()+"/ HTTP/1.1\r\nHost: a\r\n\r\n"), 502, reasonUpstreamFailed)
+	f := s.ask("GET " + broken.url() + "/ HTTP/1.1\r\nHost: a\r\n\r\n")
+	wantRefusal(t, f, 502, reasonUpstreamFailed)
+	if !strings.Contains(f.body, "The destination of the call closed") {
+		t.Errorf("%s; want that it is the destination", f.body)
+	}
 	silent := newGate()
 	hanging := serveApp(t, silent.ServeHTTP)
 	soon := time.Now().Add(time.Second).UnixMilli()

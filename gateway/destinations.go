@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -93,6 +94,45 @@ func (d *destinations) closeIdle(age time.Duration) {
 func (d *destinations) drop(address string) {
 	d.open[address].upstream.servers[0].retire()
 	delete(d.open, address)
+}
+
+// ofDestination says of a call that failed that it was not the app who did, and why
+// its destination could not be reached. The app gets to know no more than if it had
+// called by itself: addresses that a name stands for are in err alone, for the log.
+func ofDestination(err error) error {
+	var f *failure
+	if !errors.As(err, &f) || f.detail != "" {
+		return err
+	}
+	told := *f
+	switch f.reason {
+	case reasonConnectFailed:
+		told.detail = "The destination of the call could not be reached: " + whyUnreached(f.err)
+	case reasonUpstreamFailed:
+		told.detail = "The destination of the call closed the connection or answered something that is not HTTP."
+	case reasonUpstreamTimeout:
+		told.detail = "The destination of the call did not answer in time."
+	}
+	return &told
+}
+
+// whyUnreached says in general words why no connection could be made.
+func whyUnreached(err error) string {
+	var name *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &name) && name.IsNotFound:
+		return "its name is not known."
+	case errors.As(err, &name):
+		return "its name could not be looked up."
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "it refused the connection."
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "no network leads there."
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "it did not answer."
+	}
+	return "no connection could be made."
 }
 
 // errLoop is a call that would come back to the sidecar it left by.

@@ -12,6 +12,7 @@
 //	slot          slot.go, upstream.go     the scheduler decides who goes next, and where
 //	              down.go                  servers that take no connections
 //	forward       forward.go, header.go    header rewritten, body streamed
+//	              responseheader.go        and the response's
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	refuse        refuse.go                503, 504, 502 with a reason
 //	sidecar       outbound.go              an app's own call: its class by provenance, where it goes

@@ -135,6 +135,9 @@ func (a *answer) send(o *outbound) error {
 func (a *answer) readHeader(bodyless bool) error {
 	const maxInterim = 100
 	for range maxInterim {
+		if err := checkHeader(a.conn.br); err != nil {
+			return err
+		}
 		if err := a.header.Read(a.conn.br); err != nil {
 			return err
 		}

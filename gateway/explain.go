@@ -35,8 +35,10 @@ type Explanation struct {
 	classifier.Explanation
 	// Classes are all classes, to name those of the decision and the trials.
 	Classes classifier.Classes
-	// Claimed is the class that the request came with, "" for none.
+	// Claimed is the class that the request came with, "" for none; Unknown, that no
+	// class is called so.
 	Claimed string
+	Unknown bool
 	// Outbound is whether it is a call of the app. Then the class is what a call
 	// gets of which nothing is known: a running gateway goes by provenance first.
 	Outbound bool
@@ -72,14 +74,20 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	var trail tracing.Trail
 	trail.Extract(f, time.Now())
 	e := Explanation{Classes: d.classes, Claimed: trail.Class, Outbound: role == config.Outbound}
+	e.Unknown = e.Claimed != "" && !d.claim(&trail, false).Present
 	for _, l := range listeners {
 		e.Trusted = e.Trusted || trusts(l.Trust, q.Source)
 	}
 	if e.Outbound {
 		e.Trusted = false
 		e.Decision = d.decideCall(d.claim(&trail, false), 0, false)
-		e.Route = d.routeCall(&view)
-		if _, absolute := strings.CutPrefix(q.URL, "http://"); absolute && e.Route < 0 {
+		if e.Route = -1; !ctx.IsConnect() { // routes do not concern tunnels
+			e.Route = d.routeCall(&view)
+		}
+		switch _, absolute := strings.CutPrefix(q.URL, "http://"); {
+		case ctx.IsConnect():
+			e.Address, err = dialAddress(q.URL, "")
+		case absolute && e.Route < 0:
 			e.Address, err = dialAddress(alias(ctx.Host()), "80")
 		}
 	} else {
@@ -113,22 +121,36 @@ func (q Question) listeners(cfg *config.Config) ([]config.Listener, error) {
 	return outside, nil
 }
 
+// target returns the request's target and its Host. Those of CONNECT are an authority
+// (RFC 9112 section 3.2.3), which need not be a URL.
+func (q Question) target() (target, host string, err error) {
+	if strings.EqualFold(q.Method, fasthttp.MethodConnect) {
+		_, err := dialAddress(q.URL, "")
+		return q.URL, q.URL, err
+	}
+	u, err := url.Parse(q.URL)
+	if err != nil {
+		return "", "", err
+	}
+	return u.RequestURI(), cmp.Or(u.Host, "localhost"), nil
+}
+
 // read parses the question as a request from the wire would be.
 func (q Question) read(ctx *fasthttp.RequestCtx, role string) (fields, error) {
-	u, err := url.Parse(q.URL)
+	target, host, err := q.target()
 	switch {
 	case err != nil:
 		return nil, err
-	case !isToken(q.Method):
+	case !classifier.IsToken(q.Method):
 		return nil, fmt.Errorf("method %q: want a name such as GET", q.Method)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", strings.ToUpper(q.Method), u.RequestURI(), cmp.Or(u.Host, "localhost"))
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", strings.ToUpper(q.Method), target, host)
 	for _, line := range q.Header {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)
 		switch {
-		case !ok || !isToken(name) || strings.ContainsAny(value, lineBreaks):
+		case !ok || !classifier.IsToken(name) || strings.ContainsAny(value, lineBreaks):
 			return nil, fmt.Errorf("header %q: want 'Name: value'", line)
 		case strings.EqualFold(name, "Host"):
 			return nil, fmt.Errorf("header %q: give the host in the URL: http://%s/", line, value)

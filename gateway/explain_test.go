@@ -119,18 +119,21 @@ routes:
 upstreams: {app: {servers: [$APP]}, b: {servers: ["http://127.0.0.1:1"]}}
 `, deadAddress(t))
 	for _, tc := range []struct {
-		listener, url, header    string
-		class, upstream, address string
-		trusted                  bool
+		listener, method, url, header string
+		class, upstream, address      string
+		trusted                       bool
 	}{
-		{"", "/", "", "interactive", "app", "", true},
-		{"inbound", "/", "Latency-Class: batch", "batch", "app", "", true},
-		{"outbound", "http://b.internal/x", "", "standard", "b", "", false},
-		{"outbound", "http://c.internal/x", "Latency-Class: batch", "batch", "", "c.internal:80", false},
-		{"outbound", "http://c.internal:81/x", "Latency-Class: interactive", "standard", "", "c.internal:81", false},
-		{"outbound", "/x", "", "standard", "", "", false},
+		{"", "GET", "/", "", "interactive", "app", "", true},
+		{"inbound", "GET", "/", "Latency-Class: batch", "batch", "app", "", true},
+		{"outbound", "GET", "http://b.internal/x", "", "standard", "b", "", false},
+		{"outbound", "GET", "http://c.internal/x", "Latency-Class: batch", "batch", "", "c.internal:80", false},
+		{"outbound", "GET", "http://c.internal:81/x", "Latency-Class: interactive", "standard", "", "c.internal:81", false},
+		{"outbound", "GET", "/x", "", "standard", "", "", false},
+		{"outbound", "CONNECT", "b.internal:443", "", "standard", "", "b.internal:443", false},
+		{"outbound", "connect", "127.0.0.1:443", "Latency-Class: batch", "batch", "", "127.0.0.1:443", false},
+		{"outbound", "CONNECT", "[::1]:443", "Latency-Class: urgent", "standard", "", "[::1]:443", false},
 	} {
-		q := Question{Method: "GET", URL: tc.url, Listener: tc.listener, Source: netip.MustParseAddr("127.0.0.1")}
+		q := Question{Method: tc.method, URL: tc.url, Listener: tc.listener, Source: netip.MustParseAddr("127.0.0.1")}
 		if tc.header != "" {
 			q.Header = []string{tc.header}
 		}
@@ -140,6 +143,15 @@ upstreams: {app: {servers: [$APP]}, b: {servers: ["http://127.0.0.1:1"]}}
 		}
 		if class := e.Classes.Name(e.Class); class != tc.class || e.Upstream != tc.upstream || e.Address != tc.address || e.Trusted != tc.trusted {
 			t.Errorf("%+v: explained as %s to %q %q, trusted %v", tc, class, e.Upstream, e.Address, e.Trusted)
+		}
+		if e.Unknown != strings.HasSuffix(tc.header, "urgent") {
+			t.Errorf("%+v: class %q is unknown: %v", tc, e.Claimed, e.Unknown)
+		}
+	}
+	for target, want := range map[string]string{"b.internal": "no port", "http://b.internal:443": "neither a host name"} {
+		_, err := Explain(g.config, Question{Method: "CONNECT", URL: target, Listener: "outbound"})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CONNECT %s: %v", target, err)
 		}
 	}
 	if _, err := Explain(g.config, Question{Method: "GET", URL: "/", Listener: "none"}); err == nil || !strings.Contains(err.Error(), `"none"`) {

@@ -25,6 +25,9 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	a, err := r.upstream.do(&r.life, &r.slot, o, &ctx.Response.Header, idempotent(ctx))
 	r.upTime = time.Since(dispatched) - (r.slot.waited - waited)
+	if err != nil && r.upstream.unrouted {
+		return ofDestination(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,6 +87,9 @@ const requestOverhead = 16 << 10
 // outbound is the request as the app gets it.
 func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *request, now time.Time) *outbound {
 	method, host := alias(ctx.Method()), authority(ctx)
+	if host == "" && client.original.IsValid() {
+		host = client.original.String() // from HTTP/1.0, which need not say; RFC 9112 section 3.2 has us say it
+	}
 	head := append(r.head[:0], method...)
 	head = append(head, ' ')
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)

@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/valyala/fasthttp"
-
 	"overtake/tracing"
 )
 
@@ -156,32 +154,3 @@ func quoted(host string) string {
 }
 
 var escapeQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-
-// cleanResponse makes a header that was read from an upstream fit for the
-// client: hop-by-hop fields go, and the protocol is ours.
-func cleanResponse(h *fasthttp.ResponseHeader) {
-	h.ResetConnectionClose()
-	h.SetProtocol([]byte("HTTP/1.1"))
-	var options []byte
-	var drop [][]byte
-	for name, value := range h.All() {
-		if strings.EqualFold(alias(name), "Connection") {
-			options = append(append(options, ','), value...)
-		}
-	}
-	for name := range h.All() {
-		n := alias(name)
-		// fasthttp has the length and the trailer's names in its own state.
-		kept := strings.EqualFold(n, "Content-Length") || strings.EqualFold(n, "Trailer")
-		ours := strings.EqualFold(n, "Latency-Class") || strings.EqualFold(n, "Overtake-Reason")
-		if ours || (!kept && (hopByHop(n) || listed(alias(options), n))) {
-			drop = append(drop, append([]byte(nil), name...))
-		}
-	}
-	for _, name := range drop {
-		h.DelBytes(name)
-	}
-	if h.StatusCode() == fasthttp.StatusNoContent {
-		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
-	}
-}

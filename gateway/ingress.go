@@ -155,7 +155,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
 	if loops(r.fields) {
-		return g.loop(client)
+		return g.loop(ctx, client)
 	}
 	view := viewOf(ctx, &r.view, client.addr)
 	if client.listener.role == config.Outbound {

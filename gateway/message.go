@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"overtake/broker"
+	"overtake/classifier"
 	"overtake/tracing"
 )
 
@@ -93,7 +94,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 	if err != nil {
 		return nil, err
 	}
-	if !isToken(method) {
+	if !classifier.IsToken(method) {
 		return nil, fmt.Errorf("the message's method %q is not one", method)
 	}
 	head := append([]byte(nil), method+" "+target+" HTTP/1.1\r\n"...)
@@ -160,22 +161,10 @@ const lineBreaks = "\r\n\x00"
 // appendChecked appends a field that may come from anybody who can publish: a
 // line break in it must not become another field, or a second request.
 func appendChecked(head []byte, name, value string) ([]byte, error) {
-	if !isToken(name) || strings.ContainsAny(value, lineBreaks) {
+	if !classifier.IsToken(name) || strings.ContainsAny(value, lineBreaks) {
 		return nil, fmt.Errorf("the message's field %q can't be an HTTP header field", name)
 	}
 	return appendField(head, name, value), nil
-}
-
-// isToken reports whether s is a token of RFC 9110 section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alnum && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // target is the message's target with the queue's own path, if it has one; the

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -126,10 +127,7 @@ func (c *courier) record(h *handling) {
 	}
 	set.add(span)
 	set.addWaits(&h.journal)
-	method := knownMethod(h.Header.Get(messageMethod))
-	if h.Header.Get(messageMethod) == "" {
-		method = fasthttp.MethodPost
-	}
-	set.addTries(&h.journal, method, c.q.path)
+	method := knownMethod(cmp.Or(h.Header.Get(messageMethod), fasthttp.MethodPost))
+	set.addTries(&h.journal, method, cmp.Or(c.q.path, pathOf(h.Header.Get(messageTarget)), "/"))
 	c.g.tracer.Record(set.spans...)
 }

@@ -88,7 +88,8 @@ func loops(f fields) bool {
 }
 
 // loop refuses a request that has passed too many gateways.
-func (g *Gateway) loop(client *clientConn) error {
+func (g *Gateway) loop(ctx *fasthttp.RequestCtx, client *clientConn) error {
+	ctx.SetConnectionClose() // what follows a CONNECT may be meant for its tunnel
 	err := fmt.Errorf("the request passed a gateway more than %d times, says Via; %s", maxLaps, remedyLoop(client))
 	g.warnLoop(client, err)
 	return &failure{reason: reasonBadRequest, status: fasthttp.StatusLoopDetected, err: err}

@@ -104,6 +104,9 @@ var details = map[string]string{
 	reasonBrokerUnavailable:       "The message broker can't be reached, so the job was not accepted. Try again.",
 }
 
+// problemType is the media type of a problem.
+const problemType = "application/problem+json"
+
 // problem is a problem details object, RFC 9457. Its type is about:blank, so the
 // title is the status text.
 type problem struct {
@@ -130,7 +133,7 @@ func refuse(ctx *fasthttp.RequestCtx, f *failure, class string, rank classifier.
 	ctx.Response.Header.DisableNormalizing()
 	ctx.Response.Header.SetNoDefaultContentType(true)
 	ctx.SetStatusCode(p.Status)
-	ctx.Response.Header.SetContentType("application/problem+json")
+	ctx.Response.Header.SetContentType(problemType)
 	ctx.Response.Header.Set("Overtake-Reason", f.reason)
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 	if p.Status == fasthttp.StatusServiceUnavailable {

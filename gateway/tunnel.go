@@ -44,9 +44,9 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	server, err := g.dialTunnel(r, address)
 	if err != nil {
-		return err
+		return ofDestination(err)
 	}
-	t := &tunnel{client: client, server: server, limits: g.tunnels.limits}
+	t := &tunnel{client: client, server: server}
 	r.tunnelled = true
 	g.streams.Add(1)
 	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
@@ -76,6 +76,7 @@ func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
 // pass runs a tunnel to its end, which is when both sides have sent all they had,
 // one has failed, or the drain is over. greeting is for the client.
 func (g *Gateway) pass(t *tunnel, greeting string) {
+	t.limits = g.tunnels.limits
 	life := &t.client.request.life
 	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
 	defer g.tunnels.remove(t.server)
@@ -89,6 +90,11 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 	if _, err := io.WriteString(t.client, greeting); err != nil {
 		return
 	}
+	t.run()
+}
+
+// run passes bytes both ways until both have ended.
+func (t *tunnel) run() {
 	var answers sync.WaitGroup
 	answers.Go(func() { t.copy(t.client, t.server, t.server, t.client.Conn) })
 	t.copy(t.server, t.sent, t.client.Conn, t.server)
@@ -100,32 +106,47 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 func (t *tunnel) copy(dst io.Writer, src io.Reader, from, to net.Conn) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	err := t.await(from)
-	for n := 0; err == nil; {
-		n, err = src.Read(*buf)
+	err := t.await(from.SetReadDeadline)
+	for err == nil {
+		n, readErr := src.Read(*buf)
 		if n > 0 {
 			t.last.Store(time.Now().UnixNano())
-			if _, werr := dst.Write((*buf)[:n]); werr != nil {
-				err = werr
+			if err = t.write(dst, (*buf)[:n]); err != nil {
+				break
 			}
 		}
-		if err == nil || errors.Is(err, os.ErrDeadlineExceeded) && t.isUsed() {
-			err = t.await(from)
+		if err = readErr; err == nil || errors.Is(err, os.ErrDeadlineExceeded) && t.isUsed() {
+			err = t.await(from.SetReadDeadline)
 		}
 	}
 	t.half.Store(true)
 	closer, ok := to.(interface{ CloseWrite() error })
-	if err != io.EOF || !ok || closer.CloseWrite() != nil || t.await(to) != nil {
+	if err != io.EOF || !ok || closer.CloseWrite() != nil || t.await(to.SetReadDeadline) != nil {
 		_ = t.Close()
+		return
+	}
+	if from == t.server { // to which the other direction may be writing
+		_ = t.await(from.SetWriteDeadline) // a connection that is closed already is written to no more
 	}
 }
 
-// await sets how long the next bytes from a connection may take.
-func (t *tunnel) await(from net.Conn) error {
+// write writes to one end. What is written to the client has a deadline of its own.
+func (t *tunnel) write(dst io.Writer, p []byte) error {
+	if dst == t.server {
+		if err := t.await(t.server.SetWriteDeadline); err != nil {
+			return err
+		}
+	}
+	_, err := dst.Write(p)
+	return err
+}
+
+// await sets how long the next bytes may take.
+func (t *tunnel) await(set func(time.Time) error) error {
 	patience := t.patience()
-	err := from.SetReadDeadline(time.Now().Add(patience))
+	err := set(time.Now().Add(patience))
 	if now := t.patience(); err == nil && now != patience { // the other direction has just ended
-		err = from.SetReadDeadline(time.Now().Add(now))
+		err = set(time.Now().Add(now))
 	}
 	return err
 }

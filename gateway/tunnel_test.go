@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,13 +169,18 @@ func TestRedirectedConnections(t *testing.T) {
 	receive(t, "the end of the tunnel", served)
 
 	web := serveRaw(t)
-	web.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+	heads := web.answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
 	app, served = accepted(web.ln.Addr())
 	for range 2 {
 		app.send("GET /x HTTP/1.1\r\nHost: some.name\r\n\r\n")
 		if resp, body := app.response("GET"); body != "hi" {
 			t.Errorf("got %d %q", resp.StatusCode, body)
 		}
+	}
+	app.send("GET /x HTTP/1.0\r\n\r\n")
+	app.response("GET")
+	if got := values(heads.last(t), "Host"); !slices.Equal(got, []string{web.ln.Addr().String()}) {
+		t.Errorf("of an HTTP/1.0 request without Host came %q, want where it was going", got)
 	}
 	app.Close()
 	receive(t, "the end of the connection", served)

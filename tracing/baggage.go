@@ -1,6 +1,10 @@
 package tracing
 
-import "strings"
+import (
+	"strings"
+
+	"overtake/classifier"
+)
 
 // classMember is the key of the baggage member that carries the class.
 const classMember = "latency.class"
@@ -94,7 +98,7 @@ func memberEnd(s string, start int) int {
 // each part (W3C Baggage, section 3.3.1).
 func parseMember(member string) (key, value string, valid bool) {
 	for i := range len(member) {
-		if !tokenBytes[member[i]] {
+		if !classifier.IsTokenByte(member[i]) {
 			if i > 0 && member[i] == '=' && isValue(member[i+1:]) {
 				return member[:i], member[i+1:], true // as most are: no space, no properties
 			}
@@ -103,14 +107,14 @@ func parseMember(member string) (key, value string, valid bool) {
 	}
 	pair, properties, more := strings.Cut(member, ";")
 	key, value, valid = cutPair(pair)
-	if !valid || !isToken(key) || !isValue(value) {
+	if !valid || !classifier.IsToken(key) || !isValue(value) {
 		return "", "", false
 	}
 	for more {
 		var property string
 		property, properties, more = strings.Cut(properties, ";")
 		name, value, _ := cutPair(property)
-		if !isToken(name) || !isValue(value) {
+		if !classifier.IsToken(name) || !isValue(value) {
 			return "", "", false
 		}
 	}
@@ -162,15 +166,9 @@ func percentDecode(s string) string {
 
 const alphanumeric = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-var (
-	// tokenBytes are those of a token (RFC 9110, section 5.6.2).
-	tokenBytes = byteSet(alphanumeric + "!#$%&'*+-.^_`|~")
-	// valueBytes are the baggage-octets: printable ASCII without space,
-	// quotes, comma, semicolon and backslash.
-	valueBytes = byteSet(alphanumeric + "!#$%&'()*+-./:<=>?@[]^_`{|}~")
-)
-
-func isToken(s string) bool { return s != "" && consistsOf(s, &tokenBytes) }
+// valueBytes are the baggage-octets: printable ASCII without space, quotes, comma,
+// semicolon and backslash.
+var valueBytes = byteSet(alphanumeric + "!#$%&'()*+-./:<=>?@[]^_`{|}~")
 
 func isValue(s string) bool { return consistsOf(s, &valueBytes) }
 

@@ -185,9 +185,16 @@ func (t *Trail) extractRequestID(f *found) {
 	t.RequestID = alias(t.scratch)
 }
 
-// isRequestID reports whether s may be the value of a field: what it means is
-// its sender's business.
+// maxRequestID bounds a request id, which goes into every header, message and span
+// on the way, and into provenance.
+const maxRequestID = 1024
+
+// isRequestID reports whether s may be the value of a field, and is not too long:
+// what it means is its sender's business.
 func isRequestID(s string) bool {
+	if len(s) > maxRequestID {
+		return false
+	}
 	for i := range len(s) {
 		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
 			return false

@@ -190,6 +190,8 @@ func TestRequestID(t *testing.T) {
 		{sent("X-REQUEST-ID:   a b\tc\xff "), "a b\tc\xff"},
 		{sent("x-request-id: 1", "x-request-id: 2"), "1"},
 		{sent("x-request-id: "), ""},
+		{sent("x-request-id: " + strings.Repeat("x", 1024)), strings.Repeat("x", 1024)},
+		{sent("x-request-id: "+strings.Repeat("x", 1025), "x-request-id: 2"), ""},
 		{sent("x-request-id: a\r\nb: c"), ""},
 		{sent(), ""},
 	} {

@@ -21,7 +21,7 @@ import (
 
 // patience is how long a story waits for what must happen. It bounds a broken
 // run and decides nothing.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // Harness is a fresh, empty queue on a running broker. Whatever it makes, the
 // adapter's test releases with t.Cleanup; stories close publishers and

@@ -19,7 +19,8 @@ const maxReason = 1 << 10
 
 // storeDead puts m into the stream of dead letters, after the attempts. Doing it
 // again for the same ID stores nothing, so that a crash between it and the
-// acknowledgement leaves one dead letter.
+// acknowledgement leaves one dead letter. The header is cleaned, as the server took
+// names in a raw publish that it refuses here.
 //
 // But the stream recognizes an ID even when the dead letter is gone, because
 // it has been published anew and removed. Dying again must not end in nothing
@@ -27,7 +28,9 @@ const maxReason = 1 << 10
 // is, at once, what was replayed: its old dead letter may be there still, and about
 // to be removed.
 func (q *Queue) storeDead(ctx context.Context, m *broker.Message, attempts uint64, stay, reason string) error {
-	h := encodeHeader(m)
+	clean := *m
+	clean.Header = m.Header.Cleaned()
+	h := encodeHeader(&clean)
 	h[broker.HeaderDeadReason] = []string{oneLine(reason, maxReason)}
 	h[broker.HeaderDeadAttempts] = []string{strconv.FormatUint(attempts, 10)}
 	ofThisStay := func() {

@@ -328,8 +328,7 @@ func newTaken(header natsgo.Header, subject string, body []byte, id string) *bro
 			h[lower] = values
 		}
 	}
-	h.Clean()
-	return &broker.Taken{Message: broker.Message{ID: id, Header: h, Body: body}, Address: subject}
+	return &broker.Taken{Message: broker.Message{ID: id, Header: h.Cleaned(), Body: body}, Address: subject}
 }
 
 // wellKnown are headers that mean something to Overtake, and that others may write

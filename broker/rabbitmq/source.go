@@ -251,9 +251,8 @@ func newTaken(raw *amqp.Delivery, now time.Time) *broker.Taken {
 			h.Set(broker.HeaderDeadline, strconv.FormatInt(deadline, 10))
 		}
 	}
-	h.Clean()
 	return &broker.Taken{
-		Message: broker.Message{ID: takenID(raw.MessageId), Header: h, Body: raw.Body},
+		Message: broker.Message{ID: takenID(raw.MessageId), Header: h.Cleaned(), Body: raw.Body},
 		Address: raw.RoutingKey,
 	}
 }

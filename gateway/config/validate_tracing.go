@@ -44,7 +44,7 @@ func (v validator) validateEndpoint(t Tracing) {
 		v.problem("tracing.endpoint", "write "+example, "not a URL")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		v.problem("tracing.endpoint", "write "+example, "has more than a scheme, a host, a port and a path")
-	case u.Port() != "" && (!validPort(u.Port()) || u.Port() == "0"):
+	case u.Port() != "" && (!validPort(u.Port()) || only(u.Port(), "0")):
 		v.problem("tracing.endpoint", "write "+example, "the port is not one from 1 to 65535")
 	case t.Protocol == "grpc" && u.Path != "" && u.Path != "/":
 		v.problem("tracing.endpoint", "write "+example, "has a path, which OTLP over gRPC has no use for")

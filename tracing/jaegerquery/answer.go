@@ -1,12 +1,12 @@
 package jaegerquery
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -57,11 +57,9 @@ func (s *Span) Own() bool {
 
 // The JSON of Jaeger's answers: internal/uimodel/model.go of its source.
 type (
-	answer struct {
-		Data   json.RawMessage `json:"data"`
-		Errors []struct {
-			Msg string `json:"msg"`
-		} `json:"errors"`
+	errorJSON struct {
+		Code int    `json:"code"` // as a status of HTTP
+		Msg  string `json:"msg"`
 	}
 	traceJSON struct {
 		TraceID   string                 `json:"traceID"`
@@ -114,40 +112,67 @@ func micros(n, most uint64) int64 {
 	return int64(n)
 }
 
-// decode reads the JSON of an answer. Other software answers with JSON, too, but
-// without data.
-func decode(body []byte) (a answer, err error) {
-	if err := json.Unmarshal(body, &a); err != nil {
-		return a, fmt.Errorf("it answered with something else than its JSON: %w", err)
-	}
-	if a.Data == nil {
-		return a, errors.New("it answered with other JSON")
-	}
-	return a, nil
-}
+// errOtherJSON is the error of an answer of other software: it has JSON, too, but
+// no list as data.
+var errOtherJSON = errors.New("it answered with other JSON")
 
-// readData reads a good answer. Jaeger sends null for an empty list.
-func readData[T any](body []byte) (data T, err error) {
-	a, err := decode(body)
-	if err != nil {
-		return data, err
-	}
-	d := json.NewDecoder(bytes.NewReader(a.Data))
+// readList reads an answer as a stream, calls add for each element of its data, and
+// returns what Jaeger complains about, which may come beside data. Jaeger sends null
+// for an empty list.
+func readList[T any](body io.Reader, add func(T)) (complaints []errorJSON, err error) {
+	d := json.NewDecoder(body)
 	d.UseNumber()
-	if err := d.Decode(&data); err != nil {
-		return data, fmt.Errorf("it answered with other JSON: %w", err)
+	switch begin, err := d.Token(); {
+	case err != nil:
+		return nil, fmt.Errorf("it answered with something else than its JSON: %w", err)
+	case begin != json.Delim('{'):
+		return nil, errOtherJSON
 	}
-	return data, nil
+	found := false
+	for d.More() {
+		var skipped json.RawMessage
+		key, err := d.Token()
+		switch {
+		case err != nil:
+		case key == "data":
+			found, err = true, readElements(d, add)
+		case key == "errors":
+			err = d.Decode(&complaints)
+		default:
+			err = d.Decode(&skipped)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("it answered with other JSON: %w", err)
+		}
+	}
+	if _, err := d.Token(); err != nil { // the end of the object
+		return nil, fmt.Errorf("it answered with something else than its JSON: %w", err)
+	}
+	if !found {
+		return nil, errOtherJSON
+	}
+	return complaints, nil
 }
 
-// complaint is what Jaeger says in an answer that is not good; "" if that is not
-// from Jaeger.
-func complaint(body []byte) string {
-	a, err := decode(body)
-	if err != nil || len(a.Errors) == 0 {
-		return ""
+// readElements calls add for each element of a list.
+func readElements[T any](d *json.Decoder, add func(T)) error {
+	switch begin, err := d.Token(); {
+	case err != nil:
+		return err
+	case begin == nil:
+		return nil
+	case begin != json.Delim('['):
+		return errors.New("its data is not a list")
 	}
-	return printable(a.Errors[0].Msg)
+	for d.More() {
+		var element T
+		if err := d.Decode(&element); err != nil {
+			return err
+		}
+		add(element)
+	}
+	_, err := d.Token()
+	return err
 }
 
 // printable keeps what comes from outside from steering the terminal.
@@ -160,20 +185,14 @@ func printable(text string) string {
 	}, text)
 }
 
-// readTraces reads an answer with traces.
-func readTraces(body []byte) ([]Trace, error) {
-	list, err := readData[[]traceJSON](body)
+// trace is the trace, or none: Jaeger takes spans without ids, too, which are in no
+// trace.
+func (j *traceJSON) trace() (Trace, bool) {
+	id, err := ParseID(j.TraceID)
 	if err != nil {
-		return nil, err
+		return Trace{}, false
 	}
-	traces := make([]Trace, 0, len(list))
-	for i := range list {
-		// Jaeger takes spans without ids, too. They are in no trace.
-		if id, err := ParseID(list[i].TraceID); err == nil {
-			traces = append(traces, Trace{ID: id, Spans: list[i].spans(id)})
-		}
-	}
-	return traces, nil
+	return Trace{ID: id, Spans: j.spans(id)}, true
 }
 
 func (j *traceJSON) spans(id tracing.TraceID) []Span {

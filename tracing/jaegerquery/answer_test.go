@@ -1,6 +1,7 @@
 package jaegerquery
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -37,6 +38,17 @@ func TestReadTraces(t *testing.T) {
 	if got != string(want) {
 		t.Errorf("read\n%s\nwant\n%s", got, want)
 	}
+}
+
+// readTraces reads an answer with traces, as Client does.
+func readTraces(body []byte) ([]Trace, error) {
+	traces := []Trace{}
+	_, err := readList(bytes.NewReader(body), func(j traceJSON) {
+		if trace, ok := j.trace(); ok {
+			traces = append(traces, trace)
+		}
+	})
+	return traces, err
 }
 
 func dump(traces []Trace) string {

@@ -1,6 +1,7 @@
 package jaegerquery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ import (
 const (
 	// patience bounds one request: a search in a large storage takes seconds.
 	patience = time.Minute
-	// mostAnswer bounds the memory for one answer.
-	mostAnswer = 256 << 20
+	// mostAnswer bounds one answer, decompressed.
+	mostAnswer = 64 << 20
 )
 
 // ErrNotFound is that Jaeger has no such trace.
@@ -78,6 +79,8 @@ func (c *Client) Trace(ctx context.Context, id tracing.TraceID) (Trace, error) {
 		return Trace{}, err
 	case len(traces) == 0:
 		return Trace{}, fmt.Errorf("jaeger: trace %s: %w", formatID(id), ErrNotFound)
+	case traces[0].ID != id:
+		return Trace{}, fmt.Errorf("jaeger: %s was asked for trace %s and answered with trace %s; is something in front of it that keeps answers?", c, formatID(id), formatID(traces[0].ID))
 	}
 	return traces[0], nil
 }
@@ -85,48 +88,97 @@ func (c *Client) Trace(ctx context.Context, id tracing.TraceID) (Trace, error) {
 // services returns the services that Jaeger knows, and of them those that have
 // spans of Overtake: there is none without waiting, be it for no time at all.
 func (c *Client) services(ctx context.Context) (ours, all []string, err error) {
-	body, err := c.get(ctx, nil, "api", "services")
-	if err != nil {
+	if err := ask(ctx, c, func(service string) { all = append(all, service) }, nil, "api", "services"); err != nil {
 		return nil, nil, err
-	}
-	if all, err = readData[[]string](body); err != nil {
-		return nil, nil, c.notJaeger(err)
 	}
 	slices.Sort(all)
 	for _, service := range all {
-		body, err := c.get(ctx, url.Values{"service": {service}}, "api", "operations")
+		own := false
+		err := ask(ctx, c, func(o struct{ Name string }) { own = own || strings.HasPrefix(o.Name, ownPrefix) },
+			url.Values{"service": {service}}, "api", "operations")
 		if err != nil {
 			return nil, nil, err
 		}
-		operations, err := readData[[]struct{ Name string }](body)
-		if err != nil {
-			return nil, nil, c.notJaeger(err)
-		}
-		for _, o := range operations {
-			if strings.HasPrefix(o.Name, ownPrefix) {
-				ours = append(ours, service)
-				break
-			}
+		if own {
+			ours = append(ours, service)
 		}
 	}
 	return ours, all, nil
 }
 
 // traces asks for traces.
-func (c *Client) traces(ctx context.Context, query url.Values, path ...string) ([]Trace, error) {
-	body, err := c.get(ctx, query, path...)
-	if err != nil {
-		return nil, err
-	}
-	traces, err := readTraces(body)
-	if err != nil {
-		return nil, c.notJaeger(err)
-	}
-	return traces, nil
+func (c *Client) traces(ctx context.Context, query url.Values, path ...string) (traces []Trace, err error) {
+	err = ask(ctx, c, func(j traceJSON) {
+		if trace, ok := j.trace(); ok {
+			traces = append(traces, trace)
+		}
+	}, query, path...)
+	return traces, err
 }
 
-// get asks for path and returns the body of a good answer.
-func (c *Client) get(ctx context.Context, query url.Values, path ...string) ([]byte, error) {
+// ask asks for path and calls add for each element of the answer's list.
+func ask[T any](ctx context.Context, c *Client, add func(T), query url.Values, path ...string) error {
+	response, err := c.get(ctx, query, path...)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body := &bounded{source: response.Body, left: mostAnswer}
+	good, elements := response.StatusCode == http.StatusOK, 0
+	if good && strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
+		return c.notJaeger(errors.New("it answered with a page in HTML"))
+	}
+	complaints, err := readList(body, func(element T) {
+		if elements++; good {
+			add(element)
+		}
+	})
+	switch {
+	case errors.Is(body.err, errTooLong):
+		return fmt.Errorf("jaeger: %s: the answer is longer than %d MiB; look back for less time with --since, or for fewer traces with --slowest", c, mostAnswer>>20)
+	case body.err != nil && ctx.Err() != nil:
+		return fmt.Errorf("jaeger: %s: %w", c, context.Cause(ctx))
+	case body.err != nil:
+		return fmt.Errorf("jaeger: %s: reading the answer: %w; try again", c, body.err)
+	case !good:
+		return c.refused(response, complaints)
+	case err != nil:
+		return c.notJaeger(err)
+	case elements == 0 && len(complaints) > 0: // beside data, they are about a part of it
+		return c.refused(response, complaints)
+	}
+	return nil
+}
+
+var errTooLong = errors.New("too long")
+
+// bounded reads an answer up to a length, and keeps why it could not be read.
+type bounded struct {
+	source io.Reader
+	left   int
+	err    error
+}
+
+// Read fills p if it can: a json.Decoder looks anew at all the space that it has
+// when more of it comes.
+func (b *bounded) Read(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		if b.left == 0 {
+			err = errTooLong
+			break
+		}
+		var more int
+		more, err = b.source.Read(p[n:min(len(p), n+b.left)])
+		n, b.left = n+more, b.left-more
+	}
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// get asks for path. The caller closes the body.
+func (c *Client) get(ctx context.Context, query url.Values, path ...string) (*http.Response, error) {
 	target := c.base.JoinPath(path...)
 	target.RawQuery = query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
@@ -147,28 +199,19 @@ func (c *Client) get(ctx context.Context, query url.Values, path ...string) ([]b
 		}
 		return nil, fmt.Errorf("jaeger: %w; is it running there? Its pages and its query API are usually on port 16686", err)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, mostAnswer+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("jaeger: %s: reading the answer: %w; try again", c, err)
-	case len(body) > mostAnswer:
-		return nil, fmt.Errorf("jaeger: %s: the answer is longer than %d MiB; look back for less time with --since, or for fewer traces with --slowest", c, mostAnswer>>20)
-	case response.StatusCode != http.StatusOK:
-		return nil, c.refused(response, body)
-	case strings.HasPrefix(response.Header.Get("Content-Type"), "text/html"):
-		return nil, c.notJaeger(errors.New("it answered with a page in HTML"))
-	}
-	return body, nil
+	return response, nil
 }
 
-// refused is the error of an answer that is not 200.
-func (c *Client) refused(response *http.Response, body []byte) error {
-	said := complaint(body)
+// refused is the error of an answer without data.
+func (c *Client) refused(response *http.Response, complaints []errorJSON) error {
+	said, code := "", response.StatusCode
+	if len(complaints) > 0 {
+		said, code = printable(complaints[0].Msg), cmp.Or(complaints[0].Code, code)
+	}
 	switch {
 	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("jaeger: %s answered %s: give who you are in the address: http://USER:PASSWORD@HOST", c, response.Status)
-	case response.StatusCode == http.StatusNotFound && said != "":
+	case code == http.StatusNotFound && said != "":
 		return fmt.Errorf("jaeger: %s: %w", said, ErrNotFound)
 	case said != "":
 		return fmt.Errorf("jaeger: %s answered %s: %s; its log may say more, and a shorter --since is easier to search", c, response.Status, said)

@@ -2,11 +2,14 @@ package jaegerquery
 
 import (
 	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +121,9 @@ func TestErrors(t *testing.T) {
 		"no such path":   {serve(404, "text/plain", "404 page not found"), "is not Jaeger's query API: it answered 404 Not Found"},
 		"who are you":    {serve(401, "text/plain", ""), "give who you are in the address"},
 		"fails":          {serve(500, "text/plain", `{"data":null,"errors":[{"code":500,"msg":"no \u001b[2J index"}]}`), "answered 500 Internal Server Error: no  [2J index; its log may say more"},
+		"fails with 200": {serve(200, "application/json", `{"data":null,"total":0,"errors":[{"code":500,"msg":"index is closed"}]}`), "answered 200 OK: index is closed; its log may say more"},
+		"a list too few": {serve(200, "application/json", `{"errors":null}`), "is not Jaeger's query API: it answered with other JSON"},
+		"half of it":     {serve(200, "application/json", `{"data":[`), "is not Jaeger's query API: it answered with other JSON"},
 		"proxy":          {serve(502, "text/html", "<html>"), "answered 502 Bad Gateway: try again when it is up"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,13 +142,79 @@ func TestErrors(t *testing.T) {
 			}
 		})
 	}
-	client, err := New(serve(404, "text/plain", `{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}`))
+	unknown := `{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}`
+	for _, url := range []string{serve(404, "text/plain", unknown), serve(200, "application/json", unknown), serve(200, "application/json", `{"data":[]}`)} {
+		client, err := New(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.http.CloseIdleConnections()
+		if _, err := client.Trace(t.Context(), tracing.TraceID{15: 1}); !errors.Is(err, ErrNotFound) {
+			t.Errorf("an unknown trace is %v", err)
+		}
+	}
+}
+
+// What Jaeger has of a trace is shown even if it complains about a part, and another
+// trace than the one that was asked for is not.
+func TestTrace(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"errors":[{"msg":"a span has no process"}],"data":[{"traceID":"ab","spans":[{"spanID":"1"}]}]}`))
+	}))
+	defer server.Close()
+	client, err := New(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.http.CloseIdleConnections()
-	if _, err := client.Trace(t.Context(), tracing.TraceID{15: 1}); !errors.Is(err, ErrNotFound) {
-		t.Errorf("an unknown trace is %v", err)
+	if trace, err := client.Trace(t.Context(), tracing.TraceID{15: 0xab}); err != nil || len(trace.Spans) != 1 {
+		t.Errorf("read %+v, %v", trace, err)
+	}
+	want := "was asked for trace 0000000000000001 and answered with trace 00000000000000ab"
+	if _, err := client.Trace(t.Context(), tracing.TraceID{15: 1}); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrNotFound) {
+		t.Errorf("of another trace it says %v", err)
+	}
+}
+
+// An answer without an end, or one that is small only while it is compressed, is given
+// up, and what was read of it does not stay.
+func TestEndless(t *testing.T) {
+	endless := func(w io.Writer, begin, more string) {
+		_, err := io.WriteString(w, begin)
+		for part := []byte(strings.Repeat(more, 1<<16/len(more))); err == nil; {
+			_, err = w.Write(part)
+		}
+	}
+	for name, serve := range map[string]http.HandlerFunc{
+		"elements": func(w http.ResponseWriter, _ *http.Request) {
+			endless(w, `{"data":[{}`, `,{"traceID":"`+strings.Repeat("a", 1000)+`"}`)
+		},
+		"a text": func(w http.ResponseWriter, _ *http.Request) { endless(w, `{"data":[{"traceID":"`, "a") },
+		"compressed": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			endless(gzip.NewWriter(w), "", " ")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(serve)
+			defer server.Close()
+			client, err := New(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.http.CloseIdleConnections()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = client.Trace(t.Context(), tracing.TraceID{15: 1})
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), "is longer than 64 MiB") {
+				t.Errorf("it says %v", err)
+			}
+			// A decoder doubles its room when there is more, and needs both meanwhile.
+			if grown := after.Sys - before.Sys; grown > 5*mostAnswer {
+				t.Errorf("it took %d MiB", grown>>20)
+			}
+		})
 	}
 }
 

@@ -26,6 +26,10 @@ func anySpan(t *rapid.T, spans int) (s jaegerquery.Span) {
 	if class := rapid.SampledFrom([]string{"", "interactive", "batch", "\x1b]0;a\a"}).Draw(t, "class"); class != "" {
 		s.Attributes = []tracing.Attribute{{Key: jaegerquery.ClassKey, Value: class}, {Key: "overtake.upstream", Value: rapid.String().Draw(t, "upstream")}}
 	}
+	if attempt := rapid.IntRange(0, 3).Draw(t, "attempt"); attempt > 0 {
+		s.Attributes = append(s.Attributes, tracing.Attribute{Key: "overtake.attempt", Value: int64(attempt)},
+			tracing.Attribute{Key: "messaging.message.id", Value: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "message")})
+	}
 	return s
 }
 
@@ -46,9 +50,9 @@ func TestAnyTrace(t *testing.T) {
 				rt.Fatalf("span %d is in the trees %d times", i, seen[&spans[i]])
 			}
 		}
-		if r.Waited < 0 || r.Worked < 0 || r.Waited+r.Worked > r.Total || r.SlowestTime > r.Total ||
+		if r.Waited < 0 || r.Worked < 0 || r.Paused < 0 || r.Waited+r.Worked+r.Paused > r.Total || r.SlowestTime > r.Total ||
 			max(r.Queued, r.Laned) > r.Waited || r.Queued+r.Laned < r.Waited {
-			rt.Fatalf("total %v, waited %v (%v and %v), worked %v, slowest %v", r.Total, r.Waited, r.Queued, r.Laned, r.Worked, r.SlowestTime)
+			rt.Fatalf("total %v, waited %v (%v and %v), worked %v, paused %v, slowest %v", r.Total, r.Waited, r.Queued, r.Laned, r.Worked, r.Paused, r.SlowestTime)
 		}
 		screen := Screen{Width: rapid.IntRange(0, 200).Draw(rt, "width"), Colour: rapid.Bool().Draw(rt, "colour"), Link: "http://jaeger.example/trace/1", Now: begin}
 		var out strings.Builder

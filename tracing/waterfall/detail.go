@@ -55,6 +55,9 @@ func (n *node) details() []string {
 			{key: "overtake.job.state", format: "job is %s"},
 			{key: "overtake.kept", format: "kept because %s"},
 		}))
+		if n.paused > 0 {
+			lines = append(lines, fmt.Sprintf("after a pause of %s since attempt %d", took(n.paused), n.attempt()-1))
+		}
 	}
 	if n.Kind == tracing.Producer {
 		lines = append(lines, n.facts([]fact{{key: "messaging.message.id", format: "message %s"}}))

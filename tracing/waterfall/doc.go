@@ -5,8 +5,9 @@
 //
 // A hop is a server or consumer span of Overtake. A request waits while a span
 // overtake.queue (for a slot) or overtake.lane (for a consumer) is open; what waits
-// in several places at once counts once, so that waiting, working and the time that
-// no span covers add up to the whole. A hop's own time is what remains of its span
+// in several places at once counts once. Between an attempt to deliver a message and
+// the next one is a pause, as far as no span is open then. Waiting, working, pauses
+// and the time that nothing covers add up to the whole. A hop's own time is what remains of its span
 // without the hops and lanes below it: the one with the most is the slowest.
 //
 // # Clocks

@@ -14,9 +14,9 @@ import (
 type Request struct {
 	ID    tracing.TraceID
 	Start time.Time
-	// Total is the time from the first start to the last end: Waited, Worked, and
-	// what no span covers.
-	Total, Waited, Worked time.Duration
+	// Total is the time from the first start to the last end: Waited, Worked,
+	// Paused between attempts of a message, and what nothing covers.
+	Total, Waited, Worked, Paused time.Duration
 	// Queued is the part of Waited in queues for a slot, Laned that in lanes. Where
 	// something waits in both, it counts in each.
 	Queued, Laned time.Duration
@@ -26,7 +26,8 @@ type Request struct {
 	// Slowest describes the hop or lane with the most time of its own, SlowestTime.
 	Slowest     string
 	SlowestTime time.Duration
-	// Status is the first hop's answer, with the reason if it was refused.
+	// Status is the first hop's answer, with the reason if it was refused, be it by
+	// a hop below.
 	Status string
 	// Failed is that something failed or was refused, perhaps in a try that another
 	// one made good.
@@ -44,6 +45,7 @@ func NewRequest(t jaegerquery.Trace) *Request {
 	if len(r.roots) == 0 {
 		return r
 	}
+	pauses := r.pauses()
 	var all, waited, queued, laned []interval
 	first := interval{r.roots[0].start, r.roots[0].end}
 	r.walk(func(n *node) {
@@ -62,6 +64,7 @@ func NewRequest(t jaegerquery.Trace) *Request {
 	r.Start, r.Total = first.from, first.to.Sub(first.from)
 	r.Waited, r.Queued, r.Laned = covered(waited), covered(queued), covered(laned)
 	r.Worked = covered(all) - r.Waited
+	r.Paused = covered(append(all, pauses...)) - r.Worked - r.Waited
 	for _, root := range r.roots {
 		r.rank(root)
 	}
@@ -110,7 +113,7 @@ func (r *Request) note(n *node) {
 		r.Classes = append(r.Classes, clean(n.class))
 	}
 	if r.Status == "" {
-		r.Status = clean(strings.TrimSpace(n.Text("http.response.status_code") + " " + cmp.Or(n.reason(), n.Failure)))
+		r.Status = clean(strings.TrimSpace(n.Text("http.response.status_code") + " " + cmp.Or(n.reason(), n.refusedBelow(), n.Failure)))
 		r.Status = cmp.Or(r.Status, "-")
 	}
 }
@@ -128,6 +131,20 @@ func (n *node) reason() string {
 		}
 	}
 	return ""
+}
+
+// refusedBelow is the reason of the last hop below a failed one that refused, and its
+// service; "" if none did.
+func (n *node) refusedBelow() (said string) {
+	if n.Failure == "" {
+		return ""
+	}
+	n.walk(func(below *node) {
+		if reason := below.reason(); reason != "" && below.own && below.Kind == tracing.Server {
+			said = reason + " at " + below.Service
+		}
+	})
+	return said
 }
 
 // rank finds the slowest hop in a tree, and returns the stretches of the hops and

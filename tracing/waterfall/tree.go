@@ -22,8 +22,9 @@ type node struct {
 
 	start, end time.Time // by the clock of the first span
 	moved      time.Duration
-	own        bool // from a process of Overtake
-	orphan     bool // its parent is not in the trace
+	paused     time.Duration // since the attempt before
+	own        bool          // from a process of Overtake
+	orphan     bool          // its parent is not in the trace
 	// class is that of the span, was that of the nearest span above which has one.
 	class, was string
 }

@@ -111,7 +111,10 @@ func (p *picture) summary() {
 		}
 		line("waited", fmt.Sprintf("%s, %d%%%s", took(p.Waited), share(p.Waited, p.Total), in))
 		line("worked", fmt.Sprintf("%s, %d%%", took(p.Worked), share(p.Worked, p.Total)))
-		if gap := p.Total - p.Waited - p.Worked; share(gap, p.Total) > 0 {
+		if share(p.Paused, p.Total) > 0 {
+			line("paused", fmt.Sprintf("%s, %d%%: between attempts of a job", took(p.Paused), share(p.Paused, p.Total)))
+		}
+		if gap := p.Total - p.Waited - p.Worked - p.Paused; share(gap, p.Total) > 0 {
 			line("neither", fmt.Sprintf("%s, %d%%: no span covers it", took(gap), share(gap, p.Total)))
 		}
 		line("slowest", fmt.Sprintf("%s, %s of its own", p.Slowest, took(p.SlowestTime)))

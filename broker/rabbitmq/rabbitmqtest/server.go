@@ -28,7 +28,7 @@ const (
 	// change no user.
 	binaries = "/usr/lib/rabbitmq/bin"
 	// patience bounds a start and a stop that hang.
-	patience = 90 * time.Second
+	patience = 5 * time.Minute
 	// look is how often a starting server is looked at.
 	look = 50 * time.Millisecond
 )

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// cleanResponse makes a header that was read from an upstream fit for the
+// client: hop-by-hop fields go, what an Overtake behind this one tells its own
+// clients too, and the protocol is ours.
+func cleanResponse(h *fasthttp.ResponseHeader) {
+	h.ResetConnectionClose()
+	h.SetProtocol([]byte("HTTP/1.1"))
+	if !printable(h.StatusMessage()) {
+		h.SetStatusMessage(nil) // fasthttp writes the standard one
+	}
+	keepTrailers(h)
+	var options []byte
+	exposed := false
+	for name, value := range h.All() {
+		switch n := alias(name); {
+		case strings.EqualFold(n, "Connection"):
+			options = append(append(options, ','), value...)
+		case strings.EqualFold(n, "Latency-Class"):
+			exposed = true
+		}
+	}
+	refused := isRefusal(h)
+	var drop [][]byte
+	var timings []string
+	for name, value := range h.All() {
+		n := alias(name)
+		// fasthttp has the length and the trailer's names in its own state.
+		kept := strings.EqualFold(n, "Content-Length") || strings.EqualFold(n, "Trailer")
+		ours := strings.EqualFold(n, "Latency-Class") || !refused && strings.EqualFold(n, "Overtake-Reason")
+		if exposed && strings.EqualFold(n, "Server-Timing") {
+			ours = true
+			if !isOwnTiming(alias(value)) {
+				timings = append(timings, string(value))
+			}
+		}
+		if ours || (!kept && (hopByHop(n) || listed(alias(options), n))) {
+			drop = append(drop, append([]byte(nil), name...))
+		}
+	}
+	for _, name := range drop {
+		h.DelBytes(name)
+	}
+	for _, value := range timings {
+		h.Add("Server-Timing", value)
+	}
+	if h.StatusCode() == fasthttp.StatusNoContent {
+		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
+	}
+}
+
+// isRefusal reports whether a response is what an Overtake refuses with. An app may
+// write the same: then it is the app that refuses, and nothing here counts it as a
+// refusal of this hop.
+func isRefusal(h *fasthttp.ResponseHeader) bool {
+	known, lines := false, 0
+	for name, value := range h.All() {
+		if strings.EqualFold(alias(name), "Overtake-Reason") {
+			_, known = details[string(value)]
+			lines++
+		}
+	}
+	return known && lines == 1 && h.StatusCode() >= 400 && strings.EqualFold(alias(h.ContentType()), problemType)
+}
+
+// keepTrailers takes back what the upstream announced as a trailer and this hop, or
+// fasthttp, writes in the header: it would be left out there.
+func keepTrailers(h *fasthttp.ResponseHeader) {
+	var kept []string
+	names := h.PeekTrailerKeys()
+	for _, name := range names {
+		if !isWrittenHere(alias(name)) {
+			kept = append(kept, string(name))
+		}
+	}
+	if len(kept) < len(names) {
+		_ = h.SetTrailer(strings.Join(kept, ", ")) // each of them was good before
+	}
+}
+
+// isWrittenHere reports whether a field of a response is for this hop to write, so that
+// it can't be a trailer.
+func isWrittenHere(name string) bool {
+	for _, ours := range []string{"Latency-Class", "Overtake-Reason", "Server-Timing", "Via", "Date", "Server"} {
+		if strings.EqualFold(name, ours) {
+			return true
+		}
+	}
+	return false
+}
+
+// isOwnTiming reports whether a line of Server-Timing is one that expose writes. With
+// Latency-Class, which goes with it, that tells it from what an app measured.
+func isOwnTiming(line string) bool {
+	queue, upstream, more := strings.Cut(line, ", ")
+	return isMetric(queue, "queue;dur=") && (!more || isMetric(upstream, "upstream;dur="))
+}
+
+func isMetric(s, prefix string) bool {
+	number, ok := strings.CutPrefix(s, prefix)
+	whole, thousandths, dot := strings.Cut(number, ".")
+	return ok && dot && whole != "" && len(thousandths) == 3 && strings.Trim(whole+thousandths, "0123456789") == ""
+}
+
+// printable reports whether a reason phrase can be shown to people: RFC 9112 section 4
+// has no control bytes in it, and what is not ASCII has no meaning.
+func printable(phrase []byte) bool {
+	for _, c := range phrase {
+		if (c < ' ' && c != '\t') || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// checkHeader waits until a whole response header can be read from br, and refuses
+// what fasthttp would wait on for ever or read as something else: lines that end in a
+// bare LF (RFC 9112 section 2.2 allows that), and a status that is none. Any other
+// failure shows when the header is read, unless nothing came.
+func checkHeader(br *bufio.Reader) error {
+	checked, status := 0, false
+	for {
+		b, err := br.Peek(br.Buffered())
+		if err != nil {
+			return err
+		}
+		for {
+			i := bytes.IndexByte(b[checked:], '\n')
+			if i < 0 {
+				break
+			}
+			line := b[checked : checked+i+1]
+			checked += i + 1
+			switch {
+			case !bytes.HasSuffix(line, crlf):
+				return errors.New("a line of the response's header ends without CR (RFC 9112 section 2.2)")
+			case len(line) > len(crlf) && !status:
+				status = true
+				if err := checkStatus(line); err != nil {
+					return err
+				}
+			case len(line) == len(crlf) && status:
+				return nil
+			}
+		}
+		if _, err := br.Peek(br.Buffered() + 1); err != nil {
+			if br.Buffered() == 0 {
+				return err
+			}
+			return nil // reading the header fails as well, and says how far it came
+		}
+	}
+}
+
+var crlf = []byte("\r\n")
+
+// checkStatus refuses a first line that is none, as whoever wrote it may wait for a
+// line of ours, and status codes that are none: RFC 9110 section 15 has clients take
+// them for a server's error, which is what the client gets then.
+func checkStatus(line []byte) error {
+	version, rest, _ := bytes.Cut(line, []byte(" "))
+	code := bytes.TrimLeft(rest, " ")
+	if end := bytes.IndexAny(code, " \r"); end >= 0 {
+		code = code[:end]
+	}
+	switch {
+	case !bytes.HasPrefix(version, []byte("HTTP/")) || len(code) != 3 || len(bytes.Trim(code, "0123456789")) > 0:
+		return fmt.Errorf("the response is not HTTP: %.40q", line)
+	case code[0] < '1' || code[0] > '5':
+		return fmt.Errorf("the response's status %s is not from 100 to 599 (RFC 9110 section 15)", code)
+	}
+	return nil
+}
