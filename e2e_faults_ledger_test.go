@@ -22,13 +22,15 @@ type ledger struct {
 	confirmed, handled map[string]int           // by class
 	lastPost, lastCame map[string]time.Time     // by class, the first ones after healed
 	held               int
-	limit              int // handled messages of a class until the gate closes, -1 for none
-	struck, healed     time.Time
+	limit              int       // handled messages of a class until the gate closes, -1 for none
+	begun, struck      time.Time // the round, and its strike
+	healed             time.Time
 	trickle            bool          // more is posted until the strike
 	doubt              []faultWindow // one for each strike
 }
 
-// faultWindow is when what is settled is in doubt; until is zero while it lasts.
+// faultWindow is when what is settled is in doubt: from a round's begin, as before it
+// the broker was asked, and had nothing. until is zero while it lasts.
 type faultWindow struct{ from, until time.Time }
 
 // faultMessage is what is known of one message. Unconfirmed ones may come, too.
@@ -60,7 +62,7 @@ func (l *ledger) begin(closed bool) {
 	l.state.change(func() {
 		l.confirmed, l.handled = map[string]int{}, map[string]int{}
 		l.lastPost, l.lastCame = map[string]time.Time{}, map[string]time.Time{}
-		l.struck, l.healed = time.Time{}, time.Time{}
+		l.begun, l.struck, l.healed = time.Now(), time.Time{}, time.Time{}
 		l.trickle, l.limit = true, -1
 		if closed {
 			l.limit = 0
@@ -209,7 +211,7 @@ func (l *ledger) doubted(at time.Time) bool {
 func (l *ledger) strikes() {
 	l.state.change(func() {
 		l.struck = time.Now()
-		l.doubt = append(l.doubt, faultWindow{from: l.struck.Add(-faultFresh)})
+		l.doubt = append(l.doubt, faultWindow{from: l.begun})
 		for _, m := range l.messages {
 			for _, d := range m.deliveries {
 				d.pending = !d.answered

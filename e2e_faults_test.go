@@ -25,9 +25,6 @@ const (
 	faultWave     = 150              // messages of each class before the strike, and half of it after it
 	faultPosters  = 4                // of each class
 	faultRecovery = 10 * time.Second // after the broker takes connections again
-	// faultFresh is how long before a strike a message may have been settled and
-	// still come again: what a server was told last, it may not have kept.
-	faultFresh = 500 * time.Millisecond
 	// faultAgain is how many messages of a lane may come again after a strike: those
 	// being worked on, and as many that had been sent ahead of that.
 	faultAgain = 2 * killSlots
@@ -49,9 +46,9 @@ const (
 type fault struct {
 	name, broker string
 	when         moment
-	// forgets is whether a settlement that was confirmed shortly before the strike,
-	// or before it was over, may be undone: the server was killed, or who would know
-	// of the confirmation. Otherwise none is.
+	// forgets is whether a settlement that was confirmed in the strike's round, before
+	// the strike was over, may be undone: the server was killed, or who would know of
+	// the confirmation. Otherwise none is.
 	forgets bool
 	// destroys is how many confirmed messages each strike may destroy.
 	destroys int

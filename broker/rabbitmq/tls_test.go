@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"overtake/broker/brokertest/freeport"
 )
 
 // Where the server of the tests listens for TLS, and the files of both ends.
@@ -29,16 +31,16 @@ func listenTLS(dir string) (lines []string, err error) {
 	if tlsFiles, err = certificate(dir); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ports, err := freeport.Choose(1)
 	if err != nil {
 		return nil, err
 	}
-	tlsAddr = l.Addr().String()
+	tlsAddr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	return []string{
 		"listeners.ssl.default = " + tlsAddr,
 		"ssl_options.cacertfile = " + tlsFiles.CA, "ssl_options.certfile = " + tlsFiles.Cert, "ssl_options.keyfile = " + tlsFiles.Key,
 		"ssl_options.verify = verify_peer", "ssl_options.fail_if_no_peer_cert = true",
-	}, l.Close()
+	}, nil
 }
 
 // certificate writes an authority, a certificate for 127.0.0.1 and its key into dir,

@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"overtake/broker/brokertest/freeport"
 )
 
 // patience bounds every wait. It is long, as the machine may be slow, and
@@ -296,14 +297,13 @@ func (s *Server) streams(t testing.TB) (streams []streamState) {
 // freeAddresses returns n different addresses that are free.
 func freeAddresses(t testing.TB, n int) []string {
 	t.Helper()
-	var addresses []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // when all have been chosen
-		addresses = append(addresses, l.Addr().String())
+	ports, err := freeport.Choose(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := make([]string, n)
+	for i, port := range ports {
+		addresses[i] = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	return addresses
 }

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"overtake/broker/brokertest/freeport"
 )
 
 const (
@@ -84,14 +86,9 @@ func Start(cfg Config) (*Server, error) {
 
 // configure chooses ports and writes the configuration.
 func (s *Server) configure(cfg Config) error {
-	var ports [3]int
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		defer l.Close() // all at once, so that they differ
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+	ports, err := freeport.Choose(3)
+	if err != nil {
+		return err
 	}
 	s.port = ports[0]
 	in := func(name string) string { return filepath.Join(s.dir, name) }
