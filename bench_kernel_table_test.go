@@ -36,7 +36,7 @@ func (p *kernelPart) table(b *strings.Builder) {
 			continue
 		}
 		goal := 0.0
-		if r.side.interactive == marked {
+		if r.side.interactive == marked && !p.routed {
 			goal = goalBesideBatch
 		}
 		fmt.Fprintf(b, " %s | %.1f %% |", ratioCell(ratios(r.P99, p.Rows[0].P99), goal), 100*medianOf(r.Batch)/linkRate)
@@ -58,13 +58,13 @@ func (p *kernelPart) table(b *strings.Builder) {
 // the round in the middle.
 func (p *kernelPart) picture(t *testing.T, file string) {
 	t.Helper()
-	pic := picture.New("2 KiB beside downloads that fill the link of 100 Mbit/s", "from request to answer, ms", "interactive requests, %")
+	pic := picture.New(p.Name+", the link full of these", "from request to answer, ms", "interactive requests, %")
 	const least = 0.1
 	pic.X.Min, pic.X.Scale, pic.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
 	pic.Y.Min, pic.Y.Max = 0, 100
 	pic.Legend.Top, pic.Legend.Left = true, true
-	colors := []color.Color{picture.Gray, picture.Colors[1], picture.Colors[0], picture.Colors[2]} // as kernelSides are
-	for i, r := range p.Rows[:len(kernelSides)] {
+	colors := []color.Color{picture.Gray, picture.Colors[1], picture.Colors[0], picture.Colors[2], picture.Colors[3]}
+	for i, r := range p.Rows[:min(len(p.Rows), len(colors))] {
 		middle := slices.Index(r.P99, slices.Sorted(slices.Values(r.P99))[(len(r.P99)-1)/2])
 		points := plotter.XYs{}
 		for _, c := range r.curves[middle] {

@@ -51,10 +51,13 @@ const (
 	cubic       = "congestion: cubic"
 	bbr         = "congestion: bbr"
 	marked      = cubic + ", priority: 6, dscp: AF21"
+	markedTOS   = cubic + ", priority: 6, dscp: AF22"
 	markedBatch = ", priority: 1, dscp: LE"
 )
 
-// kernelSides are compared everywhere, congestionSides for answers only.
+// kernelSides are compared everywhere, congestionSides for answers only, and
+// routerSides where the full queue is not on the gateway's host. The router is Linux,
+// which takes a packet's band from what was the type of service in its header.
 var (
 	kernelSides = []kernelSide{
 		{name: "idle link", interactive: marked, batch: cubic + markedBatch, idle: true},
@@ -66,6 +69,13 @@ var (
 		{name: "without marks, batch BBR", interactive: cubic, batch: bbr},
 		{name: "marks, batch BBR", interactive: marked, batch: bbr + markedBatch},
 		{name: "marks, qdisc apply, batch BBR", interactive: marked, batch: bbr + markedBatch, tree: true},
+	}
+	routerSides = []kernelSide{
+		{name: "idle link", interactive: cubic, batch: cubic, idle: true},
+		{name: "without marks", interactive: cubic, batch: cubic},
+		{name: "without marks, batch BBR", interactive: cubic, batch: bbr},
+		{name: "AF21", interactive: marked, batch: cubic + markedBatch},
+		{name: "AF22", interactive: markedTOS, batch: cubic + markedBatch},
 	}
 )
 
@@ -87,6 +97,7 @@ type kernelPart struct {
 	Name string       `json:"name"`
 	Rows []*kernelRow `json:"rows"`
 
+	routed      bool   // the gateway's host is not the bottleneck
 	config      string // of the gateway
 	interactive loadgen.Stream
 	batch       func(*kernelLoad) error // does one request
@@ -104,7 +115,19 @@ type kernelLoad struct {
 // TestBenchKernel measures what classes are worth on a link that is full: of 100
 // Mbit/s, away from the gateway's host, where everything else is on the other.
 func TestBenchKernel(t *testing.T) {
-	host := onOtherHost(t)
+	benchKernel(t, "kernel", kernelParts, byLink)
+}
+
+// TestBenchRouter measures what classes are worth where a router between the
+// hosts is the bottleneck.
+func TestBenchRouter(t *testing.T) {
+	benchKernel(t, "kernel-router", routerParts, byRouter)
+}
+
+// benchKernel runs a test on the other host and saves what it found under a name.
+func benchKernel(t *testing.T, name string, tests []kernelTest, join func(t *testing.T, gateway, other namespace)) {
+	t.Helper()
+	host := onOtherHost(t, join)
 	if host == "" {
 		return
 	}
@@ -113,7 +136,7 @@ func TestBenchKernel(t *testing.T) {
 	near.find(t, `(http://\S+)`)
 	var b strings.Builder
 	var parts []*kernelPart
-	for _, p := range kernelParts {
+	for _, p := range tests {
 		t.Run(p.name, func(t *testing.T) {
 			part := p.prepare(t)
 			part.run(t, host)
@@ -125,8 +148,8 @@ func TestBenchKernel(t *testing.T) {
 		return
 	}
 	fmt.Print("\n" + b.String())
-	saveBench(t, "kernel", b.String(), parts)
-	parts[0].picture(t, "kernel.png")
+	saveBench(t, name, b.String(), parts)
+	parts[0].picture(t, name+".png")
 }
 
 // run measures all sides in turns.
@@ -144,11 +167,21 @@ func (p *kernelPart) run(t *testing.T, host namespace) {
 // nearApp is an app beside the gateway.
 const nearApp = "upstreams: {app: {servers: [\"http://127.0.0.1:9000\"], limit: {mode: off}}}\n"
 
-// kernelParts by the names of their tests.
-var kernelParts = []struct {
+// kernelTest is a part by the name of its test.
+type kernelTest struct {
 	name    string
 	prepare func(*testing.T) *kernelPart
-}{
+}
+
+var routerParts = []kernelTest{
+	{"answers", func(*testing.T) *kernelPart {
+		part := answersPart("answers through a router, 2 KiB and 1 MiB", largeSize, routerSides)
+		part.routed = true
+		return part
+	}},
+}
+
+var kernelParts = []kernelTest{
 	{"answers", func(*testing.T) *kernelPart {
 		return answersPart("answers, 2 KiB and 1 MiB", largeSize, kernelSides, congestionSides)
 	}},
@@ -282,8 +315,10 @@ func (p *kernelPart) saturate(t *testing.T, url string) (stop func()) {
 // measure does one round: with a gateway and a queue of its own.
 func (r *kernelRow) measure(t *testing.T, host namespace, part *kernelPart, seed uint64) {
 	t.Helper()
-	host.run(t, "sh", "-ec", `tc qdisc del dev eth0 root 2>/dev/null || true
+	if !part.routed {
+		host.run(t, "sh", "-ec", `tc qdisc del dev eth0 root 2>/dev/null || true
 tc qdisc add dev eth0 root handle 1: tbf rate 100mbit burst 16k limit 10m; tc qdisc add dev eth0 parent 1:1 handle 2: pfifo_fast`)
+	}
 	classes := fmt.Sprintf("classes: [{name: interactive, socket: {%s}}, {name: standard}, {name: batch, max_wait: 1m, socket: {%s}}]\n", r.side.interactive, r.side.batch)
 	if r.side.tree {
 		file := writeConfig(t, classes+part.config)

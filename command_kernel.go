@@ -28,7 +28,7 @@ func kernelClasses(cfg *config.Config) []qdisc.Class {
 // kernelCheck looks what network devices do with the packets of each class.
 type kernelCheck struct {
 	classes []qdisc.Class
-	hosts   []string // of the upstreams
+	hosts   []string // of the upstreams and brokers
 }
 
 // newKernelCheck returns the check for a gateway; nil if no class marks its packets.
@@ -37,21 +37,26 @@ func newKernelCheck(cfg *config.Config) *kernelCheck {
 	if !slices.ContainsFunc(k.classes, func(c qdisc.Class) bool { return c.Priority != nil || c.DSCP != nil || c.Mark != nil }) {
 		return nil
 	}
+	var servers []string
 	for _, name := range slices.Sorted(maps.Keys(cfg.Upstreams)) {
-		for _, server := range cfg.Upstreams[name].Servers {
-			if u, err := url.Parse(server); err == nil && u.Hostname() != "" { // else a unix socket
-				k.hosts = append(k.hosts, u.Hostname())
-			}
+		servers = append(servers, cfg.Upstreams[name].Servers...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Brokers)) {
+		servers = append(append(servers, cfg.Brokers[name].URL), cfg.Brokers[name].URLs...)
+	}
+	for _, server := range servers {
+		if u, err := url.Parse(server); err == nil && u.Hostname() != "" { // else a unix socket, or embedded
+			k.hosts = append(k.hosts, u.Hostname())
 		}
 	}
 	return k
 }
 
-// lookupPatience bounds how long it takes to find the addresses of all upstreams.
+// lookupPatience bounds how long it takes to find the addresses of all hosts.
 const lookupPatience = 2 * time.Second
 
 // reports says what each device does that leads to clients, by the default route, or
-// to an upstream: each device once. The error is about those that are not known.
+// to an upstream or a broker: each device once. The error is about those that are not known.
 func (k *kernelCheck) reports(ctx context.Context) ([]qdisc.Report, error) {
 	if k == nil {
 		return nil, nil

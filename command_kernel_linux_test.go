@@ -27,11 +27,15 @@ classes: [{name: interactive, floor: 20%, socket: {priority: 6, dscp: AF21, mark
 upstreams:
   a: {servers: ["http://127.0.0.1:1", "http://127.0.0.2:1", "unix:///run/app.sock"]}
   b: {servers: ["http://[::ffff:127.0.0.3]:1", "http://nonesuch.invalid:1"]}
-routes: [{match: {path: /b}, upstream: b}, {upstream: a}]
+brokers: {c: {type: nats, urls: ["nats://127.0.0.1", "tls://noserver.invalid:4222"]}, d: {type: nats, embedded: true}}
+queues: {q: {broker: c, deliver: {upstream: a}}, r: {broker: d, deliver: {upstream: a}}}
+routes: [{match: {path: /b}, upstream: b}, {match: {path: /q}, queue: q}, {match: {path: /r}, queue: r}, {upstream: a}]
 `))
 	reports, err := k.reports(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "nonesuch.invalid") {
-		t.Errorf("error %v, want one about nonesuch.invalid", err)
+	for _, host := range []string{"nonesuch.invalid", "noserver.invalid"} {
+		if err == nil || !strings.Contains(err.Error(), host) {
+			t.Errorf("error %v, want one about %s", err, host)
+		}
 	}
 	var loopback []qdisc.Report
 	for _, r := range reports {

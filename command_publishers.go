@@ -23,7 +23,7 @@ type publishers struct {
 
 // way is a publisher with its connection.
 type way struct {
-	broker.Publisher
+	publisher
 	ping func(context.Context) error
 }
 
@@ -56,6 +56,16 @@ func (b *brokers) publisher(ctx context.Context, name string, q *queue) (*publis
 // Publish implements [broker.Publisher].
 func (p *publishers) Publish(ctx context.Context, m *broker.Message) error {
 	return p.ways[p.byClass[m.Class]].Publish(ctx, m)
+}
+
+// Send implements [broker.Sender].
+func (p *publishers) Send(ctx context.Context, m *broker.Message) (wait func(context.Context) error, err error) {
+	return p.ways[p.byClass[m.Class]].Send(ctx, m)
+}
+
+// Bury implements [broker.Sender].
+func (p *publishers) Bury(ctx context.Context, m *broker.Message, reason string) error {
+	return p.ways[0].Bury(ctx, m, reason)
 }
 
 // Close implements [broker.Publisher].

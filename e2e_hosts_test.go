@@ -19,10 +19,10 @@ const (
 	gatewayIPv6, otherIPv6 = "fd00:9::1", "fd00:9::2"
 )
 
-// onOtherHost runs the calling test again by a child on a host of its own, joined by
-// a link with that of the gateway. The child gets the gateway's host, the caller "":
-// its part is done.
-func onOtherHost(t *testing.T) namespace {
+// onOtherHost runs the calling test again by a child on a host of its own, joined
+// with that of the gateway. The child gets the gateway's host, the caller "": its part
+// is done.
+func onOtherHost(t *testing.T, join func(t *testing.T, gateway, other namespace)) namespace {
 	t.Helper()
 	const host, program = "GATEWAY_HOST", "GATEWAY_PROGRAM"
 	if os.Getenv(childOfTest) != "" {
@@ -30,9 +30,7 @@ func onOtherHost(t *testing.T) namespace {
 		return namespace(os.Getenv(host))
 	}
 	gateway, other := newNamespace(t), newNamespace(t)
-	gateway.join(t, other)
-	gateway.address(t, gatewayIPv4, gatewayIPv6, otherIPv4, otherIPv6)
-	other.address(t, otherIPv4, otherIPv6, gatewayIPv4, gatewayIPv6)
+	join(t, gateway, other)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +49,34 @@ func onOtherHost(t *testing.T) namespace {
 		t.Errorf("on the other host: %v", err)
 	}
 	return ""
+}
+
+// byLink joins the hosts by nothing but a link.
+func byLink(t *testing.T, gateway, other namespace) {
+	t.Helper()
+	gateway.join(t, "eth0", other)
+	gateway.address(t, gatewayIPv4, gatewayIPv6, otherIPv4, otherIPv6)
+	other.address(t, otherIPv4, otherIPv6, gatewayIPv4, gatewayIPv6)
+}
+
+// byRouter puts a router between them, for IPv4. Its queue towards the other host is
+// the bottleneck, and holds 80 ms.
+func byRouter(t *testing.T, gateway, other namespace) {
+	t.Helper()
+	const routerIPv4 = "10.9.0.3"
+	router := newNamespace(t)
+	for device, host := range map[string]namespace{"eth0": gateway, "eth1": other} {
+		router.join(t, device, host)
+		address := map[string]string{"eth0": gatewayIPv4, "eth1": otherIPv4}[device]
+		router.ip(t, "address add "+routerIPv4+"/32 dev "+device)
+		router.ip(t, "route add "+address+" dev "+device)
+		host.ip(t, "address add "+address+"/32 dev eth0")
+		host.ip(t, "route add "+routerIPv4+" dev eth0")
+		host.ip(t, "route add default via "+routerIPv4)
+	}
+	// pfifo_fast counts packets: 660 of 1,514 bytes take 80 ms.
+	router.run(t, "sh", "-ec", `echo 1 >/proc/sys/net/ipv4/ip_forward; ip link set dev eth1 txqueuelen 660
+tc qdisc add dev eth1 root handle 1: tbf rate 100mbit burst 16k limit 1m; tc qdisc add dev eth1 parent 1:1 handle 2: pfifo_fast`)
 }
 
 // address gives eth0 its addresses, and says that everything else is behind the peer.

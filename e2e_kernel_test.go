@@ -48,7 +48,7 @@ func serveOther(t *testing.T, host string, handler http.HandlerFunc) netip.AddrP
 // each answer's packets carry the code point of its own class on their way to the
 // client, and so do those to the app, from the first of a connection on.
 func TestE2EKernelPackets(t *testing.T) {
-	host := onOtherHost(t)
+	host := onOtherHost(t, byLink)
 	if host == "" {
 		return
 	}
@@ -145,7 +145,7 @@ func checkKernelReport(t *testing.T, g gatewayProgram) {
 // but what takes a capability, and says so once each; one whose classes tell the
 // kernel nothing says nothing.
 func TestE2EKernelUnprivileged(t *testing.T) {
-	host := onOtherHost(t)
+	host := onOtherHost(t, byLink)
 	if host == "" {
 		return
 	}
@@ -193,7 +193,7 @@ classes:
 // TestE2EKernelPublishes: all packets with which messages of a class are published
 // carry its code point, from the first of the connection on.
 func TestE2EKernelPublishes(t *testing.T) {
-	host := onOtherHost(t)
+	host := onOtherHost(t, byLink)
 	if host == "" {
 		return
 	}

@@ -34,13 +34,12 @@ func newNamespace(t *testing.T) namespace {
 	return n
 }
 
-// join connects two namespaces: eth0 of either leads to the other.
-func (n namespace) join(t *testing.T, other namespace) {
+// join connects two namespaces: the device of the one leads to eth0 of the other.
+func (n namespace) join(t *testing.T, device string, other namespace) {
 	t.Helper()
-	n.ip(t, "link add eth0 type veth peer name eth0 netns "+string(other))
-	for _, end := range []namespace{n, other} {
-		end.ip(t, "link set eth0 up")
-	}
+	n.ip(t, "link add "+device+" type veth peer name eth0 netns "+string(other))
+	n.ip(t, "link set "+device+" up")
+	other.ip(t, "link set eth0 up")
 }
 
 // ip runs ip in the namespace with arguments in one string.
