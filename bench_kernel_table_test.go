@@ -30,6 +30,10 @@ func (p *kernelPart) reference(r *kernelRow) *kernelRow {
 func (p *kernelPart) table(b *strings.Builder) {
 	fmt.Fprintf(b, "| %s | interactive p50 / p99 ms | p99 to idle | batch, share of the link | to without marks |\n| --- | --- | --- | --- | --- |\n", p.Name)
 	for _, r := range p.Rows {
+		if medianOf(r.P99) == 0 {
+			fmt.Fprintf(b, "| %s | **none answered** | | %.1f %% | |\n", r.Name, 100*medianOf(r.Batch)/linkRate)
+			continue
+		}
 		fmt.Fprintf(b, "| %s | %.2f / %.2f |", r.Name, medianOf(r.P50), medianOf(r.P99))
 		if r.side.idle {
 			b.WriteString(" | | |\n")
@@ -59,12 +63,14 @@ func (p *kernelPart) table(b *strings.Builder) {
 func (p *kernelPart) picture(t *testing.T, file string) {
 	t.Helper()
 	pic := picture.New(p.Name+", the link full of these", "from request to answer, ms", "interactive requests, %")
-	const least = 0.1
-	pic.X.Min, pic.X.Scale, pic.X.Tick.Marker = least, plot.LogScale{}, plot.LogTicks{Prec: -1}
+	const least, most = 0.1, 1000
+	pic.X.Min, pic.X.Max, pic.X.Scale, pic.X.Tick.Marker = least, most, plot.LogScale{}, plot.LogTicks{Prec: -1}
 	pic.Y.Min, pic.Y.Max = 0, 100
-	pic.Legend.Top, pic.Legend.Left = true, true
 	colors := []color.Color{picture.Gray, picture.Colors[1], picture.Colors[0], picture.Colors[2], picture.Colors[3]}
 	for i, r := range p.Rows[:min(len(p.Rows), len(colors))] {
+		if medianOf(r.P99) == 0 {
+			continue
+		}
 		middle := slices.Index(r.P99, slices.Sorted(slices.Values(r.P99))[(len(r.P99)-1)/2])
 		points := plotter.XYs{}
 		for _, c := range r.curves[middle] {
