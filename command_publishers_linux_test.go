@@ -7,12 +7,16 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sys/unix"
 
 	"overtake/broker"
@@ -200,5 +204,48 @@ queues: {jobs: {deliver: {upstream: app}}}
 	depths, err := queues["jobs"].Depths(ctx)
 	if err != nil || depths["interactive"] != 1 || depths["bulk"] != 1 {
 		t.Errorf("the lanes hold %v, %v", depths, err)
+	}
+}
+
+// TestRelayPublishesByClass: so do the messages that a relay moves.
+func TestRelayPublishesByClass(t *testing.T) {
+	url := natstest.Start(t, natstest.Options{}).URL()
+	l := startLookout(t, strings.TrimPrefix(url, "nats://"))
+	old, err := natsgo.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	js, err := jetstream.New(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "old", Subjects: []string{"old.*"}, Retention: jetstream.WorkQueuePolicy}); err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []string{"interactive", "batch"} {
+		if _, err := js.Publish(t.Context(), "old."+class, []byte("moved work of "+class)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "overtake.yaml")
+	text := fmt.Sprintf(`
+classes: [{name: interactive, socket: {dscp: AF21}}, {name: standard}, {name: batch, socket: {dscp: LE}}]
+upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
+brokers: {near: {type: nats, url: %q}, far: {type: nats, url: "nats://%s"}}
+queues: {jobs: {broker: far, deliver: {upstream: app}}}
+relays: [{from: {broker: near, stream: old}, queue: jobs}]
+rules: [{class: interactive, match: {path: /old.interactive}}, {class: batch, match: {path: /old.batch}}]
+`, url, l.Addr())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&relayCommand{Config: file, UntilEmpty: true, LogLevel: "error"}).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for class, octet := range map[string]byte{"interactive": 18 << 2, "batch": 1 << 2} {
+		if got := l.carrying("moved work of " + class); len(got) != 1 || got[0] != octet {
+			t.Errorf("%s was moved over connections with %#x, want one with %#x", class, got, octet)
+		}
 	}
 }
