@@ -193,7 +193,7 @@ func (b *brokers) onNATS(on place) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
-	cfg.Control = b.sockets.Control(on.class)
+	cfg.Control, cfg.Logger = b.sockets.Control(on.class), b.logger(on)
 	conn, err := nats.Connect(cfg)
 	if err != nil && cfg.Dir != "" {
 		err = fmt.Errorf("the process that has it can't be reached, its log says why: %w", err)
@@ -245,6 +245,14 @@ func (b *brokers) natsConn(name string) (nats.ConnConfig, error) {
 	return conn, nil
 }
 
+// logger names the broker, and the class where the connection is for publishes of one.
+func (b *brokers) logger(on place) *slog.Logger {
+	if on.class == 0 {
+		return b.log.With("broker", on.broker)
+	}
+	return b.log.With("broker", on.broker, "class", b.cfg.Classes[on.class].Name)
+}
+
 // onRabbitMQ returns the connection to a broker of type rabbitmq.
 func (b *brokers) onRabbitMQ(on place) (*rabbitmq.Conn, error) {
 	if conn := b.rabbit[on]; conn != nil {
@@ -252,7 +260,14 @@ func (b *brokers) onRabbitMQ(on place) (*rabbitmq.Conn, error) {
 	}
 	name := on.broker
 	settings := b.cfg.Brokers[name]
-	cfg := rabbitmq.ConnConfig{URL: settings.URL, Control: b.sockets.Control(on.class), Logger: b.log.With("broker", name)}
+	cfg := rabbitmq.ConnConfig{URL: settings.URL, Control: b.sockets.Control(on.class), Logger: b.logger(on)}
+	if on.class > 0 {
+		beside, err := b.onRabbitMQ(place{broker: name})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Beside = beside
+	}
 	if settings.TLS != nil {
 		cfg.TLS = rabbitmq.TLSFiles(*settings.TLS)
 	}

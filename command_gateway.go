@@ -82,7 +82,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 			log.Warn("the last spans are lost", "error", lost)
 		}
 	}()
-	kernel := newKernelCheck(cfg)
+	kernel := newKernelCheck(cfg, sockets)
 	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Sockets: sockets, Kernel: kernel.reports, Tracer: tracer, Logger: log})
 	if err != nil {
 		return err

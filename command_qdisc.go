@@ -34,7 +34,7 @@ func (o qdiscClasses) classes() ([]qdisc.Class, error) {
 		if err != nil {
 			return nil, err
 		}
-		classes := kernelClasses(cfg)
+		classes := kernelClasses(cfg, cfg.SocketOptions())
 		urgent, lazy := &classes[0], &classes[len(classes)-1]
 		urgent.Priority, urgent.DSCP = new(6), new(18) // AF21
 		lazy.Priority, lazy.DSCP = new(1), new(1)      // LE
@@ -44,7 +44,7 @@ func (o qdiscClasses) classes() ([]qdisc.Class, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kernelClasses(cfg), nil
+	return kernelClasses(cfg, cfg.SocketOptions()), nil
 }
 
 type qdiscShowCommand struct {
@@ -82,11 +82,24 @@ func (c *qdiscShowCommand) Run() error {
 	return w.Flush()
 }
 
+// flagRate is a rate in bytes per second; 0 is for what was not given.
+type flagRate uint64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *flagRate) UnmarshalText(text []byte) error {
+	rate, err := config.ParseRate(string(text))
+	if err != nil {
+		return err
+	}
+	*r = max(1, flagRate(rate/8))
+	return nil
+}
+
 type qdiscApplyCommand struct {
-	Dev    string `required:"" placeholder:"IF" help:"Network device."`
-	Rate   string `placeholder:"RATE" help:"What the device can send, such as 100mbit or 1gbit (default: its speed, as ethtool says)."`
-	DryRun bool   `help:"Print the tc commands that would do it, and change nothing."`
-	Force  bool   `help:"Replace queues that somebody else made; remove does not bring them back."`
+	Dev    string   `required:"" placeholder:"IF" help:"Network device."`
+	Rate   flagRate `placeholder:"RATE" help:"What the device can send, 100kbit to 1tbit, such as 100mbit or 1gbit (default: its speed, as ethtool says)."`
+	DryRun bool     `help:"Print the tc commands that would do it, and change nothing. Where apply uses a program for a priority or a mark, they have a filter that not every kernel has."`
+	Force  bool     `help:"Replace queues that somebody else made; remove does not bring them back."`
 	qdiscClasses
 }
 
@@ -101,14 +114,7 @@ Examples:
 
 // Run builds the queues, or prints how.
 func (c *qdiscApplyCommand) Run(ctx context.Context) error {
-	settings := qdisc.Settings{Force: c.Force}
-	if c.Rate != "" {
-		rate, err := config.ParseRate(c.Rate)
-		if err != nil {
-			return &usageError{fmt.Errorf("--rate %w", err)}
-		}
-		settings.Rate = max(1, uint64(rate/8)) // 0 is what the device says
-	}
+	settings := qdisc.Settings{Force: c.Force, Rate: uint64(c.Rate)}
 	var err error
 	if settings.Classes, err = c.classes(); err != nil {
 		return err

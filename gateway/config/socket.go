@@ -21,7 +21,7 @@ type Socket struct {
 	Priority *int `yaml:"priority,omitempty"`
 	// DSCP is the code point in the packets by name: LE, DF, CS0 to CS7, AF11 to
 	// AF43, VA or EF. Default: not set.
-	DSCP string `yaml:"dscp,omitempty"`
+	DSCP CodePoint `yaml:"dscp,omitempty"`
 	// Mark is SO_MARK, by which this host's routing and filters know the packets,
 	// such as 0x10; it takes CAP_NET_ADMIN. Default: not set.
 	Mark *Mark `yaml:"mark,omitempty"`
@@ -49,11 +49,29 @@ func (c *Config) SocketOptions() []socket.Options {
 			Priority: s.Priority, Mark: (*uint32)(s.Mark), Congestion: s.Congestion, NotSentLowat: int(s.NotSentLowat),
 			MaxPacingRate: uint64(s.MaxPacingRate / 8), UserTimeout: s.UserTimeout,
 		}
-		if code, ok := socket.CodePoint(s.DSCP); ok {
+		if code, ok := socket.CodePoint(string(s.DSCP)); ok {
 			options[i].DSCP = &code
 		}
 	}
 	return options
+}
+
+// CodePoint is a code point by name.
+type CodePoint string
+
+// UnmarshalText reads a name. Numbers are no names, but have some.
+func (c *CodePoint) UnmarshalText(text []byte) error {
+	name := string(text)
+	if code, err := strconv.Atoi(name); err == nil {
+		if known := socket.CodePointName(code); known != name {
+			return wrong{"is not the name of a DSCP", "write " + known}
+		}
+	}
+	if _, ok := socket.CodePoint(name); !ok {
+		return wrong{"is not a DSCP", suggest(name, socket.CodePoints())}
+	}
+	*c = CodePoint(name)
+	return nil
 }
 
 // Mark is a number that packets carry inside of this host, written as such or in

@@ -1,10 +1,6 @@
 package config
 
-import (
-	"time"
-
-	"overtake/gateway/socket"
-)
+import "time"
 
 // What the kernel takes and somebody may want; 0 is not set.
 const (
@@ -19,9 +15,6 @@ const (
 func (v validator) validateSocket(path string, s Socket) {
 	if s.Priority != nil {
 		v.within(path+".priority", *s.Priority, 0, 15)
-	}
-	if s.DSCP != "" {
-		v.oneOf(path+".dscp", s.DSCP, "a DSCP", socket.CodePoints()...)
 	}
 	// The kernel's limit is TCP_CA_NAME_MAX, with the final NUL.
 	if s.Congestion != "" && (len(s.Congestion) > 15 || !only(s.Congestion, "abcdefghijklmnopqrstuvwxyz0123456789-_")) {

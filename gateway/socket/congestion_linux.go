@@ -18,11 +18,12 @@ func getCongestion(fd, _ int) (value, error) {
 	return value{name: name}, err
 }
 
-// offered lists the congestion controls that are loaded, for people.
-func offered() string {
-	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_available_congestion_control")
+// controls lists the congestion controls that are available, or allowed without a
+// capability, for people. What can't be read is not listed.
+func controls(which string) []string {
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_" + which + "_congestion_control")
 	if err != nil {
-		return "those in sysctl net.ipv4.tcp_available_congestion_control"
+		return nil
 	}
-	return strings.Join(strings.Fields(string(text)), ", ")
+	return strings.Fields(string(text))
 }

@@ -3,6 +3,7 @@ package socket
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,9 +99,9 @@ var errIgnored = errors.New("ignored")
 func remedy(o option, v value, err error) string {
 	switch {
 	case o == congestion && errors.Is(err, unix.ENOENT):
-		return fmt.Sprintf("modprobe tcp_%s, or choose one of: %s", v, offered())
+		return fmt.Sprintf("modprobe tcp_%s, or choose one of: %s", v, strings.Join(controls("available"), ", "))
 	case o == congestion && errors.Is(err, unix.EPERM):
-		return fmt.Sprintf("sysctl -w net.ipv4.tcp_allowed_congestion_control=\"… %s\", or give the process CAP_NET_ADMIN", v)
+		return fmt.Sprintf("sysctl -w net.ipv4.tcp_allowed_congestion_control=%q, or give the process CAP_NET_ADMIN", strings.Join(append(controls("allowed"), v.name), " "))
 	case o == priority && errors.Is(err, unix.EPERM):
 		return "give the process CAP_NET_ADMIN, or choose a priority from 0 to 6"
 	case errors.Is(err, unix.EPERM):

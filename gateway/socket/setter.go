@@ -23,6 +23,7 @@ type Setter struct {
 
 // class is what a socket of one latency class gets.
 type class struct {
+	named   Options
 	values  values   // of all options that are set
 	refused []option // that the class names and can't have
 	group   int
@@ -31,16 +32,20 @@ type class struct {
 // NewSetter returns the setter for classes with these options, by index.
 func NewSetter(classes []Options, log *slog.Logger) *Setter {
 	named := make([]values, len(classes))
+	s := &Setter{log: log, classes: make([]class, len(classes))}
 	for i, o := range classes {
 		named[i] = o.values()
+		s.classes[i].named = o
 	}
-	s := &Setter{log: log, classes: make([]class, len(classes))}
 	if _, wanted := complete(named, values{}); len(wanted) == 0 {
 		return s
 	}
 	trial, err := newTrial()
 	if err != nil {
 		log.Warn("sockets are not marked: classes differ inside this process alone", "error", err)
+		for i := range s.classes {
+			s.classes[i].named = Options{}
+		}
 		return s
 	}
 	defer trial.close()
@@ -153,6 +158,31 @@ func (s *Setter) Set(fd, class int) {
 			s.say(o, c.values[o], err)
 		}
 	}
+}
+
+// Taken returns what of the options of class the kernel took when the Setter was
+// made.
+func (s *Setter) Taken(class int) Options {
+	o := s.classes[class].named
+	for _, refused := range s.classes[class].refused {
+		switch refused {
+		case dscp:
+			o.DSCP = nil
+		case priority:
+			o.Priority = nil
+		case mark:
+			o.Mark = nil
+		case congestion:
+			o.Congestion = ""
+		case notSentLowat:
+			o.NotSentLowat = 0
+		case maxPacingRate:
+			o.MaxPacingRate = 0
+		case userTimeout:
+			o.UserTimeout = 0
+		}
+	}
+	return o
 }
 
 // Control is for a net.Dialer or net.ListenConfig: it sets the options of class

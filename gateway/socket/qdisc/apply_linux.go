@@ -66,7 +66,10 @@ func Apply(ctx context.Context, device string, s Settings) (Change, error) {
 // PrepareRemove returns what Remove would do, and changes nothing.
 func PrepareRemove(device string) (Change, error) {
 	present, err := Read(device)
-	return Change{Present: present, Clear: present.Ours()}, err
+	if err != nil {
+		return Change{}, err
+	}
+	return removal(present)
 }
 
 // Remove takes away the tree that Apply built, and nothing else; the kernel puts

@@ -3,6 +3,7 @@ package qdisc
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -269,9 +270,14 @@ func TestCheck(t *testing.T) {
 		if to != "default" {
 			addr = netip.MustParseAddr(to)
 		}
-		report, err := Check(addr, three())
-		if err != nil || report.To != to || report.Device != device || report.Remedy != remedy || len(report.Classes) != 3 {
-			t.Errorf("%s: %+v, %v, want device %s and remedy %q", to, report, err, device, remedy)
+		reports, err := Check(addr, three())
+		if err != nil || len(reports) != 1 {
+			t.Errorf("%s: %+v, %v, want one report", to, reports, err)
+			return
+		}
+		report := reports[0]
+		if report.To != to || report.Device != device || report.Remedy != remedy || len(report.Classes) != 3 {
+			t.Errorf("%s: %+v, want device %s and remedy %q", to, report, device, remedy)
 			return
 		}
 		for _, l := range report.Classes {
@@ -280,7 +286,7 @@ func TestCheck(t *testing.T) {
 			}
 		}
 	}
-	const none, remedy = "marks have no effect on this device", "give it queues for the classes (overtake qdisc apply --dev near0), or change socket: of the classes"
+	const none, remedy = "marks have no effect on this device", "give it queues for the classes (overtake qdisc apply --dev near0 --rate RATE -c FILE), or change socket: of the classes"
 	check("127.0.0.1", "lo", "noqueue", none, "")
 	check("::1", "lo", "noqueue", none, "")
 	for _, to := range []string{"default", farIPv4, farIPv6, "203.0.113.9", "::ffff:203.0.113.9"} {
@@ -291,4 +297,63 @@ func TestCheck(t *testing.T) {
 	for _, to := range []string{"default", farIPv4, farIPv6} {
 		check(to, near, "htb", "", "")
 	}
+}
+
+// A mark may lead a class's packets to another device.
+func TestCheckByMark(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	link := newLink(t)
+	peer, err := netlink.LinkByName(far)
+	try(t, err)
+	try(t, netlink.LinkSetUp(peer))
+	try(t, netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: netip.MustParseAddr(farIPv4).AsSlice()}))
+	const table = 100
+	rule := netlink.NewRule()
+	rule.Mark, rule.Table = 0x10, table
+	try(t, netlink.RuleAdd(rule))
+	_, anywhere, err := net.ParseCIDR("0.0.0.0/0")
+	try(t, err)
+	try(t, netlink.RouteAdd(&netlink.Route{LinkIndex: peer.Attrs().Index, Dst: anywhere, Table: table, Scope: netlink.SCOPE_LINK}))
+	classes := three()
+	classes[2].Mark = new(uint32(0x10))
+	reports, err := Check(netip.Addr{}, classes)
+	if err != nil || len(reports) != 2 {
+		t.Fatalf("%+v, %v, want two reports", reports, err)
+	}
+	if near1, far1 := reports[0], reports[1]; near1.Device != near || len(near1.Classes) != 2 ||
+		far1.Device != far || len(far1.Classes) != 1 || far1.Classes[0].Class != classes[2].Name {
+		t.Errorf("got %+v, want %s by %s and the others by %s", reports, classes[2].Name, far, near)
+	}
+}
+
+// What somebody else put into a tree of ours is replaced by force alone.
+func TestForeignInside(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	link := newLink(t)
+	_, err := Apply(t.Context(), near, settings(three()))
+	try(t, err)
+	try(t, netlink.QdiscReplace(&netlink.Tbf{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(0x99, 0), Parent: branchID(0)},
+		Rate:       1e6, Limit: 1e5, Buffer: 1e5,
+	}))
+	const what = "near0 has tbf 99:"
+	if _, err := Apply(t.Context(), near, settings(three())); err == nil || !strings.Contains(err.Error(), what) {
+		t.Errorf("apply: %v, want an error with %q", err, what)
+	}
+	if _, err := Remove(t.Context(), near); err == nil || !strings.Contains(err.Error(), what) {
+		t.Errorf("remove: %v, want an error with %q", err, what)
+	}
+	forced := settings(three())
+	forced.Force = true
+	_, err = Apply(t.Context(), near, forced)
+	try(t, err)
+	if tree, err := Read(near); err != nil || !tree.Ours() || tree.Foreign() != "" {
+		t.Errorf("by force, there is %+v, %v", tree, err)
+	}
+	_, err = Remove(t.Context(), near)
+	try(t, err)
 }

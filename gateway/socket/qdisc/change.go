@@ -45,6 +45,15 @@ func changeTo(present, wanted Tree, force bool) (Change, error) {
 	return c, nil
 }
 
+// removal is the change that removes a tree of ours: with nothing of others in it.
+func removal(present Tree) (Change, error) {
+	if foreign := present.Foreign(); foreign != "" && present.Ours() {
+		return Change{}, fmt.Errorf("qdisc: %s has %s in Overtake's queues, which somebody else made; remove that first, with tc, or all of it: %s",
+			present.Device, foreign, present.RemoveCommand())
+	}
+	return Change{Present: present, Clear: present.Ours()}, nil
+}
+
 // Commands returns the tc commands for the change, for a shell; none if there is
 // nothing to do.
 func (c Change) Commands() []string {

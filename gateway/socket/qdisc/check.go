@@ -2,6 +2,7 @@ package qdisc
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 )
@@ -17,16 +18,32 @@ type Report struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// newReport fills in Remedy.
+// SameAs reports whether two reports are about the same classes on the same device.
+func (r Report) SameAs(other Report) bool {
+	return r.Device == other.Device && slices.EqualFunc(r.Classes, other.Classes, func(a, b Landing) bool { return a.Class == b.Class })
+}
+
+// newReport fills in Remedy. Where no class asks for anything, there is no trouble.
 func newReport(to string, tree Tree, loopback bool, classes []Class) Report {
 	r := Report{To: to, Device: tree.Device, Classes: tree.Land(classes)}
+	if !slices.ContainsFunc(classes, Class.marked) {
+		for i := range r.Classes {
+			r.Classes[i].Trouble = ""
+		}
+	}
 	troubled := slices.ContainsFunc(r.Classes, func(l Landing) bool { return l.Trouble != "" })
+	apply := fmt.Sprintf("overtake qdisc apply --dev %s --rate RATE -c FILE", shellWord(r.Device))
+	_, _, alike := planFilters(classes)
 	switch {
 	case !troubled || loopback:
+	case alike != nil:
+		r.Remedy = "tell the classes apart by socket: {priority: …, dscp: …}"
 	case tree.Ours():
-		r.Remedy = "build its queues for these classes: overtake qdisc apply --dev " + r.Device
+		r.Remedy = "build its queues for these classes: " + apply
+	case tree.Foreign() != "":
+		r.Remedy = "change socket: of the classes so that they fit " + tree.Foreign() + ", or replace that, for good: " + apply + " --force"
 	default:
-		r.Remedy = "give it queues for the classes (overtake qdisc apply --dev " + r.Device + "), or change socket: of the classes"
+		r.Remedy = "give it queues for the classes (" + apply + "), or change socket: of the classes"
 	}
 	return r
 }

@@ -14,6 +14,8 @@ type Class struct {
 	Priority *int    // SO_PRIORITY, 0 to 15; nil is not named
 	DSCP     *int    // code point, 0 to 63; nil is not named
 	Mark     *uint32 // SO_MARK; nil is not named
+	// Also is what else is set on its sockets, for people: no queue goes by it.
+	Also string
 	// Floor is the least share of the device's rate, in hundredths of a percent.
 	// All together are at most 9000.
 	Floor int
@@ -61,6 +63,9 @@ func marksOf(classes []Class) []marks {
 	return all
 }
 
+// marked reports whether any queue could tell the class by its packets.
+func (c Class) marked() bool { return c.Priority != nil || c.DSCP != nil || c.Mark != nil }
+
 // Marks is what is set on the sockets of the class, such as "priority 6, dscp
 // AF21".
 func (c Class) Marks() string {
@@ -73,6 +78,9 @@ func (c Class) Marks() string {
 	}
 	if c.Mark != nil {
 		parts = append(parts, fmt.Sprintf("mark %#x", *c.Mark))
+	}
+	if c.Also != "" {
+		parts = append(parts, c.Also)
 	}
 	if len(parts) == 0 {
 		return "none"

@@ -31,7 +31,8 @@ func lock(ctx context.Context, link netlink.Link) (unlock func(), err error) {
 			return nil, fmt.Errorf("qdisc: lock of %s: %w", link.Attrs().Name, err)
 		}
 		if err := awaitClose(ctx, name); err != nil {
-			return nil, fmt.Errorf("qdisc: another process changes the queues of %s: %w", link.Attrs().Name, err)
+			return nil, fmt.Errorf("qdisc: another process changes the queues of %s, or says so by listening on %s (ss -xlp names it): %w",
+				link.Attrs().Name, name, err)
 		}
 	}
 }

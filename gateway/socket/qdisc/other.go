@@ -27,4 +27,4 @@ func PrepareRemove(string) (Change, error) { return Change{}, errOther }
 func Remove(context.Context, string) (Change, error) { return Change{}, errOther }
 
 // Check fails: only Linux has these queues.
-func Check(netip.Addr, []Class) (Report, error) { return Report{}, errOther }
+func Check(netip.Addr, []Class) ([]Report, error) { return nil, errOther }

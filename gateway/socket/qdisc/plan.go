@@ -127,18 +127,22 @@ func (t Tree) Commands() []string {
 	add := func(format string, args ...any) {
 		commands = append(commands, fmt.Sprintf(format, args...))
 	}
+	device := shellWord(t.Device)
+	if slices.ContainsFunc(t.Filters, func(f Filter) bool { return f.Option != byDSCP }) {
+		add("# a program takes the place of basic filters where this is done without tc: not every kernel has these")
+	}
 	q, _ := t.child(root)
-	add("tc qdisc replace dev %s root handle %s htb default %x", t.Device, handleText(q.Handle), q.Default)
+	add("tc qdisc replace dev %s root handle %s htb default %x", device, handleText(q.Handle), q.Default)
 	for _, b := range t.Branches {
-		add("tc class add dev %s parent %s classid %s htb prio %d rate %s ceil %s burst %db cburst %db quantum %d", t.Device,
+		add("tc class add dev %s parent %s classid %s htb prio %d rate %s ceil %s burst %db cburst %db quantum %d", device,
 			handleText(b.Parent), handleText(b.ID), b.Prio, rateText(b.Rate), rateText(b.Ceil), b.Burst, b.CeilBurst, quantum)
 		if leaf, ok := t.child(b.ID); ok {
-			place := fmt.Sprintf("tc qdisc add dev %s parent %s handle %s", t.Device, handleText(b.ID), handleText(leaf.Handle))
+			place := fmt.Sprintf("tc qdisc add dev %s parent %s handle %s", device, handleText(b.ID), handleText(leaf.Handle))
 			add("%s fq || %s pfifo limit %d", place, place, leafLimit)
 		}
 	}
 	for _, f := range t.Filters {
-		start := fmt.Sprintf("tc filter add dev %s parent %s", t.Device, handleText(f.Parent))
+		start := fmt.Sprintf("tc filter add dev %s parent %s", device, handleText(f.Parent))
 		to := handleText(f.To)
 		switch {
 		case f.Option == byDSCP && f.Protocol == ipProtocol:
@@ -155,7 +159,21 @@ func (t Tree) Commands() []string {
 }
 
 // RemoveCommand is the tc command that removes the tree.
-func (t Tree) RemoveCommand() string { return fmt.Sprintf("tc qdisc del dev %s root", t.Device) }
+func (t Tree) RemoveCommand() string {
+	return fmt.Sprintf("tc qdisc del dev %s root", shellWord(t.Device))
+}
+
+// shellWord is text as one word of a shell's command: devices may be named almost
+// anything.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:@-", r)
+	}
+	if text != "" && strings.TrimFunc(text, plain) == "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
 
 // rateText is a rate as tc reads it.
 func rateText(rate uint64) string {

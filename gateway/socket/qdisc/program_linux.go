@@ -54,7 +54,7 @@ func loadProgram(f Filter) (*ebpf.Program, error) {
 		},
 	})
 	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("qdisc: a filter by %s needs CAP_BPF or CAP_SYS_ADMIN; run it as root, or give the classes a dscp, which needs neither: %w", f.Option, err)
+		return nil, fmt.Errorf("qdisc: a filter by %s needs CAP_BPF or CAP_SYS_ADMIN; run it as root, or give the classes a dscp, which needs neither: %w", f.Option, unix.EPERM)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("qdisc: program of the filter by %s: %w", f.Option, err)

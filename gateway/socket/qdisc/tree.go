@@ -93,18 +93,39 @@ func (t Tree) Ours() bool {
 	return ok && q.Kind == "htb" && q.Handle == ourHandle
 }
 
-// Foreign returns the first queue that neither the kernel by itself nor this
-// package made, as text, and "" if there is none.
+// Foreign returns the first queue, branch or filter that neither the kernel by itself
+// nor this package made, as text, and "" if there is none. What is left of a tree that
+// was not built to its end is this package's.
 func (t Tree) Foreign() string {
-	if t.Ours() {
-		return ""
-	}
+	ours := t.Ours()
 	for _, q := range t.Queues {
-		if q.Handle != 0 && q.Parent != ingress {
+		if q.Handle != 0 && q.Parent != ingress && !(ours && q.isOurs()) {
 			return q.Kind + " " + handleText(q.Handle)
 		}
 	}
+	if !ours {
+		return ""
+	}
+	for _, b := range t.Branches {
+		if b.ID != trunk && (b.ID < firstBranch || b.ID >= branchID(maxClasses)) {
+			return "branch " + handleText(b.ID)
+		}
+	}
+	for _, f := range t.Filters {
+		if f.Option == "" {
+			return fmt.Sprintf("filter pref %d", f.Pref)
+		}
+	}
 	return ""
+}
+
+// isOurs reports whether a queue of a tree of ours is one that this package made.
+func (q Queue) isOurs() bool {
+	if q.Parent == root {
+		return true
+	}
+	leaf := q.Handle >= firstLeaf && q.Handle < firstLeaf+maxClasses<<16
+	return leaf && slices.Contains(leafKinds, q.Kind)
 }
 
 // branch returns the branch with that id.
