@@ -155,6 +155,9 @@ func TestPublishesByClass(t *testing.T) {
 					t.Errorf("%s was published over connections with %#x, want one with %#x", class, got, octet)
 				}
 			}
+			if n, want := len(l.carrying("")), map[string]int{"nats": 3, "rabbitmq": 4}[kind]; n != want { // RabbitMQ has one for consuming
+				t.Errorf("there are %d connections, want %d", n, want)
+			}
 		})
 	}
 }

@@ -181,6 +181,11 @@ classes:
 	if n := strings.Count(g.text(), "the kernel refused"); n != len(refused) {
 		t.Errorf("%d warnings, want %d", n, len(refused))
 	}
+	for _, is := range []string{`class=interactive marks="priority 6, dscp AF21"`, `class=standard marks="user_timeout 30s"`} {
+		if !strings.Contains(g.text(), is) {
+			t.Errorf("the start does not say %s, which is what is set", is)
+		}
+	}
 	g.stop(t)
 
 	g = startGatewayOn(t, host, unprivileged, upstream)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -293,6 +294,14 @@ func TestWithoutCapabilities(t *testing.T) {
 	}
 	if len(s.Refused()) != len(want) {
 		t.Errorf("counts of %v, want all options", s.Refused())
+	}
+	for class, want := range []Options{
+		{Priority: new(6), DSCP: new(18), UserTimeout: time.Minute},
+		{NotSentLowat: 4096, MaxPacingRate: 1 << 20},
+	} {
+		if got := s.Taken(class); !reflect.DeepEqual(got, want) {
+			t.Errorf("of class %d %+v was taken, want %+v", class, got, want)
+		}
 	}
 }
 

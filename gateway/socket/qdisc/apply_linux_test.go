@@ -220,7 +220,7 @@ func TestApplyGivesUpWaiting(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = Apply(ctx, near, settings(three()))
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "qdisc: another process changes the queues of near0: ") {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "qdisc: another process changes the queues of near0, ") {
 		t.Errorf("waiting ended with %v", err)
 	}
 }
