@@ -105,7 +105,7 @@ type qdiscApplyCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*qdiscApplyCommand) Help() string {
-	return `It builds an HTB tree with one branch per class: the most urgent is always served first, the others get at least their floor, and everybody may use the whole rate when nobody else does. Give a rate just below that of the slowest link on the way, so that packets wait here, in class order. What is there already is left alone; what has changed is built anew. It needs CAP_NET_ADMIN, and CAP_BPF for classes that only a priority or a mark tells apart.
+	return `It builds an HTB tree with one branch per class: the most urgent is served first up to what the floors of the others leave, the others get at least their floor, and everybody may use the whole rate when nobody else does. Give a rate just below that of the slowest link on the way, so that packets wait here, in class order. What is there already is left alone; what has changed is built anew. It needs CAP_NET_ADMIN, and CAP_BPF for classes that only a priority or a mark tells apart.
 
 Examples:
   overtake qdisc apply --dev eth0 --rate 1gbit -c overtake.yaml
