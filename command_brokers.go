@@ -12,6 +12,7 @@ import (
 	"overtake/broker/rabbitmq"
 	"overtake/gateway"
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 )
 
 // brokerPatience bounds opening and closing a broker's parts.
@@ -28,14 +29,17 @@ type brokers struct {
 	log *slog.Logger
 	// guest: an embedded broker is the gateway's, and is shared while that runs.
 	guest bool
+	// sockets tells the kernel of which class a connection's publishes are.
+	// Default: nobody does.
+	sockets *socket.Setter
 
-	nats    map[string]*nats.Conn
-	rabbit  map[string]*rabbitmq.Conn
+	nats    map[place]*nats.Conn
+	rabbit  map[place]*rabbitmq.Conn
 	closers []func(context.Context) error // in the order of opening
 }
 
 func newBrokers(cfg *config.Config, log *slog.Logger) *brokers {
-	return &brokers{cfg: cfg, log: log, nats: make(map[string]*nats.Conn), rabbit: make(map[string]*rabbitmq.Conn)}
+	return &brokers{cfg: cfg, log: log, nats: make(map[place]*nats.Conn), rabbit: make(map[place]*rabbitmq.Conn)}
 }
 
 // queue is one queue on its broker.
@@ -61,15 +65,20 @@ type publisher interface {
 
 // open declares a configured queue and returns it.
 func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
-	on := b.cfg.Queues[name].Broker
-	if b.cfg.Brokers[on].Type == "rabbitmq" {
+	return b.openFor(ctx, name, 0)
+}
+
+// openFor is open over the connection for publishes of a class, as a rank.
+func (b *brokers) openFor(ctx context.Context, name string, class int) (*queue, error) {
+	on := place{b.cfg.Queues[name].Broker, class}
+	if b.cfg.Brokers[on.broker].Type == "rabbitmq" {
 		conn, err := b.onRabbitMQ(on)
 		if err != nil {
 			return nil, err
 		}
 		q, err := conn.OpenQueue(ctx, rabbitMQQueue(b.cfg, name))
 		if err != nil {
-			return nil, fmt.Errorf("broker %s: %w", on, err)
+			return nil, fmt.Errorf("broker %s: %w", on.broker, err)
 		}
 		return &queue{
 			q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() }, conn.Ping,
@@ -82,7 +91,7 @@ func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
 	}
 	q, err := conn.OpenQueue(ctx, natsQueue(b.cfg, name))
 	if err != nil {
-		return nil, fmt.Errorf("broker %s: %w", on, err)
+		return nil, fmt.Errorf("broker %s: %w", on.broker, err)
 	}
 	return &queue{
 		q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() }, conn.Ping,
@@ -95,7 +104,7 @@ func (b *brokers) open(ctx context.Context, name string) (*queue, error) {
 func (b *brokers) inspect(ctx context.Context, name string) (inspected, error) {
 	on := b.cfg.Queues[name].Broker
 	if b.cfg.Brokers[on].Type == "rabbitmq" {
-		conn, err := b.onRabbitMQ(on)
+		conn, err := b.onRabbitMQ(place{broker: on})
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +114,7 @@ func (b *brokers) inspect(ctx context.Context, name string) (inspected, error) {
 		}
 		return q, nil
 	}
-	conn, err := b.onNATS(on)
+	conn, err := b.onNATS(place{broker: on})
 	if err != nil {
 		return nil, err
 	}
@@ -140,9 +149,13 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 		if err != nil {
 			return nil, err
 		}
-		p, c := q.publisher(), q.consumer()
+		p, err := b.publisher(ctx, name, q)
+		if err != nil {
+			return nil, err
+		}
+		c := q.consumer()
 		b.closers = append(b.closers, p.Close, c.Close)
-		ends := gateway.Queue{Publisher: p, Consumer: c, Ping: q.ping, Depths: q.depths, Inspect: q.Inspect}
+		ends := gateway.Queue{Publisher: p, Consumer: c, Ping: p.ping, Depths: q.depths, Inspect: q.Inspect}
 		if store := stores[settings.Results]; store != nil {
 			ends.Records, ends.Answers = store, store
 		}
@@ -153,7 +166,7 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 
 // jobs opens a broker's store for jobs. Half of the disk is for answers.
 func (b *brokers) jobs(ctx context.Context, name string) (*nats.Jobs, error) {
-	conn, err := b.onNATS(name)
+	conn, err := b.onNATS(place{broker: name})
 	if err != nil {
 		return nil, err
 	}
@@ -171,14 +184,16 @@ func (b *brokers) jobs(ctx context.Context, name string) (*nats.Jobs, error) {
 }
 
 // onNATS returns the connection to a broker of type nats.
-func (b *brokers) onNATS(name string) (*nats.Conn, error) {
-	if conn := b.nats[name]; conn != nil {
+func (b *brokers) onNATS(on place) (*nats.Conn, error) {
+	if conn := b.nats[on]; conn != nil {
 		return conn, nil
 	}
+	name := on.broker
 	cfg, err := b.natsConn(name)
 	if err != nil {
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
+	cfg.Control, cfg.Logger = b.sockets.Control(on.class), b.logger(on)
 	conn, err := nats.Connect(cfg)
 	if err != nil && cfg.Dir != "" {
 		err = fmt.Errorf("the process that has it can't be reached, its log says why: %w", err)
@@ -187,7 +202,7 @@ func (b *brokers) onNATS(name string) (*nats.Conn, error) {
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
 	b.closers = append(b.closers, conn.Close)
-	b.nats[name] = conn
+	b.nats[on] = conn
 	return conn, nil
 }
 
@@ -230,13 +245,29 @@ func (b *brokers) natsConn(name string) (nats.ConnConfig, error) {
 	return conn, nil
 }
 
+// logger names the broker, and the class where the connection is for publishes of one.
+func (b *brokers) logger(on place) *slog.Logger {
+	if on.class == 0 {
+		return b.log.With("broker", on.broker)
+	}
+	return b.log.With("broker", on.broker, "class", b.cfg.Classes[on.class].Name)
+}
+
 // onRabbitMQ returns the connection to a broker of type rabbitmq.
-func (b *brokers) onRabbitMQ(name string) (*rabbitmq.Conn, error) {
-	if conn := b.rabbit[name]; conn != nil {
+func (b *brokers) onRabbitMQ(on place) (*rabbitmq.Conn, error) {
+	if conn := b.rabbit[on]; conn != nil {
 		return conn, nil
 	}
+	name := on.broker
 	settings := b.cfg.Brokers[name]
-	cfg := rabbitmq.ConnConfig{URL: settings.URL, Logger: b.log.With("broker", name)}
+	cfg := rabbitmq.ConnConfig{URL: settings.URL, Control: b.sockets.Control(on.class), Logger: b.logger(on)}
+	if on.class > 0 {
+		beside, err := b.onRabbitMQ(place{broker: name})
+		if err != nil {
+			return nil, err
+		}
+		cfg.Beside = beside
+	}
 	if settings.TLS != nil {
 		cfg.TLS = rabbitmq.TLSFiles(*settings.TLS)
 	}
@@ -245,7 +276,7 @@ func (b *brokers) onRabbitMQ(name string) (*rabbitmq.Conn, error) {
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
 	b.closers = append(b.closers, conn.Close)
-	b.rabbit[name] = conn
+	b.rabbit[on] = conn
 	return conn, nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"overtake/gateway"
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 )
 
 type gatewayCommand struct {
@@ -64,7 +65,9 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 
 // serve runs a gateway from start to drained.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	sockets := socket.NewSetter(cfg.SocketOptions(), log)
 	brokers := newBrokers(cfg, log)
+	brokers.sockets = sockets
 	defer func() { err = errors.Join(err, brokers.close()) }()
 	queues, err := brokers.gatewayQueues(ctx)
 	if err != nil {
@@ -79,7 +82,8 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 			log.Warn("the last spans are lost", "error", lost)
 		}
 	}()
-	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Tracer: tracer, Logger: log})
+	kernel := newKernelCheck(cfg, sockets)
+	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Sockets: sockets, Kernel: kernel.reports, Tracer: tracer, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -87,6 +91,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	g.FindDown(ctx)
+	kernel.log(ctx, log)
 	stop := onHangup(func() {
 		log.Warn("SIGHUP: reloading is not available in this version; restart to apply a changed file")
 	})

@@ -15,6 +15,7 @@ import (
 	"overtake/broker/nats"
 	"overtake/broker/relay"
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 )
 
 type relayCommand struct {
@@ -56,6 +57,7 @@ func (c *relayCommand) Run(ctx context.Context) (err error) {
 	slog.SetDefault(log)
 	b := newBrokers(cfg, log)
 	b.guest = true
+	b.sockets = socket.NewSetter(cfg.SocketOptions(), log)
 	defer func() { err = errors.Join(err, b.close()) }()
 	relays := make([]*relay.Relay, len(cfg.Relays))
 	for i := range relays {
@@ -77,7 +79,10 @@ func (c *relayCommand) open(ctx context.Context, b *brokers, r config.Relay) (*r
 	if err != nil {
 		return nil, err
 	}
-	destination := queue.publisher()
+	destination, err := b.publisher(patient, r.Queue, queue)
+	if err != nil {
+		return nil, err
+	}
 	b.closers = append(b.closers, destination.Close)
 	source, err := openSource(b, r)
 	if err != nil {
@@ -163,13 +168,13 @@ func writeProgress(w io.Writer, cfg *config.Config, i int, p relay.Progress, bef
 // openSource returns what opens the source of a relay.
 func openSource(b *brokers, r config.Relay) (func(int) (broker.Source, error), error) {
 	if b.cfg.Brokers[r.From.Broker].Type == "rabbitmq" {
-		conn, err := b.onRabbitMQ(r.From.Broker)
+		conn, err := b.onRabbitMQ(place{broker: r.From.Broker})
 		if err != nil {
 			return nil, err
 		}
 		return func(inHand int) (broker.Source, error) { return conn.Source(r.From.Queue, inHand), nil }, nil
 	}
-	conn, err := b.onNATS(r.From.Broker)
+	conn, err := b.onNATS(place{broker: r.From.Broker})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -138,42 +137,6 @@ func TestE2ESidecarDrainsATunnel(t *testing.T) {
 // sidecarUser is whom the redirect leaves alone. Any number will do.
 const sidecarUser = "1377"
 
-// namespace is a network namespace: a host of its own, by the name ip knows.
-type namespace string
-
-func newNamespace(t *testing.T) namespace {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Fatal("network namespaces take root: run this test as root")
-	}
-	ns := namespace(fmt.Sprintf("overtake-e2e-%d", os.Getpid()))
-	tool(t, "ip", "netns", "add", string(ns))
-	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "delete", string(ns)).CombinedOutput(); err != nil {
-			t.Errorf("ip netns delete %s: %v\n%s", ns, err, out)
-		}
-	})
-	ns.run(t, "ip", "link", "set", "lo", "up")
-	return ns
-}
-
-func (ns namespace) args(command []string) []string {
-	return append([]string{"netns", "exec", string(ns)}, command...)
-}
-
-// run runs a command that must succeed and returns what it printed.
-func (ns namespace) run(t *testing.T, command ...string) string {
-	t.Helper()
-	stdout, _ := tool(t, "ip", ns.args(command)...)
-	return stdout
-}
-
-// start runs a command until the test ends.
-func (ns namespace) start(t *testing.T, command ...string) *program {
-	t.Helper()
-	return startTool(t, nil, "ip", ns.args(command)...)
-}
-
 // startNextHop serves /echo at 10.9.0.2 and fd00:9::2, by HTTP at two ports and by
 // HTTPS. Nobody listens at 10.9.0.3 and fd00:9::3.
 func (ns namespace) startNextHop(t *testing.T) {
@@ -266,7 +229,7 @@ func TestE2ESidecarRedirect(t *testing.T) {
 	if stdout := ns.run(t, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://10.9.0.3/"); stdout != "508" {
 		t.Errorf("a loop was answered with %s, want 508", stdout)
 	}
-	if r := runTool(t, nil, nil, "ip", ns.args([]string{"curl", "-sk", "https://10.9.0.2/echo"})...); r.code == 0 {
+	if r := ns.try(t, "curl", "-sk", "https://10.9.0.2/echo"); r.code == 0 {
 		t.Error("TLS through a loop was answered")
 	}
 	s.find(t, `exclude the user that the gateway (runs) as`)

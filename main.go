@@ -39,6 +39,7 @@ type commands struct {
 	Queue   queueCommands  `cmd:"" help:"Show and steer the lanes of queues."`
 	Dead    deadCommands   `cmd:"" help:"Show and replay the dead letters of queues."`
 	Trace   traceCommand   `cmd:"" help:"Show slow requests hop by hop, from Jaeger."`
+	Qdisc   qdiscCommands  `cmd:"" help:"Show, build and remove a network device's queues for the classes."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

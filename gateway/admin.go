@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"overtake/gateway/socket/qdisc"
 	"overtake/scheduler"
 )
 
@@ -134,9 +135,9 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 func (u *upstream) reachable(ctx context.Context) error {
 	var errs []error
 	for _, s := range u.servers {
-		c, err := s.dial(ctx)
+		err := s.knock(ctx)
 		if err == nil {
-			return c.Close()
+			return nil
 		}
 		errs = append(errs, err)
 	}
@@ -148,6 +149,10 @@ type (
 	queuesState struct {
 		Upstreams map[string]upstreamState `json:"upstreams"`
 		Queues    map[string]queueState    `json:"queues"`
+		// Kernel is missing where no class marks its packets.
+		Kernel []qdisc.Report `json:"kernel,omitempty"`
+		// KernelError is about devices that are not known.
+		KernelError string `json:"kernel_error,omitempty"`
 	}
 	upstreamState struct {
 		Limit    int                   `json:"limit"` // of all servers in use
@@ -221,6 +226,12 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 		}
 		state.Queues[name] = qs
 	}
+	if g.kernel != nil {
+		var err error
+		if state.Kernel, err = g.kernel(ctx); err != nil {
+			state.KernelError = err.Error()
+		}
+	}
 	writeJSON(w, http.StatusOK, state)
 }
 
@@ -277,10 +288,7 @@ func (g *Gateway) FindDown(ctx context.Context) {
 	defer cancel()
 	for _, u := range g.upstreams {
 		for i, s := range u.servers {
-			conn, err := s.open(ctx)
-			if err == nil {
-				conn.Close()
-			} else if ctx.Err() == nil {
+			if err := s.knock(ctx); err != nil && ctx.Err() == nil {
 				u.setDown(i, err)
 			}
 		}

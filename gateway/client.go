@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 )
 
 const (
@@ -26,7 +28,9 @@ type clientConn struct {
 	net.Conn
 	listener *listener
 	addr     netip.Addr
-	fd       int // -1 where there is none
+	fd       int             // -1 where there is none
+	raw      syscall.RawConn // the same; nil where there is none
+	group    int             // of the class that the kernel was told last, see mark; -1 for none
 	// original is where a connection to an outbound listener was going to before
 	// it was redirected; invalid for one that was not.
 	original netip.AddrPort
@@ -47,7 +51,7 @@ type clientConn struct {
 }
 
 func newClientConn(c net.Conn, l *listener) *clientConn {
-	cc := &clientConn{Conn: c, listener: l, fd: -1}
+	cc := &clientConn{Conn: c, listener: l, fd: -1, group: -1}
 	if ap, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
 		cc.addr = ap.Addr().Unmap()
 	}
@@ -55,6 +59,7 @@ func newClientConn(c net.Conn, l *listener) *clientConn {
 		if raw, err := sc.SyscallConn(); err == nil {
 			// The number stays valid for as long as the connection is open.
 			_ = raw.Control(func(fd uintptr) { cc.fd = int(fd) })
+			cc.raw = raw
 		}
 	}
 	if l.role == config.Outbound && cc.fd >= 0 {
@@ -64,6 +69,19 @@ func newClientConn(c net.Conn, l *listener) *clientConn {
 		}
 	}
 	return cc
+}
+
+// mark tells the kernel that what is written from now on is of class. It does
+// nothing if the class before was no different to the kernel.
+func (c *clientConn) mark(s *socket.Setter, class classifier.Class) {
+	group := s.Group(int(class))
+	if group == c.group || c.raw == nil {
+		return
+	}
+	c.group = group
+	// Not by the number alone: another goroutine may close the connection, and the
+	// number would be another one's.
+	_ = c.raw.Control(func(fd uintptr) { s.Set(int(fd), int(class)) })
 }
 
 // clientOf returns the client connection behind a connection that fasthttp

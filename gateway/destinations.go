@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 	"overtake/scheduler"
 )
 
@@ -19,6 +20,7 @@ import (
 type destinations struct {
 	scheduler *scheduler.Scheduler // without limit, shared by all
 	dryRun    bool
+	sockets   *socket.Setter
 	refuse    func(net.Conn) error // see server
 
 	mu   sync.Mutex
@@ -37,13 +39,13 @@ const (
 	destinationTimeout = 30 * time.Second
 )
 
-func newDestinations(cfg *config.Config, refuse func(net.Conn) error) (*destinations, error) {
+func newDestinations(cfg *config.Config, sockets *socket.Setter, refuse func(net.Conn) error) (*destinations, error) {
 	unlimited := config.Upstream{Servers: make([]string, 1), Limit: config.Limit{Mode: "off"}}
 	s, err := scheduler.New(schedulerConfig(cfg, unlimited))
 	if err != nil {
 		return nil, err
 	}
-	return &destinations{scheduler: s, dryRun: cfg.DryRun, refuse: refuse, open: make(map[string]*destination)}, nil
+	return &destinations{scheduler: s, dryRun: cfg.DryRun, sockets: sockets, refuse: refuse, open: make(map[string]*destination)}, nil
 }
 
 // to returns the upstream for an address. When there are too many, the one that
@@ -66,7 +68,7 @@ func (d *destinations) to(address string) *upstream {
 		d.drop(oldest)
 	}
 	u := &upstream{
-		name: address, servers: []*server{{name: address, network: "tcp", address: address, refuse: d.refuse}},
+		name: address, servers: []*server{{name: address, network: "tcp", address: address, sockets: d.sockets, refuse: d.refuse}},
 		scheduler: d.scheduler, timeout: destinationTimeout, dryRun: d.dryRun, unrouted: true,
 	}
 	d.open[address] = &destination{u, now}

@@ -60,10 +60,15 @@ func (u *upstream) allDown() bool {
 func (s *server) probe(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	conn, err := s.open(ctx)
+	return s.knock(ctx) == nil
+}
+
+// knock makes a connection for nobody in particular.
+func (s *server) knock(ctx context.Context) error {
+	const mostUrgent = 0 // if it can't get through, nobody can
+	conn, err := s.open(ctx, mostUrgent)
 	if err != nil {
-		return false
+		return err
 	}
-	conn.Close()
-	return true
+	return conn.Close()
 }

@@ -156,7 +156,9 @@ func refusedByBroker(err error) bool {
 
 // notAccepted is why a job was refused, for the client; the rest is for the log.
 func (g *Gateway) notAccepted(q *queue, err error) error {
-	g.log.Warn("job not accepted", "queue", q.name, "error", err)
+	q.refusals.Do(func() {
+		g.log.Warn("job not accepted; more of these are logged once a second", "queue", q.name, "error", err)
+	})
 	if errors.Is(err, broker.ErrFull) || errors.Is(err, broker.ErrTooLarge) {
 		return err
 	}

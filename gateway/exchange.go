@@ -10,12 +10,15 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/classifier"
 )
 
 // outbound is one request on its way to a server.
 type outbound struct {
-	head []byte    // request line and header, with the empty line
-	body io.Reader // nil when there is none
+	class classifier.Class
+	head  []byte    // request line and header, with the empty line
+	body  io.Reader // nil when there is none
 	// length is the number of bytes of body, -1 when it is to be chunked.
 	length int64
 	// streamed says that body comes from the network and may block: it is then
@@ -43,7 +46,7 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn, err := reach(life, o.deadline, s.get)
+	conn, err := reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.get(ctx, o.class) })
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	stamped := stampedFields{head: head}
 	r.trail.Stamp(&stamped, now)
 	o := &outbound{
-		bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
+		class: r.decision.Class, bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}
 	o.head = o.frameBody(stamped.head, ctx, r.bodyRead)
 	r.head = o.head

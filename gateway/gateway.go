@@ -17,6 +17,8 @@ import (
 
 	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
+	"overtake/gateway/socket/qdisc"
 	"overtake/tracing"
 )
 
@@ -25,6 +27,11 @@ type Options struct {
 	Config *config.Config
 	// Queues are the queues of the configuration, opened, by name.
 	Queues map[string]Queue
+	// Sockets tells the kernel of which class connections are. Default: nobody does.
+	Sockets *socket.Setter
+	// Kernel tells for /debug/queues what network devices do with the packets of each
+	// class; the error is about those that are not known. Default: nobody does.
+	Kernel func(context.Context) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
@@ -44,6 +51,8 @@ type Gateway struct {
 	flowHeader string
 	exposure   string
 	propagate  tracing.Formats // what is stamped beside W3C Trace Context
+	sockets    *socket.Setter
+	kernel     func(context.Context) ([]qdisc.Report, error) // may be nil
 	upstreams  map[string]*upstream
 	queues     map[string]*queue
 	books      []*jobBook // the stores for jobs, each once
@@ -75,7 +84,7 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, tracer: o.Tracer, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
+		config: cfg, log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
 		propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),
@@ -92,7 +101,7 @@ func New(o Options) (*Gateway, error) {
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
 	}
-	if g.destinations, err = newDestinations(cfg, g.refuseOwn); err != nil {
+	if g.destinations, err = newDestinations(cfg, g.sockets, g.refuseOwn); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	for _, c := range cfg.Classes {
@@ -101,7 +110,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.metrics = newMetrics(g)
 	for name := range cfg.Upstreams {
-		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg); err != nil {
+		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg, g.sockets); err != nil {
 			return nil, err
 		}
 	}
@@ -305,6 +314,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	}
 	refuse(ctx, f, "", g.defaultClass)
 	client := clientOf(ctx.Conn())
+	client.mark(g.sockets, g.defaultClass)
 	client.linger.Store(true) // the rest of the header may still be on its way
 	g.metrics.finished(client.listener.name, "", f.code(), 0)
 	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)

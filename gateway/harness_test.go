@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 	"overtake/scheduler"
 )
 
@@ -116,6 +117,7 @@ func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *tes
 	}
 	log := &logBuffer{}
 	o := Options{Config: cfg, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	o.Sockets = socket.NewSetter(cfg.SocketOptions(), o.Logger)
 	if len(queues) > 0 {
 		o.Queues = queues[0]
 	}

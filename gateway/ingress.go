@@ -42,6 +42,7 @@ type request struct {
 	answer   *answer
 	// tunnelled says that it was answered with a tunnel, with which it ends.
 	tunnelled bool
+	jobClass  string // of the job that it asks about
 	bodyRead  *clientBody
 	upTime    time.Duration // from the slot to the response's header
 
@@ -64,6 +65,7 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	g.begin(ctx, client, r)
 	defer g.recovered(ctx, client)
 	err := g.handle(ctx, client, r)
+	client.mark(g.sockets, g.answerClass(r))
 	if listed(connectionOptions(r.fields), "close") {
 		ctx.SetConnectionClose() // in any case and company; fasthttp knows it only as "close"
 	}
@@ -96,10 +98,21 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
-	r.ticket, r.tunnelled = tracing.Ticket{}, false
+	r.ticket, r.tunnelled, r.jobClass = tracing.Ticket{}, false, ""
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, client)
 	}
+}
+
+// answerClass is the class of the packets that answer a request: its own, or that
+// of the job whose answer it fetches.
+func (g *Gateway) answerClass(r *request) classifier.Class {
+	if r.jobClass != "" {
+		if class, ok := g.classes.Lookup(r.jobClass); ok {
+			return class
+		}
+	}
+	return r.decision.Class
 }
 
 // recovered turns a panic of the handler into a 500, since fasthttp would let it
@@ -124,6 +137,7 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 	ctx.Response.Reset()
 	ctx.Error("internal error", fasthttp.StatusInternalServerError)
 	ctx.SetConnectionClose()
+	client.mark(g.sockets, g.answerClass(r))
 	g.finish(fasthttp.StatusInternalServerError, client, r)
 }
 

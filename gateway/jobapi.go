@@ -42,6 +42,7 @@ func (g *Gateway) serveOwn(ctx *fasthttp.RequestCtx, r *request, path string) er
 	if err != nil {
 		return err
 	}
+	r.jobClass = e.Class
 	if method == fasthttp.MethodDelete {
 		return g.cancelJob(ctx, e)
 	}

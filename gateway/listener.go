@@ -44,7 +44,12 @@ func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 		name: cfg.Name, role: cfg.Role, trust: cfg.Trust, leavers: g.leavers, done: make(chan struct{}),
 		abortOnClose: cfg.AbortOnClose == nil || *cfg.AbortOnClose,
 	}
-	inner, err := net.Listen("tcp", cfg.Address)
+	var lc net.ListenConfig
+	if g.sockets.Control(0) != nil {
+		// Its sockets do not take all options. Clients go on without it.
+		lc.SetMultipathTCP(false)
+	}
+	inner, err := lc.Listen(context.Background(), "tcp", cfg.Address)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: listener %s: %w; free the address or give another", cfg.Name, err)
 	}

@@ -116,6 +116,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 	stamped := stampedFields{head: head}
 	trail.Stamp(&stamped, time.Now())
 	return &outbound{
+		class:  c.class,
 		head:   append(stamped.head, "Content-Length: "+strconv.Itoa(len(d.Body))+"\r\n\r\n"...),
 		body:   bytes.NewReader(d.Body),
 		length: int64(len(d.Body)), bodyless: method == fasthttp.MethodHead,

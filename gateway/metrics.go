@@ -72,6 +72,7 @@ var (
 	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
+	descRefused   = desc("overtake_socket_refused_total", "Times that a socket did not get what its class says.", "option")
 	descSpans     = desc("overtake_spans_total", "Spans of this process, by what became of them.", "result")
 	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
 	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
@@ -86,7 +87,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descSpans, descOrigins, descCalls, descForgotten, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
 	} {
 		out <- d
 	}
@@ -114,6 +115,9 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 				count(descShed, c.ShedBy(reason), name, class, reason.String())
 			}
 		}
+	}
+	for option, n := range s.g.sockets.Refused() {
+		count(descRefused, n, option)
 	}
 	if s.g.tracer != nil {
 		stats := s.g.tracer.Stats()

@@ -6,6 +6,8 @@ import (
 	"hash/maphash"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"overtake/broker"
 	"overtake/gateway/config"
 )
@@ -38,6 +40,7 @@ type queue struct {
 	path     string    // replaces the request's path; "" keeps it
 	flow     uint64    // the flow of its deliveries: queues take turns with clients
 	dead     func(status int) bool
+	refusals rate.Sometimes // how often they are logged
 
 	book        *jobBook // nil when nothing can be read about its jobs
 	keepResults time.Duration
@@ -61,7 +64,7 @@ func (q *queue) ready(ctx context.Context) error {
 func newQueue(name, system string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
 	out := &queue{
 		Queue: q, name: name, system: system, maxBody: int64(cfg.MaxBody), attempts: cfg.Attempts,
-		flow: maphash.String(flowSeed, "queue "+name),
+		flow: maphash.String(flowSeed, "queue "+name), refusals: rate.Sometimes{Interval: time.Second},
 		dead: cfg.IsDead, keepResults: cfg.KeepResults, maxAnswer: int64(cfg.MaxAnswer),
 	}
 	if cfg.Deliver != nil {

@@ -61,9 +61,11 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 
 // dialTunnel connects to where a tunnel is to end.
 func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
-	s := &server{name: address, network: "tcp", address: address, refuse: g.refuseOwn}
+	s := &server{name: address, network: "tcp", address: address, sockets: g.sockets, refuse: g.refuseOwn}
 	r.trail.Deadline = g.deadline(r)
-	conn, err := reach(&r.life, r.trail.Deadline, s.open)
+	conn, err := reach(&r.life, r.trail.Deadline, func(ctx context.Context) (net.Conn, error) {
+		return s.open(ctx, r.decision.Class)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -203,6 +205,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 		g.finish(statusOf(err), c, r)
 		return
 	}
+	c.mark(g.sockets, r.decision.Class)
 	_ = c.SetReadDeadline(time.Time{}) // else the first Read says so
 	g.pass(&tunnel{client: c, sent: c, server: server, limits: g.tunnels.limits}, "")
 }

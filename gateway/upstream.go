@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"overtake/gateway/config"
+	"overtake/gateway/socket"
 	"overtake/scheduler"
 )
 
@@ -32,14 +33,14 @@ type upstream struct {
 }
 
 // newUpstream returns an upstream that probes down servers until stop ends.
-func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *config.Config) (*upstream, error) {
+func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *config.Config, sockets *socket.Setter) (*upstream, error) {
 	c := cfg.Upstreams[name]
 	u := &upstream{
 		name: name, timeout: c.Timeout, dryRun: cfg.DryRun, log: log.With("upstream", name), stop: stop,
 		down: make([]bool, len(c.Servers)),
 	}
 	for _, rawURL := range c.Servers {
-		s, err := newServer(rawURL)
+		s, err := newServer(rawURL, sockets)
 		if err != nil {
 			return nil, fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}

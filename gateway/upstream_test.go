@@ -147,7 +147,9 @@ func idleConns(g *testGateway) (all []*upstreamConn) {
 	for _, u := range g.upstreams {
 		for _, s := range u.servers {
 			s.mu.Lock()
-			all = append(all, s.idle...)
+			for _, idle := range s.idle {
+				all = append(all, idle...)
+			}
 			s.mu.Unlock()
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -51,6 +52,9 @@ type ConnConfig struct {
 	// Credentials is a file with a user's JWT and seed, NKey a file with a
 	// user's seed, Token the server's token. At most one of the three.
 	Credentials, NKey, Token string
+	// Control is called with each socket before it is connected, see
+	// [net.Dialer.Control]. Default: none.
+	Control func(network, address string, c syscall.RawConn) error
 	// Logger gets what happens outside of any call, such as a lost
 	// connection. Default: slog.Default.
 	Logger *slog.Logger
@@ -135,6 +139,9 @@ func (c *Conn) options(cfg *ConnConfig) ([]natsgo.Option, error) {
 		return append(options, natsgo.InProcessServer(socketDialer{cfg.Dir}), natsgo.Token(cfg.Token)), nil
 	}
 	options = append(options, natsgo.PingInterval(pingInterval), natsgo.MaxPingsOutstanding(maxPings), natsgo.FlusherTimeout(writeTimeout))
+	if cfg.Control != nil {
+		options = append(options, natsgo.SetCustomDialer(&net.Dialer{Timeout: natsgo.DefaultTimeout, Control: cfg.Control}))
+	}
 	secured, err := cfg.securing()
 	return append(options, secured...), err
 }

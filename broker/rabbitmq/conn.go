@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"sync"
+	"syscall"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -25,6 +27,12 @@ type ConnConfig struct {
 	URL string
 	// TLS is used with amqps://.
 	TLS TLSFiles
+	// Control is called with each socket before it is connected, see
+	// [net.Dialer.Control]. Default: none.
+	Control func(network, address string, c syscall.RawConn) error
+	// Beside is a Conn to the same server whose connection for consuming is used, too,
+	// and which is closed after this one. Default: none, it has its own.
+	Beside *Conn
 	// Logger gets what happens outside of any call, such as a lost connection.
 	// Default: slog.Default.
 	Logger *slog.Logger
@@ -50,7 +58,7 @@ type Conn struct {
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
-	running  chan struct{} // closed when both links have ended
+	running  chan struct{} // closed when its own links have ended
 	requests gate.Gate
 }
 
@@ -71,16 +79,20 @@ func Connect(cfg ConnConfig) (*Conn, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Conn{cfg: cfg, ctx: ctx, cancel: cancel, running: make(chan struct{})}
 	c.publishing = newLink("publishing", &c.cfg)
-	c.consuming = newLink("consuming", &c.cfg)
-	published := make(chan struct{})
-	go func() {
-		defer close(published)
-		c.publishing.run(ctx)
-	}()
+	own := []*link{c.publishing}
+	if cfg.Beside != nil {
+		c.consuming = cfg.Beside.consuming
+	} else {
+		c.consuming = newLink("consuming", &c.cfg)
+		own = append(own, c.consuming)
+	}
+	var links sync.WaitGroup
+	for _, l := range own {
+		links.Go(func() { l.run(ctx) })
+	}
 	go func() {
 		defer close(c.running)
-		c.consuming.run(ctx)
-		<-published
+		links.Wait()
 	}()
 	return c, nil
 }

@@ -209,7 +209,7 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 		TLSClientConfig: tls,
 		Properties:      properties,
 		Dial: func(network, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+			c, err := (&net.Dialer{Timeout: dialTimeout, Control: l.cfg.Control}).DialContext(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}

@@ -148,19 +148,6 @@ type Class struct {
 	Socket Socket `yaml:"socket,omitempty"`
 }
 
-// Socket is what the kernel is told about a class's packets.
-type Socket struct {
-	// Priority is SO_PRIORITY, 0 to 15; above 6 it takes CAP_NET_ADMIN. Default:
-	// not set.
-	Priority *int `yaml:"priority,omitempty"`
-	// DSCP is a code point by name: LE, DF, CS0 to CS7, AF11 to AF43, VA or EF.
-	// Default: not set.
-	DSCP string `yaml:"dscp,omitempty"`
-	// Congestion is a TCP congestion control that the kernel offers, such as
-	// bbr. Default: not set.
-	Congestion string `yaml:"congestion,omitempty"`
-}
-
 // Flow names where the flow of a request is read from.
 type Flow struct {
 	// Header is the name of the header with the flow's key, such as X-Api-Key.

@@ -62,9 +62,7 @@ func TestContract(t *testing.T) {
 	for _, w := range c.Warnings {
 		warned = append(warned, w.Path)
 	}
-	want := []string{
-		"classes[0].socket", "classes[2].socket", "upstreams.app.health", "upstreams.app.retry",
-	}
+	want := []string{"upstreams.app.health", "upstreams.app.retry"}
 	if !slices.Equal(warned, want) {
 		t.Errorf("warnings about %q, want %q", warned, want)
 	}

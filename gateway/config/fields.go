@@ -43,6 +43,10 @@ func wanted(v reflect.Value) string {
 		return "a size"
 	case Percent:
 		return "a percentage"
+	case Rate:
+		return "a rate"
+	case Mark:
+		return "a mark"
 	case Reserve:
 		return "a reserve"
 	case Status:

@@ -14,7 +14,6 @@ const notAvailable = "not available in this version"
 // unavailable reports all of it.
 func (v validator) unavailable() {
 	v.unavailableListeners()
-	v.unavailableClasses()
 	for _, name := range slices.Sorted(maps.Keys(v.Upstreams)) {
 		path, u := join("upstreams", name), v.Upstreams[name]
 		if u.Health != nil {
@@ -32,15 +31,6 @@ func (v validator) unavailableListeners() {
 		path := item("listeners", i)
 		if l.ProxyProtocol {
 			v.problem(path+".proxy_protocol", "remove it", notAvailable)
-		}
-	}
-}
-
-func (v validator) unavailableClasses() {
-	for i, c := range v.Classes {
-		path := item("classes", i)
-		if c.Socket != (Socket{}) {
-			v.warn(path+".socket", "%s; sockets are not marked", notAvailable)
 		}
 	}
 }

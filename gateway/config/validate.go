@@ -128,21 +128,6 @@ func (v validator) validateObjective(path string, c Class) {
 	}
 }
 
-func (v validator) validateSocket(path string, s Socket) {
-	if s.Priority != nil {
-		v.within(path+".priority", *s.Priority, 0, 15)
-	}
-	if s.DSCP != "" {
-		v.oneOf(path+".dscp", s.DSCP, "a DSCP", "LE", "DF", "EF", "VA",
-			"CS0", "CS1", "CS2", "CS3", "CS4", "CS5", "CS6", "CS7",
-			"AF11", "AF12", "AF13", "AF21", "AF22", "AF23", "AF31", "AF32", "AF33", "AF41", "AF42", "AF43")
-	}
-	// The kernel's limit is TCP_CA_NAME_MAX, with the final NUL.
-	if s.Congestion != "" && (len(s.Congestion) > 15 || !only(s.Congestion, "abcdefghijklmnopqrstuvwxyz0123456789-_")) {
-		v.wrong(path+".congestion", s.Congestion, "is not the name of a congestion control", "write cubic or bbr")
-	}
-}
-
 // validateReserves checks that in front of every upstream a slot is left that
 // everybody may take. Each class is named once, for the first upstream.
 func (v validator) validateReserves() {
