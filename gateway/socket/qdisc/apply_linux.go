@@ -47,6 +47,11 @@ func prepare(link netlink.Link, s Settings) (Change, error) {
 // touches nothing. It waits while another process changes the device's queues.
 // When it breaks off, whatever the reason, the next Apply clears up behind it.
 func Apply(ctx context.Context, device string, s Settings) (Change, error) {
+	return locked(ctx, device, func(link netlink.Link) (Change, error) { return prepare(link, s) })
+}
+
+// locked makes the change that is found necessary while nobody else makes one.
+func locked(ctx context.Context, device string, find func(netlink.Link) (Change, error)) (Change, error) {
 	link, err := linkOf(device)
 	if err != nil {
 		return Change{}, err
@@ -56,7 +61,7 @@ func Apply(ctx context.Context, device string, s Settings) (Change, error) {
 		return Change{}, err
 	}
 	defer unlock()
-	change, err := prepare(link, s)
+	change, err := find(link)
 	if err != nil {
 		return Change{}, err
 	}
@@ -75,20 +80,7 @@ func PrepareRemove(device string) (Change, error) {
 // Remove takes away the tree that Apply built, and nothing else; the kernel puts
 // its default queue in the place.
 func Remove(ctx context.Context, device string) (Change, error) {
-	link, err := linkOf(device)
-	if err != nil {
-		return Change{}, err
-	}
-	unlock, err := lock(ctx, link)
-	if err != nil {
-		return Change{}, err
-	}
-	defer unlock()
-	change, err := PrepareRemove(device)
-	if err != nil {
-		return Change{}, err
-	}
-	return change, change.run(link)
+	return locked(ctx, device, func(netlink.Link) (Change, error) { return PrepareRemove(device) })
 }
 
 // run makes the change. If it can't build all of the tree, it leaves none.
