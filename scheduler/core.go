@@ -114,7 +114,8 @@ func newCore(cfg Config) *core {
 	}
 	for i := range c.servers {
 		s := &c.servers[i]
-		s.limit, s.narrow = cfg.Limit, cfg.Limit
+		s.own, s.ownNarrow, s.share = cfg.Limit, cfg.Limit, whole
+		s.fit()
 		if a := cfg.Adaptive; a != nil {
 			s.limiter = newLimiter(cfg.Limit, a.Min, a.Max, len(cfg.Classes))
 		}
@@ -267,8 +268,11 @@ func (c *core) learn(s sample, on int, now time.Duration) {
 	}
 }
 
-// mayProbe reports whether a probe of the server may begin: there is one at a time.
-func (c *core) mayProbe(on int) bool { return c.prober < 0 && !c.servers[on].down }
+// mayProbe reports whether a probe of the server may begin: there is one at a time,
+// and none where the limit is not what bounds the server.
+func (c *core) mayProbe(on int) bool {
+	return c.prober < 0 && !c.servers[on].down && c.servers[on].share == whole
+}
 
 // follow does what a server's limiter has come to.
 func (c *core) follow(on int) {

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -24,8 +25,28 @@ type op struct {
 
 // place is what a test knows of a server; which is its index modulo their number.
 type place struct {
-	which, limit, narrow int
+	which, limit, narrow int // in effect
 	down                 bool
+	own, ownNarrow       int // without the share
+	share                BasisPoints
+}
+
+func newPlace(which, limit int) place {
+	return place{which: which, limit: limit, narrow: limit, own: limit, ownNarrow: limit, share: 10_000}
+}
+
+// book enters what o does to the server.
+func (s *place) book(o op) {
+	switch o.kind {
+	case opResize:
+		s.own, s.ownNarrow = o.place.limit, o.place.narrow
+	case opShare:
+		s.share = o.place.share
+	case opDown:
+		s.down = o.down
+	}
+	s.limit = int(math.Ceil(float64(s.own) * float64(s.share) / 10_000))
+	s.narrow = min(s.ownNarrow, s.limit)
 }
 
 type opKind uint8
@@ -38,6 +59,7 @@ const (
 	opAdvance // the clock only: expired work is still there
 	opExpire  // what is expired is shed, as the shell's timers do
 	opResize
+	opShare
 	opDown
 	opDrain
 	numOps
@@ -59,6 +81,8 @@ func (o op) String() string {
 		return "expire"
 	case opResize:
 		return fmt.Sprintf("resize server %d to %d, probe %d, of all %t", o.place.which, o.place.limit, o.place.narrow, o.all)
+	case opShare:
+		return fmt.Sprintf("server %d offers %d in 10,000", o.place.which, o.place.share)
 	case opDown:
 		return fmt.Sprintf("server %d down %t", o.place.which, o.down)
 	}
@@ -139,6 +163,9 @@ func (p *player) apply(o op) []fate {
 	case opResize:
 		p.core.probesAll = o.all
 		p.core.resize(o.place.which%len(p.core.servers), o.place.limit, o.place.narrow)
+		p.core.dispatch(p.now)
+	case opShare:
+		p.core.setShare(o.place.which%len(p.core.servers), o.place.share)
 		p.core.dispatch(p.now)
 	case opDown:
 		p.core.setDown(o.place.which%len(p.core.servers), o.down)
@@ -283,6 +310,8 @@ func (pick choose) someOp(classes int) op {
 			o.place.narrow = 1 + pick(o.place.limit)
 		}
 		return o
+	case n < 198:
+		return op{kind: opShare, place: place{which: pick(4), share: BasisPoints(1 + pick(4)*3333)}}
 	case n < 199:
 		return op{kind: opDown, place: place{which: pick(4)}, down: pick(2) == 1}
 	}

@@ -63,7 +63,7 @@ func newOracle(cfg Config) *oracle {
 		o.lastTurn[i], o.lengthAt[i] = make(turns), make(turns)
 	}
 	for i := range max(cfg.Servers, 1) {
-		o.servers = append(o.servers, place{i, cfg.Limit, cfg.Limit, false})
+		o.servers = append(o.servers, newPlace(i, cfg.Limit))
 	}
 	return o
 }
@@ -100,11 +100,10 @@ func (o *oracle) apply(do op) []fate {
 			}
 		}
 	case opResize:
-		s := &o.servers[do.place.which%len(o.servers)]
-		s.limit, s.narrow, o.all = do.place.limit, do.place.narrow, do.all
-		o.dispatch()
-	case opDown:
-		o.servers[do.place.which%len(o.servers)].down = do.down
+		o.all = do.all
+		fallthrough
+	case opShare, opDown:
+		o.servers[do.place.which%len(o.servers)].book(do)
 		o.dispatch()
 	case opDrain:
 		o.draining = true

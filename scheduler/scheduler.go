@@ -226,6 +226,19 @@ func (s *Scheduler) SetDown(server int, down bool) {
 	})
 }
 
+// SetShare has a server offer only a share of its limit, from 1 to 10,000, rounded up:
+// for one that is to get its work back step by step. An adaptive limit does not grow
+// beyond what its share lets it use. It panics if there is no such server.
+func (s *Scheduler) SetShare(server int, share BasisPoints) {
+	if share < 1 || share > whole {
+		panic("scheduler: SetShare out of range")
+	}
+	s.update(func(now time.Duration) {
+		s.core.setShare(server, share)
+		s.core.dispatch(now)
+	})
+}
+
 // Drain sheds all that waits, and from now on refuses all that comes, as
 // [Draining]. Slots in use stay valid until they are released. A dry run refuses
 // nothing.

@@ -581,3 +581,34 @@ func TestServers(t *testing.T) {
 		}
 	})
 }
+
+func TestServerWithAShareOfItsLimit(t *testing.T) {
+	cfg := twoClasses()
+	cfg.Limit, cfg.Servers = 4, 2
+	s := newScheduler(t, cfg)
+	s.SetShare(1, 5000)
+	s.SetLimit(8)
+	if snap := s.Snapshot(); snap.Limit != 12 || snap.Servers[1].Limit != 4 {
+		t.Errorf("half of the second server's limit: %+v", snap)
+	}
+	s.SetDown(1, true)
+	s.SetDown(1, false)
+	s.SetShare(1, 1)
+	if snap := s.Snapshot(); snap.Limit != 9 || snap.Servers[1].Limit != 1 {
+		t.Errorf("the least share of the second server's limit: %+v", snap)
+	}
+	s.SetShare(1, 10_000)
+	if limit := s.Limit(); limit != 16 {
+		t.Errorf("limit %d with the whole of both servers", limit)
+	}
+	for _, share := range []BasisPoints{-1, 0, 10_001} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("SetShare took %d", share)
+				}
+			}()
+			s.SetShare(0, share)
+		}()
+	}
+}
