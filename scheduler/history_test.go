@@ -14,6 +14,7 @@ type op struct {
 	flow  uint64
 	bytes int64
 	kept  bool
+	avoid []bool
 	until time.Duration // deadline, from now; 0 for none
 	which int           // release, withdraw: the n-th of those there are, modulo
 	by    time.Duration
@@ -127,13 +128,13 @@ func (p *player) apply(o op) []fate {
 	switch o.kind {
 	case opTry:
 		p.arrived++
-		if id, ok := p.core.startNow(o.class, p.after(o.until), p.now); ok {
+		if id, ok := p.core.startNow(o.class, p.after(o.until), o.avoid, p.now); ok {
 			p.started(p.arrived, id)
 			p.fates = append(p.fates, fate{id: p.arrived, wait: p.core.factsNow(o.class)})
 		}
 	case opArrive:
 		p.arrived++
-		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, due: p.after(o.until)}
+		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, avoid: o.avoid, due: p.after(o.until)}
 		p.numbers[t] = p.arrived
 		p.waiting = append(p.waiting, t)
 		p.core.arrive(t, p.now)
@@ -285,6 +286,9 @@ func (pick choose) someOp(classes int) op {
 		}
 		if pick(4) == 3 {
 			o.until = time.Duration(pick(40) - 1)
+		}
+		if pick(8) == 7 {
+			o.avoid = []bool{pick(2) == 1, pick(2) == 1, pick(2) == 1, pick(2) == 1}
 		}
 		return o
 	case n < 157:

@@ -25,6 +25,11 @@ type Work struct {
 	// order, such as the first message of a queue: it is neither bounded nor
 	// displaced, and max wait does not apply to it.
 	Kept bool
+	// Avoid are the servers, by index, that the work should not run on, such as one
+	// that has just failed it. It gets one of them all the same if no other has a
+	// free slot when its turn comes. It must have an element for each server, or
+	// none, and not be changed while the work waits.
+	Avoid []bool
 }
 
 // Scheduler hands out the slots of one upstream. All methods are safe for
@@ -104,7 +109,7 @@ func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
 	if s.dry != nil {
 		return s.acquireDry(w, now), true
 	}
-	slot, ok := s.core.startNow(int(w.Class), s.due(&w), now)
+	slot, ok := s.core.startNow(int(w.Class), s.due(&w), w.Avoid, now)
 	if !ok {
 		return Lease{}, false
 	}
@@ -163,7 +168,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 	if s.dry != nil {
 		return s.acquireDry(w, now), nil, nil
 	}
-	if slot, ok := s.core.startNow(int(w.Class), due, now); ok {
+	if slot, ok := s.core.startNow(int(w.Class), due, w.Avoid, now); ok {
 		return s.lease(slot, int(w.Class)), nil, nil
 	}
 	wt = s.waiters.Get().(*waiter)
@@ -180,7 +185,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 }
 
 func newTicket(w Work, due time.Duration) ticket {
-	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due}
+	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due, avoid: w.Avoid}
 }
 
 // RetryAfter returns when work of the class that was refused should be tried

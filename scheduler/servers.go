@@ -116,9 +116,10 @@ func (c *core) exempt(class int) bool {
 }
 
 // place returns the server on which work of the class starts: of those with a
-// free slot, the one that is used least in proportion to its limit. Where a
-// probe leaves none, the class may go on against it.
-func (c *core) place(class int) int {
+// free slot, the one that is used least in proportion to its limit, and one to
+// avoid only if there is no other. Where a probe leaves none, the class may go on
+// against it.
+func (c *core) place(class int, avoid []bool) int {
 	if len(c.servers) == 1 {
 		return 0
 	}
@@ -134,7 +135,11 @@ func (c *core) place(class int) int {
 		if free == 0 || !c.serves(i) {
 			continue
 		}
-		if best < 0 || s.running*c.servers[best].limit < c.servers[best].running*s.limit {
+		better := best < 0 || s.running*c.servers[best].limit < c.servers[best].running*s.limit
+		if best >= 0 && avoid != nil && avoid[i] != avoid[best] {
+			better = avoid[best]
+		}
+		if better {
 			best = i
 		}
 	}
