@@ -110,7 +110,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.metrics = newMetrics(g)
 	for name := range cfg.Upstreams {
-		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg, g.sockets); err != nil {
+		if g.upstreams[name], err = newUpstream(g.log, name, cfg, g.sockets); err != nil {
 			return nil, err
 		}
 	}
@@ -185,6 +185,9 @@ func (g *Gateway) Start() (err error) {
 	if g.config.DryRun {
 		g.log.Warn("dry run: everything is sent on at once; what would wait or be refused is only counted")
 	}
+	for _, u := range g.upstreams {
+		u.start()
+	}
 	g.startCouriers()
 	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
@@ -233,8 +236,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	close(g.stopHousework)
 	g.housework.Wait()
 	for _, u := range g.upstreams {
-		u.probes.Wait() // nobody is left who could start one
-		u.closeIdle(0)
+		u.shutdown()
 	}
 	g.destinations.closeIdle(0)
 	errs = append(errs, g.admin.shutdown(ctx))
