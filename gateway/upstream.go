@@ -28,15 +28,17 @@ type upstream struct {
 	retries    retries
 
 	stop    context.Context // ends the minders
-	close   context.CancelFunc
+	end     context.CancelFunc
+	started sync.Once
 	minders sync.WaitGroup // one per server, see mind
 
 	mu     sync.Mutex
 	minded []minded // by server; guarded by mu
 }
 
-// newUpstream returns an upstream that does nothing by itself before start.
-func newUpstream(log *slog.Logger, name string, cfg *config.Config, sockets *socket.Setter) (*upstream, error) {
+// newUpstream returns an upstream that does nothing by itself before start, and nothing
+// any more when it is closed or stop ends.
+func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *config.Config, sockets *socket.Setter) (*upstream, error) {
 	c := cfg.Upstreams[name]
 	u := &upstream{
 		name: name, timeout: c.Timeout, tryTimeout: c.TryTimeout, dryRun: cfg.DryRun, log: log.With("upstream", name), health: c.Health,
@@ -59,21 +61,23 @@ func newUpstream(log *slog.Logger, name string, cfg *config.Config, sockets *soc
 	if u.scheduler, err = scheduler.New(schedulerConfig(cfg, c)); err != nil {
 		return nil, fmt.Errorf("gateway: upstream %s: %w", name, err)
 	}
-	u.stop, u.close = context.WithCancel(context.Background())
+	u.stop, u.end = context.WithCancel(stop)
 	return u, nil
 }
 
-// start begins to mind the servers, until shutdown.
+// start begins to mind the servers, the first time that it is called.
 func (u *upstream) start() {
-	for i := range u.servers {
-		u.minders.Go(func() { u.mind(i) })
-	}
+	u.started.Do(func() {
+		for i := range u.servers {
+			u.minders.Go(func() { u.mind(i) })
+		}
+	})
 }
 
-// shutdown ends what start has begun and closes idle connections. Requests that are
-// on their way go on; their connections are closed after them.
-func (u *upstream) shutdown() {
-	u.close()
+// close ends what start has begun and closes the connections. Nobody may use it any
+// more.
+func (u *upstream) close() {
+	u.end()
 	u.minders.Wait()
 	for _, s := range u.servers {
 		s.retire()

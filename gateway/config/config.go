@@ -63,6 +63,8 @@ type Config struct {
 	// written holds, by path, the values that were made from environment
 	// variables, as they are written in the file.
 	written map[string]string
+	// source knows where values came from.
+	source *source
 }
 
 // The roles of listeners.
