@@ -96,7 +96,7 @@ func (g *Gateway) adminHandler() http.Handler {
 
 // debugConfig shows the configuration in effect, without secrets.
 func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
-	text, err := g.config.Redacted()
+	text, err := g.present.Load().config.Redacted()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -114,7 +114,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {
 		problems = append(problems, "draining")
 	}
-	for name, u := range g.upstreams {
+	for name, u := range g.present.Load().upstreams {
 		if err := u.reachable(ctx); err != nil {
 			problems = append(problems, fmt.Sprintf("upstream %s: %v", name, err))
 		}
@@ -131,10 +131,16 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
 }
 
-// reachable connects to a server of the upstream; one that answers is enough.
+// reachable connects to a server of the upstream; one that answers is enough. Where
+// servers are checked, those that failed do not count.
 func (u *upstream) reachable(ctx context.Context) error {
 	var errs []error
-	for _, s := range u.servers {
+	known := u.standings()
+	for i, s := range u.servers {
+		if u.health != nil && known[i].standing == serverDown {
+			errs = append(errs, known[i].why)
+			continue
+		}
 		err := s.knock(ctx)
 		if err == nil {
 			return nil
@@ -167,6 +173,10 @@ type (
 		InFlight int    `json:"in_flight"`
 		Down     bool   `json:"down"`
 		Probing  bool   `json:"probing"`
+		// State is up, down, ejected (for failed answers) or ramping (just back).
+		State       string  `json:"state"`
+		StateMillis float64 `json:"state_ms,omitempty"` // for how long; not since the start
+		Error       string  `json:"error,omitempty"`    // that led to the state
 	}
 	classState struct {
 		InFlight     int               `json:"in_flight"`
@@ -202,8 +212,9 @@ type (
 
 func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	state := queuesState{Upstreams: make(map[string]upstreamState), Queues: make(map[string]queueState)}
-	for name, u := range g.upstreams {
-		state.Upstreams[name] = u.state(g.classes.Names())
+	gen := g.present.Load()
+	for name, u := range gen.upstreams {
+		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
@@ -241,8 +252,17 @@ func (u *upstream) state(classes []string) upstreamState {
 		Limit: snap.Limit, InFlight: snap.Running, DryRun: u.dryRun,
 		Servers: make([]serverState, len(u.servers)), Classes: make(map[string]classState, len(classes)),
 	}
+	known := u.standings()
 	for i, s := range snap.Servers {
-		us.Servers[i] = serverState{URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing}
+		us.Servers[i] = serverState{
+			URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing, State: known[i].standing.String(),
+		}
+		if !known[i].since.IsZero() {
+			us.Servers[i].StateMillis = millis(time.Since(known[i].since))
+		}
+		if known[i].why != nil {
+			us.Servers[i].Error = known[i].why.Error()
+		}
 	}
 	for i, class := range classes {
 		us.Classes[class] = newClassState(&snap.Classes[i])
@@ -286,11 +306,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func (g *Gateway) FindDown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, depthPatience)
 	defer cancel()
-	for _, u := range g.upstreams {
-		for i, s := range u.servers {
-			if err := s.knock(ctx); err != nil && ctx.Err() == nil {
-				u.setDown(i, err)
-			}
-		}
+	for _, u := range g.present.Load().upstreams {
+		u.findDown(ctx)
 	}
 }
