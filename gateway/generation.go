@@ -140,9 +140,25 @@ func (g *Gateway) install(gen *generation) {
 	g.mu.Lock()
 	before := g.present.Swap(gen)
 	g.generations[gen] = struct{}{}
+	g.failed = nil
 	g.mu.Unlock()
+	g.metrics.configured(gen.since)
 	if before != nil {
+		gen.adjust(before)
 		before.leave()
+	}
+}
+
+// adjust has what goes on from the generation before work by this one's
+// configuration.
+func (gen *generation) adjust(before *generation) {
+	for name, u := range gen.upstreams {
+		if before.upstreams[name] == u {
+			u.scheduler.Reconfigure(schedulerConfig(gen.config, gen.config.Upstreams[name]))
+		}
+	}
+	if gen.destinations == before.destinations {
+		gen.destinations.scheduler.Reconfigure(unlimited(gen.config))
 	}
 }
 
@@ -159,6 +175,7 @@ func (g *Gateway) ended(gen *generation) {
 	if !g.anyGeneration(func(other *generation) bool { return other.destinations == gen.destinations }) {
 		gen.destinations.close()
 	}
+	g.metrics.forget(gen.config, g.present.Load().config)
 }
 
 // anyGeneration reports whether f holds for one that has not ended. Called with mu
