@@ -36,7 +36,7 @@ func (g *Gateway) listenAdmin(address string) (*admin, error) {
 	}
 	return &admin{
 		listener: ln, done: make(chan struct{}),
-		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: headerPatience},
+		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second},
 	}, nil
 }
 

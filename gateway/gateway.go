@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
 	"overtake/classifier"
@@ -173,13 +172,8 @@ func (g *Gateway) Start() (err error) {
 	if g.admin, err = g.listenAdmin(g.config.Admin); err != nil {
 		return err
 	}
-	for i, l := range g.listeners {
-		tlsConfig, err := tlsConfigOf(g.config.Listeners[i].TLS)
-		if err != nil {
-			g.admin.close()
-			return err
-		}
-		go l.serve(g, tlsConfig, g.log)
+	for _, l := range g.listeners {
+		go l.serve(g)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
 	if g.config.DryRun {
@@ -299,23 +293,4 @@ func (g *Gateway) keepHouse() {
 			}
 		}
 	}
-}
-
-// badRequest answers what fasthttp could not parse.
-func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	f := &failure{reason: reasonBadRequest, err: errors.New("the request can't be parsed as HTTP/1.1")}
-	var small *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &small):
-		f.status, f.err = fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("the header is larger than %d bytes", headerBytes)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		f.status, f.err = fasthttp.StatusRequestTimeout, errors.New("the header did not come in time")
-	}
-	refuse(ctx, f, "", g.defaultClass)
-	client := clientOf(ctx.Conn())
-	client.mark(g.sockets, g.defaultClass)
-	client.linger.Store(true) // the rest of the header may still be on its way
-	g.metrics.finished(client.listener.name, "", f.code(), 0)
-	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)
 }
