@@ -24,8 +24,9 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 		f = tooSlow("the header, or the beginning of the body, did not come in time")
 	}
 	client.request.until = time.Time{} // that of the request before
-	refuse(ctx, f, "", g.defaultClass)
-	client.mark(g.sockets, g.defaultClass)
+	class := g.present.Load().defaultClass
+	refuse(ctx, f, "", class)
+	client.mark(g.sockets, class)
 	client.linger.Store(true) // the rest of the header may still be on its way
 	g.metrics.finished(client.listener.name, "", f.code(), 0)
 	g.log.Debug("refused", "reason", f.reason, "client", client.addr, "error", err)

@@ -93,7 +93,7 @@ func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
 	})
 	if refused.answer != nil {
 		var ctx fasthttp.RequestCtx
-		refuse(&ctx, refused.answer, "", g.defaultClass)
+		refuse(&ctx, refused.answer, "", g.present.Load().defaultClass)
 		ctx.SetConnectionClose()
 		_, _ = ctx.Response.WriteTo(c) // who does not read it is refused all the same
 		select {
