@@ -37,7 +37,7 @@ func (g *Gateway) listenAdmin(address string) (*admin, error) {
 	}
 	return &admin{
 		listener: ln, done: make(chan struct{}),
-		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: headerPatience},
+		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second},
 	}, nil
 }
 
@@ -59,13 +59,6 @@ func (a *admin) addr() net.Addr {
 		return nil
 	}
 	return a.listener.Addr()
-}
-
-// close gives the address back without having served.
-func (a *admin) close() {
-	if a.listener != nil {
-		a.listener.Close()
-	}
 }
 
 func (a *admin) shutdown(ctx context.Context) error {

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
 	"overtake/classifier"
@@ -79,6 +78,8 @@ type Gateway struct {
 
 	read  func() (*config.Config, error)
 	files []string // what it reads
+	// watcher is nil where files are not watched.
+	watcher atomic.Pointer[watcher]
 
 	reloading sync.Mutex                 // held during a reload, and before mu
 	present   atomic.Pointer[generation] // see enter; changed with mu held
@@ -150,9 +151,10 @@ func (g *Gateway) Start() (err error) {
 			}
 		}
 	}()
-	cfg := g.present.Load().config
-	for _, c := range cfg.Listeners {
-		l, err := g.listen(c)
+	first := g.present.Load()
+	cfg := first.config
+	for i := range cfg.Listeners {
+		l, err := g.listen(first, i)
 		if err != nil {
 			return err
 		}
@@ -161,13 +163,8 @@ func (g *Gateway) Start() (err error) {
 	if g.admin, err = g.listenAdmin(cfg.Admin); err != nil {
 		return err
 	}
-	for i, l := range g.listeners {
-		tlsConfig, err := tlsConfigOf(cfg.Listeners[i].TLS)
-		if err != nil {
-			g.admin.close()
-			return err
-		}
-		go l.serve(g, tlsConfig, g.log)
+	for _, l := range g.listeners {
+		go l.serve(g)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
 	if cfg.DryRun {
@@ -290,24 +287,4 @@ func (g *Gateway) keepHouse() {
 			}
 		}
 	}
-}
-
-// badRequest answers what fasthttp could not parse.
-func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	f := &failure{reason: reasonBadRequest, err: errors.New("the request can't be parsed as HTTP/1.1")}
-	var small *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &small):
-		f.status, f.err = fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("the header is larger than %d bytes", headerBytes)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		f.status, f.err = fasthttp.StatusRequestTimeout, errors.New("the header did not come in time")
-	}
-	class := g.present.Load().defaultClass
-	refuse(ctx, f, "", class)
-	client := clientOf(ctx.Conn())
-	client.mark(g.sockets, class)
-	client.linger.Store(true) // the rest of the header may still be on its way
-	g.metrics.finished(client.listener.name, "", f.code(), 0)
-	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)
 }

@@ -24,6 +24,7 @@ type metrics struct {
 	deliveries  *prometheus.CounterVec
 	messageWait *prometheus.HistogramVec
 	classified  *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
 
 	reloads      *prometheus.CounterVec
 	reloadedWell prometheus.Gauge
@@ -49,6 +50,7 @@ func newMetrics(g *Gateway) *metrics {
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
 		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
 		reloads:     counter("overtake_reloads_total", "Times that the configuration was read again, by what became of it.", "result"),
 		reloadedWell: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "overtake_config_last_reload_successful", Help: "1 if what was read last is in effect, else 0.",
@@ -59,7 +61,7 @@ func newMetrics(g *Gateway) *metrics {
 	}
 	m.reloads.WithLabelValues(reloadFailed)
 	m.reloads.WithLabelValues(reloadDone)
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified,
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.turnedAway,
 		m.reloads, m.reloadedWell, m.reloadedAt,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

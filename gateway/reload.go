@@ -17,13 +17,15 @@ type failedReload struct {
 }
 
 // Reload reads the configuration again and goes on by it, or says in the log why it
-// can't, and goes on by the one before. No request notices.
+// can't, and goes on by the one before. No request notices. Certificates in changed
+// files are taken over in either case.
 func (g *Gateway) Reload() {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if g.draining.Load() {
 		return
 	}
+	g.reloadCertificates()
 	before := g.present.Load()
 	after, err := g.next(before)
 	if err != nil {
@@ -32,6 +34,9 @@ func (g *Gateway) Reload() {
 	}
 	fresh, gone := changes(before, after)
 	g.install(after)
+	if w := g.watcher.Load(); w != nil {
+		w.again()
+	}
 	g.metrics.reloads.WithLabelValues(reloadDone).Inc()
 	g.log.Info("configuration reloaded", "new_upstreams", fresh, "closing_upstreams", gone)
 }
@@ -87,6 +92,15 @@ func (g *Gateway) watchFiles() {
 		g.log.Warn("changes of files are not seen; after one, send SIGHUP", "error", err)
 		return
 	}
-	w.watch(g.Reload, g.files...)
+	w.watch(g.Reload, func() []string { return g.files })
+	w.watch(g.reloadCertificates, func() (names []string) {
+		for _, l := range g.Config().Listeners {
+			if l.TLS != nil {
+				names = append(names, l.TLS.Files()...)
+			}
+		}
+		return names
+	})
 	g.housework.Go(func() { w.run(g.stopHousework) })
+	g.watcher.Store(w)
 }

@@ -356,6 +356,21 @@ queues: {jobs: {deliver: {upstream: app}}}
 	g.alone()
 }
 
+// What a listener believes changes for the next request.
+func TestReloadOfTrust(t *testing.T) {
+	app := serveApp(t, says("ok"))
+	const yaml = "listeners: [{address: \"127.0.0.1:0\", trust: [%s]}]\nexpose: all"
+	g := start(t, fmt.Sprintf(yaml, "10.0.0.0/8"), app)
+	ask := func() string { return g.get("/", "Latency-Class: interactive").Header.Get("Latency-Class") }
+	if got := ask(); got == "interactive" {
+		t.Errorf("from a network that is not trusted: %s", got)
+	}
+	g.reloadTo(fmt.Sprintf(yaml, "127.0.0.0/8"), app)
+	if got := ask(); got != "interactive" {
+		t.Errorf("from one that is trusted now: %s", got)
+	}
+}
+
 // Two hundred reloads, good and bad, of everything at once, while clients of all
 // kinds are at work: none of them notices.
 func TestReloadUnderLoad(t *testing.T) {

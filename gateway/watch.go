@@ -29,13 +29,14 @@ type watcher struct {
 	notify *fsnotify.Watcher
 	log    *slog.Logger
 	groups []*watchedFiles
+	stir   chan struct{} // of capacity 1, see again
 	// entries are the directory entries that decide what is read.
 	entries map[string]struct{}
 }
 
 // watchedFiles are files that belong together.
 type watchedFiles struct {
-	names   []string
+	names   func() []string
 	changed func()
 	seen    [sha256.Size]byte
 }
@@ -45,16 +46,25 @@ func newWatcher(log *slog.Logger) (*watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: watch files: %w", err)
 	}
-	return &watcher{notify: notify, log: log}, nil
+	return &watcher{notify: notify, log: log, stir: make(chan struct{}, 1)}, nil
 }
 
 // watch has run call changed, in its goroutine, when the content of the files is
-// another than now. It must not be called any more when run has been.
-func (w *watcher) watch(changed func(), names ...string) {
+// another than now, or they are others; see again. It must not be called any more
+// when run has been.
+func (w *watcher) watch(changed func(), names func() []string) {
 	files := &watchedFiles{names: names, changed: changed}
 	w.groups = append(w.groups, files)
 	w.follow()
 	files.seen = files.sum()
+}
+
+// again has run ask which files are to be watched. It does not block.
+func (w *watcher) again() {
+	select {
+	case w.stir <- struct{}{}:
+	default:
+	}
 }
 
 // run watches until stop is closed.
@@ -72,6 +82,8 @@ func (w *watcher) run(stop <-chan struct{}) {
 			}
 		case err := <-w.notify.Errors: // events may have got lost
 			w.log.Warn("files are watched with difficulty; after a change, send SIGHUP", "error", err)
+			settled.Reset(settleTime)
+		case <-w.stir:
 			settled.Reset(settleTime)
 		case <-settled.C:
 			w.look()
@@ -95,7 +107,7 @@ func (w *watcher) follow() {
 	w.entries = make(map[string]struct{})
 	directories := make(map[string]struct{})
 	for _, files := range w.groups {
-		for _, name := range files.names {
+		for _, name := range files.names() {
 			for _, entry := range entriesOf(name) {
 				directory := filepath.Dir(entry)
 				w.entries[entry] = struct{}{}
@@ -119,7 +131,7 @@ func (w *watcher) follow() {
 // sum is different if any of the files is, or can't be read any more.
 func (f *watchedFiles) sum() (sum [sha256.Size]byte) {
 	all := sha256.New()
-	for _, name := range f.names {
+	for _, name := range f.names() {
 		content, err := os.ReadFile(name)
 		fmt.Fprintf(all, "%d %v %s", len(content), err != nil, content)
 	}

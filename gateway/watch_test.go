@@ -21,7 +21,7 @@ func watchTest(t *testing.T, names ...string) watched {
 		t.Fatal(err)
 	}
 	changes := make(chan struct{}, 100)
-	w.watch(func() { changes <- struct{}{} }, names...)
+	w.watch(func() { changes <- struct{}{} }, func() []string { return names })
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { defer close(done); w.run(stop) }()
 	t.Cleanup(func() { close(stop); <-done })
