@@ -93,7 +93,7 @@ func (g *Gateway) watchFiles() {
 		return
 	}
 	w.watch(g.Reload, func() []string { return g.files })
-	w.watch(g.reloadCertificates, func() (names []string) {
+	w.watch(g.certificatesChanged, func() (names []string) {
 		for _, l := range g.Config().Listeners {
 			if l.TLS != nil {
 				names = append(names, l.TLS.Files()...)
@@ -103,4 +103,17 @@ func (g *Gateway) watchFiles() {
 	})
 	g.housework.Go(func() { w.run(g.stopHousework) })
 	g.watcher.Store(w)
+}
+
+// certificatesChanged also tries a reload again that has failed: it may have come
+// when a certificate was new and its key was not.
+func (g *Gateway) certificatesChanged() {
+	g.mu.Lock()
+	failed := g.failed != nil
+	g.mu.Unlock()
+	if failed {
+		g.Reload()
+		return
+	}
+	g.reloadCertificates()
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -434,19 +436,50 @@ func TestReloadUnderLoad(t *testing.T) {
 	t.Logf("%d requests", served.Load())
 }
 
-// A changed file is seen by the gateway itself.
-func TestReloadByFile(t *testing.T) {
-	app := serveApp(t, says("ok"))
-	file := t.TempDir() + "/overtake.yaml"
-	g := newGateway(t, "expose: all", app)
+// Changed files are seen by the gateway itself: the configuration's, and those that
+// it names, whichever they are by now.
+func TestReloadByFiles(t *testing.T) {
+	ca := newIssuer(t)
+	file, one, two := filepath.Join(t.TempDir(), "overtake.yaml"), t.TempDir(), t.TempDir()
+	yaml := func(dir string) string {
+		cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		return fmt.Sprintf("listeners: [{address: \"127.0.0.1:0\", tls: {cert: %s, key: %s}}]", cert, key)
+	}
+	ca.issue(one, "one.example")
+	ca.issue(two, "two.example")
+	write(t, file, yaml(one))
+	app := deadAddress(t)
+	g := newGateway(t, yaml(one), app)
 	g.files = []string{file}
 	g.file = func() (*config.Config, error) {
-		return parseConfig("expose: all\nrules: [{class: batch}]", app)
+		text, err := os.ReadFile(file)
+		must(t, err)
+		return parseConfig(string(text), app)
 	}
 	g.run()
-	if got := g.get("/").Header.Get("Latency-Class"); got != "standard" {
-		t.Errorf("before: %s", got)
+	shows := func(name string) {
+		t.Helper()
+		eventually(t, "clients are shown "+name, func() bool { return g.shown("") == name })
 	}
-	write(t, file, "anything")
-	eventually(t, "the new rule is in effect", func() bool { return g.get("/").Header.Get("Latency-Class") == "batch" })
+	shows("one.example")
+	ca.issue(one, "one.again.example")
+	shows("one.again.example")
+	write(t, file, yaml(two))
+	shows("two.example")
+	g.wantMetric(`overtake_reloads_total{result="success"} 1`)
+	ca.issue(two, "two.again.example")
+	shows("two.again.example")
+
+	// A reload in the middle of a rotation is made up for at its end.
+	key := filepath.Join(two, "key.pem")
+	right, err := os.ReadFile(key)
+	must(t, err)
+	_, other := ca.issue(t.TempDir(), "other.example")
+	must(t, os.Rename(other, key))
+	eventually(t, "the key is no good", func() bool { return strings.Contains(g.log.String(), "new certificates are no good") })
+	write(t, file, "expose: all\n"+yaml(two))
+	g.wantMetric(`overtake_reloads_total{result="failure"} 1`)
+	write(t, key, string(right))
+	g.wantMetric(`overtake_reloads_total{result="success"} 2`)
+	shows("two.again.example")
 }
