@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,6 +156,8 @@ type (
 	queuesState struct {
 		Upstreams map[string]upstreamState `json:"upstreams"`
 		Queues    map[string]queueState    `json:"queues"`
+		// Closing are the upstreams of earlier configurations that still have work.
+		Closing []closingState `json:"closing,omitempty"`
 		// Kernel is missing where no class marks its packets.
 		Kernel []qdisc.Report `json:"kernel,omitempty"`
 		// KernelError is about devices that are not known.
@@ -165,6 +169,11 @@ type (
 		DryRun   bool                  `json:"dry_run"`
 		Servers  []serverState         `json:"servers"`
 		Classes  map[string]classState `json:"classes"`
+	}
+	closingState struct {
+		Upstream string `json:"upstream"`
+		InFlight int    `json:"in_flight"`
+		Waiting  int    `json:"waiting"`
 	}
 	serverState struct {
 		URL      string `json:"url"`
@@ -211,6 +220,7 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	for name, u := range gen.upstreams {
 		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
+	state.Closing = g.closing(gen)
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
 	for name, q := range g.queues {
@@ -239,6 +249,23 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	writeJSON(w, http.StatusOK, state)
+}
+
+// closing tells of the upstreams that gen has not, and earlier generations have.
+func (g *Gateway) closing(gen *generation) (all []closingState) {
+	for u := range g.inUse() {
+		if gen.upstreams[u.name] == u {
+			continue
+		}
+		snap := u.scheduler.Snapshot()
+		c := closingState{Upstream: u.name, InFlight: snap.Running}
+		for i := range snap.Classes {
+			c.Waiting += snap.Classes[i].Waiting
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b closingState) int { return cmp.Compare(a.Upstream, b.Upstream) })
+	return all
 }
 
 func (u *upstream) state(classes []string) upstreamState {
