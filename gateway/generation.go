@@ -150,8 +150,8 @@ func (gen *generation) leave() {
 	}
 }
 
-// install makes gen the present generation. That of before goes on until its last
-// user has left it.
+// install makes gen the present generation, and starts what is new of it. The one
+// before goes on until its last user has left it.
 func (g *Gateway) install(gen *generation) {
 	g.mu.Lock()
 	before := g.present.Swap(gen)
@@ -162,10 +162,14 @@ func (g *Gateway) install(gen *generation) {
 		l.settings.Store(gen.settings[i])
 	}
 	g.metrics.configured(gen.since)
-	if before != nil {
-		gen.adjust(before)
-		before.leave()
+	if before == nil {
+		return // Start starts the first one's upstreams
 	}
+	gen.adjust(before)
+	for _, u := range gen.upstreams {
+		u.start()
+	}
+	before.leave()
 }
 
 // adjust has what goes on from the generation before work by this one's
