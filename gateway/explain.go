@@ -56,7 +56,7 @@ type Explanation struct {
 
 // Explain decides about a request by the code that serves requests.
 func Explain(cfg *config.Config, q Question) (Explanation, error) {
-	d, err := newDecider(cfg)
+	d, err := newDecider(cfg, nil)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -80,7 +80,7 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	}
 	if e.Outbound {
 		e.Trusted = false
-		e.Decision = d.decideCall(d.claim(&trail, false), 0, false)
+		e.Decision = d.decideCall(&view, d.claim(&trail, false), 0, false)
 		if e.Route = -1; !ctx.IsConnect() { // routes do not concern tunnels
 			e.Route = d.routeCall(&view)
 		}

@@ -95,7 +95,8 @@ func New(o Options) (*Gateway, error) {
 	g.cutOff, g.cut = context.WithCancel(context.Background())
 	g.serving, g.stopCouriers = context.WithCancel(context.Background())
 	var err error
-	if g.decider, err = newDecider(cfg); err != nil {
+	g.metrics = newMetrics(g)
+	if g.decider, err = newDecider(cfg, g.metrics); err != nil {
 		return nil, err
 	}
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
@@ -108,7 +109,6 @@ func New(o Options) (*Gateway, error) {
 		g.deadlines = append(g.deadlines, c.Deadline)
 		g.keeping = append(g.keeping, rate.NewLimiter(keptPerSecond, keptPerSecond))
 	}
-	g.metrics = newMetrics(g)
 	for name := range cfg.Upstreams {
 		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg, g.sockets); err != nil {
 			return nil, err

@@ -22,6 +22,8 @@ type metrics struct {
 	deliveries  *prometheus.CounterVec
 	messageWait *prometheus.HistogramVec
 	classified  *prometheus.CounterVec
+	dryRuns     *prometheus.CounterVec
+	exprErrors  *prometheus.CounterVec
 }
 
 // waitBuckets reach from what a waiting time is when nothing waits to the
@@ -43,8 +45,10 @@ func newMetrics(g *Gateway) *metrics {
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
 		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+		dryRuns:     counter("overtake_rule_dry_run_total", "Decisions that rules in dry run would have made.", "rule", "class"),
+		exprErrors:  counter("overtake_expr_errors_total", "Expressions of rules and routes that could not be evaluated, which counts as false.", "rule"),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified,
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.dryRuns, m.exprErrors,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -53,6 +57,12 @@ func (m *metrics) finished(listener, class string, status int, took time.Duratio
 	m.requests.WithLabelValues(listener, class, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(class).Observe(took.Seconds())
 }
+
+// DryRun implements classifier.Observer.
+func (m *metrics) DryRun(rule, class string) { m.dryRuns.WithLabelValues(rule, class).Inc() }
+
+// ExprFailed implements classifier.Observer.
+func (m *metrics) ExprFailed(rule string) { m.exprErrors.WithLabelValues(rule).Inc() }
 
 func (m *metrics) waited(upstream, class string, d time.Duration) {
 	m.queueWait.WithLabelValues(upstream, class).Observe(d.Seconds())

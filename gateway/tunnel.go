@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/classifier"
 )
 
 // tunnel is a connection of the app whose bytes pass as they are: after CONNECT,
@@ -198,7 +200,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	r := &c.request
 	r.life.reset()
 	g.leavers.begin(c)
-	r.started, r.decision = time.Now(), g.decideCall(g.claim(&r.trail, false), 0, false)
+	r.started, r.decision = time.Now(), g.decideCall(&classifier.Request{Source: c.addr}, g.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {
 		g.log.Debug("refused", "reason", asFailure(err).reason, "target", c.original, "client", c.addr, "error", err)
