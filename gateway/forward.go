@@ -61,7 +61,7 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 
 // acquire waits for a slot in class order.
 func (g *Gateway) acquire(r *request) error {
-	deadline := g.deadline(r)
+	deadline := r.deadline()
 	if !r.upstream.dryRun {
 		r.trail.Deadline = deadline
 	}

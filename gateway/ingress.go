@@ -24,6 +24,7 @@ import (
 // answer. It lives in its connection and is reused for the next one.
 type request struct {
 	life    lifetime
+	gen     *generation // that it uses, from its begin until it is finished
 	fields  fields
 	broken  error // what is wrong with the header's form
 	view    viewFields
@@ -65,7 +66,7 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	g.begin(ctx, client, r)
 	defer g.recovered(ctx, client)
 	err := g.handle(ctx, client, r)
-	client.mark(g.sockets, g.answerClass(r))
+	client.mark(g.sockets, r.answerClass())
 	if listed(connectionOptions(r.fields), "close") {
 		ctx.SetConnectionClose() // in any case and company; fasthttp knows it only as "close"
 	}
@@ -87,13 +88,14 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request) {
 	r.life.reset()
+	r.gen = g.enter()
 	client.listener.leavers.begin(client)
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
 	r.started = time.Now()
-	r.decision = classifier.Decision{Class: g.defaultClass}
+	r.decision = classifier.Decision{Class: r.gen.defaultClass}
 	r.trail.Reset()
-	r.trail.Propagate = g.propagate
+	r.trail.Propagate = r.gen.propagate
 	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
@@ -106,9 +108,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 
 // answerClass is the class of the packets that answer a request: its own, or that
 // of the job whose answer it fetches.
-func (g *Gateway) answerClass(r *request) classifier.Class {
+func (r *request) answerClass() classifier.Class {
 	if r.jobClass != "" {
-		if class, ok := g.classes.Lookup(r.jobClass); ok {
+		if class, ok := r.gen.classes.Lookup(r.jobClass); ok {
 			return class
 		}
 	}
@@ -137,7 +139,7 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 	ctx.Response.Reset()
 	ctx.Error("internal error", fasthttp.StatusInternalServerError)
 	ctx.SetConnectionClose()
-	client.mark(g.sockets, g.answerClass(r))
+	client.mark(g.sockets, r.answerClass())
 	g.finish(fasthttp.StatusInternalServerError, client, r)
 }
 
@@ -165,11 +167,11 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return g.serveOwn(ctx, r, view.Path)
 	}
 	g.classify(&view, r)
-	i := g.route(&view)
+	i := r.gen.route(&view)
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}
-	r.route, r.upstream, r.queue = i, g.targets[i].upstream, g.targets[i].queue
+	r.route, r.upstream, r.queue = i, r.gen.targets[i].upstream, r.gen.targets[i].queue
 	if r.queue != nil {
 		return g.enqueue(ctx, r, r.queue)
 	}
@@ -204,19 +206,19 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.trail.Extract(&r.fields, r.started)
-	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
-	r.trail.Class = g.classes.Name(r.decision.Class)
+	r.decision = r.gen.classifier.Classify(view, r.gen.claim(&r.trail, r.trusted))
+	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
-	r.flow = g.flowOf(r.fields, view.Source)
+	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 
 // flowSeed makes flow keys unpredictable, so that nobody can aim at another's.
 var flowSeed = maphash.MakeSeed()
 
-func (g *Gateway) flowOf(f fields, source netip.Addr) uint64 {
-	if g.flowHeader != "" {
-		if key, ok := f.lookup(g.flowHeader); ok {
+func (gen *generation) flowOf(f fields, source netip.Addr) uint64 {
+	if header := gen.config.Flow.Header; header != "" {
+		if key, ok := f.lookup(header); ok {
 			return maphash.String(flowSeed, key)
 		}
 	}
@@ -225,8 +227,8 @@ func (g *Gateway) flowOf(f fields, source netip.Addr) uint64 {
 
 // deadline is the request's own deadline or that of its class, whichever is
 // earlier.
-func (g *Gateway) deadline(r *request) time.Time {
-	if own := g.deadlines[r.decision.Class]; own > 0 {
+func (r *request) deadline() time.Time {
+	if own := r.gen.deadlines[r.decision.Class]; own > 0 {
 		if until := r.started.Add(own); r.trail.Deadline.IsZero() || until.Before(r.trail.Deadline) {
 			return until
 		}
@@ -249,7 +251,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		f.retryAfter = r.retryAfter()
 	}
 	ctxClose := ctx.Response.ConnectionClose()
-	refuse(ctx, f, g.classes.Name(r.decision.Class), r.decision.Class)
+	refuse(ctx, f, r.gen.classes.Name(r.decision.Class), r.decision.Class)
 	if ctxClose {
 		ctx.SetConnectionClose()
 	}
@@ -263,7 +265,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 func (r *request) retryAfter() time.Duration {
 	u := r.upstream
 	if r.queue != nil {
-		u = r.queue.upstream
+		u = r.gen.upstreams[r.queue.deliverTo]
 	}
 	if u == nil {
 		return 0
@@ -276,11 +278,11 @@ const statusClientClosed = 499
 
 // expose adds what a trusted client may know of its request's way.
 func (g *Gateway) expose(ctx *fasthttp.RequestCtx, r *request) {
-	if g.exposure == "none" || (g.exposure == "trusted" && !r.trusted) {
+	if to := r.gen.config.Expose; to == "none" || to == "trusted" && !r.trusted {
 		return
 	}
 	h := &ctx.Response.Header
-	h.Set("Latency-Class", g.classes.Name(r.decision.Class))
+	h.Set("Latency-Class", r.gen.classes.Name(r.decision.Class))
 	if r.upstream != nil {
 		timing := make([]byte, 0, 48)
 		timing = append(timing, "queue;dur="...)
@@ -304,8 +306,10 @@ func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	if g.provenance != nil {
 		g.provenance.Ended(now, r.ticket)
 	}
-	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, now.Sub(r.started))
+	g.metrics.finished(client.listener.name, r.gen.classes.Name(r.decision.Class), status, now.Sub(r.started))
 	g.record(now, status, client, r)
+	r.gen.leave()
+	r.gen = nil // rather than keep it for as long as the connection is idle
 }
 
 // responseBody streams an answer's body to the client; its Close ends the

@@ -112,10 +112,11 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	for name, u := range s.g.upstreams {
+	gen := s.g.present.Load()
+	for name, u := range gen.upstreams {
 		snap := u.scheduler.Snapshot()
 		gauge(descLimit, snap.Limit, name)
-		for i, class := range s.g.classes.Names() {
+		for i, class := range gen.classes.Names() {
 			c := &snap.Classes[i]
 			gauge(descInflight, c.Running, name, class)
 			fraction(descReserve, c.Reserve, name, class)

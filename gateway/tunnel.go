@@ -64,7 +64,7 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 // dialTunnel connects to where a tunnel is to end.
 func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
 	s := &server{name: address, network: "tcp", address: address, sockets: g.sockets, refuse: g.refuseOwn}
-	r.trail.Deadline = g.deadline(r)
+	r.trail.Deadline = r.deadline()
 	conn, err := reach(&r.life, r.trail.Deadline, func(ctx context.Context) (net.Conn, error) {
 		return s.open(ctx, r.decision.Class)
 	})
@@ -199,8 +199,9 @@ func (g *Gateway) serveRedirected(l *listener, c *clientConn) {
 func (g *Gateway) passTLS(c *clientConn) {
 	r := &c.request
 	r.life.reset()
+	r.gen = g.enter()
 	g.leavers.begin(c)
-	r.started, r.decision = time.Now(), g.decideCall(&classifier.Request{Source: c.addr}, g.claim(&r.trail, false), 0, false)
+	r.started, r.decision = time.Now(), r.gen.decideCall(&classifier.Request{Source: c.addr}, r.gen.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {
 		g.log.Debug("refused", "reason", asFailure(err).reason, "target", c.original, "client", c.addr, "error", err)
