@@ -185,7 +185,7 @@ func (v validator) name(path, name string) {
 // unique checks that owner is the first to use value.
 func (v validator) unique(users map[string]string, path, owner, value string) {
 	if first, twice := users[value]; twice && value != "" {
-		v.wrong(path, value, "is used by "+first+" already", "")
+		v.wrong(path, value, "is used by "+first+" already", "choose another")
 		return
 	}
 	users[value] = owner

@@ -14,6 +14,9 @@ import (
 // nearly always another spelling of what was meant.
 func (v validator) validateSpelling(path string, m Match) {
 	for i, method := range m.Methods {
+		if method == "*" {
+			v.wrong(item(path+".methods", i), method, "is no method", "leave methods out for all of them")
+		}
 		if upper := strings.ToUpper(method); method != upper && classifier.IsToken(method) {
 			v.wrong(item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
 		}

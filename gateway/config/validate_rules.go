@@ -105,14 +105,13 @@ func (v validator) validateFlow() {
 		for j, key := range c.Keys {
 			v.validateKey(item(path+".keys", j), key)
 		}
-		for j, e := range f.Ceilings[:i] {
-			everything := len(e.Keys) == 0 && len(e.Sources) == 0
-			if everything || slices.Equal(e.Keys, c.Keys) && slices.Equal(e.Sources, c.Sources) {
-				v.warn(path, "is never reached: %s is for the same flows", item("flow.ceilings", j))
-				break
-			}
-		}
-		if i == len(f.Ceilings)-1 && len(v.Classes) > 0 && c.Class == v.Classes[0].Name {
+		first := slices.IndexFunc(f.Ceilings[:i], func(e Ceiling) bool {
+			everybody := len(e.Keys) == 0 && len(e.Sources) == 0
+			return everybody || slices.Equal(e.Keys, c.Keys) && slices.Equal(e.Sources, c.Sources)
+		})
+		if first >= 0 {
+			v.warn(path, "is never reached: %s is for the same flows", item("flow.ceilings", first))
+		} else if i == len(f.Ceilings)-1 && len(v.Classes) > 0 && c.Class == v.Classes[0].Name {
 			v.warn(path, "has no effect: no class is more urgent, and no ceiling follows that it would be an exception to")
 		}
 	}
