@@ -23,8 +23,8 @@ import (
 // and patterns that can't be looked up (*bot*, ~regexp, /**/x) are ruled out by the
 // digrams that they need, see [digrams]. Nothing is indexed about expressions.
 //
-// A set is made by asking the matchers themselves about the value it is for: the
-// index leaves out what they would refuse, and decides nothing on its own.
+// A set leaves out what the matchers would refuse, and perhaps not all of it: the index
+// decides nothing on its own.
 type block struct {
 	first    int // position of the first in the list
 	matchers []*Matcher
@@ -65,6 +65,9 @@ func newBlock(first int, matchers []*Matcher) block {
 	b.methods = make(map[string]*ruleSet)
 	for _, m := range matchers {
 		for _, method := range m.methods {
+			if b.methods[method] != nil {
+				continue
+			}
 			b.methods[method] = b.where(func(m *Matcher) bool { return m.methods == nil || slices.Contains(m.methods, method) })
 		}
 	}

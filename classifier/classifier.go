@@ -137,7 +137,8 @@ func New(cfg Config) (*Classifier, error) {
 // Classify decides the class of r. It keeps nothing of r, and allocates nothing
 // unless a rule with an expression is tested.
 func (c *Classifier) Classify(r *Request, claim Claim) Decision {
-	d, _ := c.decide(r, claim, c.observer)
+	s := search{list: c.list}
+	d, _ := c.decide(&s, r, claim, c.observer)
 	return d
 }
 
@@ -149,8 +150,8 @@ func (c *Classifier) Limit(r *Request, d Decision) Decision {
 
 // decide is the one place where trust, rules, default and ceilings are put in order.
 // It returns the position of the rule that decided as well: -1 if trust did, and the
-// number of rules if none did. observer may be nil.
-func (c *Classifier) decide(r *Request, claim Claim, observer Observer) (Decision, int) {
+// number of rules if none did. s is at its beginning; observer may be nil.
+func (c *Classifier) decide(s *search, r *Request, claim Claim, observer Observer) (Decision, int) {
 	top := c.ceilings.of(r)
 	claimed := claim.Present && c.classes.has(claim.Class)
 	if claimed && claim.Trusted {
@@ -163,7 +164,6 @@ func (c *Classifier) decide(r *Request, claim Claim, observer Observer) (Decisio
 		}
 		return top.limit(d)
 	}
-	s := search{list: c.list}
 	if observer != nil {
 		s.failed = c.list.failed
 	}

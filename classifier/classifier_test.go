@@ -114,7 +114,7 @@ func TestExplain(t *testing.T) {
 	wantTrials = wantTrials[:6]
 	wantTrials[0].Field, wantTrials[0].Seen = "methods", `"PUT"`
 	wantTrials[5] = Trial{Rule: "gold", Class: interactive, Matched: true}
-	want := Explanation{Decision: Decision{Class: batch, Rule: "gold", Lowered: true}, Trials: wantTrials}
+	want := Explanation{Decision: Decision{Class: batch, Rule: "gold", Lowered: true}, Trials: wantTrials, Tested: 6}
 	if !reflect.DeepEqual(again, want) {
 		t.Errorf("explanation\n%+v\nwant\n%+v", again, want)
 	}

@@ -6,6 +6,8 @@ type Explanation struct {
 	// Trials are the rules up to the one that decided, in order, with those in dry
 	// run. There are none for a trusted claim.
 	Trials []Trial
+	// Tested is how many of them the decision took; the index ruled out the others.
+	Tested int
 }
 
 // Trial is the outcome of one rule.
@@ -30,7 +32,9 @@ type Trial struct {
 func (c *Classifier) Explain(r *Request, claim Claim) Explanation {
 	var e Explanation
 	var decided int
-	e.Decision, decided = c.decide(r, claim, nil)
+	s := search{list: c.list}
+	e.Decision, decided = c.decide(&s, r, claim, nil)
+	e.Tested = s.tested
 	for i := range min(decided+1, len(c.rules)) {
 		e.Trials = append(e.Trials, c.rules[i].trial(r))
 	}

@@ -28,8 +28,10 @@ type (
 		Upstream string `json:"upstream,omitempty"`
 		Queue    string `json:"queue,omitempty"`
 		Address  string `json:"address,omitempty"`
-		// Rules are those up to the one that decided.
-		Rules []trialState `json:"rules"`
+		// Rules are those up to the one that decided. Tested is how many of them the
+		// decision took; the index ruled out the others.
+		Rules  []trialState `json:"rules"`
+		Tested int          `json:"tested"`
 	}
 	trialState struct {
 		Rule    string `json:"rule"`
@@ -65,7 +67,7 @@ func (g *Gateway) debugExplain(w http.ResponseWriter, r *http.Request) {
 	state := explanationState{
 		Class: e.Classes.Name(e.Class), Rule: e.Rule, Lowered: e.Lowered, Ceiling: e.Ceiling,
 		Claimed: e.Claimed, Trusted: e.Trusted, Flow: e.Flow,
-		Route: e.Route, Upstream: e.Upstream, Queue: e.Queue, Address: e.Address, Rules: []trialState{},
+		Route: e.Route, Upstream: e.Upstream, Queue: e.Queue, Address: e.Address, Rules: []trialState{}, Tested: e.Tested,
 	}
 	for _, t := range e.Trials {
 		state.Rules = append(state.Rules, trialState{

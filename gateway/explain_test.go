@@ -176,7 +176,7 @@ rules:
 		t.Fatalf("%d, %v: %s", status, err, body)
 	}
 	want := explanationState{
-		Class: "standard", Rule: "vip", Ceiling: "flow.ceilings[0]", Flow: `"free"`, Upstream: "app",
+		Class: "standard", Rule: "vip", Ceiling: "flow.ceilings[0]", Flow: `"free"`, Upstream: "app", Tested: 3,
 		Rules: []trialState{
 			{Rule: "try", Class: "batch", Matches: true, DryRun: true},
 			{Rule: "bots", Class: "batch", Field: "headers.User-Agent", Seen: `"curl"`},
