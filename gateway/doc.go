@@ -7,6 +7,7 @@
 //
 //	accept        listener.go, client.go   one client connection, leavers.go watches it
 //	classify      decider.go, view.go      rules over a read-only view of the header
+//	              explain.go               the same for who asks why, debugexplain.go in JSON
 //	trail         fields.go                trace ids, class and deadline are read and stamped
 //	route         decider.go               an upstream, or a queue
 //	slot          slot.go, upstream.go     the scheduler decides who goes next, and where

@@ -54,7 +54,7 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (_ *gene
 			gen.discard(before)
 		}
 	}()
-	if gen.decider, err = newDecider(cfg); err != nil {
+	if gen.decider, err = newDecider(cfg, g.metrics); err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Classes {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/classifier"
 )
 
 // tunnel is a connection of the app whose bytes pass as they are: after CONNECT,
@@ -176,7 +178,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	r.life.reset()
 	r.gen = g.enter()
 	g.leavers.begin(c)
-	r.started, r.decision = time.Now(), r.gen.decideCall(r.gen.claim(&r.trail, false), 0, false)
+	r.started, r.decision = time.Now(), r.gen.decideCall(&classifier.Request{Source: c.addr}, r.gen.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {
 		g.log.Debug("refused", "reason", asFailure(err).reason, "target", c.original, "client", c.addr, "error", err)
