@@ -115,11 +115,12 @@
 // An upstream goes from one generation to the next if nothing has changed but its
 // limit and what classes may do, which its scheduler takes over in place
 // (scheduler.Reconfigure): what waits keeps its place, what runs its slot, and the
-// adaptive limit what it has found. Any other change makes a new upstream with a
-// scheduler of its own. The old one serves what had come to it, to its end, beside
-// the new one: until then, there is no common order, and the servers that both have
-// may get the sum of both limits. To move what waits would keep the order and lose
-// the promise that a request sees one configuration.
+// adaptive limit what it has found. Any other change, to or from a dry run and in
+// the file of authorities included, makes a new upstream with a scheduler of its
+// own. The old one serves what had come to it, to its end, beside the new one: until
+// then, there is no common order, and the servers that both have may get the sum of
+// both limits. To move what waits would keep the order and lose the promise that a
+// request sees one configuration.
 //
 // Files are read after nothing has happened to them for settleTime. They count as
 // changed when their content has: so nothing depends on which events a file system

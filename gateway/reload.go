@@ -92,7 +92,16 @@ func (g *Gateway) watchFiles() {
 		g.log.Warn("changes of files are not seen; after one, send SIGHUP", "error", err)
 		return
 	}
-	w.watch(g.Reload, func() []string { return g.files })
+	w.watch(g.Reload, func() []string {
+		names := slices.Clone(g.files)
+		for _, u := range g.Config().Upstreams {
+			if u.TLS != nil && u.TLS.CA != "" {
+				names = append(names, u.TLS.CA)
+			}
+		}
+		slices.Sort(names)
+		return names
+	})
 	w.watch(g.certificatesChanged, func() (names []string) {
 		for _, l := range g.Config().Listeners {
 			if l.TLS != nil {

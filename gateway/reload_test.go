@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,6 +205,31 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 		}
 	}
 	g.alone()
+}
+
+// The authorities that servers' certificates are checked by are read again.
+func TestReloadAuthorities(t *testing.T) {
+	ca := newIssuer(t).file
+	yaml := "upstreams: {app: {servers: [\"https://127.0.0.1:1\"], tls: {ca: " + ca + "}}}"
+	g := start(t, yaml, "")
+	present := func() *upstream { return g.present.Load().upstreams["app"] }
+	first := present()
+	g.reloadTo(yaml, "")
+	if present() != first {
+		t.Error("with the same authorities, the upstream is another")
+	}
+	other, err := os.ReadFile(newIssuer(t).file)
+	must(t, err)
+	write(t, ca, string(other))
+	g.reloadTo(yaml, "")
+	if present() == first {
+		t.Error("with other authorities, the upstream is the same")
+	}
+	g.alone()
+	write(t, ca, "none")
+	if err := g.tryReload(yaml, ""); err == nil || !strings.Contains(err.Error(), ca) {
+		t.Errorf("without any, the error is %v, want %s in it", err, ca)
+	}
 }
 
 // A dry run can be ended, and begun.
