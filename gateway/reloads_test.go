@@ -126,3 +126,24 @@ func TestReloadByFiles(t *testing.T) {
 	g.wantMetric(`overtake_reloads_total{result="success"} 2`)
 	shows("two.again.example")
 }
+
+// What changes while the gateway starts does not wait for the next change.
+func TestReloadAtStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "overtake.yaml")
+	write(t, file, "")
+	app := serveApp(t, says("ok"))
+	for _, test := range []struct{ yaml, class, metric string }{
+		{"expose: all", "standard", `overtake_reloads_total{result="success"} 0`},
+		{"expose: all\nrules: [{class: batch}]", "batch", `overtake_reloads_total{result="success"} 1`},
+		{"expose: some", "standard", `overtake_reloads_total{result="failure"} 1`},
+	} {
+		g := newGateway(t, "expose: all", app)
+		g.files = []string{file}
+		g.file = func() (*config.Config, error) { return parseConfig(test.yaml, app) }
+		g.run()
+		g.wantMetric(test.metric)
+		if got := g.get("/").Header.Get("Latency-Class"); got != test.class {
+			t.Errorf("with %q the class is %s, want %s", test.yaml, got, test.class)
+		}
+	}
+}
