@@ -92,6 +92,29 @@ const (
 	lookupKeep = time.Minute
 )
 
+// kernelChecks has the check for the configuration that was asked about last.
+type kernelChecks struct {
+	sockets *socket.Setter
+
+	mu   sync.Mutex
+	cfg  *config.Config // guarded by mu
+	last *kernelCheck   // of cfg; guarded by mu
+}
+
+// of returns the check for a configuration.
+func (k *kernelChecks) of(cfg *config.Config) *kernelCheck {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.cfg != cfg {
+		k.cfg, k.last = cfg, newKernelCheck(cfg, k.sockets)
+	}
+	return k.last
+}
+
+func (k *kernelChecks) reports(ctx context.Context, cfg *config.Config) ([]qdisc.Report, error) {
+	return k.of(cfg).reports(ctx)
+}
+
 // reports says what each device does that leads to clients, by the default route, or
 // to an upstream or a broker: each device once. The error is about those that are not known.
 func (k *kernelCheck) reports(ctx context.Context) ([]qdisc.Report, error) {

@@ -3,8 +3,6 @@ package config
 import (
 	"net/netip"
 	"time"
-
-	"overtake/classifier"
 )
 
 // Config is the whole configuration of one process, complete: defaults are
@@ -25,7 +23,7 @@ type Config struct {
 	// Flow says whose request it is. Default: the client address.
 	Flow Flow `yaml:"flow,omitempty"`
 	// Rules give requests their class; the first match wins. Default: the
-	// built-in rules of package classifier.
+	// built-in rules of package classifier, see [Config.Builtin].
 	Rules []Rule `yaml:"rules,omitempty"`
 	// Routes say where requests go; the first match wins, and what matches none
 	// is refused. Default: everything to the upstream, if there is just one.
@@ -92,21 +90,19 @@ type Listener struct {
 	Trust []netip.Prefix `yaml:"trust,omitempty"`
 	// TLS makes it an HTTPS listener. Default: plain HTTP.
 	TLS *TLS `yaml:"tls,omitempty"`
-	// ProxyProtocol reads the client's address from a PROXY protocol header.
-	// Default: false.
+	// ProxyProtocol takes the client's address from the PROXY protocol header,
+	// version 1 or 2, that each connection must begin with. Connections of others
+	// than ProxyProtocolFrom are refused. Default: false.
 	ProxyProtocol bool `yaml:"proxy_protocol,omitempty"`
+	// ProxyProtocolFrom lists the networks of the load balancers that send such
+	// headers. Default: Trust, which then is about the clients they name.
+	ProxyProtocolFrom []netip.Prefix `yaml:"proxy_protocol_from,omitempty"`
+	// Limits bound what a client may take. Default: those of Limits.
+	Limits ListenerLimits `yaml:"limits,omitempty"`
 	// AbortOnClose treats a client that closed its sending side as gone. Turn
 	// it off for clients that half-close and still wait for the answer.
 	// Default: true. It is never nil.
 	AbortOnClose *bool `yaml:"abort_on_close,omitempty"`
-}
-
-// TLS names a certificate and its key.
-type TLS struct {
-	// Cert is the path of a PEM file: the certificate and its chain. Required.
-	Cert string `yaml:"cert,omitempty"`
-	// Key is the path of the PEM file with the certificate's key. Required.
-	Key string `yaml:"key,omitempty"`
 }
 
 // Class is one latency class. The default classes have defaults of their own;
@@ -148,85 +144,6 @@ type Class struct {
 	// Socket is what the kernel is told about the class's packets. Default:
 	// nothing.
 	Socket Socket `yaml:"socket,omitempty"`
-}
-
-// Flow names where the flow of a request is read from.
-type Flow struct {
-	// Header is the name of the header with the flow's key, such as X-Api-Key.
-	// Default: none, and the flow is the client address.
-	Header string `yaml:"header,omitempty"`
-}
-
-// Rule gives a class to the requests it matches.
-type Rule struct {
-	// Name is the rule in metrics and explanations, at most 64 characters.
-	// Default: rule-1, rule-2 and so on.
-	Name string `yaml:"name,omitempty"`
-	// Class is the latency class that the rule gives. Required.
-	Class string `yaml:"class,omitempty"`
-	// Match says which requests are meant. Default: all.
-	Match Match `yaml:"match,omitempty"`
-}
-
-// Route sends the requests it matches to an upstream or into a queue: one of
-// the two is required.
-type Route struct {
-	// Match says which requests are meant. Default: all.
-	Match Match `yaml:"match,omitempty"`
-	// Upstream is the name of the upstream that answers.
-	Upstream string `yaml:"upstream,omitempty"`
-	// Queue is the name of the queue that takes the request as a message.
-	Queue string `yaml:"queue,omitempty"`
-}
-
-// Match says which requests are meant; all fields that are given must hold.
-// Without any, it matches everything. Package classifier documents the
-// patterns.
-type Match struct {
-	// Hosts are the hosts, without port; one of them must match.
-	Hosts []string `yaml:"hosts,omitempty"`
-	// Path is a pattern for the path, such as /reports/**.
-	Path string `yaml:"path,omitempty"`
-	// Methods are the request methods; one of them must match.
-	Methods []string `yaml:"methods,omitempty"`
-	// Headers are patterns for header values, by header name.
-	Headers map[string]string `yaml:"headers,omitempty"`
-	// Query are patterns for the values of query parameters, by name.
-	Query map[string]string `yaml:"query,omitempty"`
-	// Sources are the networks of the client; one of them must match.
-	Sources []netip.Prefix `yaml:"sources,omitempty"`
-	// Size is the range of the request body's size.
-	Size *SizeRange `yaml:"size,omitempty"`
-	// ContentType is a pattern for the media type of the request body.
-	ContentType string `yaml:"content_type,omitempty"`
-	// Expr is an expression over the request that must be true.
-	Expr string `yaml:"expr,omitempty"`
-}
-
-// Spec returns the match in the words of package classifier.
-func (m Match) Spec() classifier.Match {
-	spec := classifier.Match{
-		Hosts:       m.Hosts,
-		Path:        m.Path,
-		Methods:     m.Methods,
-		Headers:     m.Headers,
-		Query:       m.Query,
-		Sources:     m.Sources,
-		ContentType: m.ContentType,
-		Expr:        m.Expr,
-	}
-	if m.Size != nil {
-		spec.MinSize, spec.MaxSize = int64(m.Size.Min), int64(m.Size.Max)
-	}
-	return spec
-}
-
-// SizeRange is a range of body sizes, both ends included.
-type SizeRange struct {
-	// Min is the smallest size. Default: 0, no bound.
-	Min Size `yaml:"min,omitempty"`
-	// Max is the largest size. Default: 0, no bound.
-	Max Size `yaml:"max,omitempty"`
 }
 
 // Provenance bounds what an outbound listener knows of the requests that were let

@@ -13,20 +13,6 @@ const notAvailable = "not available in this version"
 
 // unavailable reports all of it.
 func (v validator) unavailable() {
-	v.unavailableListeners()
-	v.unavailableBrokers()
-}
-
-func (v validator) unavailableListeners() {
-	for i, l := range v.Listeners {
-		path := item("listeners", i)
-		if l.ProxyProtocol {
-			v.problem(path+".proxy_protocol", "remove it", notAvailable)
-		}
-	}
-}
-
-func (v validator) unavailableBrokers() {
 	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
 		path, q := join("queues", name), v.Queues[name]
 		if q.Strategy == "native" && v.Brokers[q.Broker].Type != "rabbitmq" {
