@@ -36,7 +36,7 @@ func (g *Gateway) listenAdmin(address string) (*admin, error) {
 	}
 	return &admin{
 		listener: ln, done: make(chan struct{}),
-		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: headerPatience},
+		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second},
 	}, nil
 }
 
@@ -58,13 +58,6 @@ func (a *admin) addr() net.Addr {
 		return nil
 	}
 	return a.listener.Addr()
-}
-
-// close gives the address back without having served.
-func (a *admin) close() {
-	if a.listener != nil {
-		a.listener.Close()
-	}
 }
 
 func (a *admin) shutdown(ctx context.Context) error {
@@ -96,7 +89,7 @@ func (g *Gateway) adminHandler() http.Handler {
 
 // debugConfig shows the configuration in effect, without secrets.
 func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
-	text, err := g.config.Redacted()
+	text, err := g.present.Load().config.Redacted()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -114,7 +107,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	if g.draining.Load() {
 		problems = append(problems, "draining")
 	}
-	for name, u := range g.upstreams {
+	for name, u := range g.present.Load().upstreams {
 		if err := u.reachable(ctx); err != nil {
 			problems = append(problems, fmt.Sprintf("upstream %s: %v", name, err))
 		}
@@ -202,8 +195,9 @@ type (
 
 func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	state := queuesState{Upstreams: make(map[string]upstreamState), Queues: make(map[string]queueState)}
-	for name, u := range g.upstreams {
-		state.Upstreams[name] = u.state(g.classes.Names())
+	gen := g.present.Load()
+	for name, u := range gen.upstreams {
+		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
@@ -286,7 +280,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func (g *Gateway) FindDown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, depthPatience)
 	defer cancel()
-	for _, u := range g.upstreams {
+	for _, u := range g.present.Load().upstreams {
 		for i, s := range u.servers {
 			if err := s.knock(ctx); err != nil && ctx.Err() == nil {
 				u.setDown(i, err)

@@ -105,7 +105,7 @@ func newParts(b *testing.B) *parts {
 	if err := readRequest(&p.ctx.Request, raw); err != nil {
 		b.Fatal(err)
 	}
-	p.client.request.upstream = g.upstreams["app"]
+	p.client.request.upstream = g.present.Load().upstreams["app"]
 	return p
 }
 
@@ -180,7 +180,7 @@ func BenchmarkOutbound(b *testing.B) {
 	p.g.begin(&p.ctx, p.client, r)
 	view := viewOf(&p.ctx, &r.view, p.client.addr)
 	p.g.classify(&view, r)
-	r.upstream = p.g.upstreams["app"]
+	r.upstream = p.g.present.Load().upstreams["app"]
 	b.ReportAllocs()
 	for b.Loop() {
 		p.g.outbound(&p.ctx, p.client, r, time.Now())
@@ -189,7 +189,7 @@ func BenchmarkOutbound(b *testing.B) {
 
 func BenchmarkAcquireByLifetime(b *testing.B) {
 	p := newParts(b)
-	u, r := p.g.upstreams["app"], &p.client.request
+	u, r := p.g.present.Load().upstreams["app"], &p.client.request
 	b.ReportAllocs()
 	for b.Loop() {
 		lease, err := u.scheduler.Acquire(&r.life, scheduler.Work{Class: 1})
@@ -212,7 +212,7 @@ func BenchmarkRecord(b *testing.B) {
 			p.g.begin(&p.ctx, p.client, r)
 			view := viewOf(&p.ctx, &r.view, p.client.addr)
 			p.g.classify(&view, r)
-			r.upstream, r.trail.Flags = p.g.upstreams["app"], flags
+			r.upstream, r.trail.Flags = p.g.present.Load().upstreams["app"], flags
 			b.ReportAllocs()
 			now := time.Now()
 			for b.Loop() {

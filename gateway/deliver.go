@@ -16,7 +16,6 @@ import (
 	"overtake/broker"
 	"overtake/classifier"
 	"overtake/scheduler"
-	"overtake/tracing"
 )
 
 // Delivery to the app: how long between two attempts, and how long the broker may
@@ -107,23 +106,28 @@ func (c *courier) run(ctx context.Context) {
 		h := c.handle(d, e, taken)
 		if err := h.slot.acquire(ctx); err != nil {
 			c.unworked(d, e, err)
-			c.record(h)
-			c.done()
+			c.end(h)
 			continue
 		}
 		c.wg.Go(func() {
-			defer c.done()
-			c.deliver(ctx, d, e, &h.trail, &h.slot)
-			c.record(h)
+			defer c.end(h)
+			c.deliver(ctx, h)
 		})
 	}
+}
+
+// end is called when a message that was handled is in hand no more.
+func (c *courier) end(h *handling) {
+	c.record(h)
+	h.gen.leave()
+	c.done()
 }
 
 // mayTake reports whether another message may be taken in hand. The limit may
 // change at any time: it grows by work that is done, so that whoever waits for
 // fewer in hand looks again in time.
 func (c *courier) mayTake() bool {
-	u := c.q.upstream
+	u := c.g.present.Load().upstreams[c.q.deliverTo]
 	return int(c.working.Load()) < inHand(u.scheduler.Limit(), u.dryRun)
 }
 
@@ -138,23 +142,25 @@ func (c *courier) done() {
 
 // deliver hands the message to the app and settles it by the answer. It owns the
 // slot. While the app can't be reached, the message stays in hand and no
-// attempt is counted: nobody has seen it.
-func (c *courier) deliver(ctx context.Context, d *broker.Delivery, e *entry, trail *tracing.Trail, s *slot) {
+// attempt is counted: nobody has seen it. Then it goes on with the present
+// generation, which may say where the app is now.
+func (c *courier) deliver(ctx context.Context, h *handling) {
+	d, e, s := h.Delivery, h.job, &h.slot
 	c.g.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
-	trail.Class = c.name
-	o, err := c.outbound(d, trail)
-	if err != nil {
-		s.release(scheduler.Unmeasured)
-		c.conclude(d, e, 0, func(r *record) bool { return r.finish(jobFailed, err.Error(), now()) })
-		return
-	}
+	h.trail.Class = c.name
 	if c.g.provenance != nil {
-		ticket := c.g.provenance.Remember(time.Now(), trail, c.class)
+		ticket := c.g.provenance.Remember(time.Now(), &h.trail, c.class)
 		defer func() { c.g.provenance.Ended(time.Now(), ticket) }()
 	}
 	// Whatever becomes of this message, the next one may look for the app.
 	defer c.away.Store(false)
 	for try := 0; ; try++ {
+		o, err := c.outbound(h)
+		if err != nil {
+			s.release(scheduler.Unmeasured)
+			c.conclude(d, e, 0, func(r *record) bool { return r.finish(jobFailed, err.Error(), now()) })
+			return
+		}
 		out, err := c.attempt(ctx, d, e, o, s)
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
@@ -175,6 +181,8 @@ func (c *courier) deliver(ctx context.Context, d *broker.Delivery, e *entry, tra
 			c.settleBy(d, e, 0)
 			return
 		}
+		h.gen.leave()
+		h.use(c.g.enter(), c.q)
 		if err = s.acquire(ctx); err != nil {
 			c.unworked(d, e, err)
 			return
@@ -217,7 +225,7 @@ func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *
 	var header fasthttp.ResponseHeader
 	header.DisableNormalizing()
 	header.SetNoDefaultContentType(true)
-	a, err := c.q.upstream.do(life, s, o, &header, false)
+	a, err := s.upstream.do(life, s, o, &header, false)
 	if err != nil {
 		return out, err
 	}

@@ -90,6 +90,15 @@ func (d *destinations) closeIdle(age time.Duration) {
 	}
 }
 
+// close closes all connections: those in use when they become idle.
+func (d *destinations) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for address := range d.open {
+		d.drop(address)
+	}
+}
+
 // drop forgets a destination. Called with mu held.
 func (d *destinations) drop(address string) {
 	d.open[address].upstream.servers[0].retire()

@@ -25,7 +25,7 @@ const publishPatience = 5 * time.Second
 // The message has no deadline but the one that the client asked for: the class's
 // own is about clients that wait for the answer.
 func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error {
-	if deadline := r.trail.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) && !g.config.DryRun {
+	if deadline := r.trail.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) && !r.gen.config.DryRun {
 		return &failure{reason: reasonDeadline, err: errDeadline}
 	}
 	body, err := r.readBody(ctx, q.maxBody)
@@ -83,7 +83,7 @@ func (g *Gateway) admit(patience context.Context, ctx *fasthttp.RequestCtx, r *r
 	}}
 	if key, ok := r.fields.lookup("Idempotency-Key"); ok && key != "" {
 		owner, _ := r.fields.lookup("Authorization")
-		flow, _ := r.fields.lookup(g.flowHeader)
+		flow, _ := r.fields.lookup(r.gen.config.Flow.Header)
 		sum := sha256.New()
 		for _, part := range []string{alias(ctx.Method()), alias(ctx.RequestURI()), alias(body)} {
 			fmt.Fprintf(sum, "%d:%s", len(part), part)
@@ -181,7 +181,7 @@ func (r *request) readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error
 	body, err := io.ReadAll(io.LimitReader(r.bodyRead, limit+1))
 	switch {
 	case err != nil:
-		return nil, &failure{reason: reasonBadRequest, err: &clientBodyError{err}}
+		return nil, (&clientBodyError{err}).failure()
 	case int64(len(body)) > limit:
 		return nil, tooLarge
 	case ctx.Request.Header.ContentLength() > len(body):

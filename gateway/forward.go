@@ -61,7 +61,7 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 
 // acquire waits for a slot in class order.
 func (g *Gateway) acquire(r *request) error {
-	deadline := g.deadline(r)
+	deadline := r.deadline()
 	if !r.upstream.dryRun {
 		r.trail.Deadline = deadline
 	}
@@ -119,7 +119,6 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 // frameBody writes the framing of the request's body and ends the header. The
 // framing is always written anew, from what was understood.
 func (o *outbound) frameBody(head []byte, ctx *fasthttp.RequestCtx, body *clientBody) []byte {
-	const prefetched = 8 << 10 // fasthttp reads so much before the handler runs
 	if body != nil {
 		o.length = int64(ctx.Request.Header.ContentLength())
 		if o.length != 0 {

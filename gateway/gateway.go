@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
 	"overtake/classifier"
@@ -38,34 +37,26 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Gateway is the ingress in front of an app.
+// Gateway is the ingress in front of an app. What is in here stays until the end;
+// what a reload exchanges is in the generation.
 type Gateway struct {
-	config *config.Config
 	log    *slog.Logger
 	tracer *tracing.Tracer // nil when nothing is recorded
 	// keeping bounds, by class, what is recorded without being sampled.
-	keeping []*rate.Limiter
-	*decider
-	targets    []target        // of the routes, by position
-	deadlines  []time.Duration // by class; 0 is none
-	flowHeader string
-	exposure   string
-	propagate  tracing.Formats // what is stamped beside W3C Trace Context
-	sockets    *socket.Setter
-	kernel     func(context.Context) ([]qdisc.Report, error) // may be nil
-	upstreams  map[string]*upstream
-	queues     map[string]*queue
-	books      []*jobBook // the stores for jobs, each once
-	metrics    *metrics
-	leavers    *leavers
-	admin      *admin
-	listeners  []*listener
+	keeping   []*rate.Limiter
+	sockets   *socket.Setter
+	kernel    func(context.Context) ([]qdisc.Report, error) // may be nil
+	queues    map[string]*queue
+	books     []*jobBook // the stores for jobs, each once
+	metrics   *metrics
+	leavers   *leavers
+	admin     *admin
+	listeners []*listener
 
 	// What outbound listeners need; provenance is nil without any.
-	provenance   *tracing.Provenance
-	destinations *destinations
-	tunnels      *tunnels
-	loops        rate.Sometimes // how often they are logged
+	provenance *tracing.Provenance
+	tunnels    *tunnels
+	loops      rate.Sometimes // how often they are logged
 
 	draining atomic.Bool
 
@@ -78,15 +69,18 @@ type Gateway struct {
 	streams       sync.WaitGroup // answers that outlive their handler, see untilClose
 	stopHousework chan struct{}
 	housework     sync.WaitGroup
+
+	present atomic.Pointer[generation] // see enter; changed with mu held
+	mu      sync.Mutex
+	// generations are those that have not ended; guarded by mu.
+	generations map[*generation]struct{}
 }
 
 // New returns a gateway that does nothing yet.
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		config: cfg, log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, flowHeader: cfg.Flow.Header, exposure: cfg.Expose,
-		propagate: formats(cfg.Tracing.Propagate),
-		upstreams: make(map[string]*upstream), queues: make(map[string]*queue),
+		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
@@ -94,41 +88,26 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.cutOff, g.cut = context.WithCancel(context.Background())
 	g.serving, g.stopCouriers = context.WithCancel(context.Background())
-	var err error
-	if g.decider, err = newDecider(cfg); err != nil {
-		return nil, err
-	}
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
 	}
-	if g.destinations, err = newDestinations(cfg, g.sockets, g.refuseOwn); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
-	for _, c := range cfg.Classes {
-		g.deadlines = append(g.deadlines, c.Deadline)
+	for range cfg.Classes {
 		g.keeping = append(g.keeping, rate.NewLimiter(keptPerSecond, keptPerSecond))
-	}
-	g.metrics = newMetrics(g)
-	for name := range cfg.Upstreams {
-		if g.upstreams[name], err = newUpstream(g.cutOff, g.log, name, cfg, g.sockets); err != nil {
-			return nil, err
-		}
 	}
 	for name, c := range cfg.Queues {
 		q, ok := o.Queues[name]
 		if !ok {
 			return nil, fmt.Errorf("gateway: queue %s has not been opened", name)
 		}
-		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q, g.upstreams)
+		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q)
 		g.queues[name].book = g.bookOf(q)
 	}
-	for i, r := range cfg.Routes {
-		to := target{g.upstreams[r.Upstream], g.queues[r.Queue]}
-		if (to.upstream == nil) == (to.queue == nil) {
-			return nil, fmt.Errorf("gateway: routes[%d]: leads to neither a known upstream nor a known queue", i)
-		}
-		g.targets = append(g.targets, to)
+	first, err := g.newGeneration(cfg, nil)
+	if err != nil {
+		return nil, err
 	}
+	g.install(first)
+	g.metrics = newMetrics(g)
 	return g, nil
 }
 
@@ -147,12 +126,6 @@ func (g *Gateway) bookOf(q Queue) *jobBook {
 	return g.books[len(g.books)-1]
 }
 
-// target is where a route leads to: one of the two.
-type target struct {
-	upstream *upstream
-	queue    *queue
-}
-
 // Start opens all listeners and begins to serve. When it fails, nothing is left
 // running.
 func (g *Gateway) Start() (err error) {
@@ -163,26 +136,22 @@ func (g *Gateway) Start() (err error) {
 			}
 		}
 	}()
-	for _, c := range g.config.Listeners {
+	cfg := g.present.Load().config
+	for _, c := range cfg.Listeners {
 		l, err := g.listen(c)
 		if err != nil {
 			return err
 		}
 		g.listeners = append(g.listeners, l)
 	}
-	if g.admin, err = g.listenAdmin(g.config.Admin); err != nil {
+	if g.admin, err = g.listenAdmin(cfg.Admin); err != nil {
 		return err
 	}
-	for i, l := range g.listeners {
-		tlsConfig, err := tlsConfigOf(g.config.Listeners[i].TLS)
-		if err != nil {
-			g.admin.close()
-			return err
-		}
-		go l.serve(g, tlsConfig, g.log)
+	for _, l := range g.listeners {
+		go l.serve(g)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
-	if g.config.DryRun {
+	if cfg.DryRun {
 		g.log.Warn("dry run: everything is sent on at once; what would wait or be refused is only counted")
 	}
 	g.startCouriers()
@@ -231,12 +200,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	}
 	g.cut()
 	close(g.stopHousework)
+	g.present.Load().leave() // the last one to do so
 	g.housework.Wait()
-	for _, u := range g.upstreams {
-		u.probes.Wait() // nobody is left who could start one
-		u.closeIdle(0)
-	}
-	g.destinations.closeIdle(0)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }
@@ -245,7 +210,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // why, then their connections are closed.
 func (g *Gateway) cutOffAll(drained <-chan struct{}) {
 	const moment = 2 * time.Second
-	for _, u := range g.upstreams {
+	for u := range g.inUse() {
 		u.scheduler.Drain()
 	}
 	g.cut()
@@ -265,12 +230,13 @@ var errCutOff = errors.New("gateway: shutting down")
 
 // startCouriers starts a courier per lane of every queue that is delivered.
 func (g *Gateway) startCouriers() {
+	classes := g.present.Load().classes.Names()
 	for _, name := range slices.Sorted(maps.Keys(g.queues)) {
 		q := g.queues[name]
-		if q.upstream == nil || q.Consumer == nil {
+		if q.deliverTo == "" || q.Consumer == nil {
 			continue
 		}
-		for i, class := range g.classes.Names() {
+		for i, class := range classes {
 			c := &courier{
 				g: g, q: q, class: classifier.Class(i), name: class,
 				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1),
@@ -290,32 +256,13 @@ func (g *Gateway) keepHouse() {
 		case <-g.stopHousework:
 			return
 		case <-ticker.C:
-			for _, u := range g.upstreams {
+			for u := range g.inUse() {
 				u.closeIdle(maxIdleTime)
 			}
-			g.destinations.closeIdle(maxIdleTime)
+			g.present.Load().destinations.closeIdle(maxIdleTime)
 			if g.provenance != nil {
 				g.provenance.Stats(time.Now()) // forgets
 			}
 		}
 	}
-}
-
-// badRequest answers what fasthttp could not parse.
-func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	f := &failure{reason: reasonBadRequest, err: errors.New("the request can't be parsed as HTTP/1.1")}
-	var small *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &small):
-		f.status, f.err = fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("the header is larger than %d bytes", headerBytes)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		f.status, f.err = fasthttp.StatusRequestTimeout, errors.New("the header did not come in time")
-	}
-	refuse(ctx, f, "", g.defaultClass)
-	client := clientOf(ctx.Conn())
-	client.mark(g.sockets, g.defaultClass)
-	client.linger.Store(true) // the rest of the header may still be on its way
-	g.metrics.finished(client.listener.name, "", f.code(), 0)
-	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)
 }

@@ -63,12 +63,14 @@ func testContext(t testing.TB) context.Context {
 }
 
 // testGateway is a gateway under test, shut down when the test ends. At the end
-// of each test no slot may be in use, and all must be there again.
+// of each test no slot may be in use, all must be there again, and whatever used a
+// generation must have left it.
 type testGateway struct {
 	*Gateway
-	t    *testing.T
-	addr string // of the first listener
-	log  *logBuffer
+	*generation // the first one
+	t           *testing.T
+	addr        string // of the first listener
+	log         *logBuffer
 }
 
 // start runs a gateway with the configuration. $APP in it is the upstream's URL.
@@ -96,6 +98,9 @@ func (g *testGateway) run() {
 		g.wholeAgain()
 		if err := g.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
+		}
+		if n := len(g.generations); n > 0 {
+			t.Errorf("%d generations have not ended", n)
 		}
 	})
 }
@@ -130,7 +135,7 @@ func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *tes
 			t.Logf("the gateway's log:\n%s", log.String())
 		}
 	})
-	return &testGateway{Gateway: g, t: t, log: log}
+	return &testGateway{Gateway: g, generation: g.present.Load(), t: t, log: log}
 }
 
 // wholeAgain checks that every slot has come back, once: none is in use, nothing

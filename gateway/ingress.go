@@ -24,6 +24,7 @@ import (
 // answer. It lives in its connection and is reused for the next one.
 type request struct {
 	life    lifetime
+	gen     *generation // that it uses, from its begin until it is finished
 	fields  fields
 	broken  error // what is wrong with the header's form
 	view    viewFields
@@ -32,7 +33,8 @@ type request struct {
 
 	decision classifier.Decision
 	trail    tracing.Trail
-	trusted  bool // whether its class is believed, and it may see ours
+	trusted  bool      // whether its class is believed, and it may see ours
+	until    time.Time // when the listener's request_timeout passes; zero for never
 	flow     uint64
 
 	upstream *upstream
@@ -65,7 +67,7 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	g.begin(ctx, client, r)
 	defer g.recovered(ctx, client)
 	err := g.handle(ctx, client, r)
-	client.mark(g.sockets, g.answerClass(r))
+	client.mark(g.sockets, r.answerClass())
 	if listed(connectionOptions(r.fields), "close") {
 		ctx.SetConnectionClose() // in any case and company; fasthttp knows it only as "close"
 	}
@@ -87,14 +89,18 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request) {
 	r.life.reset()
+	r.gen = g.enter()
 	client.listener.leavers.begin(client)
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
-	r.started = time.Now()
-	r.decision = classifier.Decision{Class: g.defaultClass}
+	r.started, r.until = time.Now(), time.Time{}
+	if patience := client.settings.limits.RequestTimeout; patience > 0 {
+		r.until = r.started.Add(patience)
+	}
+	r.decision = classifier.Decision{Class: r.gen.defaultClass}
 	r.trail.Reset()
-	r.trail.Propagate = g.propagate
-	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
+	r.trail.Propagate = r.gen.propagate
+	r.trusted, r.flow = client.listener.trusts(client), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
@@ -106,9 +112,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 
 // answerClass is the class of the packets that answer a request: its own, or that
 // of the job whose answer it fetches.
-func (g *Gateway) answerClass(r *request) classifier.Class {
+func (r *request) answerClass() classifier.Class {
 	if r.jobClass != "" {
-		if class, ok := g.classes.Lookup(r.jobClass); ok {
+		if class, ok := r.gen.classes.Lookup(r.jobClass); ok {
 			return class
 		}
 	}
@@ -137,7 +143,7 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 	ctx.Response.Reset()
 	ctx.Error("internal error", fasthttp.StatusInternalServerError)
 	ctx.SetConnectionClose()
-	client.mark(g.sockets, g.answerClass(r))
+	client.mark(g.sockets, r.answerClass())
 	g.finish(fasthttp.StatusInternalServerError, client, r)
 }
 
@@ -154,6 +160,9 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		ctx.SetConnectionClose()
 		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
+	if f := excessive(&ctx.Request.Header, r.fields, &client.settings.limits); f != nil {
+		return f
+	}
 	if loops(r.fields) {
 		return g.loop(ctx, client)
 	}
@@ -165,11 +174,11 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return g.serveOwn(ctx, r, view.Path)
 	}
 	g.classify(&view, r)
-	i := g.route(&view)
+	i := r.gen.route(&view)
 	if i < 0 {
 		return &failure{reason: reasonNoUpstream, err: errors.New("no route matches")}
 	}
-	r.route, r.upstream, r.queue = i, g.targets[i].upstream, g.targets[i].queue
+	r.route, r.upstream, r.queue = i, r.gen.targets[i].upstream, r.gen.targets[i].queue
 	if r.queue != nil {
 		return g.enqueue(ctx, r, r.queue)
 	}
@@ -204,34 +213,41 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.trail.Extract(&r.fields, r.started)
-	r.decision = g.classifier.Classify(view, g.claim(&r.trail, r.trusted))
-	r.trail.Class = g.classes.Name(r.decision.Class)
+	r.decision = r.gen.classifier.Classify(view, r.gen.claim(&r.trail, r.trusted))
+	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
-	r.flow = g.flowOf(r.fields, view.Source)
+	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 
 // flowSeed makes flow keys unpredictable, so that nobody can aim at another's.
 var flowSeed = maphash.MakeSeed()
 
-func (g *Gateway) flowOf(f fields, source netip.Addr) uint64 {
-	if g.flowHeader != "" {
-		if key, ok := f.lookup(g.flowHeader); ok {
+func (gen *generation) flowOf(f fields, source netip.Addr) uint64 {
+	if header := gen.config.Flow.Header; header != "" {
+		if key, ok := f.lookup(header); ok {
 			return maphash.String(flowSeed, key)
 		}
 	}
 	return maphash.Comparable(flowSeed, source)
 }
 
-// deadline is the request's own deadline or that of its class, whichever is
-// earlier.
-func (g *Gateway) deadline(r *request) time.Time {
-	if own := g.deadlines[r.decision.Class]; own > 0 {
-		if until := r.started.Add(own); r.trail.Deadline.IsZero() || until.Before(r.trail.Deadline) {
-			return until
-		}
+// deadline is the earliest of the request's own deadline and those of its class and
+// its listener.
+func (r *request) deadline() time.Time {
+	deadline := earlier(r.trail.Deadline, r.until)
+	if own := r.gen.deadlines[r.decision.Class]; own > 0 {
+		deadline = earlier(deadline, r.started.Add(own))
 	}
-	return r.trail.Deadline
+	return deadline
+}
+
+// earlier returns the earlier of two times, of which a zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // refuse answers an error, or closes the connection where nobody waits for an
@@ -249,7 +265,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		f.retryAfter = r.retryAfter()
 	}
 	ctxClose := ctx.Response.ConnectionClose()
-	refuse(ctx, f, g.classes.Name(r.decision.Class), r.decision.Class)
+	refuse(ctx, f, r.gen.classes.Name(r.decision.Class), r.decision.Class)
 	if ctxClose {
 		ctx.SetConnectionClose()
 	}
@@ -263,7 +279,7 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 func (r *request) retryAfter() time.Duration {
 	u := r.upstream
 	if r.queue != nil {
-		u = r.queue.upstream
+		u = r.gen.upstreams[r.queue.deliverTo]
 	}
 	if u == nil {
 		return 0
@@ -276,11 +292,11 @@ const statusClientClosed = 499
 
 // expose adds what a trusted client may know of its request's way.
 func (g *Gateway) expose(ctx *fasthttp.RequestCtx, r *request) {
-	if g.exposure == "none" || (g.exposure == "trusted" && !r.trusted) {
+	if to := r.gen.config.Expose; to == "none" || to == "trusted" && !r.trusted {
 		return
 	}
 	h := &ctx.Response.Header
-	h.Set("Latency-Class", g.classes.Name(r.decision.Class))
+	h.Set("Latency-Class", r.gen.classes.Name(r.decision.Class))
 	if r.upstream != nil {
 		timing := make([]byte, 0, 48)
 		timing = append(timing, "queue;dur="...)
@@ -304,8 +320,10 @@ func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	if g.provenance != nil {
 		g.provenance.Ended(now, r.ticket)
 	}
-	g.metrics.finished(client.listener.name, g.classes.Name(r.decision.Class), status, now.Sub(r.started))
+	g.metrics.finished(client.listener.name, r.gen.classes.Name(r.decision.Class), status, now.Sub(r.started))
 	g.record(now, status, client, r)
+	r.gen.leave()
+	r.gen = nil // rather than keep it for as long as the connection is idle
 }
 
 // responseBody streams an answer's body to the client; its Close ends the

@@ -85,7 +85,8 @@ func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Hea
 }
 
 // outbound is the message as the request that it came in as.
-func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound, error) {
+func (c *courier) outbound(h *handling) (*outbound, error) {
+	d, trail := h.Delivery, &h.trail
 	method, target := d.Header.Get(messageMethod), d.Header.Get(messageTarget)
 	if method == "" {
 		method = fasthttp.MethodPost // published by an app, not by a gateway
@@ -100,7 +101,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 	head := append([]byte(nil), method+" "+target+" HTTP/1.1\r\n"...)
 	host := d.Header.Get(messageField + "Host")
 	if host == "" {
-		host = c.q.upstream.name
+		host = c.q.deliverTo
 	}
 	if head, err = appendChecked(head, "Host", host); err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func (c *courier) outbound(d *broker.Delivery, trail *tracing.Trail) (*outbound,
 		head:   append(stamped.head, "Content-Length: "+strconv.Itoa(len(d.Body))+"\r\n\r\n"...),
 		body:   bytes.NewReader(d.Body),
 		length: int64(len(d.Body)), bodyless: method == fasthttp.MethodHead,
-		timeout: c.q.upstream.timeout, deadline: c.q.upstream.enforced(trail.Deadline),
+		timeout: h.slot.upstream.timeout, deadline: h.slot.upstream.enforced(trail.Deadline),
 	}, nil
 }
 

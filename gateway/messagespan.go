@@ -48,6 +48,7 @@ func (q *queue) attributes(operation, id string) []tracing.Attribute {
 // settled.
 type handling struct {
 	*broker.Delivery
+	gen     *generation // that it uses until its end, or the app was away
 	job     *entry
 	trail   tracing.Trail
 	slot    slot
@@ -57,18 +58,22 @@ type handling struct {
 
 // handle begins the handling of a message.
 func (c *courier) handle(d *broker.Delivery, e *entry, taken time.Time) *handling {
-	h := &handling{Delivery: d, job: e, taken: taken, trail: tracing.Trail{Propagate: c.g.propagate}}
+	h := &handling{Delivery: d, job: e, taken: taken}
+	h.use(c.g.enter(), c.q)
 	h.trail.Extract(messageFields(d.Header), taken)
-	h.trail.Sample(c.g.config.Tracing.Sample)
-	h.slot = slot{upstream: c.q.upstream, work: scheduler.Work{
-		Class: c.class, Flow: c.q.flow, Deadline: h.trail.Deadline, Kept: true,
-	}}
+	h.trail.Sample(h.gen.config.Tracing.Sample)
+	h.slot.work = scheduler.Work{Class: c.class, Flow: c.q.flow, Deadline: h.trail.Deadline, Kept: true}
 	if c.g.tracer != nil {
 		h.slot.journal = &h.journal
 	}
 	h.journal.begin(h.trail.SpanID)
 	h.trail.SpanID = tracing.NewSpanID()
 	return h
+}
+
+// use has what is done next use gen, which was entered for it.
+func (h *handling) use(gen *generation, q *queue) {
+	h.gen, h.slot.upstream, h.trail.Propagate = gen, gen.upstreams[q.deliverTo], gen.propagate
 }
 
 // record records a message that has been settled, if it was sampled or is worth it.
@@ -88,7 +93,7 @@ func (c *courier) record(h *handling) {
 		shed = reason != "" && reason != reasonLeft
 	}
 	failed := h.job.State == jobFailed || h.job.State == jobQueued && h.job.Reason != ""
-	kept := c.g.kept(c.class, inLane+h.slot.waited, shed, failed)
+	kept := h.gen.kept(c.class, inLane+h.slot.waited, shed, failed)
 	if !h.trail.Sampled() && kept == "" {
 		return
 	}

@@ -22,6 +22,7 @@ type metrics struct {
 	deliveries  *prometheus.CounterVec
 	messageWait *prometheus.HistogramVec
 	classified  *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
 }
 
 // waitBuckets reach from what a waiting time is when nothing waits to the
@@ -43,8 +44,9 @@ func newMetrics(g *Gateway) *metrics {
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
 		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified,
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.turnedAway,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -102,10 +104,11 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
-	for name, u := range s.g.upstreams {
+	gen := s.g.present.Load()
+	for name, u := range gen.upstreams {
 		snap := u.scheduler.Snapshot()
 		gauge(descLimit, snap.Limit, name)
-		for i, class := range s.g.classes.Names() {
+		for i, class := range gen.classes.Names() {
 			c := &snap.Classes[i]
 			gauge(descInflight, c.Running, name, class)
 			fraction(descReserve, c.Reserve, name, class)

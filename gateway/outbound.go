@@ -25,16 +25,16 @@ func (g *Gateway) call(ctx *fasthttp.RequestCtx, client *clientConn, r *request,
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(view.Path, ownPrefix) && g.keepsJobsOf(view) {
+	if strings.HasPrefix(view.Path, ownPrefix) && r.gen.keepsJobsOf(view) {
 		return g.serveOwn(ctx, r, view.Path)
 	}
-	switch i := g.routeCall(view); {
+	switch i := r.gen.routeCall(view); {
 	case i >= 0:
-		r.route, r.upstream, r.queue = i, g.targets[i].upstream, g.targets[i].queue
+		r.route, r.upstream, r.queue = i, r.gen.targets[i].upstream, r.gen.targets[i].queue
 	case address == "":
 		return &failure{reason: reasonNoUpstream, err: errNowhere, detail: remedyNowhere}
 	default:
-		r.upstream = g.destinations.to(address)
+		r.upstream = r.gen.destinations.to(address)
 	}
 	if r.queue != nil {
 		return g.enqueue(ctx, r, r.queue)
@@ -61,11 +61,11 @@ func (g *Gateway) classifyCall(r *request, source netip.Addr) {
 		r.origin = origin.By.String()
 		r.trail.Inherit(&origin)
 	}
-	r.decision = g.decideCall(g.claim(&r.trail, false), origin.Class, found)
-	r.trail.Class = g.classes.Name(r.decision.Class)
+	r.decision = r.gen.decideCall(r.gen.claim(&r.trail, false), origin.Class, found)
+	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
-	r.flow = g.flowOf(r.fields, source)
+	r.flow = r.gen.flowOf(r.fields, source)
 }
 
 // maxLaps is how often a request may pass gateways before that counts as a loop.

@@ -30,14 +30,14 @@ type Queue struct {
 // queue is one configured queue.
 type queue struct {
 	Queue
-	name     string
-	system   string // the type of its broker
-	maxBody  int64
-	attempts int
-	upstream *upstream // nil when nothing is delivered
-	path     string    // replaces the request's path; "" keeps it
-	flow     uint64    // the flow of its deliveries: queues take turns with clients
-	dead     func(status int) bool
+	name      string
+	system    string // the type of its broker
+	maxBody   int64
+	attempts  int
+	deliverTo string // the name of an upstream; "" when nothing is delivered
+	path      string // replaces the request's path; "" keeps it
+	flow      uint64 // the flow of its deliveries: queues take turns with clients
+	dead      func(status int) bool
 
 	book        *jobBook // nil when nothing can be read about its jobs
 	keepResults time.Duration
@@ -58,14 +58,14 @@ func (q *queue) ready(ctx context.Context) error {
 	return nil
 }
 
-func newQueue(name, system string, cfg config.Queue, q Queue, upstreams map[string]*upstream) *queue {
+func newQueue(name, system string, cfg config.Queue, q Queue) *queue {
 	out := &queue{
 		Queue: q, name: name, system: system, maxBody: int64(cfg.MaxBody), attempts: cfg.Attempts,
 		flow: maphash.String(flowSeed, "queue "+name),
 		dead: cfg.IsDead, keepResults: cfg.KeepResults, maxAnswer: int64(cfg.MaxAnswer),
 	}
 	if cfg.Deliver != nil {
-		out.upstream, out.path = upstreams[cfg.Deliver.Upstream], cfg.Deliver.Path
+		out.deliverTo, out.path = cfg.Deliver.Upstream, cfg.Deliver.Path
 	}
 	return out
 }

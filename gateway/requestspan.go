@@ -28,7 +28,7 @@ func describe(ctx *fasthttp.RequestCtx, r *request) *about {
 // begins gives the request's span its id, and decides about sampling if the trace
 // begins here. What is sent on is the child of another span, that of the try.
 func (g *Gateway) begins(r *request) {
-	r.trail.Sample(g.config.Tracing.Sample)
+	r.trail.Sample(r.gen.config.Tracing.Sample)
 	r.journal.begin(r.trail.SpanID)
 	r.trail.SpanID = tracing.NewSpanID()
 }
@@ -45,7 +45,7 @@ func (g *Gateway) record(now time.Time, status int, client *clientConn, r *reque
 		return
 	}
 	r.journal.ended(now, r.brokenOff)
-	kept := g.kept(r.decision.Class, r.slot.waited, r.shed, status >= 500 || r.brokenOff != nil)
+	kept := r.gen.kept(r.decision.Class, r.slot.waited, r.shed, status >= 500 || r.brokenOff != nil)
 	if !r.trail.Sampled() && kept == "" {
 		return
 	}
@@ -56,7 +56,7 @@ func (g *Gateway) record(now time.Time, status int, client *clientConn, r *reque
 	if !g.hasRoom(now, &r.trail, r.decision.Class, spans) {
 		return
 	}
-	set := newSpanSet(&r.trail, g.classes.Name(r.decision.Class), spans)
+	set := newSpanSet(&r.trail, r.gen.classes.Name(r.decision.Class), spans)
 	asked := r.about()
 	set.add(g.serverSpan(now, status, client, r, asked, kept))
 	set.addWaits(&r.journal)
@@ -82,7 +82,7 @@ func (g *Gateway) serverSpan(now time.Time, status int, client *clientConn, r *r
 		scheme = "https"
 	}
 	if r.route >= 0 {
-		route = g.config.Routes[r.route].Match.Path
+		route = r.gen.config.Routes[r.route].Match.Path
 	}
 	span := tracing.Span{
 		ID: r.journal.hop, Parent: r.trail.ParentID, Kind: tracing.Server, Name: spanName(method, route),
@@ -91,7 +91,7 @@ func (g *Gateway) serverSpan(now time.Time, status int, client *clientConn, r *r
 			attribute("http.request.method", method), attribute("url.scheme", scheme), attribute("url.path", asked.path),
 			number("http.response.status_code", status),
 			attribute("server.address", hostname(asked.host)), attribute("client.address", client.addr.String()),
-			attribute("overtake.class", g.classes.Name(r.decision.Class)), attribute("overtake.rule", r.decision.Rule),
+			attribute("overtake.class", r.gen.classes.Name(r.decision.Class)), attribute("overtake.rule", r.decision.Rule),
 			attribute("overtake.listener", client.listener.name), attribute("overtake.role", client.listener.role),
 		),
 	}

@@ -30,8 +30,8 @@ const (
 )
 
 // kept returns why work is recorded even if it was not sampled; "" if it is not.
-func (g *Gateway) kept(class classifier.Class, waited time.Duration, shed, failed bool) string {
-	objective := g.config.Classes[class].Objective
+func (gen *generation) kept(class classifier.Class, waited time.Duration, shed, failed bool) string {
+	objective := gen.config.Classes[class].Objective
 	switch {
 	case shed:
 		return keptShed

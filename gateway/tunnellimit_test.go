@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// wire is one end of a connection in memory, so that time can be fake. Each side may
+// pipe is one end of a connection in memory, so that time can be fake. Each side may
 // end its half, as with TCP.
-type wire struct {
+type pipe struct {
 	net.Conn // to read from
 	out      net.Conn
 }
 
-func newWire() (a, b wire) {
+func newPipe() (a, b pipe) {
 	there, thereEnd := net.Pipe()
 	back, backEnd := net.Pipe()
-	return wire{backEnd, there}, wire{thereEnd, back}
+	return pipe{backEnd, there}, pipe{thereEnd, back}
 }
 
-func (w wire) Write(p []byte) (int, error)        { return w.out.Write(p) }
-func (w wire) CloseWrite() error                  { return w.out.Close() }
-func (w wire) Close() error                       { return errors.Join(w.Conn.Close(), w.out.Close()) }
-func (w wire) SetWriteDeadline(t time.Time) error { return w.out.SetWriteDeadline(t) }
+func (w pipe) Write(p []byte) (int, error)        { return w.out.Write(p) }
+func (w pipe) CloseWrite() error                  { return w.out.Close() }
+func (w pipe) Close() error                       { return errors.Join(w.Conn.Close(), w.out.Close()) }
+func (w pipe) SetWriteDeadline(t time.Time) error { return w.out.SetWriteDeadline(t) }
 
 // tunnelEnds are the ends of a tunnel, whose own end is told on ended.
 type tunnelEnds struct {
-	app, far wire
+	app, far pipe
 	ended    chan time.Time
 }
 
@@ -40,8 +40,8 @@ const (
 )
 
 func newTunnelEnds() tunnelEnds {
-	app, client := newWire()
-	far, server := newWire()
+	app, client := newPipe()
+	far, server := newPipe()
 	tun := &tunnel{client: &clientConn{Conn: client}, sent: client, server: server, limits: tunnelLimits{idle: testIdle, halfClosed: testHalf}}
 	e := tunnelEnds{app, far, make(chan time.Time, 1)}
 	go func() {
@@ -59,7 +59,7 @@ func (e tunnelEnds) within(t *testing.T, since time.Time, limit time.Duration) {
 	if took := (<-e.ended).Sub(since); took < limit || took > 2*limit {
 		t.Errorf("the tunnel ended %s after its last use, want %s, or up to twice", took, limit)
 	}
-	for _, end := range []wire{e.app, e.far} {
+	for _, end := range []pipe{e.app, e.far} {
 		if _, err := io.ReadAll(end); err != nil {
 			t.Errorf("an end reads %v, want the end", err)
 		}
@@ -68,7 +68,7 @@ func (e tunnelEnds) within(t *testing.T, since time.Time, limit time.Duration) {
 }
 
 // trickle sends n bytes with a pause before each, and checks that they arrive.
-func trickle(t *testing.T, from, to wire, n int, pause time.Duration) {
+func trickle(t *testing.T, from, to pipe, n int, pause time.Duration) {
 	t.Helper()
 	got := make([]byte, 1)
 	for i := range n {

@@ -25,6 +25,7 @@ type upstream struct {
 	unrouted  bool // see destinations: neither counted nor probed
 	log       *slog.Logger
 	stop      context.Context // ends the probes
+	end       context.CancelFunc
 
 	probes sync.WaitGroup // one goroutine per server that is down
 
@@ -32,25 +33,38 @@ type upstream struct {
 	down []bool // by server; guarded by mu
 }
 
-// newUpstream returns an upstream that probes down servers until stop ends.
+// newUpstream returns an upstream that probes down servers until it is closed or
+// stop ends.
 func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *config.Config, sockets *socket.Setter) (*upstream, error) {
 	c := cfg.Upstreams[name]
 	u := &upstream{
-		name: name, timeout: c.Timeout, dryRun: cfg.DryRun, log: log.With("upstream", name), stop: stop,
+		name: name, timeout: c.Timeout, dryRun: cfg.DryRun, log: log.With("upstream", name),
 		down: make([]bool, len(c.Servers)),
 	}
+	u.stop, u.end = context.WithCancel(stop)
 	for _, rawURL := range c.Servers {
 		s, err := newServer(rawURL, sockets)
 		if err != nil {
+			u.end()
 			return nil, fmt.Errorf("gateway: upstream %s: %w", name, err)
 		}
 		u.servers = append(u.servers, s)
 	}
 	var err error
 	if u.scheduler, err = scheduler.New(schedulerConfig(cfg, c)); err != nil {
+		u.end()
 		return nil, fmt.Errorf("gateway: upstream %s: %w", name, err)
 	}
 	return u, nil
+}
+
+// close ends the probes and closes the connections. Nobody may use it any more.
+func (u *upstream) close() {
+	u.end()
+	u.probes.Wait()
+	for _, s := range u.servers {
+		s.retire()
+	}
 }
 
 func schedulerConfig(cfg *config.Config, c config.Upstream) scheduler.Config {

@@ -74,8 +74,8 @@ type ClassConfig struct {
 // maxServers bounds the servers, which are looked through at each dispatch.
 const maxServers = 1024
 
-// validate reports every problem of the configuration.
-func (c *Config) validate() error {
+// Validate reports every problem of the configuration.
+func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("scheduler: "+format, args...)) }
 	if c.Limit < 1 || c.Limit > Unlimited {

@@ -156,7 +156,7 @@ func newStage(t *testing.T, args []string) *stage {
 			t.Fatalf("config: %q is unknown", arg)
 		}
 	}
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	s.cfg, s.player = cfg, newPlayer(cfg)

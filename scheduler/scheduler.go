@@ -43,7 +43,7 @@ type Scheduler struct {
 
 // New returns a scheduler, or every problem of the configuration.
 func New(cfg Config) (*Scheduler, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	s := &Scheduler{epoch: time.Now(), core: newCore(cfg), adaptive: cfg.Adaptive != nil}
