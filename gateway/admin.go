@@ -124,10 +124,16 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
 }
 
-// reachable connects to a server of the upstream; one that answers is enough.
+// reachable connects to a server of the upstream; one that answers is enough. Where
+// servers are checked, those that failed do not count.
 func (u *upstream) reachable(ctx context.Context) error {
 	var errs []error
-	for _, s := range u.servers {
+	known := u.standings()
+	for i, s := range u.servers {
+		if u.health != nil && known[i].standing == serverDown {
+			errs = append(errs, known[i].why)
+			continue
+		}
 		err := s.knock(ctx)
 		if err == nil {
 			return nil
@@ -160,6 +166,10 @@ type (
 		InFlight int    `json:"in_flight"`
 		Down     bool   `json:"down"`
 		Probing  bool   `json:"probing"`
+		// State is up, down, ejected (for failed answers) or ramping (just back).
+		State       string  `json:"state"`
+		StateMillis float64 `json:"state_ms,omitempty"` // for how long; not since the start
+		Error       string  `json:"error,omitempty"`    // that led to the state
 	}
 	classState struct {
 		InFlight     int               `json:"in_flight"`
@@ -235,8 +245,17 @@ func (u *upstream) state(classes []string) upstreamState {
 		Limit: snap.Limit, InFlight: snap.Running, DryRun: u.dryRun,
 		Servers: make([]serverState, len(u.servers)), Classes: make(map[string]classState, len(classes)),
 	}
+	known := u.standings()
 	for i, s := range snap.Servers {
-		us.Servers[i] = serverState{URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing}
+		us.Servers[i] = serverState{
+			URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing, State: known[i].standing.String(),
+		}
+		if !known[i].since.IsZero() {
+			us.Servers[i].StateMillis = millis(time.Since(known[i].since))
+		}
+		if known[i].why != nil {
+			us.Servers[i].Error = known[i].why.Error()
+		}
 	}
 	for i, class := range classes {
 		us.Classes[class] = newClassState(&snap.Classes[i])
@@ -281,10 +300,6 @@ func (g *Gateway) FindDown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, depthPatience)
 	defer cancel()
 	for _, u := range g.present.Load().upstreams {
-		for i, s := range u.servers {
-			if err := s.knock(ctx); err != nil && ctx.Err() == nil {
-				u.setDown(i, err)
-			}
-		}
+		u.findDown(ctx)
 	}
 }

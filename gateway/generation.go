@@ -134,16 +134,20 @@ func (gen *generation) leave() {
 	}
 }
 
-// install makes gen the present generation. That of before goes on until its last
+// install makes gen the present generation, and starts what is new of it. That of before goes on until its last
 // user has left it.
 func (g *Gateway) install(gen *generation) {
 	g.mu.Lock()
 	before := g.present.Swap(gen)
 	g.generations[gen] = struct{}{}
 	g.mu.Unlock()
-	if before != nil {
-		before.leave()
+	if before == nil {
+		return // Start starts the first one's upstreams
 	}
+	for _, u := range gen.upstreams {
+		u.start()
+	}
+	before.leave()
 }
 
 // ended closes what nobody but gen was using.

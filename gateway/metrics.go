@@ -72,6 +72,8 @@ var (
 	descLimit     = desc("overtake_limit", "Slots of all servers in use.", "upstream")
 	descReserve   = desc("overtake_reserve", "Slots kept from less urgent classes; may be a fraction.", "upstream", "class")
 	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
+	descServerUp  = desc("overtake_server_up", "Whether a server gets requests: 1, or 0 while it is down or ejected.", "upstream", "server")
+	descRetries   = desc("overtake_retries_total", "Requests that failed on one server, by what became of them on another.", "upstream", "result")
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
 	descRefused   = desc("overtake_socket_refused_total", "Times that a socket did not get what its class says.", "option")
@@ -89,7 +91,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
 	} {
 		out <- d
 	}
@@ -108,6 +110,16 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 	for name, u := range gen.upstreams {
 		snap := u.scheduler.Snapshot()
 		gauge(descLimit, snap.Limit, name)
+		for i, h := range u.standings() {
+			up := 0
+			if h.serves() {
+				up = 1
+			}
+			gauge(descServerUp, up, name, u.servers[i].name)
+		}
+		for result := range numRetryResults {
+			count(descRetries, u.retries[result].Load(), name, result.String())
+		}
 		for i, class := range gen.classes.Names() {
 			c := &snap.Classes[i]
 			gauge(descInflight, c.Running, name, class)

@@ -64,7 +64,7 @@ func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
 	s := &server{name: address, network: "tcp", address: address, sockets: g.sockets, refuse: g.refuseOwn}
 	r.trail.Deadline = r.deadline()
 	conn, err := reach(&r.life, r.trail.Deadline, func(ctx context.Context) (net.Conn, error) {
-		return s.open(ctx, r.decision.Class)
+		return s.open(ctx, r.decision.Class, time.Time{})
 	})
 	if err != nil {
 		return nil, err

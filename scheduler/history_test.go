@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -13,6 +14,7 @@ type op struct {
 	flow  uint64
 	bytes int64
 	kept  bool
+	avoid []bool
 	until time.Duration // deadline, from now; 0 for none
 	which int           // release, withdraw: the n-th of those there are, modulo
 	by    time.Duration
@@ -20,12 +22,34 @@ type op struct {
 	all   bool  // resize: the probe is for all classes
 	down  bool
 	how   Outcome // release
+
+	classes []ClassConfig // reconfigure
 }
 
 // place is what a test knows of a server; which is its index modulo their number.
 type place struct {
-	which, limit, narrow int
+	which, limit, narrow int // in effect
 	down                 bool
+	own, ownNarrow       int // without the share
+	share                BasisPoints
+}
+
+func newPlace(which, limit int) place {
+	return place{which: which, limit: limit, narrow: limit, own: limit, ownNarrow: limit, share: 10_000}
+}
+
+// book enters what o does to the server.
+func (s *place) book(o op) {
+	switch o.kind {
+	case opResize:
+		s.own, s.ownNarrow = o.place.limit, o.place.narrow
+	case opShare:
+		s.share = o.place.share
+	case opDown:
+		s.down = o.down
+	}
+	s.limit = int(math.Ceil(float64(s.own) * float64(s.share) / 10_000))
+	s.narrow = min(s.ownNarrow, s.limit)
 }
 
 type opKind uint8
@@ -38,8 +62,10 @@ const (
 	opAdvance // the clock only: expired work is still there
 	opExpire  // what is expired is shed, as the shell's timers do
 	opResize
+	opShare
 	opDown
 	opDrain
+	opReconfigure // what the classes may do
 	numOps
 )
 
@@ -59,6 +85,10 @@ func (o op) String() string {
 		return "expire"
 	case opResize:
 		return fmt.Sprintf("resize server %d to %d, probe %d, of all %t", o.place.which, o.place.limit, o.place.narrow, o.all)
+	case opShare:
+		return fmt.Sprintf("server %d offers %d in 10,000", o.place.which, o.place.share)
+	case opReconfigure:
+		return fmt.Sprintf("reconfigure to %+v", o.classes)
 	case opDown:
 		return fmt.Sprintf("server %d down %t", o.place.which, o.down)
 	}
@@ -103,13 +133,13 @@ func (p *player) apply(o op) []fate {
 	switch o.kind {
 	case opTry:
 		p.arrived++
-		if id, ok := p.core.startNow(o.class, p.after(o.until), p.now); ok {
+		if id, ok := p.core.startNow(o.class, p.after(o.until), o.avoid, p.now); ok {
 			p.started(p.arrived, id)
 			p.fates = append(p.fates, fate{id: p.arrived, wait: p.core.factsNow(o.class)})
 		}
 	case opArrive:
 		p.arrived++
-		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, due: p.after(o.until)}
+		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, avoid: o.avoid, due: p.after(o.until)}
 		p.numbers[t] = p.arrived
 		p.waiting = append(p.waiting, t)
 		p.core.arrive(t, p.now)
@@ -140,8 +170,14 @@ func (p *player) apply(o op) []fate {
 		p.core.probesAll = o.all
 		p.core.resize(o.place.which%len(p.core.servers), o.place.limit, o.place.narrow)
 		p.core.dispatch(p.now)
+	case opShare:
+		p.core.setShare(o.place.which%len(p.core.servers), o.place.share)
+		p.core.dispatch(p.now)
 	case opDown:
 		p.core.setDown(o.place.which%len(p.core.servers), o.down)
+		p.core.dispatch(p.now)
+	case opReconfigure:
+		p.core.bargain(o.classes)
 		p.core.dispatch(p.now)
 	case opDrain:
 		p.core.drain(p.now)
@@ -216,10 +252,16 @@ func (pick choose) someConfig() Config {
 	if pick(2) == 1 {
 		cfg.Servers = 1 + pick(4)
 	}
+	pick.fill(cfg.Classes)
+	return cfg
+}
+
+// fill says what classes may do.
+func (pick choose) fill(classes []ClassConfig) {
 	withFloors, floors := pick(2) == 1, BasisPoints(0)
 	boundBytes := pick(3) // nobody's, some, all
-	for i := range cfg.Classes {
-		class := &cfg.Classes[i]
+	for i := range classes {
+		class := &classes[i]
 		switch pick(4) {
 		case 0:
 			class.Reserve = pick(10)
@@ -242,11 +284,29 @@ func (pick choose) someConfig() Config {
 			class.KeepOrder = pick(4) == 0
 		}
 	}
-	return cfg
 }
 
 // someLimit is small more often than not, since that is where work waits.
 func (pick choose) someLimit() int { return 1 + pick([]int{3, 8, 64}[pick(3)]) }
+
+// someOpOrReconfigure is someOp, but now and then classes may do something else from
+// then on: half of them, so that there are also some that go on.
+func (pick choose) someOpOrReconfigure(classes []ClassConfig) op {
+	if pick(100) < 99 {
+		return pick.someOp(len(classes))
+	}
+	anew := make([]ClassConfig, len(classes))
+	pick.fill(anew)
+	floors := BasisPoints(0)
+	for i := range anew {
+		if pick(2) == 1 {
+			anew[i] = classes[i]
+		}
+		anew[i].Floor = min(anew[i].Floor, maxFloors-floors)
+		floors += anew[i].Floor
+	}
+	return op{kind: opReconfigure, classes: anew}
+}
 
 // someOp makes anything happen, arrivals and releases most often.
 func (pick choose) someOp(classes int) op {
@@ -258,6 +318,9 @@ func (pick choose) someOp(classes int) op {
 		}
 		if pick(4) == 3 {
 			o.until = time.Duration(pick(40) - 1)
+		}
+		if pick(8) == 7 {
+			o.avoid = []bool{pick(2) == 1, pick(2) == 1, pick(2) == 1, pick(2) == 1}
 		}
 		return o
 	case n < 157:
@@ -283,6 +346,8 @@ func (pick choose) someOp(classes int) op {
 			o.place.narrow = 1 + pick(o.place.limit)
 		}
 		return o
+	case n < 198:
+		return op{kind: opShare, place: place{which: pick(4), share: BasisPoints(1 + pick(4)*3333)}}
 	case n < 199:
 		return op{kind: opDown, place: place{which: pick(4)}, down: pick(2) == 1}
 	}

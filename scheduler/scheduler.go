@@ -25,15 +25,19 @@ type Work struct {
 	// order, such as the first message of a queue: it is neither bounded nor
 	// displaced, and max wait does not apply to it.
 	Kept bool
+	// Avoid are the servers, by index, that the work should not run on, such as one
+	// that has just failed it. It gets one of them all the same if no other has a
+	// free slot when its turn comes. It must have an element for each server, or
+	// none, and not be changed while the work waits.
+	Avoid []bool
 }
 
 // Scheduler hands out the slots of one upstream. All methods are safe for
 // concurrent use.
 type Scheduler struct {
-	epoch    time.Time
-	waiters  sync.Pool // of *waiter
-	adaptive bool
-	dry      *dryRun // nil where it decides; guarded by mu
+	epoch   time.Time
+	waiters sync.Pool // of *waiter
+	dry     *dryRun   // nil where it decides; guarded by mu
 
 	mu    sync.Mutex
 	core  *core       // guarded by mu
@@ -46,7 +50,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Scheduler{epoch: time.Now(), core: newCore(cfg), adaptive: cfg.Adaptive != nil}
+	s := &Scheduler{epoch: time.Now(), core: newCore(cfg)}
 	if cfg.DryRun {
 		s.dry = newDryRun(s.core)
 	}
@@ -104,7 +108,7 @@ func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
 	if s.dry != nil {
 		return s.acquireDry(w, now), true
 	}
-	slot, ok := s.core.startNow(int(w.Class), s.due(&w), now)
+	slot, ok := s.core.startNow(int(w.Class), s.due(&w), w.Avoid, now)
 	if !ok {
 		return Lease{}, false
 	}
@@ -163,7 +167,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 	if s.dry != nil {
 		return s.acquireDry(w, now), nil, nil
 	}
-	if slot, ok := s.core.startNow(int(w.Class), due, now); ok {
+	if slot, ok := s.core.startNow(int(w.Class), due, w.Avoid, now); ok {
 		return s.lease(slot, int(w.Class)), nil, nil
 	}
 	wt = s.waiters.Get().(*waiter)
@@ -180,7 +184,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 }
 
 func newTicket(w Work, due time.Duration) ticket {
-	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due}
+	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due, avoid: w.Avoid}
 }
 
 // RetryAfter returns when work of the class that was refused should be tried
@@ -201,16 +205,23 @@ func (s *Scheduler) Limit() int {
 	return s.core.limit
 }
 
-// SetLimit changes the number of slots of every server. Work that runs keeps its
-// slots: after a cut, none is handed out until enough have come back. It panics
-// on a limit that Config would not allow, or if the limit is adaptive.
-func (s *Scheduler) SetLimit(limit int) {
-	if limit < 1 || limit > Unlimited || s.adaptive {
-		panic("scheduler: SetLimit out of range, or of an adaptive limit")
+// Reconfigure goes on with another configuration, while work runs and waits. Work
+// that runs keeps its slots: after a cut, none is handed out until enough have come
+// back. Work that waits keeps its place, even beyond what may wait from now on, and
+// the longest wait that it came with. An adaptive limit goes on from what it has
+// found. It panics on what [Config.Validate] refuses, and if cfg has other servers,
+// classes or another DryRun: that takes a new scheduler.
+func (s *Scheduler) Reconfigure(cfg Config) {
+	if err := cfg.Validate(); err != nil {
+		panic(err)
 	}
 	s.update(func(now time.Duration) {
-		for i := range s.core.servers {
-			s.core.resize(i, limit, limit)
+		if max(cfg.Servers, 1) != len(s.core.servers) || len(cfg.Classes) != len(s.core.classes) || cfg.DryRun != (s.dry != nil) {
+			panic("scheduler: Reconfigure with other servers, classes or another dry run")
+		}
+		s.core.reconfigure(cfg, now)
+		if s.dry != nil {
+			s.dry.holdNothingBack()
 		}
 		s.core.dispatch(now)
 	})
@@ -222,6 +233,19 @@ func (s *Scheduler) SetLimit(limit int) {
 func (s *Scheduler) SetDown(server int, down bool) {
 	s.update(func(now time.Duration) {
 		s.core.setDown(server, down)
+		s.core.dispatch(now)
+	})
+}
+
+// SetShare has a server offer only a share of its limit, from 1 to 10,000, rounded up:
+// for one that is to get its work back step by step. An adaptive limit does not grow
+// beyond what its share lets it use. It panics if there is no such server.
+func (s *Scheduler) SetShare(server int, share BasisPoints) {
+	if share < 1 || share > whole {
+		panic("scheduler: SetShare out of range")
+	}
+	s.update(func(now time.Duration) {
+		s.core.setShare(server, share)
 		s.core.dispatch(now)
 	})
 }

@@ -63,6 +63,8 @@ type Config struct {
 	// written holds, by path, the values that were made from environment
 	// variables, as they are written in the file.
 	written map[string]string
+	// source knows where values came from.
+	source *source
 }
 
 // The roles of listeners.
@@ -223,55 +225,6 @@ type SizeRange struct {
 	Min Size `yaml:"min,omitempty"`
 	// Max is the largest size. Default: 0, no bound.
 	Max Size `yaml:"max,omitempty"`
-}
-
-// Upstream is one app: servers that share a scheduler.
-type Upstream struct {
-	// Servers are http://host:port or unix:///path, 1 to 1024. Required.
-	Servers []string `yaml:"servers,omitempty"`
-	// Limit is how many requests each server works on at once.
-	Limit Limit `yaml:"limit,omitempty"`
-	// Timeout is from the dispatch to the start of the response, more than 0.
-	// Default: 30s.
-	Timeout time.Duration `yaml:"timeout,omitempty"`
-	// Health is the active check of the servers. Default: none.
-	Health *Health `yaml:"health,omitempty"`
-	// Retry says what is tried again on another server. Default: a request
-	// whose connection could not be made.
-	Retry *Retry `yaml:"retry,omitempty"`
-}
-
-// Limit is how many requests each server of an upstream works on at the same
-// time.
-type Limit struct {
-	// Mode is adaptive (found by measuring, starts at Initial, moves between Min
-	// and Max), fixed (always Max) or off. Default: adaptive, but fixed where Max
-	// is all that is written.
-	Mode string `yaml:"mode,omitempty"`
-	// Initial is where an adaptive limit starts, Min to Max; a default Min or Max
-	// makes room for it. Default: 16, but Min or Max where those are beyond it.
-	Initial int `yaml:"initial,omitempty"`
-	// Min is the least an adaptive limit goes down to, at least 1. Default: 2.
-	Min int `yaml:"min,omitempty"`
-	// Max is the fixed limit, or the most an adaptive one goes up to, 1 to
-	// 100000. Default: fixed 64, adaptive 512.
-	Max int `yaml:"max,omitempty"`
-}
-
-// Health is the active check of an upstream's servers.
-type Health struct {
-	// Path is what the check asks for; it begins with a slash. Default: /.
-	Path string `yaml:"path,omitempty"`
-	// Interval is the time between two checks, at least 100ms. Default: 2s.
-	Interval time.Duration `yaml:"interval,omitempty"`
-}
-
-// Retry says how often a request is tried again, within a budget.
-type Retry struct {
-	// Attempts is how often a request is sent at most, 1 to 10. Default: 2.
-	Attempts int `yaml:"attempts,omitempty"`
-	// Budget is the share of requests that may be tried again. Default: 10%.
-	Budget Percent `yaml:"budget"`
 }
 
 // Provenance bounds what an outbound listener knows of the requests that were let
