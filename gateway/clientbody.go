@@ -61,10 +61,10 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	began := time.Now()
-	// Whose credit has not shrunk by half since the deadline was set may have a
-	// little less: that saves setting one for each part.
-	if left := b.until.Sub(began); left < b.credit/2 || left > b.credit {
-		b.until = began.Add(b.credit)
+	// A little more than the credit saves setting a deadline for each part.
+	const more = time.Second
+	if left := b.until.Sub(began); left < b.credit || left > b.credit+more {
+		b.until = began.Add(b.credit + more)
 		if err := b.client.SetReadDeadline(b.until); err != nil {
 			return 0, err
 		}

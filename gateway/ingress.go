@@ -161,6 +161,7 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		return &failure{reason: reasonBadRequest, err: r.broken}
 	}
 	if f := excessive(&ctx.Request.Header, r.fields, &client.settings.limits); f != nil {
+		ctx.SetConnectionClose()
 		return f
 	}
 	if loops(r.fields) {
