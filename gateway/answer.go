@@ -156,8 +156,8 @@ func (a *answer) Close() (aborted bool) {
 	a.life.unguard()
 	conn := a.conn
 	a.conn = nil
-	if a.life.Err() == nil && conn.SetDeadline(time.Time{}) == nil {
-		a.server.put(conn)
+	if a.life.Err() == nil {
+		a.server.put(conn) // its deadline stays: the next exchange sets its own
 	} else {
 		conn.Close()
 	}

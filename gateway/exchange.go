@@ -51,9 +51,13 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn, err := reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.get(ctx, o.class, o.answerBy) })
-	if err != nil {
-		return nil, err
+	conn := s.kept(o.class)
+	if conn == nil {
+		var err error
+		conn, err = reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.dial(ctx, o.class, o.answerBy) })
+		if err != nil {
+			return nil, err
+		}
 	}
 	if cause := life.guard(conn.raw); cause != nil {
 		conn.Close()
