@@ -59,7 +59,7 @@ func (a *answer) frame(bodyless bool) error {
 // Connection field.
 func keepAlive(h *fasthttp.ResponseHeader) bool {
 	for name, value := range h.All() {
-		if strings.EqualFold(alias(name), fasthttp.HeaderConnection) && listed(alias(value), "close") {
+		if len(name) == len(fasthttp.HeaderConnection) && strings.EqualFold(alias(name), fasthttp.HeaderConnection) && listed(alias(value), "close") {
 			return false
 		}
 	}

@@ -38,6 +38,8 @@ type outbound struct {
 	// abortBody unblocks a Read of a streamed body, which then fails with
 	// errBodyAborted.
 	abortBody func()
+
+	answer answer // of the last try
 }
 
 // errStale is a kept connection that the server had closed: nothing of the
@@ -63,7 +65,8 @@ func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseH
 		conn.Close()
 		return nil, cause
 	}
-	a := &answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout, deadline: o.deadline}
+	a := &o.answer
+	*a = answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout, deadline: o.deadline}
 	if err := a.start(o); err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	if host == "" && client.original.IsValid() {
 		host = client.original.String() // from HTTP/1.0, which need not say; RFC 9112 section 3.2 has us say it
 	}
-	head := append(r.head[:0], method...)
+	head := append(r.out.head[:0], method...)
 	head = append(head, ' ')
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
 	head = append(head, " HTTP/1.1\r\n"...)
@@ -99,21 +99,19 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	if client.listener.role == config.Outbound {
 		head = appendForwarded(head, r.fields) // who its client is, only the app knows
 	} else {
-		via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
+		r.via = forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS(), scratch: r.via.scratch}
 		if r.trusted {
-			via.received = r.fields
+			r.via.received = r.fields
 		}
-		via.each(func(name, value string) { head = appendField(head, name, value) })
+		r.via.each(func(name, value string) { head = appendField(head, name, value) })
 	}
-	head = appendField(head, "Via", "1.1 overtake")
-	stamped := stampedFields{head: head}
-	r.trail.Stamp(&stamped, now)
-	o := &outbound{
+	r.stamped.head = appendField(head, "Via", "1.1 overtake")
+	r.trail.Stamp(&r.stamped, now)
+	r.out = outbound{
 		class: r.decision.Class, bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
 	}
-	o.head = o.frameBody(stamped.head, ctx, r.bodyRead)
-	r.head = o.head
-	return o
+	r.out.head = r.out.frameBody(r.stamped.head, ctx, r.bodyRead)
+	return &r.out
 }
 
 // frameBody writes the framing of the request's body and ends the header. The

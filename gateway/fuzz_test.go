@@ -67,7 +67,7 @@ func FuzzForwarded(f *testing.F) {
 			client = netip.MustParseAddr("2001:db8::1")
 		}
 		var value string
-		forwardedFor{client: client, host: host}.each(func(name, v string) {
+		(&forwardedFor{client: client, host: host}).each(func(name, v string) {
 			if name == "Forwarded" {
 				value = v
 			}
@@ -144,6 +144,14 @@ func FuzzResponseHeader(f *testing.F) {
 		}
 		status, cookies, refused := h.StatusCode(), countSetCookies(&h), isRefusal(&h)
 		keepAlive(&h)
+		var ordinary, other fasthttp.ResponseHeader
+		h.CopyTo(&ordinary)
+		h.CopyTo(&other)
+		if cleanOrdinary(&ordinary) {
+			if cleanAny(&other); string(ordinary.Header()) != string(other.Header()) {
+				t.Errorf("%q became %q as an ordinary response, and %q as any", raw, ordinary.Header(), other.Header())
+			}
+		}
 		cleanResponse(&h)
 		for name, value := range h.All() {
 			n := strings.ToLower(string(name))

@@ -103,30 +103,40 @@ type forwardedFor struct {
 	// received are the fields to extend, if the client is trusted; else what it
 	// says about clients before it is dropped.
 	received fields
+	scratch  []byte // for values
 }
 
-// each yields Forwarded (RFC 7239) and its X-Forwarded-* forerunners.
-func (w forwardedFor) each(yield func(name, value string)) {
+// each yields Forwarded (RFC 7239) and its X-Forwarded-* forerunners. The values are
+// valid until it is called again.
+func (w *forwardedFor) each(yield func(name, value string)) {
 	proto := "http"
 	if w.tls {
 		proto = "https"
 	}
-	client, node := "unknown", "unknown" // a unix socket's peer; RFC 7239 section 6.2
+	b := w.scratch[:0]
 	if w.client.IsValid() {
-		client = w.client.String()
-		node = client
-		if w.client.Is6() {
-			node = `"[` + client + `]"`
-		}
+		b = w.client.AppendTo(b)
+	} else {
+		b = append(b, "unknown"...) // a unix socket's peer; RFC 7239 section 6.2
 	}
-	yield("Forwarded", w.extended("Forwarded", "for="+node+";host="+quoted(w.host)+";proto="+proto))
-	yield("X-Forwarded-For", w.extended("X-Forwarded-For", client))
+	n := len(b)
+	b = append(b, "for="...)
+	if w.client.Is6() {
+		b = append(append(append(b, `"[`...), b[:n]...), `]"`...)
+	} else {
+		b = append(b, b[:n]...)
+	}
+	b = appendQuoted(append(b, ";host="...), w.host)
+	b = append(append(b, ";proto="...), proto...)
+	w.scratch = b
+	yield("Forwarded", w.extended("Forwarded", alias(b[n:])))
+	yield("X-Forwarded-For", w.extended("X-Forwarded-For", alias(b[:n])))
 	yield("X-Forwarded-Host", w.first("X-Forwarded-Host", w.host))
 	yield("X-Forwarded-Proto", w.first("X-Forwarded-Proto", proto))
 }
 
 // extended adds value to the list that was received.
-func (w forwardedFor) extended(name, value string) string {
+func (w *forwardedFor) extended(name, value string) string {
 	if before, ok := w.received.lookup(name); ok && before != "" {
 		return before + ", " + value
 	}
@@ -134,23 +144,23 @@ func (w forwardedFor) extended(name, value string) string {
 }
 
 // first keeps what was received: it tells of the client's own request.
-func (w forwardedFor) first(name, value string) string {
+func (w *forwardedFor) first(name, value string) string {
 	if before, ok := w.received.lookup(name); ok && before != "" {
 		return before
 	}
 	return value
 }
 
-// quoted returns a host as RFC 7239 wants it: a token as it is, all else, such
+// appendQuoted appends a host as RFC 7239 wants it: a token as it is, all else, such
 // as a port's colon, in quotes.
-func quoted(host string) string {
+func appendQuoted(b []byte, host string) []byte {
 	for i := range len(host) {
 		c := host[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
-			return `"` + escapeQuoted.Replace(host) + `"`
+			return append(append(append(b, '"'), escapeQuoted.Replace(host)...), '"')
 		}
 	}
-	return host
+	return append(b, host...)
 }
 
 var escapeQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

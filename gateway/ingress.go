@@ -28,7 +28,9 @@ type request struct {
 	fields  fields
 	broken  error // what is wrong with the header's form
 	view    viewFields
-	head    []byte // the request as it is sent on
+	out     outbound      // the request as it is sent on
+	stamped stampedFields // its header under construction
+	via     forwardedFor
 	started time.Time
 
 	decision classifier.Decision
@@ -217,7 +219,7 @@ func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.decision = r.gen.classifier.Classify(view, r.gen.claim(&r.trail, r.trusted))
 	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
-	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
+	g.metrics.classified.of([2]string{r.decision.Rule, r.trail.Class}).Inc()
 	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 

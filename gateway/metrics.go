@@ -16,13 +16,19 @@ import (
 // never by what clients send.
 type metrics struct {
 	registry    *prometheus.Registry
-	requests    *prometheus.CounterVec
-	seconds     *prometheus.HistogramVec
-	queueWait   *prometheus.HistogramVec
+	requests    *series[answered, prometheus.Counter]
+	seconds     *series[string, prometheus.Observer]
+	queueWait   *series[[2]string, prometheus.Observer]
 	deliveries  *prometheus.CounterVec
 	messageWait *prometheus.HistogramVec
-	classified  *prometheus.CounterVec
+	classified  *series[[2]string, prometheus.Counter]
 	turnedAway  *prometheus.CounterVec
+}
+
+// answered is what overtake_requests_total tells apart.
+type answered struct {
+	listener, class string
+	status          int
 }
 
 // waitBuckets reach from what a waiting time is when nothing waits to the
@@ -36,28 +42,34 @@ func newMetrics(g *Gateway) *metrics {
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: waitBuckets}, labels)
 	}
+	requests := counter("overtake_requests_total", "Requests answered.", "listener", "class", "code")
+	seconds := histogram("overtake_request_seconds", "Time from a request's header to the end of its answer.", "class")
+	queueWait := histogram("overtake_queue_wait_seconds", "Time a request waited for a slot.", "upstream", "class")
+	classified := counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class")
 	m := &metrics{
-		registry:    prometheus.NewRegistry(),
-		requests:    counter("overtake_requests_total", "Requests answered.", "listener", "class", "code"),
-		seconds:     histogram("overtake_request_seconds", "Time from a request's header to the end of its answer.", "class"),
-		queueWait:   histogram("overtake_queue_wait_seconds", "Time a request waited for a slot.", "upstream", "class"),
+		registry: prometheus.NewRegistry(),
+		requests: newSeries(func(a answered) prometheus.Counter {
+			return requests.WithLabelValues(a.listener, a.class, strconv.Itoa(a.status))
+		}),
+		seconds:     newSeries(func(class string) prometheus.Observer { return seconds.WithLabelValues(class) }),
+		queueWait:   newSeries(func(of [2]string) prometheus.Observer { return queueWait.WithLabelValues(of[:]...) }),
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
-		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+		classified:  newSeries(func(by [2]string) prometheus.Counter { return classified.WithLabelValues(by[:]...) }),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.turnedAway,
+	m.registry.MustRegister(requests, seconds, queueWait, m.deliveries, m.messageWait, classified, m.turnedAway,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *metrics) finished(listener, class string, status int, took time.Duration) {
-	m.requests.WithLabelValues(listener, class, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(class).Observe(took.Seconds())
+	m.requests.of(answered{listener, class, status}).Inc()
+	m.seconds.of(class).Observe(took.Seconds())
 }
 
 func (m *metrics) waited(upstream, class string, d time.Duration) {
-	m.queueWait.WithLabelValues(upstream, class).Observe(d.Seconds())
+	m.queueWait.of([2]string{upstream, class}).Observe(d.Seconds())
 }
 
 func (m *metrics) messageWaited(queue, class string, d time.Duration) {

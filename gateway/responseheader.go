@@ -20,6 +20,49 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 		h.SetStatusMessage(nil) // fasthttp writes the standard one
 	}
 	keepTrailers(h)
+	if !cleanOrdinary(h) {
+		cleanAny(h)
+	}
+	if h.StatusCode() == fasthttp.StatusNoContent {
+		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
+	}
+}
+
+// cleanOrdinary is cleanAny in one pass for what most responses are: without lines for
+// this hop but Connection, which lists no fields. It reports whether h is such a one,
+// and leaves it alone otherwise.
+func cleanOrdinary(h *fasthttp.ResponseHeader) bool {
+	const connection = "Connection"
+	var spelled [len(connection)]byte
+	lines := 0
+	for name, value := range h.All() {
+		switch n := alias(name); {
+		case len(n) == len(connection) && strings.EqualFold(n, connection):
+			v := alias(value)
+			if lines > 0 && n != string(spelled[:]) || !strings.EqualFold(v, "keep-alive") && !strings.EqualFold(v, "close") {
+				return false
+			}
+			copy(spelled[:], n)
+			lines++
+		case !keptByFasthttp(n) && hopByHop(n), strings.EqualFold(n, "Latency-Class"), strings.EqualFold(n, "Overtake-Reason"):
+			return false
+		}
+	}
+	if lines > 0 {
+		h.DelBytes(spelled[:])
+	}
+	return true
+}
+
+// keptByFasthttp reports whether fasthttp has a field in its own state: the length and
+// the trailer's names.
+func keptByFasthttp(name string) bool {
+	return strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Trailer")
+}
+
+// cleanAny drops the lines that are for this hop alone, and those of an Overtake behind
+// this one.
+func cleanAny(h *fasthttp.ResponseHeader) {
 	var options []byte
 	exposed := false
 	for name, value := range h.All() {
@@ -35,8 +78,6 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	var timings []string
 	for name, value := range h.All() {
 		n := alias(name)
-		// fasthttp has the length and the trailer's names in its own state.
-		kept := strings.EqualFold(n, "Content-Length") || strings.EqualFold(n, "Trailer")
 		ours := strings.EqualFold(n, "Latency-Class") || !refused && strings.EqualFold(n, "Overtake-Reason")
 		if exposed && strings.EqualFold(n, "Server-Timing") {
 			ours = true
@@ -44,7 +85,7 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 				timings = append(timings, string(value))
 			}
 		}
-		if ours || (!kept && (hopByHop(n) || listed(alias(options), n))) {
+		if ours || (!keptByFasthttp(n) && (hopByHop(n) || listed(alias(options), n))) {
 			drop = append(drop, append([]byte(nil), name...))
 		}
 	}
@@ -53,9 +94,6 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	}
 	for _, value := range timings {
 		h.Add("Server-Timing", value)
-	}
-	if h.StatusCode() == fasthttp.StatusNoContent {
-		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
 	}
 }
 

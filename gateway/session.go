@@ -240,5 +240,5 @@ var longAgo = time.Unix(1, 0)
 
 // shrink gives back memory that a connection without a request has no use for.
 func (r *request) shrink() {
-	r.fields, r.head = nil, nil
+	r.fields, r.out, r.stamped, r.via = nil, outbound{}, stampedFields{}, forwardedFor{}
 }
