@@ -122,6 +122,20 @@ func (a *answer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// takeWhole makes the body that of resp if all of it has come already, and reports
+// whether it did. Then nobody need wait for the client to be done with the server.
+func (a *answer) takeWhole(resp *fasthttp.Response) bool {
+	br := a.conn.br
+	if a.left < 0 || a.left > int64(br.Buffered()) {
+		return false
+	}
+	body, _ := br.Peek(int(a.left)) // it is there
+	resp.AppendBody(body)
+	_, _ = br.Discard(len(body))
+	a.left, a.ended = 0, true
+	return true
+}
+
 // trailer reads the trailer section and the end of a chunked body.
 func (a *answer) trailer() error {
 	if err := a.header.ReadTrailer(a.conn.br); err != nil && err != io.EOF {

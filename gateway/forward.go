@@ -39,8 +39,7 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 		// between this request and the next.
 		ctx.SetConnectionClose()
 	}
-	if a.ended {
-		ctx.Response.SkipBody = true
+	if ctx.Response.SkipBody = a.ended; a.ended || a.takeWhole(&ctx.Response) {
 		outcome := a.outcome()
 		if aborted := a.Close(); aborted {
 			client.linger.Store(true)

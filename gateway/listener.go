@@ -46,6 +46,9 @@ type listenerSettings struct {
 	server       *fasthttp.Server
 }
 
+// writeBuffer is how many bytes of an answer go out together with its header.
+const writeBuffer = 16 << 10
+
 // listen opens the address of cfg. Nothing is accepted before serve.
 func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 	l := &listener{
@@ -100,6 +103,7 @@ func (g *Gateway) listenerSettings(cfg config.Listener) (*listenerSettings, erro
 		ReadTimeout:                   s.limits.HeaderTimeout,
 		IdleTimeout:                   parkAfter,
 		ReadBufferSize:                int(s.limits.HeaderBytes),
+		WriteBufferSize:               writeBuffer,
 		Logger:                        fasthttpLog{g.log},
 	}
 	return s, nil
