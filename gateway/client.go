@@ -35,7 +35,11 @@ type clientConn struct {
 	// it was redirected; invalid for one that was not.
 	original netip.AddrPort
 	unread   []byte // was read to look at it, see serveRedirected
-	request  request
+	// heard says that the client was read from since its last request was answered.
+	// Until then fasthttp may still hold that answer back, for another that it has
+	// read the request of. Used by whoever reads.
+	heard   bool
+	request request
 
 	// busySince is when the present request began, in nanoseconds since the
 	// gateway's start, 0 between requests. serial counts the requests, so that
@@ -97,11 +101,13 @@ func clientOf(c net.Conn) *clientConn {
 // the end of a chunked body.
 func (c *clientConn) Read(p []byte) (int, error) {
 	if len(c.unread) > 0 {
+		c.heard = true
 		n := copy(p, c.unread)
 		c.unread = c.unread[n:]
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
+	c.heard = true
 	if err == io.EOF {
 		c.ended.Store(true)
 	}

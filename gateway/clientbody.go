@@ -4,6 +4,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 const (
@@ -18,15 +20,37 @@ const (
 // request.
 type clientBody struct {
 	stream  io.Reader
+	header  *fasthttp.RequestHeader // which gets the trailer when a chunked body has ended
+	before  int                     // fields that were in it, if the body is chunked
+	read    int64                   // bytes of the body
 	client  *clientConn
 	until   time.Time // the read deadline that is set
 	eof     bool
 	aborted atomic.Bool
 }
 
-func newClientBody(stream io.Reader, client *clientConn) *clientBody {
-	return &clientBody{stream: stream, client: client}
+func newClientBody(ctx *fasthttp.RequestCtx, client *clientConn) *clientBody {
+	b := &clientBody{stream: ctx.RequestBodyStream(), header: &ctx.Request.Header, client: client}
+	if b.header.ContentLength() == -1 {
+		b.before = len(b.all())
+	}
+	return b
 }
+
+// all returns the fields that fasthttp has, those of the trailer last, if it has read
+// it. Called by whoever reads the body.
+func (b *clientBody) all() (f fields) {
+	for name, value := range b.header.All() {
+		f = append(f, field{alias(name), alias(value)})
+	}
+	if b.header.ConnectionClose() {
+		f = f[:len(f)-1] // it comes behind all others
+	}
+	return f
+}
+
+// trailer returns the fields that came behind a chunked body, which has been read.
+func (b *clientBody) trailer() fields { return b.all()[b.before:] }
 
 // Read implements io.Reader, with a deadline that moves on as data comes.
 func (b *clientBody) Read(p []byte) (int, error) {
@@ -43,6 +67,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		return 0, errBodyAborted
 	}
 	n, err := b.stream.Read(p)
+	b.read += int64(n)
 	switch {
 	case err == io.EOF && b.client.ended.Load():
 		err = io.ErrUnexpectedEOF // between two chunks; fasthttp says EOF
