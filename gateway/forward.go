@@ -26,10 +26,11 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	a, err := r.upstream.do(&r.life, &r.slot, o, &ctx.Response.Header, idempotent(ctx))
 	r.upTime = time.Since(dispatched) - (r.slot.waited - waited)
-	if err != nil && r.upstream.unrouted {
-		return ofDestination(err)
-	}
 	if err != nil {
+		ctx.Response.Header.ResetConnectionClose() // which the server may have said before it failed
+		if r.upstream.unrouted {
+			err = ofDestination(err)
+		}
 		return err
 	}
 	status := a.header.StatusCode()
