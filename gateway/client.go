@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,19 +28,28 @@ const (
 type clientConn struct {
 	net.Conn
 	listener *listener
-	addr     netip.Addr
-	fd       int             // -1 where there is none
-	raw      syscall.RawConn // the same; nil where there is none
-	group    int             // of the class that the kernel was told last, see mark; -1 for none
+	settings *listenerSettings // of the time when it was accepted
+	// addr is the client's address; invalid where a load balancer does not know it.
+	addr  netip.Addr
+	fd    int             // -1 where there is none
+	raw   syscall.RawConn // the same; nil where there is none
+	group int             // of the class that the kernel was told last, see mark; -1 for none
 	// original is where a connection to an outbound listener was going to before
 	// it was redirected; invalid for one that was not.
 	original netip.AddrPort
-	unread   []byte // was read to look at it, see serveRedirected
 	// heard says that the client was read from since its last request was answered.
 	// Until then fasthttp may still hold that answer back, for another that it has
 	// read the request of. Used by whoever reads.
-	heard   bool
-	request request
+	heard bool
+	// trustedName says that its certificate has a name that is trusted.
+	trustedName bool
+	unread      []byte // what came together with a PROXY protocol header
+	session     session
+	request     request
+	counted     bool // it is in listener.clients, whose mutex guards this
+
+	waitMu sync.Mutex
+	waits  bool // for the client, with nothing to answer; see waitUntil
 
 	// busySince is when the present request began, in nanoseconds since the
 	// gateway's start, 0 between requests. serial counts the requests, so that
@@ -55,7 +65,8 @@ type clientConn struct {
 }
 
 func newClientConn(c net.Conn, l *listener) *clientConn {
-	cc := &clientConn{Conn: c, listener: l, fd: -1, group: -1}
+	cc := &clientConn{Conn: c, listener: l, settings: l.settings.Load(), fd: -1, group: -1}
+	cc.session.client = cc
 	if ap, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
 		cc.addr = ap.Addr().Unmap()
 	}
@@ -88,22 +99,15 @@ func (c *clientConn) mark(s *socket.Setter, class classifier.Class) {
 	_ = c.raw.Control(func(fd uintptr) { s.Set(int(fd), int(class)) })
 }
 
-// clientOf returns the client connection behind a connection that fasthttp
-// serves: itself, or the one below TLS.
-func clientOf(c net.Conn) *clientConn {
-	if t, ok := c.(tlsConn); ok {
-		c = t.NetConn()
-	}
-	return c.(*clientConn)
-}
-
 // Read notes the end of what the client sends. fasthttp does not tell it from
 // the end of a chunked body.
 func (c *clientConn) Read(p []byte) (int, error) {
 	if len(c.unread) > 0 {
 		c.heard = true
 		n := copy(p, c.unread)
-		c.unread = c.unread[n:]
+		if c.unread = c.unread[n:]; len(c.unread) == 0 {
+			c.unread = nil // it is part of a buffer
+		}
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
@@ -112,13 +116,6 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		c.ended.Store(true)
 	}
 	return n, err
-}
-
-// SetDeadline never fails, as fasthttp would forget the handler of a hijacked
-// connection if it did: what is closed fails at the next Read or Write.
-func (c *clientConn) SetDeadline(t time.Time) error {
-	_ = c.Conn.SetDeadline(t)
-	return nil
 }
 
 // tlsConn is a client connection with TLS, which has an end of its own.
@@ -132,7 +129,7 @@ func (c tlsConn) Read(p []byte) (int, error) {
 	case err == io.EOF && n > 0:
 		err = nil
 	case err == io.EOF:
-		clientOf(c).ended.Store(true)
+		c.NetConn().(*clientConn).ended.Store(true)
 	}
 	return n, err
 }
@@ -142,6 +139,9 @@ func (c tlsConn) Read(p []byte) (int, error) {
 func (c *clientConn) Write(p []byte) (int, error) {
 	if now := time.Now(); c.patientTil.Sub(now) < writePatience/2 {
 		c.patientTil = now.Add(writePatience)
+		if until := c.request.until; !until.IsZero() && !c.tunnelled.Load() {
+			c.patientTil = earlier(c.patientTil, until.Add(lingerTime)) // for a refusal that says so
+		}
 		if err := c.SetWriteDeadline(c.patientTil); err != nil {
 			return 0, err
 		}
@@ -157,6 +157,7 @@ func (c *clientConn) Close() error {
 		return net.ErrClosed
 	}
 	c.listener.leavers.remove(c)
+	c.listener.clients.leave(c)
 	if c.linger.Load() {
 		if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
 			_ = c.SetReadDeadline(time.Now().Add(lingerTime))

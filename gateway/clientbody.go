@@ -1,19 +1,41 @@
 package gateway
 
 import (
+	"fmt"
 	"io"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/config"
 )
 
 const (
-	// bodyPatience is how long a client may pause within a request's body.
+	// bodyPatience is how long a client may pause within a request's body where
+	// there is no least rate.
 	bodyPatience = time.Minute
+	// bodyGrace is how far a body may fall behind its least rate.
+	bodyGrace = 10 * time.Second
 	// drainBytes is how much of an unwanted body is read to save a connection.
 	drainBytes = 16 << 10
+	// prefetched is how much of a body of known length fasthttp reads before the
+	// handler runs.
+	prefetched = 8 << 10
 )
+
+// bodyTime is how long n bytes of a body may take.
+func bodyTime(rate config.Size, n int) time.Duration {
+	if rate == 0 {
+		return bodyPatience
+	}
+	return bodyGrace + timeFor(rate, n)
+}
+
+// timeFor is how long n bytes take at a rate.
+func timeFor(rate config.Size, n int) time.Duration {
+	return time.Duration(float64(n) / float64(rate) * float64(time.Second))
+}
 
 // clientBody is a request's body as it comes from the client. fasthttp leaves it
 // to the handler to read all of it: what is left would be taken for the next
@@ -22,15 +44,22 @@ type clientBody struct {
 	stream  io.Reader
 	header  *fasthttp.RequestHeader // which gets the trailer when a chunked body has ended
 	before  int                     // fields that were in it, if the body is chunked
-	read    int64                   // bytes of the body
 	client  *clientConn
 	until   time.Time // the read deadline that is set
+	read    int64     // bytes of the body
 	eof     bool
 	aborted atomic.Bool
+	// credit is how long the client may take for the next byte: bodyGrace at the
+	// most, less the time that it was waited for, more what its bytes are worth at
+	// the least rate.
+	credit time.Duration
 }
 
-func newClientBody(ctx *fasthttp.RequestCtx, client *clientConn) *clientBody {
-	b := &clientBody{stream: ctx.RequestBodyStream(), header: &ctx.Request.Header, client: client}
+func newClientBody(stream io.Reader, header *fasthttp.RequestHeader, client *clientConn) *clientBody {
+	b := &clientBody{
+		stream: stream, header: header, client: client,
+		credit: bodyTime(client.settings.limits.BodyRate, 0),
+	}
 	if b.header.ContentLength() == -1 {
 		b.before = len(b.all())
 	}
@@ -57,8 +86,11 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	if b.eof {
 		return 0, io.EOF
 	}
-	if now := time.Now(); b.until.Sub(now) < bodyPatience/2 {
-		b.until = now.Add(bodyPatience)
+	began := time.Now()
+	// A little more than the credit saves setting a deadline for each part.
+	const more = time.Second
+	if left := b.until.Sub(began); left < b.credit || left > b.credit+more {
+		b.until = began.Add(b.credit + more)
 		if err := b.client.SetReadDeadline(b.until); err != nil {
 			return 0, err
 		}
@@ -68,21 +100,35 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.stream.Read(p)
 	b.read += int64(n)
+	limits := &b.client.settings.limits
 	switch {
+	case limits.BodyBytes > 0 && b.read > int64(limits.BodyBytes):
+		return 0, tooLarge(limits.BodyBytes)
 	case err == io.EOF && b.client.ended.Load():
 		err = io.ErrUnexpectedEOF // between two chunks; fasthttp says EOF
 	case err == io.EOF:
 		b.eof = true
 	case err != nil && b.aborted.Load():
 		err = errBodyAborted
+	case err != nil && !time.Now().Before(b.until):
+		err = tooSlow(fmt.Sprintf("the body came too slowly: nothing for a while, or less than %d bytes a second", limits.BodyRate))
+	case err == nil:
+		b.earn(time.Since(began), n)
 	}
 	return n, err
+}
+
+// earn changes the credit by n bytes that were waited for.
+func (b *clientBody) earn(waited time.Duration, n int) {
+	if rate := b.client.settings.limits.BodyRate; rate > 0 {
+		b.credit = min(bodyGrace, b.credit-waited+timeFor(rate, n))
+	}
 }
 
 // abort unblocks a Read on another goroutine for good.
 func (b *clientBody) abort() {
 	b.aborted.Store(true)
-	_ = b.client.SetReadDeadline(time.Unix(1, 0))
+	_ = b.client.SetReadDeadline(longAgo)
 }
 
 // drained reads what little may be left and reports whether the body has ended,
@@ -95,7 +141,7 @@ func (b *clientBody) drained() bool {
 		return false
 	}
 	_ = b.client.SetReadDeadline(time.Now().Add(lookEvery))
-	b.until = time.Now().Add(bodyPatience) // keep Read from moving it
-	_, err := io.CopyN(io.Discard, b, drainBytes)
-	return err == io.EOF && b.eof
+	_, err := io.CopyN(io.Discard, b.stream, drainBytes)
+	b.eof = err == io.EOF && !b.client.ended.Load()
+	return b.eof
 }

@@ -158,7 +158,7 @@ func TestHostileCalls(t *testing.T) {
 		{"a bad IPv6 address", "CONNECT [::1:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"a zone", "CONNECT [fe80::1%25lo]:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"a huge authority", "CONNECT " + strings.Repeat("a", 8000) + ":80 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"a larger one", "CONNECT " + strings.Repeat("a", headerBytes) + ":80 HTTP/1.1\r\nHost: a\r\n\r\n", 431},
+		{"a larger one", "CONNECT " + strings.Repeat("a", 16<<10) + ":80 HTTP/1.1\r\nHost: a\r\n\r\n", 431},
 		{"https", "GET https://" + authority + "/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"ftp", "GET ftp://" + authority + "/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"userinfo", "GET http://me:secret@" + authority + "/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},

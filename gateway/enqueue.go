@@ -181,7 +181,7 @@ func (r *request) readBody(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error
 	body, err := io.ReadAll(io.LimitReader(r.bodyRead, limit+1))
 	switch {
 	case err != nil:
-		return nil, &failure{reason: reasonBadRequest, err: &clientBodyError{err}}
+		return nil, (&clientBodyError{err}).failure()
 	case int64(len(body)) > limit:
 		return nil, tooLarge
 	case ctx.Request.Header.ContentLength() > len(body):

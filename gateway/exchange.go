@@ -169,7 +169,7 @@ func (a *answer) failed(err error, late string) error {
 	case a.life.Err() != nil:
 		return a.life.Err()
 	case a.sender != nil && errors.As(a.sender.err, &bodyErr):
-		return &failure{reason: reasonBadRequest, err: bodyErr}
+		return bodyErr.failure()
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout):
 		if late == reasonDeadline {
 			err = errDeadline

@@ -76,7 +76,7 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	e := Explanation{Classes: d.classes, Claimed: trail.Class, Outbound: role == config.Outbound}
 	e.Unknown = e.Claimed != "" && !d.claim(&trail, false).Present
 	for _, l := range listeners {
-		e.Trusted = e.Trusted || trusts(l.Trust, q.Source)
+		e.Trusted = e.Trusted || contains(l.Trust, q.Source)
 	}
 	if e.Outbound {
 		e.Trusted = false
@@ -160,7 +160,7 @@ func (q Question) read(ctx *fasthttp.RequestCtx, role string) (fields, error) {
 	text.WriteString("\r\n")
 	h := &ctx.Request.Header
 	h.DisableNormalizing()
-	if err := h.Read(bufio.NewReaderSize(strings.NewReader(text.String()), headerBytes)); err != nil {
+	if err := h.Read(bufio.NewReaderSize(strings.NewReader(text.String()), text.Len()+1)); err != nil {
 		return nil, errors.New("it can't be parsed as HTTP/1.1")
 	}
 	f, err := fields(nil).read(h)

@@ -142,7 +142,6 @@ func (o *outbound) appendOptions(head []byte, f fields) []byte {
 // frameBody writes the framing of the request's body and ends the header. The
 // framing is always written anew, from what was understood.
 func (o *outbound) frameBody(head []byte, ctx *fasthttp.RequestCtx, r *request, options string) []byte {
-	const prefetched = 8 << 10 // fasthttp reads so much before the handler runs
 	if body := r.bodyRead; body != nil {
 		o.length = int64(ctx.Request.Header.ContentLength())
 		if o.length != 0 {

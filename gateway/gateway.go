@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
 	"overtake/classifier"
@@ -25,13 +24,19 @@ import (
 // Options are what a gateway is made of.
 type Options struct {
 	Config *config.Config
+	// Read reads the configuration again, for a reload.
+	Read func() (*config.Config, error)
+	// Files are what Read reads: when one changes, the gateway reloads. Default: it
+	// does so by [Gateway.Reload] alone.
+	Files []string
 	// Queues are the queues of the configuration, opened, by name.
 	Queues map[string]Queue
 	// Sockets tells the kernel of which class connections are. Default: nobody does.
 	Sockets *socket.Setter
 	// Kernel tells for /debug/queues what network devices do with the packets of each
-	// class; the error is about those that are not known. Default: nobody does.
-	Kernel func(context.Context) ([]qdisc.Report, error)
+	// class on the way to what is configured; the error is about those that are not
+	// known. Default: nobody does.
+	Kernel func(context.Context, *config.Config) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
@@ -46,7 +51,7 @@ type Gateway struct {
 	// keeping bounds, by class, what is recorded without being sampled.
 	keeping   []*rate.Limiter
 	sockets   *socket.Setter
-	kernel    func(context.Context) ([]qdisc.Report, error) // may be nil
+	kernel    func(context.Context, *config.Config) ([]qdisc.Report, error) // may be nil
 	queues    map[string]*queue
 	books     []*jobBook // the stores for jobs, each once
 	metrics   *metrics
@@ -71,17 +76,26 @@ type Gateway struct {
 	stopHousework chan struct{}
 	housework     sync.WaitGroup
 
-	present atomic.Pointer[generation] // see enter; changed with mu held
-	mu      sync.Mutex
+	read  func() (*config.Config, error)
+	files []string // what it reads
+	// watcher is nil where files are not watched.
+	watcher atomic.Pointer[watcher]
+
+	reloading sync.Mutex                 // held during a reload, and before mu
+	present   atomic.Pointer[generation] // see enter; changed with mu held
+
+	mu sync.Mutex
 	// generations are those that have not ended; guarded by mu.
 	generations map[*generation]struct{}
+	failed      *failedReload // the last reload, if it was one; guarded by mu
 }
 
 // New returns a gateway that does nothing yet.
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
+		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, read: o.Read, files: o.Files,
+		queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
@@ -103,12 +117,12 @@ func New(o Options) (*Gateway, error) {
 		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q)
 		g.queues[name].book = g.bookOf(q)
 	}
+	g.metrics = newMetrics(g)
 	first, err := g.newGeneration(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
 	g.install(first)
-	g.metrics = newMetrics(g)
 	return g, nil
 }
 
@@ -137,9 +151,10 @@ func (g *Gateway) Start() (err error) {
 			}
 		}
 	}()
-	cfg := g.present.Load().config
-	for _, c := range cfg.Listeners {
-		l, err := g.listen(c)
+	first := g.present.Load()
+	cfg := first.config
+	for i := range cfg.Listeners {
+		l, err := g.listen(first, i)
 		if err != nil {
 			return err
 		}
@@ -148,13 +163,8 @@ func (g *Gateway) Start() (err error) {
 	if g.admin, err = g.listenAdmin(cfg.Admin); err != nil {
 		return err
 	}
-	for i, l := range g.listeners {
-		tlsConfig, err := tlsConfigOf(cfg.Listeners[i].TLS)
-		if err != nil {
-			g.admin.close()
-			return err
-		}
-		go l.serve(g, tlsConfig, g.log)
+	for _, l := range g.listeners {
+		go l.serve(g)
 		g.log.Info("listening", "listener", l.name, "address", l.inner.Addr().String())
 	}
 	if cfg.DryRun {
@@ -164,6 +174,7 @@ func (g *Gateway) Start() (err error) {
 	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
 	g.housework.Go(g.keepHouse)
+	g.watchFiles()
 	return nil
 }
 
@@ -180,11 +191,16 @@ func (g *Gateway) Addr(listener string) net.Addr {
 // AdminAddr returns the address of the admin listener; nil when it is off.
 func (g *Gateway) AdminAddr() net.Addr { return g.admin.addr() }
 
+// Config returns the configuration in effect.
+func (g *Gateway) Config() *config.Config { return g.present.Load().config }
+
 // Shutdown drains: it stops accepting, lets what waits and runs finish, and
 // returns when nothing is left, or ctx has ended and the rest was cut off. The
 // admin listener goes last.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
+	g.reloading.Lock() // until a reload under way has ended; none begins any more
+	g.reloading.Unlock()
 	g.stopCouriers()
 	drained := make(chan struct{})
 	go func() {
@@ -271,24 +287,4 @@ func (g *Gateway) keepHouse() {
 			}
 		}
 	}
-}
-
-// badRequest answers what fasthttp could not parse.
-func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	f := &failure{reason: reasonBadRequest, err: errors.New("the request can't be parsed as HTTP/1.1")}
-	var small *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &small):
-		f.status, f.err = fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Errorf("the header is larger than %d bytes", headerBytes)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		f.status, f.err = fasthttp.StatusRequestTimeout, errors.New("the header did not come in time")
-	}
-	class := g.present.Load().defaultClass
-	refuse(ctx, f, "", class)
-	client := clientOf(ctx.Conn())
-	client.mark(g.sockets, class)
-	client.linger.Store(true) // the rest of the header may still be on its way
-	g.metrics.finished(client.listener.name, "", f.code(), 0)
-	g.log.Debug("refused", "reason", f.reason, "client", ctx.RemoteAddr().String(), "error", err)
 }

@@ -33,7 +33,8 @@ type request struct {
 
 	decision classifier.Decision
 	trail    tracing.Trail
-	trusted  bool // whether its class is believed, and it may see ours
+	trusted  bool      // whether its class is believed, and it may see ours
+	until    time.Time // when the listener's request_timeout passes; zero for never
 	flow     uint64
 
 	upstream *upstream
@@ -96,18 +97,21 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.alone = client.heard
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
-	r.started = time.Now()
+	r.started, r.until = time.Now(), time.Time{}
+	if patience := client.settings.limits.RequestTimeout; patience > 0 {
+		r.until = r.started.Add(patience)
+	}
 	r.decision = classifier.Decision{Class: r.gen.defaultClass}
 	r.trail.Reset()
 	r.trail.Propagate = r.gen.propagate
-	r.trusted, r.flow = trusts(client.listener.trust, client.addr), 0
+	r.trusted, r.flow = r.gen.trusts(client), 0
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
 	r.ticket, r.tunnelled, r.jobClass = tracing.Ticket{}, false, ""
 	r.bytesIn, r.bytesOut = 0, 0
-	if ctx.RequestBodyStream() != nil {
-		r.bodyRead = newClientBody(ctx, client)
+	if stream := ctx.RequestBodyStream(); stream != nil {
+		r.bodyRead = newClientBody(stream, &ctx.Request.Header, client)
 	}
 }
 
@@ -163,6 +167,10 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		if errors.Is(r.broken, errExpectation) {
 			f.status = fasthttp.StatusExpectationFailed
 		}
+		return f
+	}
+	if f := excessive(&ctx.Request.Header, r.fields, &client.settings.limits); f != nil {
+		ctx.SetConnectionClose()
 		return f
 	}
 	if loops(r.fields) {
@@ -241,15 +249,22 @@ func (gen *generation) flowOf(f fields, source netip.Addr) uint64 {
 	return maphash.Comparable(flowSeed, source)
 }
 
-// deadline is the request's own deadline or that of its class, whichever is
-// earlier.
+// deadline is the earliest of the request's own deadline and those of its class and
+// its listener.
 func (r *request) deadline() time.Time {
+	deadline := earlier(r.trail.Deadline, r.until)
 	if own := r.gen.deadlines[r.decision.Class]; own > 0 {
-		if until := r.started.Add(own); r.trail.Deadline.IsZero() || until.Before(r.trail.Deadline) {
-			return until
-		}
+		deadline = earlier(deadline, r.started.Add(own))
 	}
-	return r.trail.Deadline
+	return deadline
+}
+
+// earlier returns the earlier of two times, of which a zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // refuse answers an error, or closes the connection where nobody waits for an

@@ -75,7 +75,7 @@ func (w *leavers) look() {
 	for c := range w.conns {
 		serial := c.serial.Load()
 		since := c.busySince.Load()
-		if since != 0 && since < before && c.fd >= 0 && c.listener.abortOnClose && !c.tunnelled.Load() {
+		if since != 0 && since < before && c.fd >= 0 && c.settings.abortOnClose && !c.tunnelled.Load() {
 			suspects = append(suspects, suspect{c, serial})
 		}
 	}
@@ -87,6 +87,15 @@ func (w *leavers) look() {
 		s.conn.request.life.endIf(errClientLeft, func() bool {
 			return s.conn.serial.Load() == s.serial && s.conn.busySince.Load() != 0 && !s.conn.tunnelled.Load()
 		})
+	}
+}
+
+// each calls f for all connections.
+func (w *leavers) each(f func(*clientConn)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		f(c)
 	}
 }
 
@@ -103,9 +112,7 @@ func (w *leavers) closeAll() {
 
 // endAll ends the requests under way on all connections.
 func (w *leavers) endAll(cause error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for c := range w.conns {
+	w.each(func(c *clientConn) {
 		c.request.life.endIf(cause, func() bool { return c.busySince.Load() != 0 })
-	}
+	})
 }

@@ -2,48 +2,61 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 
 	"overtake/gateway/config"
 )
 
-const (
-	// headerPatience is how long a client may take to send a request's header.
-	headerPatience = 10 * time.Second
-	// idlePatience is how long a connection may stay idle between requests.
-	idlePatience = 2 * time.Minute
-	// headerBytes bounds a request's header. It is allocated per connection.
-	headerBytes = 16 << 10
-)
-
 // listener accepts the connections of one address.
 type listener struct {
-	name         string
-	role         string
-	trust        []netip.Prefix
-	abortOnClose bool
-	leavers      *leavers
-	inner        net.Listener
-	server       *fasthttp.Server
-	done         chan struct{}  // closed when Serve has returned
-	redirected   sync.WaitGroup // connections that were redirected here
+	number  int // in the configuration
+	name    string
+	role    string
+	leavers *leavers
+	inner   net.Listener
+	// settings are for new connections.
+	settings   atomic.Pointer[listenerSettings]
+	clients    headcount
+	lingering  chan struct{}  // one for each refused client that may still read why
+	stop       chan struct{}  // closed when the drain begins
+	done       chan struct{}  // closed when nothing is accepted any more
+	conns      sync.WaitGroup // connections that are conversed with
+	complaints rate.Sometimes // how often refused connections are logged
 }
 
-// listen opens the address of cfg. Nothing is accepted before serve.
-func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
+// listenerSettings are what can change while a listener is open: each connection
+// keeps those it began with, but for trust. They are immutable.
+type listenerSettings struct {
+	trust        []netip.Prefix
+	proxies      []netip.Prefix // who sends a PROXY protocol header; nil for nobody
+	abortOnClose bool
+	limits       config.ListenerLimits
+	certificates *certificates // nil for plain HTTP
+	server       *fasthttp.Server
+}
+
+// listen opens the address of a listener of the first generation. Nothing is
+// accepted before serve.
+func (g *Gateway) listen(first *generation, number int) (*listener, error) {
+	cfg := first.config.Listeners[number]
 	l := &listener{
-		name: cfg.Name, role: cfg.Role, trust: cfg.Trust, leavers: g.leavers, done: make(chan struct{}),
-		abortOnClose: cfg.AbortOnClose == nil || *cfg.AbortOnClose,
+		number: number, name: cfg.Name, role: cfg.Role, leavers: g.leavers, stop: make(chan struct{}), done: make(chan struct{}),
+		lingering:  make(chan struct{}, 100),
+		complaints: rate.Sometimes{First: 1, Interval: time.Minute},
 	}
+	l.settings.Store(first.settings[number])
 	var lc net.ListenConfig
 	if g.sockets.Control(0) != nil {
 		// Its sockets do not take all options. Clients go on without it.
@@ -54,9 +67,26 @@ func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 		return nil, fmt.Errorf("gateway: listener %s: %w; free the address or give another", cfg.Name, err)
 	}
 	l.inner = inner
-	l.server = &fasthttp.Server{
+	return l, nil
+}
+
+// listenerSettings are the settings that cfg asks for.
+func (g *Gateway) listenerSettings(cfg config.Listener) (*listenerSettings, error) {
+	s := &listenerSettings{
+		trust: cfg.Trust, abortOnClose: cfg.AbortOnClose == nil || *cfg.AbortOnClose, limits: cfg.Limits,
+	}
+	if cfg.ProxyProtocol {
+		s.proxies = cfg.ProxyProtocolFrom
+	}
+	if cfg.TLS != nil {
+		var err error
+		if s.certificates, err = newCertificates(cfg.TLS); err != nil {
+			return nil, fmt.Errorf("gateway: listener %s: %w", cfg.Name, err)
+		}
+	}
+	s.server = &fasthttp.Server{
 		Handler:                       g.serve,
-		HeaderReceived:                seeExpectation,
+		HeaderReceived:                s.headerReceived,
 		ErrorHandler:                  g.badRequest,
 		Name:                          "overtake",
 		NoDefaultServerHeader:         true,
@@ -65,98 +95,78 @@ func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
 		DisableHeaderNamesNormalizing: true,
 		DisablePreParseMultipartForm:  true,
 		StreamRequestBody:             true,
-		CloseOnShutdown:               true,
 		SecureErrorLogMessage:         true,
-		ReadTimeout:                   headerPatience,
-		IdleTimeout:                   idlePatience,
-		ReadBufferSize:                headerBytes,
+		ReadTimeout:                   s.limits.HeaderTimeout,
+		IdleTimeout:                   parkAfter,
+		ReadBufferSize:                int(s.limits.HeaderBytes),
 		Logger:                        fasthttpLog{g.log},
 	}
-	return l, nil
+	return s, nil
 }
 
 // serve accepts until the listener is closed.
-func (l *listener) serve(g *Gateway, tlsConfig *tls.Config, log *slog.Logger) {
+func (l *listener) serve(g *Gateway) {
 	defer close(l.done)
-	if err := l.server.Serve(acceptor{l.inner, g, l, tlsConfig}); err != nil {
-		log.Error("listener ended", "listener", l.name, "error", err)
+	const least, most = 5 * time.Millisecond, time.Second
+	for pause := least; ; {
+		c, err := l.inner.Accept()
+		switch {
+		case err == nil:
+			pause = least
+			cc := newClientConn(c, l)
+			l.leavers.add(cc)
+			l.conns.Go(func() { g.converse(l, cc) })
+			continue
+		case errors.Is(err, net.ErrClosed):
+			return
+		}
+		// The process is out of descriptors or memory, which passes.
+		l.complaints.Do(func() { g.log.Error("connections can't be accepted", "listener", l.name, "error", err) })
+		select {
+		case <-l.stop:
+			return
+		case <-time.After(pause):
+			pause = min(2*pause, most)
+		}
 	}
 }
 
 // shutdown stops accepting and waits until no connection is left: idle ones are
 // closed, the others after the request that they serve.
 func (l *listener) shutdown() {
-	// Not by ShutdownWithContext alone, which knows of no listener before Serve
-	// has come to run.
+	close(l.stop)
 	l.inner.Close()
-	_ = l.server.ShutdownWithContext(context.Background()) // that it was closed already
 	<-l.done
-	l.redirected.Wait()
+	l.leavers.each(func(c *clientConn) {
+		if c.listener == l {
+			c.stopWaiting()
+		}
+	})
+	l.conns.Wait()
 }
 
 // trusts reports whether what a client says about classes is believed.
-func trusts(networks []netip.Prefix, addr netip.Addr) bool {
-	for _, network := range networks {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+func (gen *generation) trusts(c *clientConn) bool {
+	return c.trustedName || contains(gen.settings[c.listener.number].trust, c.addr)
 }
 
-// acceptor makes client connections of accepted ones.
-type acceptor struct {
-	net.Listener
-	g   *Gateway
-	l   *listener
-	tls *tls.Config // nil for plain HTTP
+func contains(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// Accept implements net.Listener.
-func (a acceptor) Accept() (net.Conn, error) {
-	for {
-		c, err := a.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		cc := newClientConn(c, a.l)
-		a.l.leavers.add(cc)
-		if !cc.original.IsValid() {
-			return a.secured(cc), nil
-		}
-		a.l.redirected.Go(func() { a.g.serveRedirected(a.l, cc) })
-	}
-}
-
-// secured puts TLS over a connection where the listener has it.
-func (a acceptor) secured(cc *clientConn) net.Conn {
-	if a.tls != nil {
-		return tlsConn{tls.Server(cc, a.tls)}
-	}
-	return cc
-}
-
-// seeExpectation lets fasthttp find an expectation that is spelled in another
-// case: it would wait for a body that its client sends only after a 100.
-func seeExpectation(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
+// headerReceived lets fasthttp find an expectation that is spelled in another
+// case: it would wait for a body that its client sends only after a 100. It also
+// gives the beginning of a body, which fasthttp reads, the time of a body.
+func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
 	for _, name := range []string{fasthttp.HeaderExpect, "expect"} {
 		if strings.EqualFold(alias(h.Peek(name)), "100-continue") {
 			h.Set(fasthttp.HeaderExpect, "100-continue")
 		}
 	}
-	return none
-}
-
-// tlsConfigOf loads a listener's certificate.
-func tlsConfigOf(cfg *config.TLS) (*tls.Config, error) {
-	if cfg == nil {
-		return nil, nil
+	if length := h.ContentLength(); length > 0 {
+		c.ReadTimeout = bodyTime(s.limits.BodyRate, min(length, prefetched))
 	}
-	cert, err := tls.LoadX509KeyPair(cfg.Cert, cfg.Key)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: certificate %s: %w", cfg.Cert, err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+	return c
 }
 
 // fasthttpLog puts what fasthttp has to say into the log. It is about single

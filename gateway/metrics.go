@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"overtake/gateway/config"
 	"overtake/scheduler"
 	"overtake/tracing"
 )
@@ -22,6 +24,11 @@ type metrics struct {
 	deliveries  *prometheus.CounterVec
 	messageWait *prometheus.HistogramVec
 	classified  *prometheus.CounterVec
+	turnedAway  *prometheus.CounterVec
+
+	reloads      *prometheus.CounterVec
+	reloadedWell prometheus.Gauge
+	reloadedAt   prometheus.Gauge
 }
 
 // waitBuckets reach from what a waiting time is when nothing waits to the
@@ -43,8 +50,19 @@ func newMetrics(g *Gateway) *metrics {
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
 		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
+		reloads:     counter("overtake_reloads_total", "Times that the configuration was read again, by what became of it.", "result"),
+		reloadedWell: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overtake_config_last_reload_successful", Help: "1 if what was read last is in effect, else 0.",
+		}),
+		reloadedAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overtake_config_last_reload_success_timestamp_seconds", Help: "When the configuration in effect was read.",
+		}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified,
+	m.reloads.WithLabelValues(reloadFailed)
+	m.reloads.WithLabelValues(reloadDone)
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.turnedAway,
+		m.reloads, m.reloadedWell, m.reloadedAt,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -60,6 +78,33 @@ func (m *metrics) waited(upstream, class string, d time.Duration) {
 
 func (m *metrics) messageWaited(queue, class string, d time.Duration) {
 	m.messageWait.WithLabelValues(queue, class).Observe(d.Seconds())
+}
+
+// The results of a reload.
+const (
+	reloadDone   = "success"
+	reloadFailed = "failure"
+)
+
+// configured notes that a configuration is in effect since at.
+func (m *metrics) configured(at time.Time) {
+	m.reloadedWell.Set(1)
+	m.reloadedAt.Set(float64(at.UnixMilli()) / 1000)
+}
+
+// forget drops what was counted under names of a configuration that are not in the
+// present one.
+func (m *metrics) forget(old, present *config.Config) {
+	for name := range old.Upstreams {
+		if _, ok := present.Upstreams[name]; !ok {
+			m.queueWait.DeletePartialMatch(prometheus.Labels{"upstream": name})
+		}
+	}
+	for _, r := range old.Rules {
+		if !slices.ContainsFunc(present.Rules, func(other config.Rule) bool { return other.Name == r.Name }) {
+			m.classified.DeletePartialMatch(prometheus.Labels{"rule": r.Name})
+		}
+	}
 }
 
 // stateCollector reads what schedulers and lanes know at the time of a scrape.

@@ -26,6 +26,15 @@ type clientBodyError struct{ err error }
 func (e *clientBodyError) Error() string { return "gateway: request body: " + e.err.Error() }
 func (e *clientBodyError) Unwrap() error { return e.err }
 
+// failure is what the client is told.
+func (e *clientBodyError) failure() *failure {
+	var limit *failure
+	if errors.As(e.err, &limit) {
+		return limit
+	}
+	return &failure{reason: reasonBadRequest, err: e}
+}
+
 // errBodyAborted is what a streamed body's Read returns after abortBody.
 var errBodyAborted = errors.New("gateway: request body given up")
 

@@ -49,7 +49,7 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	if err != nil {
 		return ofDestination(err)
 	}
-	t := &tunnel{client: client, near: client, server: server, status: fasthttp.StatusOK}
+	t := &tunnel{client: client, near: client.session.Conn, server: server, status: fasthttp.StatusOK}
 	r.tunnelled = true
 	g.hijack(ctx, r, func(c net.Conn) {
 		t.sent = c // with what fasthttp has read ahead
@@ -183,29 +183,6 @@ func (t *tunnel) Close() error {
 	return errors.Join(t.client.Conn.Close(), t.server.Close())
 }
 
-// serveRedirected serves a connection of the app that netfilter redirected here:
-// HTTP as HTTP, and TLS, which only its ends can read, as a tunnel to where it was
-// going.
-func (g *Gateway) serveRedirected(l *listener, c *clientConn) {
-	first, err := firstByte(g.serving, c)
-	const handshake = 0x16 // RFC 8446 section 5.1
-	switch {
-	case err != nil:
-		_ = c.Close() // nobody has asked anything
-	case g.tunnels.has(c.RemoteAddr()):
-		g.warnLoop(c, errors.New("an outgoing connection of this process was redirected to itself"))
-		g.metrics.finished(l.name, "", fasthttp.StatusLoopDetected, 0)
-		_ = c.Close()
-	case first == handshake:
-		g.passTLS(c)
-		_ = c.Close()
-	default:
-		if err := l.server.ServeConn(c); err != nil {
-			g.log.Debug("redirected connection ended", "error", err)
-		}
-	}
-}
-
 // passTLS tunnels a connection to its original destination.
 func (g *Gateway) passTLS(c *clientConn) {
 	r := &c.request
@@ -221,7 +198,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	}
 	c.mark(g.sockets, r.decision.Class)
 	_ = c.SetReadDeadline(time.Time{}) // else the first Read says so
-	g.pass(&tunnel{client: c, near: c, sent: c, server: server, status: fasthttp.StatusOK}, "")
+	g.pass(&tunnel{client: c, near: c, sent: &c.session, server: server, status: fasthttp.StatusOK}, "")
 }
 
 // statusOf is the status that an error would be answered with.
@@ -230,25 +207,6 @@ func statusOf(err error) int {
 		return statusClientClosed
 	}
 	return asFailure(err).code()
-}
-
-// firstByte waits for the first byte that a client sends, and leaves it to be read
-// again. It gives up when serving ends.
-func firstByte(serving context.Context, c *clientConn) (byte, error) {
-	if err := c.SetReadDeadline(time.Now().Add(headerPatience)); err != nil {
-		return 0, err
-	}
-	stop := context.AfterFunc(serving, func() { _ = c.SetReadDeadline(time.Unix(1, 0)) })
-	one := make([]byte, 1)
-	_, err := io.ReadFull(c.Conn, one)
-	if !stop() && err == nil {
-		err = errCutOff // its deadline may be set at any moment
-	}
-	if err != nil {
-		return 0, err
-	}
-	c.unread = one
-	return one[0], nil
 }
 
 // tunnels are the connections that this process has made for tunnels, by their own

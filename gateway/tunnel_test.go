@@ -148,7 +148,7 @@ func TestRedirectedConnections(t *testing.T) {
 		cc.original = addrPort(original)
 		s.leavers.add(cc)
 		done := make(chan struct{})
-		go func() { defer close(done); s.serveRedirected(outbound, cc) }()
+		go func() { defer close(done); s.converse(outbound, cc) }()
 		return newPeer(t, c), done
 	}
 

@@ -54,7 +54,7 @@ func (g *Gateway) switchOver(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	a.header.Set("Connection", "Upgrade")
 	a.header.Set("Upgrade", a.upgraded)
 	greeting := string(a.header.Header())
-	t := &tunnel{client: client, near: ctx.Conn(), server: &switchedConn{a.conn}, status: fasthttp.StatusSwitchingProtocols}
+	t := &tunnel{client: client, near: client.session.Conn, server: &switchedConn{a.conn}, status: fasthttp.StatusSwitchingProtocols}
 	a.conn = nil
 	r.tunnelled = true
 	r.slot.release(scheduler.Unmeasured)

@@ -63,6 +63,8 @@ type Config struct {
 	// written holds, by path, the values that were made from environment
 	// variables, as they are written in the file.
 	written map[string]string
+	// source knows where values came from.
+	source *source
 }
 
 // The roles of listeners.
@@ -90,21 +92,19 @@ type Listener struct {
 	Trust []netip.Prefix `yaml:"trust,omitempty"`
 	// TLS makes it an HTTPS listener. Default: plain HTTP.
 	TLS *TLS `yaml:"tls,omitempty"`
-	// ProxyProtocol reads the client's address from a PROXY protocol header.
-	// Default: false.
+	// ProxyProtocol takes the client's address from the PROXY protocol header,
+	// version 1 or 2, that each connection must begin with. Connections of others
+	// than ProxyProtocolFrom are refused. Default: false.
 	ProxyProtocol bool `yaml:"proxy_protocol,omitempty"`
+	// ProxyProtocolFrom lists the networks of the load balancers that send such
+	// headers. Default: Trust, which then is about the clients they name.
+	ProxyProtocolFrom []netip.Prefix `yaml:"proxy_protocol_from,omitempty"`
+	// Limits bound what a client may take. Default: those of Limits.
+	Limits ListenerLimits `yaml:"limits,omitempty"`
 	// AbortOnClose treats a client that closed its sending side as gone. Turn
 	// it off for clients that half-close and still wait for the answer.
 	// Default: true. It is never nil.
 	AbortOnClose *bool `yaml:"abort_on_close,omitempty"`
-}
-
-// TLS names a certificate and its key.
-type TLS struct {
-	// Cert is the path of a PEM file: the certificate and its chain. Required.
-	Cert string `yaml:"cert,omitempty"`
-	// Key is the path of the PEM file with the certificate's key. Required.
-	Key string `yaml:"key,omitempty"`
 }
 
 // Class is one latency class. The default classes have defaults of their own;

@@ -112,24 +112,6 @@ var peers = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10"),
 }
 
-// defaultListener completes listener i; first says whether it is the first of its
-// role.
-func defaultListener(l *Listener, src *source, i int, first bool) {
-	path, name := item("listeners", i), fmt.Sprintf("listener-%d", i+1)
-	setDefault(src, path+".role", &l.Role, Ingress)
-	switch {
-	case l.Role == Ingress && i == 0:
-		name = "public"
-	case first && (l.Role == Inbound || l.Role == Outbound):
-		name = l.Role
-	}
-	setDefault(src, path+".name", &l.Name, name)
-	if l.Role == Inbound {
-		setDefault(src, path+".trust", &l.Trust, slices.Clone(peers))
-	}
-	setDefault(src, path+".abort_on_close", &l.AbortOnClose, new(true))
-}
-
 func defaultClass(c *Class, src *source, path string) {
 	d := Class{MaxWait: 10 * time.Second}
 	if i := slices.IndexFunc(defaultClasses, func(d Class) bool { return d.Name == c.Name }); i >= 0 {

@@ -13,7 +13,6 @@ const notAvailable = "not available in this version"
 
 // unavailable reports all of it.
 func (v validator) unavailable() {
-	v.unavailableListeners()
 	for _, name := range slices.Sorted(maps.Keys(v.Upstreams)) {
 		path, u := join("upstreams", name), v.Upstreams[name]
 		if u.Health != nil {
@@ -24,15 +23,6 @@ func (v validator) unavailable() {
 		}
 	}
 	v.unavailableBrokers()
-}
-
-func (v validator) unavailableListeners() {
-	for i, l := range v.Listeners {
-		path := item("listeners", i)
-		if l.ProxyProtocol {
-			v.problem(path+".proxy_protocol", "remove it", notAvailable)
-		}
-	}
 }
 
 func (v validator) unavailableBrokers() {

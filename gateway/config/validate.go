@@ -1,9 +1,7 @@
 package config
 
 import (
-	"crypto/tls"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"unicode"
@@ -41,45 +39,6 @@ func validate(c *Config, src *source) {
 		v.wrong("flow.header", h, "is not the name of a header", "write X-Api-Key")
 	}
 	v.oneOf("expose", c.Expose, "an audience", "all", "trusted", "none")
-}
-
-func (v validator) validateListeners() {
-	names, addresses := map[string]string{}, map[string]string{}
-	for i, l := range v.Listeners {
-		path := item("listeners", i)
-		v.name(path+".name", l.Name)
-		v.unique(names, path+".name", path, l.Name)
-		if v.address(path+".address", l.Address) && !strings.HasSuffix(l.Address, ":0") {
-			v.unique(addresses, path+".address", path, l.Address)
-		}
-		v.oneOf(path+".role", l.Role, "a role", Ingress, Inbound, Outbound)
-		if l.TLS != nil {
-			v.validateTLS(path+".tls", l.TLS)
-		}
-	}
-	if v.Admin != "off" && v.address("admin", v.Admin) && !strings.HasSuffix(v.Admin, ":0") {
-		v.unique(addresses, "admin", "admin", v.Admin)
-	}
-}
-
-func (v validator) validateTLS(path string, t *TLS) {
-	readable := true
-	for _, file := range []struct{ key, name string }{{"cert", t.Cert}, {"key", t.Key}} {
-		at := join(path, file.key)
-		if file.name == "" {
-			v.problem(at, "name a PEM file", "is missing")
-			readable = false
-		} else if _, err := os.ReadFile(file.name); err != nil {
-			v.wrong(at, file.name, "can't be read: "+cause(err), "")
-			readable = false
-		}
-	}
-	if !readable {
-		return
-	}
-	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-		v.problem(path, "", "not a certificate and its key: %v", err)
-	}
 }
 
 func (v validator) validateClasses() {

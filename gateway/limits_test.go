@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/config"
+)
+
+// limited is a listener with limits of its own.
+func limited(limits string) string {
+	return `listeners: [{address: "127.0.0.1:0", limits: {` + limits + `}}]` + "\n"
+}
+
+// refusedWith reads a refusal, after which the connection ends.
+func (p *peer) refusedWith(status int) {
+	p.t.Helper()
+	resp, body := p.response("GET")
+	wantRefusal(p.t, fetched{Response: resp, body: body}, status, reasonBadRequest)
+	if !resp.Close {
+		p.t.Error("the answer does not say close")
+	}
+	p.closed()
+}
+
+func TestHeaderLimits(t *testing.T) {
+	app := serveRaw(t)
+	seen := app.answering(okNoBody)
+	g := start(t, limited("header_bytes: 8KiB, header_fields: 10, header_timeout: 1s"), app.url())
+	fields := func(n int) string { return strings.Repeat("X: 1\r\n", n) }
+	for _, tc := range []struct {
+		name, raw string
+		status    int
+	}{
+		{"as many fields as are allowed", "GET / HTTP/1.1\r\nHost: a\r\n" + fields(9) + "\r\n", 200},
+		{"one more", "GET / HTTP/1.1\r\nHost: a\r\n" + fields(10) + "\r\n", 431},
+		{"a large one", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 6<<10) + "\r\n\r\n", 200},
+		{"a larger one", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 9<<10) + "\r\n\r\n", 431},
+		{"a long target", "GET /" + strings.Repeat("x", 9<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", 431},
+		{"half a header", "GET / HTTP/1.1\r\nHost: a\r\nX: ", 408},
+		{"a request without an end", "GET / HTTP/1.1\r\nHost: a\r\n", 408},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, before := range []string{"", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"} {
+				p := newPeer(t, g.dial().Conn)
+				p.send(before, tc.raw)
+				if before != "" {
+					p.response("GET")
+				}
+				n := len(seen.all())
+				if tc.status != 200 {
+					p.refusedWith(tc.status)
+				} else if resp, _ := p.response("GET"); resp.StatusCode != 200 {
+					t.Errorf("status %d", resp.StatusCode)
+				}
+				if tc.status != 200 && len(seen.all()) != n {
+					t.Errorf("the app got %q", seen.last(t))
+				}
+			}
+		})
+	}
+	g.wantMetric(`overtake_requests_total{class="",code="408",listener="public"} 4`)
+}
+
+// TestSilentClient: who never says anything gets no answer.
+func TestSilentClient(t *testing.T) {
+	g := start(t, limited("header_timeout: 100ms"), deadAddress(t))
+	g.dial().closed()
+}
+
+func TestBodyBytes(t *testing.T) {
+	app := serveRaw(t)
+	seen := app.answering(okNoBody)
+	g := start(t, limited("body_bytes: 20000B"), app.url())
+	big := strings.Repeat("x", 20_001)
+	t.Run("by its length", func(t *testing.T) {
+		p := newPeer(t, g.dial().Conn)
+		go fmt.Fprintf(p, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20001\r\n\r\n%s", big)
+		p.refusedWith(413)
+		if heads := seen.all(); len(heads) > 0 {
+			t.Errorf("the app got %q", heads)
+		}
+	})
+	for _, tc := range []struct {
+		size, status int
+	}{{20_000, 200}, {20_001, 413}} {
+		t.Run(fmt.Sprintf("in chunks, %d", tc.size), func(t *testing.T) {
+			g := start(t, limited("body_bytes: 20000B"), serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					panic(http.ErrAbortHandler)
+				}
+			}))
+			p := newPeer(t, g.dial().Conn)
+			go fmt.Fprintf(p, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", tc.size, big[:tc.size])
+			if tc.status == 413 {
+				p.refusedWith(413)
+			} else if resp, _ := p.response("POST"); resp.StatusCode != tc.status {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+		})
+	}
+}
+
+// TestBodyRate: what counts is the time that the client is waited for, and the
+// grace comes back with what it sends.
+func TestBodyRate(t *testing.T) {
+	type part struct {
+		after time.Duration // since the gateway has read the one before
+		bytes int
+		slow  time.Duration // that the app takes to read it
+	}
+	steady := func(n int, each part) (parts []part) {
+		for range n {
+			parts = append(parts, each)
+		}
+		return parts
+	}
+	for _, tc := range []struct {
+		name  string
+		rate  config.Size
+		parts []part
+		late  int // the part at which it is given up, or at most two later; -1 for none
+	}{
+		{"as fast as it must", 240, steady(60, part{after: time.Second, bytes: 240}), -1},
+		{"half as fast", 240, steady(60, part{after: time.Second, bytes: 120}), 19},
+		{"a byte at a time", 240, steady(60, part{after: time.Second, bytes: 1}), 10},
+		{"a pause within the grace", 240, []part{{0, 1000, 0}, {9 * time.Second, 2400, 0}, {9 * time.Second, 2400, 0}}, -1},
+		{"a longer pause", 240, []part{{0, 1 << 20, 0}, {12 * time.Second, 1 << 20, 0}}, 1},
+		{"a slow app", 240, steady(10, part{bytes: 1, slow: time.Hour}), -1},
+		{"no rate", 0, steady(10, part{after: 59 * time.Second, bytes: 1}), -1},
+		{"a pause of more than a minute, no rate", 0, []part{{0, 1 << 20, 0}, {62 * time.Second, 1, 0}}, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sender, receiver := net.Pipe()
+				read, done := make(chan struct{}), make(chan struct{})
+				defer func() { receiver.Close(); <-done }()
+				l := &listener{stop: make(chan struct{})}
+				client := &clientConn{Conn: receiver, listener: l, settings: &listenerSettings{limits: config.ListenerLimits{BodyRate: tc.rate}}}
+				body := newClientBody(client, new(fasthttp.RequestHeader), client)
+				go func() {
+					defer close(done)
+					defer sender.Close()
+					for _, p := range tc.parts {
+						time.Sleep(p.after)
+						if _, err := sender.Write(make([]byte, p.bytes)); err != nil {
+							return
+						}
+						<-read
+					}
+				}()
+				late := -1
+				for i, p := range tc.parts {
+					_, err := io.ReadFull(body, make([]byte, p.bytes))
+					if err != nil {
+						if f := asFailure(err); f.code() != http.StatusRequestTimeout || f.reason != reasonBadRequest {
+							t.Errorf("part %d: %v", i, err)
+						}
+						late = i
+						break
+					}
+					time.Sleep(p.slow)
+					read <- struct{}{}
+				}
+				if late < tc.late || late > tc.late+2 || (late < 0) != (tc.late < 0) {
+					t.Errorf("given up at part %d, want %d", late, tc.late)
+				}
+			})
+		})
+	}
+}
+
+func TestRequestTimeout(t *testing.T) {
+	app := newGate()
+	g := start(t, limited("request_timeout: 200ms"), serveApp(t, app.ServeHTTP))
+	wantRefusal(t, g.get("/"), http.StatusGatewayTimeout, reasonDeadline)
+	if r := receive(t, "the request", app.arrived); r.Header.Get("Latency-Deadline") == "" {
+		t.Error("the app was not told of it")
+	}
+}
+
+func TestConnectionsPerClient(t *testing.T) {
+	app := serveRaw(t)
+	app.answering(okNoBody)
+	g := start(t, limited("connections_per_client: 2"), app.url())
+	const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	first, second := g.dial(), g.dial()
+	for _, p := range []*peer{first, second} {
+		p.send(request)
+		p.response("GET")
+	}
+	third := g.dial()
+	third.send(request)
+	third.refusedWith(http.StatusTooManyRequests)
+	g.wantMetric(`overtake_connections_refused_total{cause="connections_per_client",listener="public"} 1`)
+	first.Close()
+	eventually(t, "there is room for another", func() bool {
+		p := g.dial()
+		defer p.Close()
+		p.send(request)
+		resp, _ := p.response("GET")
+		return resp.StatusCode == http.StatusOK
+	})
+	second.send(request)
+	second.response("GET")
+}
+
+func TestHeadcount(t *testing.T) {
+	var h headcount
+	of := func(addr string) *clientConn { return &clientConn{addr: netip.MustParseAddr(addr)} }
+	one := of("2001:db8::1")
+	if !h.enter(one, 1) || h.enter(of("2001:db8::2"), 1) || !h.enter(of("2001:db8:0:1::1"), 1) {
+		t.Error("a client of IPv6 is not its /64")
+	}
+	if !h.enter(of("192.0.2.1"), 1) || !h.enter(of("192.0.2.2"), 1) || h.enter(of("192.0.2.1"), 1) {
+		t.Error("a client of IPv4 is not its address")
+	}
+	if unknown := (&clientConn{}); !h.enter(unknown, 1) || !h.enter(unknown, 1) {
+		t.Error("a client that is not known was counted")
+	}
+	h.leave(one)
+	h.leave(one) // a connection may be closed twice
+	if !h.enter(of("2001:db8::3"), 1) {
+		t.Error("who has left still counts")
+	}
+	if len(h.of) != 4 {
+		t.Errorf("%v: want no entry for who has left", h.of)
+	}
+}

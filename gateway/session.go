@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// parkAfter is how long fasthttp keeps an idle connection, with buffers of about
+// 24 KiB. Afterwards it is parked: all it takes then is a goroutine that waits for
+// its next byte.
+const parkAfter = 100 * time.Millisecond
+
+// converse is the life of a client connection.
+func (g *Gateway) converse(l *listener, c *clientConn) {
+	settings := c.settings
+	c.waitUntil(time.Now().Add(settings.limits.HeaderTimeout))
+	if refused := l.meet(c); refused != nil {
+		g.turnAway(l, c, refused)
+		return
+	}
+	s := &c.session
+	for patience, fresh := settings.limits.HeaderTimeout, true; ; fresh = false {
+		if !s.await(patience) || fresh && g.redirected(l, c) {
+			_ = s.Conn.Close() // a client that has nothing to say
+			return
+		}
+		if err := settings.server.ServeConn(s.asServed()); err != nil {
+			g.log.Debug("connection ended", "listener", l.name, "client", c.addr, "error", err)
+		}
+		if !s.parked.Swap(false) {
+			return // it is closed, or belongs to who took it over
+		}
+		patience = settings.limits.IdleTimeout - parkAfter
+	}
+}
+
+// turnedAway is a connection that gets no request served.
+type turnedAway struct {
+	cause  string
+	answer *failure // for the client; nil for none
+	err    error
+}
+
+// The causes of a connection being turned away, as metrics know them.
+const (
+	causeProxySource = "proxy_source"
+	causeProxyHeader = "proxy_header"
+	causeConnections = "connections_per_client"
+	causeTLS         = "tls"
+)
+
+// meet finds out who the client is: by the PROXY protocol, by its address and by
+// TLS.
+func (l *listener) meet(c *clientConn) *turnedAway {
+	settings := c.settings
+	if settings.proxies != nil {
+		if refused := c.introduced(settings.proxies); refused != nil {
+			return refused
+		}
+	}
+	if most := settings.limits.ConnectionsPerClient; most > 0 && !l.clients.enter(c, most) {
+		refused := &turnedAway{cause: causeConnections, err: errTooMany}
+		if settings.certificates == nil {
+			refused.answer = &failure{reason: reasonBadRequest, status: fasthttp.StatusTooManyRequests, err: errTooMany}
+		}
+		return refused
+	}
+	c.session.Conn = c
+	if settings.certificates == nil {
+		return nil
+	}
+	conn := tls.Server(c, settings.certificates.server)
+	if err := conn.Handshake(); err != nil {
+		return &turnedAway{cause: causeTLS, err: err}
+	}
+	c.trustedName = settings.certificates.trusts(conn.ConnectionState())
+	c.session.Conn = tlsConn{conn}
+	return nil
+}
+
+// turnAway closes a connection without serving it, and counts it.
+func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
+	g.metrics.turnedAway.WithLabelValues(l.name, refused.cause).Inc()
+	l.complaints.Do(func() {
+		g.log.Warn("a connection was refused", "listener", l.name, "client", c.addr, "peer", c.RemoteAddr().String(),
+			"cause", refused.cause, "error", refused.err)
+	})
+	if refused.answer != nil {
+		var ctx fasthttp.RequestCtx
+		refuse(&ctx, refused.answer, "", g.present.Load().defaultClass)
+		ctx.SetConnectionClose()
+		_, _ = ctx.Response.WriteTo(c) // who does not read it is refused all the same
+		select {
+		case l.lingering <- struct{}{}:
+			c.linger.Store(true)
+			defer func() { <-l.lingering }()
+		default: // a flood gets no such courtesy
+		}
+		g.metrics.finished(l.name, "", refused.answer.code(), 0)
+	}
+	_ = c.Close()
+}
+
+// redirected serves a connection of the app that netfilter redirected here, if it
+// is not HTTP: TLS, which only its ends can read, as a tunnel to where it was
+// going.
+func (g *Gateway) redirected(l *listener, c *clientConn) bool {
+	const handshake = 0x16 // RFC 8446 section 5.1
+	switch {
+	case !c.original.IsValid():
+		return false
+	case g.tunnels.has(c.RemoteAddr()):
+		g.warnLoop(c, errors.New("an outgoing connection of this process was redirected to itself"))
+		g.metrics.finished(l.name, "", fasthttp.StatusLoopDetected, 0)
+		return true
+	case c.session.first[0] == handshake:
+		g.passTLS(c)
+		return true
+	}
+	return false
+}
+
+// session is the part of a client connection that is served by fasthttp, from the
+// first byte of a request until the connection has been idle for a moment. Then
+// fasthttp closes it, which parks the connection.
+type session struct {
+	net.Conn // the client's connection, or TLS over it
+	client   *clientConn
+	first    [1]byte // what came while it was waited for
+	unread   bool    // it has yet to be read
+	idle     bool    // the last Read timed out between two requests
+	parked   atomic.Bool
+}
+
+// await waits for the first byte of a request. It gives up when that takes longer
+// than patience, and when the gateway begins to drain.
+func (s *session) await(patience time.Duration) bool {
+	s.client.waitUntil(time.Now().Add(patience))
+	n, _ := s.Conn.Read(s.first[:]) // whatever the error is, nothing more is to come
+	s.client.waited()
+	s.unread, s.idle = n == 1, false
+	return s.unread
+}
+
+// Read implements net.Conn.
+func (s *session) Read(p []byte) (int, error) {
+	if s.unread && len(p) > 0 {
+		p[0], s.unread = s.first[0], false
+		return 1, nil
+	}
+	n, err := s.Conn.Read(p)
+	s.idle = n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && s.client.busySince.Load() == 0
+	return n, err
+}
+
+// Close implements net.Conn: it parks an idle connection.
+func (s *session) Close() error {
+	if s.idle && !s.client.linger.Load() && !s.client.closed.Load() {
+		s.client.request.shrink()
+		s.parked.Store(true)
+		return nil
+	}
+	return s.Conn.Close()
+}
+
+// SetDeadline never fails, as fasthttp would forget the handler of a hijacked
+// connection if it did: what is closed fails at the next Read or Write.
+func (s *session) SetDeadline(t time.Time) error {
+	_ = s.Conn.SetDeadline(t)
+	return nil
+}
+
+// asServed returns the connection as fasthttp is to see it.
+func (s *session) asServed() net.Conn {
+	if t, ok := s.Conn.(tlsConn); ok {
+		return tlsSession{s, t.Conn}
+	}
+	return s
+}
+
+// tlsSession tells fasthttp that it is about TLS.
+type tlsSession struct {
+	*session
+	tls *tls.Conn
+}
+
+// Handshake has been made.
+func (s tlsSession) Handshake() error { return nil }
+
+// ConnectionState returns what the handshake agreed on.
+func (s tlsSession) ConnectionState() tls.ConnectionState { return s.tls.ConnectionState() }
+
+// clientOf returns the client connection behind a connection that fasthttp
+// serves.
+func clientOf(c net.Conn) *clientConn {
+	if t, ok := c.(tlsSession); ok {
+		return t.client
+	}
+	return c.(*session).client
+}
+
+// waitUntil begins to wait for a client that has nothing to be answered yet, or goes
+// on with it. The beginning of a drain ends the wait.
+func (c *clientConn) waitUntil(deadline time.Time) {
+	c.waitMu.Lock()
+	defer c.waitMu.Unlock()
+	c.waits = true
+	select {
+	case <-c.listener.stop:
+		deadline = longAgo
+	default:
+	}
+	_ = c.Conn.SetReadDeadline(deadline) // on a closed connection, the next Read says so
+}
+
+// waited says that the client has something to be answered.
+func (c *clientConn) waited() {
+	c.waitMu.Lock()
+	c.waits = false
+	c.waitMu.Unlock()
+}
+
+// stopWaiting ends the wait, if there is one.
+func (c *clientConn) stopWaiting() {
+	c.waitMu.Lock()
+	defer c.waitMu.Unlock()
+	if c.waits {
+		_ = c.Conn.SetReadDeadline(longAgo) // it may be closed already
+	}
+}
+
+// longAgo as a deadline ends what waits.
+var longAgo = time.Unix(1, 0)
+
+// shrink gives back memory that a connection without a request has no use for.
+func (r *request) shrink() {
+	r.fields, r.head = nil, nil
+}
