@@ -82,12 +82,24 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	if err != nil {
 		g.refuse(ctx, client, r, err)
 	}
+	r.bytesOut = bodyBytes(ctx)
 	g.finish(ctx.Response.StatusCode(), client, r)
 	if r.bodyRead != nil && !r.bodyRead.drained() {
 		client.linger.Store(true)
 		ctx.SetConnectionClose()
 	}
 	client.heard = false // of the body's rest
+}
+
+// bodyBytes is how long the body of a response is that the handler has made.
+func bodyBytes(ctx *fasthttp.RequestCtx) int64 {
+	switch {
+	case ctx.IsHead():
+		return 0
+	case ctx.Response.IsBodyStream():
+		return int64(ctx.Response.Header.ContentLength())
+	}
+	return int64(len(ctx.Response.Body()))
 }
 
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request) {
@@ -343,6 +355,7 @@ func (g *Gateway) finish(status int, client *clientConn, r *request) {
 		g.provenance.Ended(now, r.ticket)
 	}
 	g.metrics.finished(client.listener.name, r.gen.classes.Name(r.decision.Class), status, now.Sub(r.started))
+	g.access.note(now, status, client, r)
 	g.record(now, status, client, r)
 	r.gen.leave()
 	r.gen = nil // rather than keep it for as long as the connection is idle

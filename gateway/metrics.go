@@ -122,6 +122,7 @@ var (
 	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
 	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
 	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
+	descUnlogged  = desc("overtake_access_log_dropped_total", "Lines of the access log that were lost: the file or stream took them too slowly, or not at all.")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -132,7 +133,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
 	} {
 		out <- d
 	}
@@ -170,6 +171,9 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 		count(descSpans, stats.Exported, "exported")
 		count(descSpans, stats.Dropped, "dropped")
 		count(descSpans, stats.Failed, "failed")
+	}
+	if s.g.access != nil {
+		count(descUnlogged, s.g.access.dropped())
 	}
 	if s.g.provenance != nil {
 		stats := s.g.provenance.Stats(time.Now())
