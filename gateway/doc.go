@@ -13,8 +13,10 @@
 //	              down.go                  servers that take no connections
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              responseheader.go        and the response's
+//	              trailer.go, upgrade.go   what comes behind a body, and instead of one
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	refuse        refuse.go                503, 504, 502 with a reason
+//	log           accesslog.go             a line about each request
 //	sidecar       outbound.go              an app's own call: its class by provenance, where it goes
 //	              destinations.go          what no route names
 //	              tunnel.go                CONNECT, and TLS that was redirected here
