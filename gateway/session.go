@@ -12,31 +12,35 @@ import (
 )
 
 // parkAfter is how long fasthttp keeps an idle connection, with buffers of about
-// 24 KiB. Afterwards it is parked: all it takes then is a goroutine that waits for
-// its next byte.
+// 24 KiB. Afterwards it is parked: all it takes then is a small goroutine that waits
+// for its next byte.
 const parkAfter = 100 * time.Millisecond
 
 // converse is the life of a client connection.
 func (g *Gateway) converse(l *listener, c *clientConn) {
-	settings := c.settings
-	c.waitUntil(time.Now().Add(settings.limits.HeaderTimeout))
+	patience := c.settings.limits.HeaderTimeout
+	c.waitUntil(time.Now().Add(patience))
 	if refused := l.meet(c); refused != nil {
 		g.turnAway(l, c, refused)
 		return
 	}
+	g.attend(l, c, patience, true)
+}
+
+// attend waits for a client's next request, and serves it and those after it until
+// the connection ends or is parked; fresh says that it is the first. A parked one
+// gets another goroutine: the stack of this one has grown by what it has served.
+func (g *Gateway) attend(l *listener, c *clientConn, patience time.Duration, fresh bool) {
 	s := &c.session
-	for patience, fresh := settings.limits.HeaderTimeout, true; ; fresh = false {
-		if !s.await(patience) || fresh && g.redirected(l, c) {
-			_ = s.Conn.Close() // a client that has nothing to say
-			return
-		}
-		if err := settings.server.ServeConn(s.asServed()); err != nil {
-			g.log.Debug("connection ended", "listener", l.name, "client", c.addr, "error", err)
-		}
-		if !s.parked.Swap(false) {
-			return // it is closed, or belongs to who took it over
-		}
-		patience = settings.limits.IdleTimeout - parkAfter
+	if !s.await(patience) || fresh && g.redirected(l, c) {
+		_ = s.Conn.Close() // a client that has nothing to say
+		return
+	}
+	if err := c.settings.server.ServeConn(s.asServed()); err != nil {
+		g.log.Debug("connection ended", "listener", l.name, "client", c.addr, "error", err)
+	}
+	if s.parked.Swap(false) { // else it is closed, or belongs to who took it over
+		l.conns.Go(func() { g.attend(l, c, c.settings.limits.IdleTimeout-parkAfter, false) })
 	}
 }
 
