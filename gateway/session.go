@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -46,7 +47,7 @@ func (g *Gateway) attend(l *listener, c *clientConn, patience time.Duration, fre
 
 // turnedAway is a connection that gets no request served.
 type turnedAway struct {
-	cause  string
+	cause  string   // "" for a client that left before it said anything
 	answer *failure // for the client; nil for none
 	err    error
 }
@@ -80,7 +81,9 @@ func (l *listener) meet(c *clientConn) *turnedAway {
 		return nil
 	}
 	conn := tls.Server(c, settings.certificates.server)
-	if err := conn.Handshake(); err != nil {
+	if err := conn.Handshake(); err == io.EOF {
+		return &turnedAway{} // such as a check of a load balancer
+	} else if err != nil {
 		return &turnedAway{cause: causeTLS, err: err}
 	}
 	c.trustedName = settings.certificates.trusts(conn.ConnectionState())
@@ -90,6 +93,10 @@ func (l *listener) meet(c *clientConn) *turnedAway {
 
 // turnAway closes a connection without serving it, and counts it.
 func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
+	defer c.Close() // nobody can act on its error
+	if refused.cause == "" || l.stopping() {
+		return
+	}
 	g.metrics.turnedAway.WithLabelValues(l.name, refused.cause).Inc()
 	l.complaints.Do(func() {
 		g.log.Warn("a connection was refused", "listener", l.name, "client", c.addr, "peer", c.RemoteAddr().String(),
@@ -103,12 +110,11 @@ func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
 		select {
 		case l.lingering <- struct{}{}:
 			c.linger.Store(true)
-			defer func() { <-l.lingering }()
+			defer func() { _ = c.Close(); <-l.lingering }()
 		default: // a flood gets no such courtesy
 		}
 		g.metrics.finished(l.name, "", refused.answer.code(), 0)
 	}
-	_ = c.Close()
 }
 
 // redirected serves a connection of the app that netfilter redirected here, if it
@@ -215,10 +221,8 @@ func (c *clientConn) waitUntil(deadline time.Time) {
 	c.waitMu.Lock()
 	defer c.waitMu.Unlock()
 	c.waits = true
-	select {
-	case <-c.listener.stop:
+	if c.listener.stopping() {
 		deadline = longAgo
-	default:
 	}
 	_ = c.Conn.SetReadDeadline(deadline) // on a closed connection, the next Read says so
 }
@@ -242,7 +246,9 @@ func (c *clientConn) stopWaiting() {
 // longAgo as a deadline ends what waits.
 var longAgo = time.Unix(1, 0)
 
-// shrink gives back memory that a connection without a request has no use for.
+// shrink lets go of what a connection without a request has no use for.
 func (r *request) shrink() {
-	r.fields, r.head = nil, nil
+	r.fields, r.head, r.view, r.journal = nil, nil, viewFields{}, journal{}
+	r.ctx, r.described, r.bodyRead = nil, nil, nil
+	r.upstream, r.queue, r.slot = nil, nil, slot{}
 }
