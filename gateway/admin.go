@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -87,14 +88,25 @@ func (g *Gateway) adminHandler() http.Handler {
 	return mux
 }
 
-// debugConfig shows the configuration in effect, without secrets.
+// debugConfig shows the configuration in effect, without secrets, since when it is,
+// and why the one that was read last is not, if so.
 func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
-	text, err := g.present.Load().config.Redacted()
+	g.mu.Lock()
+	gen, failed := g.present.Load(), g.failed
+	g.mu.Unlock()
+	text, err := gen.config.Redacted()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/yaml")
+	fmt.Fprintf(w, "# in effect since %s\n", gen.since.UTC().Format(time.RFC3339))
+	if failed != nil {
+		fmt.Fprintf(w, "# read again at %s, and refused:\n", failed.at.UTC().Format(time.RFC3339))
+		for line := range strings.Lines(failed.err.Error()) {
+			fmt.Fprintf(w, "#   %s\n", strings.TrimSpace(line))
+		}
+	}
 	_, _ = w.Write(text) // the client's connection at most
 }
 
@@ -222,7 +234,7 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	}
 	if g.kernel != nil {
 		var err error
-		if state.Kernel, err = g.kernel(ctx); err != nil {
+		if state.Kernel, err = g.kernel(ctx, gen.config); err != nil {
 			state.KernelError = err.Error()
 		}
 	}

@@ -196,7 +196,7 @@ func FuzzRequestHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		head := string(append(appendEndToEnd(nil, got, &trail), "\r\n"...))
+		head := string(append(appendEndToEnd(nil, got, connectionOptions(got), &trail, false), "\r\n"...))
 		if strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Contains(strings.TrimSuffix(head, "\r\n"), "\r\n\r\n") {
 			t.Errorf("%q is sent on as %q", raw, head)
 		}

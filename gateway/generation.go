@@ -19,9 +19,10 @@ import (
 type generation struct {
 	config *config.Config
 	*decider
-	targets      []target        // of the routes, by position
-	deadlines    []time.Duration // by class; 0 is none
-	propagate    tracing.Formats // what is stamped beside W3C Trace Context
+	targets      []target            // of the routes, by position
+	deadlines    []time.Duration     // by class; 0 is none
+	propagate    tracing.Formats     // what is stamped beside W3C Trace Context
+	settings     []*listenerSettings // of the listeners, by position
 	upstreams    map[string]*upstream
 	destinations *destinations
 	since        time.Time
@@ -41,8 +42,8 @@ type target struct {
 // newGeneration makes the generation of a configuration. What can go on as it is
 // comes from the one before; nil is none. Nothing of it runs yet, and nothing is
 // changed: if it fails, it leaves no trace.
-func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (gen *generation, err error) {
-	gen = &generation{
+func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (_ *generation, err error) {
+	gen := &generation{
 		config: cfg, propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream, len(cfg.Upstreams)), since: time.Now(),
 	}
@@ -58,6 +59,13 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (gen *ge
 	}
 	for _, c := range cfg.Classes {
 		gen.deadlines = append(gen.deadlines, c.Deadline)
+	}
+	for i := range cfg.Listeners {
+		settings, err := g.settingsFor(i, cfg, before)
+		if err != nil {
+			return nil, err
+		}
+		gen.settings = append(gen.settings, settings)
 	}
 	for name := range cfg.Upstreams {
 		if gen.upstreams[name], err = g.upstreamFor(name, cfg, before); err != nil {
@@ -85,6 +93,14 @@ func (g *Gateway) upstreamFor(name string, cfg *config.Config, before *generatio
 		return before.upstreams[name], sc.Validate()
 	}
 	return newUpstream(g.cutOff, g.log, name, cfg, g.sockets)
+}
+
+// settingsFor is upstreamFor for a listener's settings.
+func (g *Gateway) settingsFor(number int, cfg *config.Config, before *generation) (*listenerSettings, error) {
+	if before != nil && reflect.DeepEqual(before.config.Listeners[number], cfg.Listeners[number]) {
+		return before.settings[number], nil
+	}
+	return g.listenerSettings(cfg.Listeners[number])
 }
 
 // goesOn reports whether an upstream is the same in two configurations but for what
@@ -140,9 +156,28 @@ func (g *Gateway) install(gen *generation) {
 	g.mu.Lock()
 	before := g.present.Swap(gen)
 	g.generations[gen] = struct{}{}
+	g.failed = nil
 	g.mu.Unlock()
+	for i, l := range g.listeners {
+		l.settings.Store(gen.settings[i])
+	}
+	g.metrics.configured(gen.since)
 	if before != nil {
+		gen.adjust(before)
 		before.leave()
+	}
+}
+
+// adjust has what goes on from the generation before work by this one's
+// configuration.
+func (gen *generation) adjust(before *generation) {
+	for name, u := range gen.upstreams {
+		if before.upstreams[name] == u {
+			u.scheduler.Reconfigure(schedulerConfig(gen.config, gen.config.Upstreams[name]))
+		}
+	}
+	if gen.destinations == before.destinations {
+		gen.destinations.scheduler.Reconfigure(unlimited(gen.config))
 	}
 }
 
@@ -159,6 +194,7 @@ func (g *Gateway) ended(gen *generation) {
 	if !g.anyGeneration(func(other *generation) bool { return other.destinations == gen.destinations }) {
 		gen.destinations.close()
 	}
+	g.metrics.forget(gen.config, g.present.Load().config)
 }
 
 // anyGeneration reports whether f holds for one that has not ended. Called with mu

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+
+	"overtake/gateway/config"
 )
 
 // The messages in hand follow the upstream's limit, up and down.
@@ -21,14 +23,17 @@ queues: {jobs: {deliver: {upstream: app}}}
 		g.fetch("POST", fmt.Sprint("/jobs/", n), nil)
 	}
 	receive(t, "the first delivery", app.arrived)
-	g.upstreams["app"].scheduler.SetLimit(6)
+	limit := func(n int) {
+		g.upstreams["app"].scheduler.Reconfigure(schedulerConfig(g.config, config.Upstream{Servers: make([]string, 1), Limit: config.Limit{Mode: "fixed", Max: n}}))
+	}
+	limit(6)
 	for range 5 {
 		receive(t, "as many deliveries as there are slots", app.arrived)
 	}
 	if n := g.running(); n != 6 {
 		t.Errorf("%d run, with limit 6", n)
 	}
-	g.upstreams["app"].scheduler.SetLimit(1)
+	limit(1)
 	var most int
 	for range 5 {
 		app.pass <- struct{}{}

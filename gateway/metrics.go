@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"overtake/gateway/config"
 	"overtake/scheduler"
 	"overtake/tracing"
 )
@@ -23,6 +25,10 @@ type metrics struct {
 	messageWait *prometheus.HistogramVec
 	classified  *prometheus.CounterVec
 	turnedAway  *prometheus.CounterVec
+
+	reloads      *prometheus.CounterVec
+	reloadedWell prometheus.Gauge
+	reloadedAt   prometheus.Gauge
 }
 
 // waitBuckets reach from what a waiting time is when nothing waits to the
@@ -45,8 +51,18 @@ func newMetrics(g *Gateway) *metrics {
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
 		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
+		reloads:     counter("overtake_reloads_total", "Times that the configuration was read again, by what became of it.", "result"),
+		reloadedWell: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overtake_config_last_reload_successful", Help: "1 if what was read last is in effect, else 0.",
+		}),
+		reloadedAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overtake_config_last_reload_success_timestamp_seconds", Help: "When the configuration in effect was read.",
+		}),
 	}
+	m.reloads.WithLabelValues(reloadFailed)
+	m.reloads.WithLabelValues(reloadDone)
 	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.turnedAway,
+		m.reloads, m.reloadedWell, m.reloadedAt,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -64,6 +80,33 @@ func (m *metrics) messageWaited(queue, class string, d time.Duration) {
 	m.messageWait.WithLabelValues(queue, class).Observe(d.Seconds())
 }
 
+// The results of a reload.
+const (
+	reloadDone   = "success"
+	reloadFailed = "failure"
+)
+
+// configured notes that a configuration is in effect since at.
+func (m *metrics) configured(at time.Time) {
+	m.reloadedWell.Set(1)
+	m.reloadedAt.Set(float64(at.UnixMilli()) / 1000)
+}
+
+// forget drops what was counted under names of a configuration that are not in the
+// present one.
+func (m *metrics) forget(old, present *config.Config) {
+	for name := range old.Upstreams {
+		if _, ok := present.Upstreams[name]; !ok {
+			m.queueWait.DeletePartialMatch(prometheus.Labels{"upstream": name})
+		}
+	}
+	for _, r := range old.Rules {
+		if !slices.ContainsFunc(present.Rules, func(other config.Rule) bool { return other.Name == r.Name }) {
+			m.classified.DeletePartialMatch(prometheus.Labels{"rule": r.Name})
+		}
+	}
+}
+
 // stateCollector reads what schedulers and lanes know at the time of a scrape.
 type stateCollector struct{ g *Gateway }
 
@@ -79,6 +122,7 @@ var (
 	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
 	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
 	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
+	descUnlogged  = desc("overtake_access_log_dropped_total", "Lines of the access log that were lost: the file or stream took them too slowly, or not at all.")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -89,7 +133,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
 	} {
 		out <- d
 	}
@@ -127,6 +171,9 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 		count(descSpans, stats.Exported, "exported")
 		count(descSpans, stats.Dropped, "dropped")
 		count(descSpans, stats.Failed, "failed")
+	}
+	if s.g.access != nil {
+		count(descUnlogged, s.g.access.dropped())
 	}
 	if s.g.provenance != nil {
 		stats := s.g.provenance.Stats(time.Now())

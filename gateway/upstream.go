@@ -98,7 +98,7 @@ func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.Res
 	stale := false
 	for {
 		on := s.lease.Server
-		s.journal.tried(u.servers[on])
+		s.tried(u.servers[on])
 		a, err := exchange(life, u.servers[on], o, header)
 		if err == nil {
 			s.journal.answered(header.StatusCode())

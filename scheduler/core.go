@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"overtake/classifier"
@@ -109,7 +108,7 @@ const tickEvery = 100 * time.Millisecond
 
 func newCore(cfg Config) *core {
 	c := &core{
-		classes: make([]classState, len(cfg.Classes)), configs: slices.Clone(cfg.Classes),
+		classes: make([]classState, len(cfg.Classes)),
 		servers: make([]server, max(cfg.Servers, 1)), prober: -1,
 	}
 	for i := range c.servers {
@@ -120,29 +119,10 @@ func newCore(cfg Config) *core {
 		}
 		c.include(i, 1)
 	}
-	for i, cc := range cfg.Classes {
-		class := classState{
-			floor: cc.Floor, maxWaiting: min(cc.MaxWaiting, math.MaxInt32),
-			maxBytes: min(cc.MaxWaitingBytes, unbounded), maxWait: min(cc.MaxWait, forever),
-			flows: flows{byKey: make(map[uint64]*flowQueue)}, using: slotQueue{-1, -1},
-		}
-		class.keeps = shareOf(class.maxWaiting, class.floor)
-		if class.maxBytes == 0 {
-			class.maxBytes = unbounded
-		}
-		if !cc.KeepOrder {
-			class.overload.objective = cc.Objective
-		}
-		if cc.AutoReserve {
-			class.auto = &autoReserve{objective: cc.Objective, most: 2}
-			c.anyAuto = true
-		}
-		c.classes[i] = class
-		c.maxWaiting += class.maxWaiting
-		c.maxBytes += class.maxBytes
-		c.anyFloor = c.anyFloor || class.floor > 0
+	for i := range c.classes {
+		c.classes[i] = classState{flows: flows{byKey: make(map[uint64]*flowQueue)}, using: slotQueue{-1, -1}}
 	}
-	c.share()
+	c.bargain(cfg.Classes)
 	return c
 }
 

@@ -59,7 +59,7 @@ func TestCoreMatchesOracle(t *testing.T) {
 		cfg := pick.someConfig()
 		d := newDuel(cfg)
 		for range 500 {
-			if err := d.apply(pick.someOp(len(cfg.Classes))); err != nil {
+			if err := d.apply(pick.someOpOrReconfigure(d.oracle.cfg.Classes)); err != nil {
 				t.Fatalf("seed %d, %+v:\n%v", seed, cfg, err)
 			}
 			done++
@@ -75,7 +75,7 @@ func TestCoreMatchesOracleRapid(t *testing.T) {
 		t.Logf("%+v", cfg)
 		d := newDuel(cfg)
 		for range rapid.IntRange(1, 300).Draw(t, "ops") {
-			o := pick.someOp(len(cfg.Classes))
+			o := pick.someOpOrReconfigure(d.oracle.cfg.Classes)
 			t.Log(o)
 			if err := d.apply(o); err != nil {
 				t.Fatal(err)
@@ -93,7 +93,7 @@ func FuzzCore(f *testing.F) {
 		cfg := pick.someConfig()
 		d := newDuel(cfg)
 		for n := 0; n < 1000 && len(data) > 0; n++ {
-			if err := d.apply(pick.someOp(len(cfg.Classes))); err != nil {
+			if err := d.apply(pick.someOpOrReconfigure(d.oracle.cfg.Classes)); err != nil {
 				t.Fatalf("%+v:\n%v", cfg, err)
 			}
 		}

@@ -19,12 +19,19 @@ type dryWork struct {
 }
 
 func newDryRun(c *core) *dryRun {
-	for i := range c.servers {
-		if l := c.servers[i].limiter; l != nil {
-			l.passive = true // there is nothing that it could hold back
+	d := &dryRun{core: c, running: make([]int, len(c.servers))}
+	d.holdNothingBack()
+	return d
+}
+
+// holdNothingBack keeps the limiters from probing, for which there is nothing that
+// they could hold back.
+func (d *dryRun) holdNothingBack() {
+	for i := range d.core.servers {
+		if l := d.core.servers[i].limiter; l != nil {
+			l.passive = true
 		}
 	}
-	return &dryRun{core: c, running: make([]int, len(c.servers))}
 }
 
 // acquire starts a piece of work whatever the core thinks of it, on the server

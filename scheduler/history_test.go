@@ -20,6 +20,8 @@ type op struct {
 	all   bool  // resize: the probe is for all classes
 	down  bool
 	how   Outcome // release
+
+	classes []ClassConfig // reconfigure
 }
 
 // place is what a test knows of a server; which is its index modulo their number.
@@ -40,6 +42,7 @@ const (
 	opResize
 	opDown
 	opDrain
+	opReconfigure // what the classes may do
 	numOps
 )
 
@@ -59,6 +62,8 @@ func (o op) String() string {
 		return "expire"
 	case opResize:
 		return fmt.Sprintf("resize server %d to %d, probe %d, of all %t", o.place.which, o.place.limit, o.place.narrow, o.all)
+	case opReconfigure:
+		return fmt.Sprintf("reconfigure to %+v", o.classes)
 	case opDown:
 		return fmt.Sprintf("server %d down %t", o.place.which, o.down)
 	}
@@ -143,6 +148,9 @@ func (p *player) apply(o op) []fate {
 	case opDown:
 		p.core.setDown(o.place.which%len(p.core.servers), o.down)
 		p.core.dispatch(p.now)
+	case opReconfigure:
+		p.core.bargain(o.classes)
+		p.core.dispatch(p.now)
 	case opDrain:
 		p.core.drain(p.now)
 	}
@@ -216,10 +224,16 @@ func (pick choose) someConfig() Config {
 	if pick(2) == 1 {
 		cfg.Servers = 1 + pick(4)
 	}
+	pick.fill(cfg.Classes)
+	return cfg
+}
+
+// fill says what classes may do.
+func (pick choose) fill(classes []ClassConfig) {
 	withFloors, floors := pick(2) == 1, BasisPoints(0)
 	boundBytes := pick(3) // nobody's, some, all
-	for i := range cfg.Classes {
-		class := &cfg.Classes[i]
+	for i := range classes {
+		class := &classes[i]
 		switch pick(4) {
 		case 0:
 			class.Reserve = pick(10)
@@ -242,11 +256,29 @@ func (pick choose) someConfig() Config {
 			class.KeepOrder = pick(4) == 0
 		}
 	}
-	return cfg
 }
 
 // someLimit is small more often than not, since that is where work waits.
 func (pick choose) someLimit() int { return 1 + pick([]int{3, 8, 64}[pick(3)]) }
+
+// someOpOrReconfigure is someOp, but now and then classes may do something else from
+// then on: half of them, so that there are also some that go on.
+func (pick choose) someOpOrReconfigure(classes []ClassConfig) op {
+	if pick(100) < 99 {
+		return pick.someOp(len(classes))
+	}
+	anew := make([]ClassConfig, len(classes))
+	pick.fill(anew)
+	floors := BasisPoints(0)
+	for i := range anew {
+		if pick(2) == 1 {
+			anew[i] = classes[i]
+		}
+		anew[i].Floor = min(anew[i].Floor, maxFloors-floors)
+		floors += anew[i].Floor
+	}
+	return op{kind: opReconfigure, classes: anew}
+}
 
 // someOp makes anything happen, arrivals and releases most often.
 func (pick choose) someOp(classes int) op {

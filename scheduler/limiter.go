@@ -116,6 +116,16 @@ func (l *limiter) restart() {
 	}
 }
 
+// bound changes where a search begins, the next time, and what the limit may come
+// to. What has been found stays.
+func (l *limiter) bound(initial, least, most int, now time.Duration) {
+	l.initial, l.least, l.most = initial, least, most
+	if within := min(max(l.limit, float64(least)), float64(most)); within != l.limit {
+		l.limit = within
+		l.settle(now)
+	}
+}
+
 // slots returns the limit.
 func (l *limiter) slots() int { return l.clamp(l.limit) }
 

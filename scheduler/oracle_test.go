@@ -106,6 +106,9 @@ func (o *oracle) apply(do op) []fate {
 	case opDown:
 		o.servers[do.place.which%len(o.servers)].down = do.down
 		o.dispatch()
+	case opReconfigure:
+		o.reconfigure(do.classes)
+		o.dispatch()
 	case opDrain:
 		o.draining = true
 		for class := range o.cfg.Classes {
@@ -151,6 +154,20 @@ func (o *oracle) arrive(do op) {
 	if slices.Contains(o.waiting, j) && !j.kept {
 		o.makeRoom(j)
 	}
+}
+
+// reconfigure counts floors and overloads anew where they have changed.
+func (o *oracle) reconfigure(classes []ClassConfig) {
+	for i, class := range classes {
+		was := o.cfg.Classes[i]
+		if was.Floor != class.Floor {
+			clear(o.earned)
+		}
+		if was.Objective != class.Objective || was.KeepOrder != class.KeepOrder {
+			o.missed[i], o.newest[i] = 0, false
+		}
+	}
+	o.cfg.Classes = classes
 }
 
 // makeRoom is the section "The waiting room" of doc.go.

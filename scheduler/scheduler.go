@@ -30,10 +30,9 @@ type Work struct {
 // Scheduler hands out the slots of one upstream. All methods are safe for
 // concurrent use.
 type Scheduler struct {
-	epoch    time.Time
-	waiters  sync.Pool // of *waiter
-	adaptive bool
-	dry      *dryRun // nil where it decides; guarded by mu
+	epoch   time.Time
+	waiters sync.Pool // of *waiter
+	dry     *dryRun   // nil where it decides; guarded by mu
 
 	mu    sync.Mutex
 	core  *core       // guarded by mu
@@ -46,7 +45,7 @@ func New(cfg Config) (*Scheduler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Scheduler{epoch: time.Now(), core: newCore(cfg), adaptive: cfg.Adaptive != nil}
+	s := &Scheduler{epoch: time.Now(), core: newCore(cfg)}
 	if cfg.DryRun {
 		s.dry = newDryRun(s.core)
 	}
@@ -201,16 +200,23 @@ func (s *Scheduler) Limit() int {
 	return s.core.limit
 }
 
-// SetLimit changes the number of slots of every server. Work that runs keeps its
-// slots: after a cut, none is handed out until enough have come back. It panics
-// on a limit that Config would not allow, or if the limit is adaptive.
-func (s *Scheduler) SetLimit(limit int) {
-	if limit < 1 || limit > Unlimited || s.adaptive {
-		panic("scheduler: SetLimit out of range, or of an adaptive limit")
+// Reconfigure goes on with another configuration, while work runs and waits. Work
+// that runs keeps its slots: after a cut, none is handed out until enough have come
+// back. Work that waits keeps its place, even beyond what may wait from now on, and
+// the longest wait that it came with. An adaptive limit goes on from what it has
+// found. It panics on what [Config.Validate] refuses, and if cfg has other servers,
+// classes or another DryRun: that takes a new scheduler.
+func (s *Scheduler) Reconfigure(cfg Config) {
+	if err := cfg.Validate(); err != nil {
+		panic(err)
 	}
 	s.update(func(now time.Duration) {
-		for i := range s.core.servers {
-			s.core.resize(i, limit, limit)
+		if max(cfg.Servers, 1) != len(s.core.servers) || len(cfg.Classes) != len(s.core.classes) || cfg.DryRun != (s.dry != nil) {
+			panic("scheduler: Reconfigure with other servers, classes or another dry run")
+		}
+		s.core.reconfigure(cfg, now)
+		if s.dry != nil {
+			s.dry.holdNothingBack()
 		}
 		s.core.dispatch(now)
 	})

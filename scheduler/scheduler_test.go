@@ -214,39 +214,6 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-func TestSetLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newScheduler(t, twoClasses())
-		leases := make(chan Lease, 4)
-		for range 4 {
-			go func() { leases <- mustAcquire(t, s, Work{}) }()
-		}
-		synctest.Wait()
-		wantRunning(t, s, 1)
-		s.SetLimit(3)
-		synctest.Wait()
-		wantRunning(t, s, 3)
-
-		s.SetLimit(1)
-		for range 2 {
-			(<-leases).Release()
-			synctest.Wait()
-		}
-		wantRunning(t, s, 1)
-		if got := s.Snapshot().Classes[0].Waiting; got != 1 {
-			t.Errorf("%d wait after the cut, want 1", got)
-		}
-		for range 2 {
-			(<-leases).Release()
-			synctest.Wait()
-		}
-		wantRunning(t, s, 0)
-	})
-	s := newScheduler(t, twoClasses())
-	wantPanic(t, func() { s.SetLimit(0) })
-	wantPanic(t, func() { s.SetLimit(Unlimited + 1) })
-}
-
 func TestTryAcquire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := twoClasses()
@@ -376,7 +343,7 @@ func TestHugeBounds(t *testing.T) {
 		synctest.Wait()
 		busy.Release()
 		synctest.Wait()
-		s.SetLimit(Unlimited)
+		s.Reconfigure(Config{Limit: Unlimited, Classes: []ClassConfig{huge, huge, huge}})
 		mustAcquire(t, s, Work{}).Release()
 	})
 }

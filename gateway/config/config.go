@@ -46,6 +46,8 @@ type Config struct {
 	// Tracing says where spans go. Default: nowhere; trace context is passed on
 	// all the same.
 	Tracing Tracing `yaml:"tracing,omitempty"`
+	// AccessLog says where a line about each request goes. Default: nowhere.
+	AccessLog AccessLog `yaml:"access_log,omitempty"`
 	// Expose says who sees Latency-Class and Server-Timing on responses: all,
 	// trusted (the networks that a listener trusts) or none. Default: trusted.
 	Expose string `yaml:"expose,omitempty"`
@@ -63,6 +65,8 @@ type Config struct {
 	// written holds, by path, the values that were made from environment
 	// variables, as they are written in the file.
 	written map[string]string
+	// source knows where values came from.
+	source *source
 }
 
 // The roles of listeners.

@@ -317,6 +317,7 @@ func checkRoundTrip(t *testing.T, c *Config) {
 	before, after := *c, *back
 	before.Warnings, after.Warnings = nil, nil
 	before.written, after.written = nil, nil
+	before.source, after.source = nil, nil
 	if !reflect.DeepEqual(before, after) {
 		t.Errorf("after a round trip\n%+v\nwas\n%+v", after, before)
 	}

@@ -88,6 +88,6 @@ func (d *draft) finish() (*Config, error) {
 	}
 	Problems(src.warnings).sort()
 	c.Warnings = slices.Clip(src.warnings)
-	c.written = maps.Clone(src.written)
+	c.written, c.source = maps.Clone(src.written), src
 	return c, nil
 }

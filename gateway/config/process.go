@@ -168,7 +168,14 @@ func ResolveSidecar(flags, environment Process, lookupEnv func(string) (string, 
 	if err != nil {
 		return nil, err
 	}
-	c.Listeners = slices.DeleteFunc(c.Listeners, func(l Listener) bool { return l.Role == Ingress })
+	kept := c.Listeners[:0:0]
+	for i, l := range c.Listeners {
+		if l.Role != Ingress {
+			d.source.move(item("listeners", i), item("listeners", len(kept)))
+			kept = append(kept, l)
+		}
+	}
+	c.Listeners = kept
 	if len(c.Listeners) == 0 {
 		return nil, Problems{{
 			File: p.Config, Text: "has neither an inbound nor an outbound listener",

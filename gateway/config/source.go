@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -50,6 +51,21 @@ func (s *source) at(path string) place {
 		}
 	}
 	return place{file: s.file}
+}
+
+// move notes that the value at from, with all that it contains, is now at to, in
+// the place of another.
+func (s *source) move(from, to string) {
+	if from == to {
+		return
+	}
+	maps.DeleteFunc(s.places, func(path string, _ place) bool { return path == to || strings.HasPrefix(path, to+".") })
+	for path, at := range maps.Clone(s.places) {
+		if rest, ok := strings.CutPrefix(path, from); ok && (rest == "" || rest[0] == '.') {
+			delete(s.places, path)
+			s.places[to+rest] = at
+		}
+	}
 }
 
 // isBroken says whether the value at path or a part around it could not be

@@ -35,6 +35,7 @@ func validate(c *Config, src *source) {
 	v.validateQueues()
 	v.validateRelays()
 	v.validateTracing()
+	v.validateAccessLog()
 	if h := c.Flow.Header; !only(strings.ToLower(h), "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
 		v.wrong("flow.header", h, "is not the name of a header", "write X-Api-Key")
 	}
