@@ -6,6 +6,10 @@
 // The life of a request, and where to read on:
 //
 //	accept        listener.go, client.go   one client connection, leavers.go watches it
+//	              proxyheader.go           who the client is, behind a load balancer
+//	              certificates.go          TLS
+//	              session.go               from its first byte until it is idle: what fasthttp serves
+//	              badrequest.go            what is refused before it is a request
 //	classify      decider.go, view.go      rules over a read-only view of the header
 //	              explain.go               the same for who asks why, debugexplain.go in JSON
 //	trail         fields.go                trace ids, class and deadline are read and stamped
