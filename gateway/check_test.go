@@ -180,6 +180,24 @@ func TestHangingServerIsEjected(t *testing.T) {
 	}
 }
 
+// TestServerThatIsSlowToConnectIsEjected: the next request may have more patience, so
+// that it is not down.
+func TestServerThatIsSlowToConnectIsEjected(t *testing.T) {
+	silent := serveRaw(t) // to which TLS can't be spoken in time
+	good := &moody{name: "good"}
+	g := start(t, fmt.Sprintf("upstreams: {app: {servers: [$APP, %q], try_timeout: 50ms, eject: {failures: 2, for: 1h}}}",
+		strings.Replace(silent.url(), "http", "https", 1)), serveApp(t, good.ServeHTTP))
+	for range 10 {
+		if f := g.fetch("POST", "/", strings.NewReader("nothing of it was sent")); f.body != "good" {
+			t.Errorf("got %q, %v", f.body, f.err)
+		}
+	}
+	g.second(serverEjected)
+	if n := len(silent.accepted); n != 2 {
+		t.Errorf("%d connections to the server that is slow, want 2", n)
+	}
+}
+
 // TestRampOfTheOnlyServer: there is nobody to make up for what it leaves.
 func TestRampOfTheOnlyServer(t *testing.T) {
 	m := &moody{name: "only"}

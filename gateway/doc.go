@@ -15,11 +15,13 @@
 //	trail         fields.go                trace ids, class and deadline are read and stamped
 //	route         decider.go               an upstream, or a queue
 //	slot          slot.go, upstream.go     the scheduler decides who goes next, and where
-//	              down.go                  servers that take no connections
+//	              retry.go, budget.go      what is sent again, to another server
+//	              health.go, minder.go     which servers are up, down, ejected or just back; check.go asks them
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              responseheader.go        and the response's
 //	              trailer.go, upgrade.go   what comes behind a body, and instead of one
 //	              exchange.go, answer.go   one request and its response on an upstream connection
+//	              pool.go, servertls.go    the connections of a server
 //	refuse        refuse.go                503, 504, 502 with a reason
 //	log           accesslog.go             a line about each request
 //	sidecar       outbound.go              an app's own call: its class by provenance, where it goes

@@ -13,12 +13,14 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -138,6 +140,43 @@ func TestServerOverTLS(t *testing.T) {
 	}
 	if code, _ := g.adminGet("/readyz"); code != 200 {
 		t.Errorf("/readyz answers %d", code)
+	}
+}
+
+// TestClassesHaveTLSConnectionsOfTheirOwn: where the kernel is told to treat them
+// differently.
+func TestClassesHaveTLSConnectionsOfTheirOwn(t *testing.T) {
+	a := newTestCA(t)
+	var mu sync.Mutex
+	from := make(map[string]map[string]bool) // class -> addresses of the connections
+	app := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{a.issue("app", "127.0.0.1")}}, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		class := r.Header.Get("Latency-Class")
+		if from[class] == nil {
+			from[class] = make(map[string]bool)
+		}
+		from[class][r.RemoteAddr] = true
+	})
+	g := start(t, fmt.Sprintf(`
+listeners: [{address: "127.0.0.1:0", trust: ["127.0.0.0/8"]}]
+classes: [{name: interactive, socket: {priority: 6}}, {name: standard}, {name: batch, socket: {priority: 1}}]
+upstreams: {app: {servers: [$APP], tls: {ca: %s}}}
+`, a.file("ca.pem")), app)
+	for range 3 {
+		for _, class := range []string{"interactive", "standard", "batch"} {
+			g.get("/", "Latency-Class: "+class)
+		}
+	}
+	all := make(map[string]bool)
+	for class, addresses := range from {
+		maps.Copy(all, addresses)
+		if len(addresses) != 1 {
+			t.Errorf("class %s came by %d connections", class, len(addresses))
+		}
+	}
+	if len(from) != 3 || len(all) != 3 {
+		t.Errorf("the classes came by %v", from)
 	}
 }
 
