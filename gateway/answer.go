@@ -164,7 +164,7 @@ func (a *answer) Close() (aborted bool) {
 	if a.life.Err() == nil && conn.SetDeadline(time.Time{}) == nil {
 		a.server.put(conn)
 	} else {
-		conn.Close()
+		_ = conn.Close()
 	}
 	return false
 }
@@ -189,7 +189,7 @@ func (a *answer) drop() {
 		return
 	}
 	a.life.unguard()
-	a.conn.Close()
+	_ = a.conn.Close()
 	if a.sender != nil {
 		_ = a.sender.stop(a.conn)
 	}

@@ -214,3 +214,30 @@ func TestUpgradeOfOtherConnections(t *testing.T) {
 		p.Close()
 	})
 }
+
+// TestUpgradeBehindAnotherRequest: the answer before comes first, and what was sent
+// behind the request is for the new protocol.
+func TestUpgradeBehindAnotherRequest(t *testing.T) {
+	app := serveRaw(t)
+	g := start(t, "", app.url())
+	near := g.dial()
+	near.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n", askWebSocket, "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n")
+	far := app.next()
+	far.head()
+	far.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
+	if head := far.head(); !strings.HasPrefix(head, "GET /chat ") {
+		t.Errorf("the app got %q", head)
+	}
+	far.send(webSocket)
+	if resp, body := near.response("GET"); resp.StatusCode != 200 || body != "first" {
+		t.Errorf("got %d %q", resp.StatusCode, body)
+	}
+	if head := near.head(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+		t.Errorf("got %q", head)
+	}
+	if got := far.head(); got != "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n" { // byte for byte: nobody read it
+		t.Errorf("through the tunnel came %q", got)
+	}
+	near.Close()
+	far.closed()
+}
