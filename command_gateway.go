@@ -47,34 +47,39 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 	if err != nil {
 		return &usageError{err}
 	}
-	cfg, err := resolve(flags, environment, os.LookupEnv)
-	if err != nil {
-		return err
-	}
 	process := flags.Over(environment)
 	log := newLogger(process.LogLevel, process.LogFormat)
+	options := gateway.Options{Logger: log, Kernel: kernelReports}
+	options.Read = func() (*config.Config, error) { return resolve(flags, environment, os.LookupEnv) }
+	if process.Config != "" {
+		options.Files = []string{process.Config}
+	}
+	if options.Config, err = options.Read(); err != nil {
+		return err
+	}
 	slog.SetDefault(log)
 	for _, warning := range process.Warnings {
 		log.Warn(warning)
 	}
-	for _, warning := range cfg.Warnings {
+	for _, warning := range options.Config.Warnings {
 		log.Warn(warning.String())
 	}
-	return serve(ctx, cfg, log)
+	return serve(ctx, options)
 }
 
 // serve runs a gateway from start to drained.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+func serve(ctx context.Context, options gateway.Options) (err error) {
+	cfg, log := options.Config, options.Logger
 	sockets := socket.NewSetter(cfg.SocketOptions(), log)
 	brokers := newBrokers(cfg, log)
 	brokers.sockets = sockets
 	defer func() { err = errors.Join(err, brokers.close()) }()
-	queues, err := brokers.gatewayQueues(ctx)
-	if err != nil {
+	options.Sockets = sockets
+	if options.Queues, err = brokers.gatewayQueues(ctx); err != nil {
 		return err
 	}
-	tracer, stopTracer, err := startTracer(cfg, log)
-	if err != nil {
+	var stopTracer func() error
+	if options.Tracer, stopTracer, err = startTracer(cfg, log); err != nil {
 		return err
 	}
 	defer func() {
@@ -82,8 +87,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 			log.Warn("the last spans are lost", "error", lost)
 		}
 	}()
-	kernel := newKernelCheck(cfg)
-	g, err := gateway.New(gateway.Options{Config: cfg, Queues: queues, Sockets: sockets, Kernel: kernel.reports, Tracer: tracer, Logger: log})
+	g, err := gateway.New(options)
 	if err != nil {
 		return err
 	}
@@ -91,14 +95,18 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error
 		return err
 	}
 	g.FindDown(ctx)
-	kernel.log(ctx, log)
+	newKernelCheck(cfg).log(ctx, log)
 	stop := onHangup(func() {
-		log.Warn("SIGHUP: reloading is not available in this version; restart to apply a changed file")
+		if err := g.ReopenAccessLog(); err != nil {
+			log.Error("access log not opened again; the old file goes on", "error", err)
+		}
+		g.Reload()
 	})
 	defer stop()
 	<-ctx.Done()
-	log.Info("draining", "timeout", cfg.DrainTimeout)
-	drain, cancel := context.WithTimeout(context.Background(), cfg.DrainTimeout)
+	timeout := g.Config().DrainTimeout
+	log.Info("draining", "timeout", timeout)
+	drain, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := g.Shutdown(drain); err != nil {
 		return err

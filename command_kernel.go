@@ -52,6 +52,11 @@ func newKernelCheck(cfg *config.Config) *kernelCheck {
 	return k
 }
 
+// kernelReports is what the check for a gateway says now.
+func kernelReports(ctx context.Context, cfg *config.Config) ([]qdisc.Report, error) {
+	return newKernelCheck(cfg).reports(ctx)
+}
+
 // lookupPatience bounds how long it takes to find the addresses of all hosts.
 const lookupPatience = 2 * time.Second
 

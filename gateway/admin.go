@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -79,6 +82,7 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/queues", g.debugQueues)
 	mux.HandleFunc("GET /debug/config", g.debugConfig)
+	mux.HandleFunc("GET /debug/explain", g.debugExplain)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -87,14 +91,25 @@ func (g *Gateway) adminHandler() http.Handler {
 	return mux
 }
 
-// debugConfig shows the configuration in effect, without secrets.
+// debugConfig shows the configuration in effect, without secrets, since when it is,
+// and why the one that was read last is not, if so.
 func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
-	text, err := g.present.Load().config.Redacted()
+	g.mu.Lock()
+	gen, failed := g.present.Load(), g.failed
+	g.mu.Unlock()
+	text, err := gen.config.Redacted()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/yaml")
+	fmt.Fprintf(w, "# in effect since %s\n", gen.since.UTC().Format(time.RFC3339))
+	if failed != nil {
+		fmt.Fprintf(w, "# read again at %s, and refused:\n", failed.at.UTC().Format(time.RFC3339))
+		for line := range strings.Lines(failed.err.Error()) {
+			fmt.Fprintf(w, "#   %s\n", strings.TrimSpace(line))
+		}
+	}
 	_, _ = w.Write(text) // the client's connection at most
 }
 
@@ -148,6 +163,8 @@ type (
 	queuesState struct {
 		Upstreams map[string]upstreamState `json:"upstreams"`
 		Queues    map[string]queueState    `json:"queues"`
+		// Closing are the upstreams of earlier configurations that still have work.
+		Closing []closingState `json:"closing,omitempty"`
 		// Kernel is missing where no class marks its packets.
 		Kernel []qdisc.Report `json:"kernel,omitempty"`
 		// KernelError is about devices that are not known.
@@ -159,6 +176,11 @@ type (
 		DryRun   bool                  `json:"dry_run"`
 		Servers  []serverState         `json:"servers"`
 		Classes  map[string]classState `json:"classes"`
+	}
+	closingState struct {
+		Upstream string `json:"upstream"`
+		InFlight int    `json:"in_flight"`
+		Waiting  int    `json:"waiting"`
 	}
 	serverState struct {
 		URL      string `json:"url"`
@@ -209,6 +231,7 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	for name, u := range gen.upstreams {
 		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
+	state.Closing = g.closing(gen)
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
 	for name, q := range g.queues {
@@ -232,11 +255,28 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	}
 	if g.kernel != nil {
 		var err error
-		if state.Kernel, err = g.kernel(ctx); err != nil {
+		if state.Kernel, err = g.kernel(ctx, gen.config); err != nil {
 			state.KernelError = err.Error()
 		}
 	}
 	writeJSON(w, http.StatusOK, state)
+}
+
+// closing tells of the upstreams that gen has not, and earlier generations have.
+func (g *Gateway) closing(gen *generation) (all []closingState) {
+	for u := range g.inUse() {
+		if gen.upstreams[u.name] == u {
+			continue
+		}
+		snap := u.scheduler.Snapshot()
+		c := closingState{Upstream: u.name, InFlight: snap.Running}
+		for i := range snap.Classes {
+			c.Waiting += snap.Classes[i].Waiting
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b closingState) int { return cmp.Compare(a.Upstream, b.Upstream) })
+	return all
 }
 
 func (u *upstream) state(classes []string) upstreamState {

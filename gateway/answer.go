@@ -29,7 +29,9 @@ type answer struct {
 	sender   *sender // nil when the request's body has been sent
 	keep     bool    // the connection may be used again
 	ended    bool    // the body has been read to its end
-	err      error   // why it could not be
+	// upgraded is the protocol that the connection now speaks; "" for HTTP.
+	upgraded string
+	err      error // why it could not be
 }
 
 // frame finds how the body is delimited, RFC 9112 section 6.3.
@@ -42,7 +44,7 @@ func (a *answer) frame(bodyless bool) error {
 		a.ended = true
 	case length == -1:
 		a.left = -1
-		// Leaves the trailer section unread, which fasthttp's header takes.
+		// Leaves the trailer section unread.
 		a.chunks = httputil.NewChunkedReader(a.conn.br)
 	case length < 0:
 		a.left = -2
@@ -136,11 +138,14 @@ func (a *answer) takeWhole(resp *fasthttp.Response) bool {
 	return true
 }
 
-// trailer reads the trailer section and the end of a chunked body.
+// trailer reads the trailer section and the end of a chunked body. The header has been
+// written by now.
 func (a *answer) trailer() error {
-	if err := a.header.ReadTrailer(a.conn.br); err != nil && err != io.EOF {
+	f, err := readTrailer(a.conn.br)
+	if err != nil {
 		return err
 	}
+	setTrailer(a.header, f)
 	a.ended = true
 	return io.EOF
 }
@@ -173,7 +178,7 @@ func (a *answer) Close() (aborted bool) {
 	if a.life.Err() == nil {
 		a.server.put(conn) // its deadline stays: the next exchange sets its own
 	} else {
-		conn.Close()
+		_ = conn.Close()
 	}
 	return false
 }
@@ -198,7 +203,7 @@ func (a *answer) drop() {
 		return
 	}
 	a.life.unguard()
-	a.conn.Close()
+	_ = a.conn.Close()
 	if a.sender != nil {
 		_ = a.sender.stop(a.conn)
 	}

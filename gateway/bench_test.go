@@ -169,7 +169,7 @@ func BenchmarkTrail(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			trail.Extract(&received, now)
-			stamped.head = appendEndToEnd(stamped.head[:0], received, &trail)
+			stamped.head = appendEndToEnd(stamped.head[:0], received, connectionOptions(received), &trail, false)
 			trail.Stamp(&stamped, now)
 		}
 	})

@@ -121,9 +121,9 @@ func namesOf(leaf *x509.Certificate) []string {
 	return names
 }
 
-// ReloadCertificates reads the listeners' certificates again where their files
+// reloadCertificates reads the listeners' certificates again where their files
 // have changed. What is no good is logged, and the one before stays in use.
-func (g *Gateway) ReloadCertificates() {
+func (g *Gateway) reloadCertificates() {
 	for _, l := range g.listeners {
 		c := l.settings.Load().certificates
 		if c == nil {

@@ -145,8 +145,8 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	g := start(t, `listeners: [{address: "127.0.0.1:0", tls: {cert: `+cert+`, key: `+key+`}}]`, deadAddress(t))
 	want := func(name string, logged int) {
 		t.Helper()
-		g.ReloadCertificates()
-		g.ReloadCertificates()
+		g.reloadCertificates()
+		g.reloadCertificates()
 		if got := g.shown(""); got != name {
 			t.Errorf("shown is %s, want %s", got, name)
 		}
@@ -213,7 +213,7 @@ func TestCertificatesBehindALink(t *testing.T) {
 	if got := g.shown(""); got != "one.example" {
 		t.Errorf("before anybody looked, shown is %s", got)
 	}
-	g.ReloadCertificates()
+	g.reloadCertificates()
 	if got := g.shown(""); got != "two.example" {
 		t.Errorf("shown is %s", got)
 	}
@@ -277,15 +277,18 @@ rules: [{class: batch}]
 	}
 }
 
-func TestStartFailsWithoutCertificates(t *testing.T) {
+func TestNewFailsWithoutCertificates(t *testing.T) {
 	ca := newIssuer(t)
 	dir := t.TempDir()
 	cert, key := ca.issue(dir, "a.example")
-	g := newGateway(t, `listeners: [{address: "127.0.0.1:0"}, {name: tls, address: "127.0.0.1:0", tls: {cert: `+cert+`, key: `+key+`}}]`, deadAddress(t))
+	cfg, err := parseConfig(`listeners: [{address: "127.0.0.1:0"}, {name: tls, address: "127.0.0.1:0", tls: {cert: `+cert+`, key: `+key+`}}]`, deadAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(key); err != nil { // since the configuration was checked
 		t.Fatal(err)
 	}
-	if err := g.Start(); err == nil || !strings.Contains(err.Error(), key) {
-		t.Errorf("start: %v, want an error that names %s", err, key)
+	if _, err := New(Options{Config: cfg}); err == nil || !strings.Contains(err.Error(), key) {
+		t.Errorf("new: %v, want an error that names %s", err, key)
 	}
 }

@@ -40,12 +40,16 @@ const (
 )
 
 func newDestinations(cfg *config.Config, sockets *socket.Setter, refuse func(net.Conn) error) (*destinations, error) {
-	unlimited := config.Upstream{Servers: make([]string, 1), Limit: config.Limit{Mode: "off"}}
-	s, err := scheduler.New(schedulerConfig(cfg, unlimited))
+	s, err := scheduler.New(unlimited(cfg))
 	if err != nil {
 		return nil, err
 	}
 	return &destinations{scheduler: s, dryRun: cfg.DryRun, sockets: sockets, refuse: refuse, open: make(map[string]*destination)}, nil
+}
+
+// unlimited is the configuration of the scheduler that all of them share.
+func unlimited(cfg *config.Config) scheduler.Config {
+	return schedulerConfig(cfg, config.Upstream{Servers: make([]string, 1), Limit: config.Limit{Mode: "off"}})
 }
 
 // to returns the upstream for an address. When there are too many, the one that

@@ -24,13 +24,19 @@ import (
 // Options are what a gateway is made of.
 type Options struct {
 	Config *config.Config
+	// Read reads the configuration again, for a reload.
+	Read func() (*config.Config, error)
+	// Files are what Read reads: when one changes, the gateway reloads. Default: it
+	// does so by [Gateway.Reload] alone.
+	Files []string
 	// Queues are the queues of the configuration, opened, by name.
 	Queues map[string]Queue
 	// Sockets tells the kernel of which class connections are. Default: nobody does.
 	Sockets *socket.Setter
 	// Kernel tells for /debug/queues what network devices do with the packets of each
-	// class; the error is about those that are not known. Default: nobody does.
-	Kernel func(context.Context) ([]qdisc.Report, error)
+	// class on the way to what is configured; the error is about those that are not
+	// known. Default: nobody does.
+	Kernel func(context.Context, *config.Config) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
 	// Logger gets what happens. Default: slog.Default.
@@ -45,12 +51,13 @@ type Gateway struct {
 	// keeping bounds, by class, what is recorded without being sampled.
 	keeping   []*rate.Limiter
 	sockets   *socket.Setter
-	kernel    func(context.Context) ([]qdisc.Report, error) // may be nil
+	kernel    func(context.Context, *config.Config) ([]qdisc.Report, error) // may be nil
 	queues    map[string]*queue
 	books     []*jobBook // the stores for jobs, each once
 	metrics   *metrics
 	leavers   *leavers
 	admin     *admin
+	access    *accessLog // nil without one
 	listeners []*listener
 
 	// What outbound listeners need; provenance is nil without any.
@@ -70,17 +77,26 @@ type Gateway struct {
 	stopHousework chan struct{}
 	housework     sync.WaitGroup
 
-	present atomic.Pointer[generation] // see enter; changed with mu held
-	mu      sync.Mutex
+	read  func() (*config.Config, error)
+	files []string // what it reads
+	// watcher is nil where files are not watched.
+	watcher atomic.Pointer[watcher]
+
+	reloading sync.Mutex                 // held during a reload, and before mu
+	present   atomic.Pointer[generation] // see enter; changed with mu held
+
+	mu sync.Mutex
 	// generations are those that have not ended; guarded by mu.
 	generations map[*generation]struct{}
+	failed      *failedReload // the last reload, if it was one; guarded by mu
 }
 
 // New returns a gateway that does nothing yet.
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
+		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, read: o.Read, files: o.Files,
+		queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
@@ -102,12 +118,12 @@ func New(o Options) (*Gateway, error) {
 		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q)
 		g.queues[name].book = g.bookOf(q)
 	}
+	g.metrics = newMetrics(g)
 	first, err := g.newGeneration(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
 	g.install(first)
-	g.metrics = newMetrics(g)
 	return g, nil
 }
 
@@ -134,11 +150,16 @@ func (g *Gateway) Start() (err error) {
 			for _, l := range g.listeners {
 				l.inner.Close()
 			}
+			g.access.close(g.log)
 		}
 	}()
-	cfg := g.present.Load().config
-	for _, c := range cfg.Listeners {
-		l, err := g.listen(c)
+	first := g.present.Load()
+	cfg := first.config
+	if g.access, err = openAccessLog(cfg.AccessLog, g.log); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	for i := range cfg.Listeners {
+		l, err := g.listen(first, i)
 		if err != nil {
 			return err
 		}
@@ -161,6 +182,7 @@ func (g *Gateway) Start() (err error) {
 	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
 	g.housework.Go(g.keepHouse)
+	g.watchFiles()
 	return nil
 }
 
@@ -177,11 +199,16 @@ func (g *Gateway) Addr(listener string) net.Addr {
 // AdminAddr returns the address of the admin listener; nil when it is off.
 func (g *Gateway) AdminAddr() net.Addr { return g.admin.addr() }
 
+// Config returns the configuration in effect.
+func (g *Gateway) Config() *config.Config { return g.present.Load().config }
+
 // Shutdown drains: it stops accepting, lets what waits and runs finish, and
 // returns when nothing is left, or ctx has ended and the rest was cut off. The
 // admin listener goes last.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
+	g.reloading.Lock() // until a reload under way has ended; none begins any more
+	g.reloading.Unlock()
 	g.stopCouriers()
 	drained := make(chan struct{})
 	go func() {
@@ -205,6 +232,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	close(g.stopHousework)
 	g.present.Load().leave() // the last one to do so
 	g.housework.Wait()
+	g.access.close(g.log)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }

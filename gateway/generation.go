@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -19,9 +21,10 @@ import (
 type generation struct {
 	config *config.Config
 	*decider
-	targets      []target        // of the routes, by position
-	deadlines    []time.Duration // by class; 0 is none
-	propagate    tracing.Formats // what is stamped beside W3C Trace Context
+	targets      []target            // of the routes, by position
+	deadlines    []time.Duration     // by class; 0 is none
+	propagate    tracing.Formats     // what is stamped beside W3C Trace Context
+	settings     []*listenerSettings // of the listeners, by position
 	upstreams    map[string]*upstream
 	destinations *destinations
 	since        time.Time
@@ -41,8 +44,8 @@ type target struct {
 // newGeneration makes the generation of a configuration. What can go on as it is
 // comes from the one before; nil is none. Nothing of it runs yet, and nothing is
 // changed: if it fails, it leaves no trace.
-func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (gen *generation, err error) {
-	gen = &generation{
+func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (_ *generation, err error) {
+	gen := &generation{
 		config: cfg, propagate: formats(cfg.Tracing.Propagate),
 		upstreams: make(map[string]*upstream, len(cfg.Upstreams)), since: time.Now(),
 	}
@@ -53,11 +56,18 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (gen *ge
 			gen.discard(before)
 		}
 	}()
-	if gen.decider, err = newDecider(cfg); err != nil {
+	if gen.decider, err = newDecider(cfg, g.metrics); err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Classes {
 		gen.deadlines = append(gen.deadlines, c.Deadline)
+	}
+	for i := range cfg.Listeners {
+		settings, err := g.settingsFor(i, cfg, before)
+		if err != nil {
+			return nil, err
+		}
+		gen.settings = append(gen.settings, settings)
 	}
 	for name := range cfg.Upstreams {
 		if gen.upstreams[name], err = g.upstreamFor(name, cfg, before); err != nil {
@@ -80,20 +90,38 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (gen *ge
 // upstreamFor returns the upstream of that name from the generation before, if it
 // may go on under cfg, or a new one.
 func (g *Gateway) upstreamFor(name string, cfg *config.Config, before *generation) (*upstream, error) {
-	if before != nil && goesOn(before.config, cfg, name) {
-		sc := schedulerConfig(cfg, cfg.Upstreams[name])
-		return before.upstreams[name], sc.Validate()
+	if before != nil {
+		if u, ok := before.upstreams[name]; ok && u.goesOn(before.config, cfg) {
+			sc := schedulerConfig(cfg, cfg.Upstreams[name])
+			return u, sc.Validate()
+		}
 	}
 	return newUpstream(g.cutOff, g.log, name, cfg, g.sockets)
 }
 
-// goesOn reports whether an upstream is the same in two configurations but for what
-// its scheduler can change while work waits.
-func goesOn(before, after *config.Config, name string) bool {
-	was, ok := before.Upstreams[name]
-	is := after.Upstreams[name]
+// settingsFor is upstreamFor for a listener's settings.
+func (g *Gateway) settingsFor(number int, cfg *config.Config, before *generation) (*listenerSettings, error) {
+	if before != nil && reflect.DeepEqual(before.config.Listeners[number], cfg.Listeners[number]) {
+		return before.settings[number], nil
+	}
+	return g.listenerSettings(cfg.Listeners[number])
+}
+
+// goesOn reports whether an upstream is the same in two configurations, of which it
+// is in the first, but for what its scheduler can change while work waits.
+func (u *upstream) goesOn(before, after *config.Config) bool {
+	was, is := before.Upstreams[u.name], after.Upstreams[u.name]
 	is.Limit = was.Limit
-	return ok && before.DryRun == after.DryRun && reflect.DeepEqual(was, is)
+	return before.DryRun == after.DryRun && reflect.DeepEqual(was, is) && bytes.Equal(u.authorities, authoritiesIn(is.TLS))
+}
+
+// authoritiesIn returns what the file of authorities says now, if one is named: an
+// upstream goes by what it said when the upstream was made.
+func authoritiesIn(c *config.UpstreamTLS) (pem []byte) {
+	if c != nil && c.CA != "" {
+		pem, _ = os.ReadFile(c.CA) // who makes an upstream of it says what is wrong
+	}
+	return pem
 }
 
 // destinationsFor is upstreamFor for what no route names.
@@ -134,20 +162,39 @@ func (gen *generation) leave() {
 	}
 }
 
-// install makes gen the present generation, and starts what is new of it. That of before goes on until its last
-// user has left it.
+// install makes gen the present generation, and starts what is new of it. The one
+// before goes on until its last user has left it.
 func (g *Gateway) install(gen *generation) {
 	g.mu.Lock()
 	before := g.present.Swap(gen)
 	g.generations[gen] = struct{}{}
+	g.failed = nil
 	g.mu.Unlock()
+	for i, l := range g.listeners {
+		l.settings.Store(gen.settings[i])
+	}
+	g.metrics.configured(gen.since)
 	if before == nil {
 		return // Start starts the first one's upstreams
 	}
+	gen.adjust(before)
 	for _, u := range gen.upstreams {
 		u.start()
 	}
 	before.leave()
+}
+
+// adjust has what goes on from the generation before work by this one's
+// configuration.
+func (gen *generation) adjust(before *generation) {
+	for name, u := range gen.upstreams {
+		if before.upstreams[name] == u {
+			u.scheduler.Reconfigure(schedulerConfig(gen.config, gen.config.Upstreams[name]))
+		}
+	}
+	if gen.destinations == before.destinations {
+		gen.destinations.scheduler.Reconfigure(unlimited(gen.config))
+	}
 }
 
 // ended closes what nobody but gen was using.
@@ -163,6 +210,7 @@ func (g *Gateway) ended(gen *generation) {
 	if !g.anyGeneration(func(other *generation) bool { return other.destinations == gen.destinations }) {
 		gen.destinations.close()
 	}
+	g.metrics.forget(gen.config, g.present.Load().config)
 }
 
 // anyGeneration reports whether f holds for one that has not ended. Called with mu

@@ -71,6 +71,8 @@ type testGateway struct {
 	t           *testing.T
 	addr        string // of the first listener
 	log         *logBuffer
+	// file returns the configuration, and what is wrong with it, for a reload.
+	file func() (*config.Config, error)
 }
 
 // start runs a gateway with the configuration. $APP in it is the upstream's URL.
@@ -105,8 +107,8 @@ func (g *testGateway) run() {
 	})
 }
 
-func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *testGateway {
-	t.Helper()
+// parseConfig completes a configuration for a test and parses it.
+func parseConfig(yaml, app string) (*config.Config, error) {
 	if !strings.Contains(yaml, "listeners:") {
 		yaml = "listeners: [{address: \"127.0.0.1:0\"}]\n" + yaml
 	}
@@ -116,12 +118,18 @@ func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *tes
 	if !strings.Contains(yaml, "upstreams:") {
 		yaml += "\nupstreams: {app: {servers: [$APP], limit: {max: 4}}}\n"
 	}
-	cfg, err := config.Parse("test.yaml", []byte(strings.ReplaceAll(yaml, "$APP", strconv.Quote(app))), func(string) (string, bool) { return "s3cret", true })
+	return config.Parse("test.yaml", []byte(strings.ReplaceAll(yaml, "$APP", strconv.Quote(app))), func(string) (string, bool) { return "s3cret", true })
+}
+
+func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *testGateway {
+	t.Helper()
+	cfg, err := parseConfig(yaml, app)
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, yaml)
 	}
 	log := &logBuffer{}
-	o := Options{Config: cfg, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	tg := &testGateway{t: t, log: log}
+	o := Options{Config: cfg, Read: func() (*config.Config, error) { return tg.file() }, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	o.Sockets = socket.NewSetter(cfg.SocketOptions(), o.Logger)
 	if len(queues) > 0 {
 		o.Queues = queues[0]
@@ -135,15 +143,16 @@ func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *tes
 			t.Logf("the gateway's log:\n%s", log.String())
 		}
 	})
-	return &testGateway{Gateway: g, generation: g.present.Load(), t: t, log: log}
+	tg.Gateway, tg.generation = g, g.present.Load()
+	return tg
 }
 
 // wholeAgain checks that every slot has come back, once: none is in use, nothing
 // waits, and as many as the limit says can be taken.
 func (g *testGateway) wholeAgain() {
 	g.t.Helper()
-	for name, u := range g.upstreams {
-		eventually(g.t, "all slots of "+name+" are free", func() bool {
+	for u := range g.inUse() {
+		eventually(g.t, "all slots of "+u.name+" are free", func() bool {
 			return g.running() == 0 && g.waiting() == 0
 		})
 		if g.draining.Load() {
@@ -153,7 +162,7 @@ func (g *testGateway) wholeAgain() {
 		for range u.scheduler.Snapshot().Limit {
 			lease, ok := u.scheduler.TryAcquire(scheduler.Work{})
 			if !ok {
-				g.t.Errorf("%s: only %d slots can be taken", name, len(leases))
+				g.t.Errorf("%s: only %d slots can be taken", u.name, len(leases))
 				break
 			}
 			leases = append(leases, lease)
@@ -165,14 +174,14 @@ func (g *testGateway) wholeAgain() {
 }
 
 func (g *testGateway) running() (n int) {
-	for _, u := range g.upstreams {
+	for u := range g.inUse() {
 		n += u.scheduler.Snapshot().Running
 	}
 	return n
 }
 
 func (g *testGateway) waiting() (n int) {
-	for _, u := range g.upstreams {
+	for u := range g.inUse() {
 		for _, c := range u.scheduler.Snapshot().Classes {
 			n += c.Waiting
 		}

@@ -28,7 +28,8 @@ func listed(options, name string) bool {
 
 // hopByHop reports whether a field is for one hop only, whatever Connection
 // says. Content-Length and Transfer-Encoding are too, in that the gateway writes
-// its own framing; Expect has been answered here.
+// its own framing, also where an app might read them with underscores; Expect has
+// been answered here.
 func hopByHop(name string) bool {
 	switch len(name) {
 	case 2:
@@ -40,11 +41,11 @@ func hopByHop(name string) bool {
 	case 10:
 		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
 	case 14:
-		return strings.EqualFold(name, "Content-Length")
+		return tracing.Spells(name, "Content-Length") || strings.EqualFold(name, "HTTP2-Settings")
 	case 16:
 		return strings.EqualFold(name, "Proxy-Connection")
 	case 17:
-		return strings.EqualFold(name, "Transfer-Encoding")
+		return tracing.Spells(name, "Transfer-Encoding")
 	case 18:
 		return strings.EqualFold(name, "Proxy-Authenticate")
 	case 19:
@@ -71,16 +72,27 @@ func rewritten(name string) bool {
 	return false
 }
 
-// appendEndToEnd appends the lines of f that are meant for the app and not the
-// trail's.
-func appendEndToEnd(head []byte, f fields, trail *tracing.Trail) []byte {
-	options := connectionOptions(f)
+// claimed reports whether a field tells of a client in a way that many apps believe
+// and the gateway does not write: it is for those who are trusted.
+func claimed(name string) bool {
+	const prefix = "X-Forwarded-"
+	return len(name) > len(prefix) && tracing.Spells(name[:len(prefix)], prefix) || tracing.Spells(name, "X-Real-IP")
+}
+
+// endsHere reports whether a line is not meant for the app as it came: it is for this
+// hop, or of a kind that this hop writes, or claims what its sender is not trusted
+// with. options are those of Connection.
+func endsHere(line field, options string, trail *tracing.Trail, trusted bool) bool {
+	return hopByHop(line.name) || rewritten(line.name) || trail.Owns(line.name, line.value) ||
+		!trusted && claimed(line.name) || options != "" && listed(options, line.name)
+}
+
+// appendEndToEnd appends the lines of f that are meant for the app as they came.
+func appendEndToEnd(head []byte, f fields, options string, trail *tracing.Trail, trusted bool) []byte {
 	for i := range f {
-		name, value := f[i].name, f[i].value
-		if hopByHop(name) || rewritten(name) || trail.Owns(name, value) || (options != "" && listed(options, name)) {
-			continue
+		if !endsHere(f[i], options, trail, trusted) {
+			head = appendField(head, f[i].name, f[i].value)
 		}
-		head = appendField(head, name, value)
 	}
 	return head
 }

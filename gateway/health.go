@@ -110,7 +110,7 @@ func (h *health) checked(now time.Time, err error) {
 	case h.contrary == 0:
 	case err == nil && h.contrary >= max(1, h.rules.checksPassed):
 		h.back(now)
-	case err != nil && h.contrary >= h.rules.checkFailures:
+	case err != nil && active && h.contrary >= h.rules.checkFailures:
 		h.fall(now, err)
 		return
 	}

@@ -21,22 +21,24 @@ import (
 
 // listener accepts the connections of one address.
 type listener struct {
+	number  int // in the configuration
 	name    string
 	role    string
 	leavers *leavers
 	inner   net.Listener
-	// settings are for new connections; trust is for new requests, too.
+	// settings are for new connections.
 	settings   atomic.Pointer[listenerSettings]
 	clients    headcount
 	lingering  chan struct{}  // one for each refused client that may still read why
 	stop       chan struct{}  // closed when the drain begins
 	done       chan struct{}  // closed when nothing is accepted any more
 	conns      sync.WaitGroup // connections that are conversed with
+	exhausted  rate.Sometimes // how often it is logged that nothing can be accepted
 	complaints rate.Sometimes // how often refused connections are logged
 }
 
-// listenerSettings are what can change while a listener is open. They are
-// immutable.
+// listenerSettings are what can change while a listener is open: each connection
+// keeps those it began with, but for trust. They are immutable.
 type listenerSettings struct {
 	trust        []netip.Prefix
 	proxies      []netip.Prefix // who sends a PROXY protocol header; nil for nobody
@@ -49,18 +51,17 @@ type listenerSettings struct {
 // writeBuffer is how many bytes of an answer go out together with its header.
 const writeBuffer = 16 << 10
 
-// listen opens the address of cfg. Nothing is accepted before serve.
-func (g *Gateway) listen(cfg config.Listener) (*listener, error) {
+// listen opens the address of a listener of the first generation. Nothing is
+// accepted before serve.
+func (g *Gateway) listen(first *generation, number int) (*listener, error) {
+	cfg := first.config.Listeners[number]
 	l := &listener{
-		name: cfg.Name, role: cfg.Role, leavers: g.leavers, stop: make(chan struct{}), done: make(chan struct{}),
+		number: number, name: cfg.Name, role: cfg.Role, leavers: g.leavers, stop: make(chan struct{}), done: make(chan struct{}),
 		lingering:  make(chan struct{}, 100),
+		exhausted:  rate.Sometimes{First: 1, Interval: time.Minute},
 		complaints: rate.Sometimes{First: 1, Interval: time.Minute},
 	}
-	settings, err := g.listenerSettings(cfg)
-	if err != nil {
-		return nil, err
-	}
-	l.settings.Store(settings)
+	l.settings.Store(first.settings[number])
 	var lc net.ListenConfig
 	if g.sockets.Control(0) != nil {
 		// Its sockets do not take all options. Clients go on without it.
@@ -126,7 +127,7 @@ func (l *listener) serve(g *Gateway) {
 			return
 		}
 		// The process is out of descriptors or memory, which passes.
-		l.complaints.Do(func() { g.log.Error("connections can't be accepted", "listener", l.name, "error", err) })
+		l.exhausted.Do(func() { g.log.Error("connections can't be accepted", "listener", l.name, "error", err) })
 		select {
 		case <-l.stop:
 			return
@@ -150,9 +151,19 @@ func (l *listener) shutdown() {
 	l.conns.Wait()
 }
 
+// stopping reports whether the drain has begun.
+func (l *listener) stopping() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
+}
+
 // trusts reports whether what a client says about classes is believed.
-func (l *listener) trusts(c *clientConn) bool {
-	return c.trustedName || contains(l.settings.Load().trust, c.addr)
+func (gen *generation) trusts(c *clientConn) bool {
+	return c.trustedName || contains(gen.settings[c.listener.number].trust, c.addr)
 }
 
 func contains(networks []netip.Prefix, addr netip.Addr) bool {

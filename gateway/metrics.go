@@ -2,12 +2,14 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"overtake/gateway/config"
 	"overtake/scheduler"
 	"overtake/tracing"
 )
@@ -23,6 +25,12 @@ type metrics struct {
 	messageWait *prometheus.HistogramVec
 	classified  *series[[2]string, prometheus.Counter]
 	turnedAway  *prometheus.CounterVec
+	dryRuns     *prometheus.CounterVec
+	exprErrors  *prometheus.CounterVec
+
+	reloads      *prometheus.CounterVec
+	reloadedWell prometheus.Gauge
+	reloadedAt   prometheus.Gauge
 }
 
 // answered is what overtake_requests_total tells apart.
@@ -48,17 +56,29 @@ func newMetrics(g *Gateway) *metrics {
 	classified := counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class")
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: newSeries(func(a answered) prometheus.Counter {
+		requests: newSeries(requests.MetricVec, func(a answered) prometheus.Counter {
 			return requests.WithLabelValues(a.listener, a.class, strconv.Itoa(a.status))
 		}),
-		seconds:     newSeries(func(class string) prometheus.Observer { return seconds.WithLabelValues(class) }),
-		queueWait:   newSeries(func(of [2]string) prometheus.Observer { return queueWait.WithLabelValues(of[:]...) }),
+		seconds:     newSeries(seconds.MetricVec, func(class string) prometheus.Observer { return seconds.WithLabelValues(class) }),
+		queueWait:   newSeries(queueWait.MetricVec, func(of [2]string) prometheus.Observer { return queueWait.WithLabelValues(of[:]...) }),
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
-		classified:  newSeries(func(by [2]string) prometheus.Counter { return classified.WithLabelValues(by[:]...) }),
+		classified:  newSeries(classified.MetricVec, func(by [2]string) prometheus.Counter { return classified.WithLabelValues(by[:]...) }),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
+		dryRuns:     counter("overtake_rule_dry_run_total", "Decisions that rules in dry run would have made.", "rule", "class"),
+		exprErrors:  counter("overtake_expr_errors_total", "Expressions of rules and routes that could not be evaluated, which counts as false.", "rule"),
+		reloads:     counter("overtake_reloads_total", "Times that the configuration was read again, by what became of it.", "result"),
+		reloadedWell: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overtake_config_last_reload_successful", Help: "1 if what was read last is in effect, else 0.",
+		}),
+		reloadedAt: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "overtake_config_last_reload_success_timestamp_seconds", Help: "When the configuration in effect was read.",
+		}),
 	}
-	m.registry.MustRegister(requests, seconds, queueWait, m.deliveries, m.messageWait, classified, m.turnedAway,
+	m.reloads.WithLabelValues(reloadFailed)
+	m.reloads.WithLabelValues(reloadDone)
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.dryRuns, m.exprErrors, m.turnedAway,
+		m.reloads, m.reloadedWell, m.reloadedAt,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -68,12 +88,60 @@ func (m *metrics) finished(listener, class string, status int, took time.Duratio
 	m.seconds.of(class).Observe(took.Seconds())
 }
 
+// DryRun implements classifier.Observer.
+func (m *metrics) DryRun(rule, class string) { m.dryRuns.WithLabelValues(rule, class).Inc() }
+
+// ExprFailed implements classifier.Observer.
+func (m *metrics) ExprFailed(rule string) { m.exprErrors.WithLabelValues(rule).Inc() }
+
 func (m *metrics) waited(upstream, class string, d time.Duration) {
 	m.queueWait.of([2]string{upstream, class}).Observe(d.Seconds())
 }
 
 func (m *metrics) messageWaited(queue, class string, d time.Duration) {
 	m.messageWait.WithLabelValues(queue, class).Observe(d.Seconds())
+}
+
+// The results of a reload.
+const (
+	reloadDone   = "success"
+	reloadFailed = "failure"
+)
+
+// configured notes that a configuration is in effect since at.
+func (m *metrics) configured(at time.Time) {
+	m.reloadedWell.Set(1)
+	m.reloadedAt.Set(float64(at.UnixMilli()) / 1000)
+}
+
+// forget drops what was counted under names of a configuration that are not in the
+// present one.
+func (m *metrics) forget(old, present *config.Config) {
+	for name := range old.Upstreams {
+		if _, ok := present.Upstreams[name]; !ok {
+			m.queueWait.forget(prometheus.Labels{"upstream": name})
+		}
+	}
+	for _, rule := range rulesOfMetrics(old) {
+		if !slices.Contains(rulesOfMetrics(present), rule) {
+			labels := prometheus.Labels{"rule": rule}
+			m.classified.forget(labels)
+			m.dryRuns.DeletePartialMatch(labels)
+			m.exprErrors.DeletePartialMatch(labels)
+		}
+	}
+}
+
+// rulesOfMetrics are the rules of a configuration, and the routes, as they are
+// called where their expressions fail.
+func rulesOfMetrics(cfg *config.Config) (names []string) {
+	for _, r := range cfg.Rules {
+		names = append(names, r.Name)
+	}
+	for i := range cfg.Routes {
+		names = append(names, routeName(i))
+	}
+	return names
 }
 
 // stateCollector reads what schedulers and lanes know at the time of a scrape.
@@ -93,6 +161,7 @@ var (
 	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
 	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
 	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
+	descUnlogged  = desc("overtake_access_log_dropped_total", "Lines of the access log that were lost: the file or stream took them too slowly, or not at all.")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -103,7 +172,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
 	} {
 		out <- d
 	}
@@ -151,6 +220,9 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 		count(descSpans, stats.Exported, "exported")
 		count(descSpans, stats.Dropped, "dropped")
 		count(descSpans, stats.Failed, "failed")
+	}
+	if s.g.access != nil {
+		count(descUnlogged, s.g.access.dropped())
 	}
 	if s.g.provenance != nil {
 		stats := s.g.provenance.Stats(time.Now())

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"time"
 
@@ -159,18 +160,21 @@ func (u *upstream) say(i int, m *minded) {
 	}
 }
 
-// blame notes that a server failed a request that it got at began.
+// blame notes that a server failed a request that it got at began. That a connection
+// took longer than this request had does not mean that none can be made.
 func (u *upstream) blame(on int, began time.Time, f *failure) {
+	var timeout net.Error
+	impatient := errors.As(f.err, &timeout) && timeout.Timeout() && time.Since(began) < dialTimeout
 	switch {
 	case u.unrouted:
-	case f.reason == reasonConnectFailed:
+	case f.reason == reasonConnectFailed && !impatient:
 		u.note(on, func(h *health, now time.Time, _ bool) { h.unreachable(now, began, f.err) })
-	case f.reason == reasonUpstreamTimeout || f.reason == reasonUpstreamFailed && !errors.Is(f.err, errStale):
+	case f.reason == reasonConnectFailed, f.reason == reasonUpstreamTimeout, f.reason == reasonUpstreamFailed && !errors.Is(f.err, errStale):
 		u.note(on, func(h *health, now time.Time, last bool) { h.answerFailed(now, began, last, f.err) })
 	}
 }
 
-// state returns the standing of all servers.
+// standings returns what is known of all servers.
 func (u *upstream) standings() []health {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -26,6 +26,8 @@ type upstream struct {
 	budget     *budget        // nil when nothing that was sent is sent again
 	attempts   int            // then: how often it is at most
 	retries    retries
+	// authorities are those of the servers' certificates, see goesOn.
+	authorities []byte
 
 	stop    context.Context // ends the minders
 	end     context.CancelFunc
@@ -42,7 +44,7 @@ func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *confi
 	c := cfg.Upstreams[name]
 	u := &upstream{
 		name: name, timeout: c.Timeout, tryTimeout: c.TryTimeout, dryRun: cfg.DryRun, log: log.With("upstream", name), health: c.Health,
-		minded: newMinded(rulesOf(c), len(c.Servers)),
+		minded: newMinded(rulesOf(c), len(c.Servers)), authorities: authoritiesIn(c.TLS),
 	}
 	if r := c.Retry; r != nil {
 		u.budget, u.attempts = newBudget(int(r.Budget)), r.Attempts

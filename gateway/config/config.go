@@ -3,8 +3,6 @@ package config
 import (
 	"net/netip"
 	"time"
-
-	"overtake/classifier"
 )
 
 // Config is the whole configuration of one process, complete: defaults are
@@ -25,7 +23,7 @@ type Config struct {
 	// Flow says whose request it is. Default: the client address.
 	Flow Flow `yaml:"flow,omitempty"`
 	// Rules give requests their class; the first match wins. Default: the
-	// built-in rules of package classifier.
+	// built-in rules of package classifier, see [Config.Builtin].
 	Rules []Rule `yaml:"rules,omitempty"`
 	// Routes say where requests go; the first match wins, and what matches none
 	// is refused. Default: everything to the upstream, if there is just one.
@@ -46,6 +44,8 @@ type Config struct {
 	// Tracing says where spans go. Default: nowhere; trace context is passed on
 	// all the same.
 	Tracing Tracing `yaml:"tracing,omitempty"`
+	// AccessLog says where a line about each request goes. Default: nowhere.
+	AccessLog AccessLog `yaml:"access_log,omitempty"`
 	// Expose says who sees Latency-Class and Server-Timing on responses: all,
 	// trusted (the networks that a listener trusts) or none. Default: trusted.
 	Expose string `yaml:"expose,omitempty"`
@@ -146,85 +146,6 @@ type Class struct {
 	// Socket is what the kernel is told about the class's packets. Default:
 	// nothing.
 	Socket Socket `yaml:"socket,omitempty"`
-}
-
-// Flow names where the flow of a request is read from.
-type Flow struct {
-	// Header is the name of the header with the flow's key, such as X-Api-Key.
-	// Default: none, and the flow is the client address.
-	Header string `yaml:"header,omitempty"`
-}
-
-// Rule gives a class to the requests it matches.
-type Rule struct {
-	// Name is the rule in metrics and explanations, at most 64 characters.
-	// Default: rule-1, rule-2 and so on.
-	Name string `yaml:"name,omitempty"`
-	// Class is the latency class that the rule gives. Required.
-	Class string `yaml:"class,omitempty"`
-	// Match says which requests are meant. Default: all.
-	Match Match `yaml:"match,omitempty"`
-}
-
-// Route sends the requests it matches to an upstream or into a queue: one of
-// the two is required.
-type Route struct {
-	// Match says which requests are meant. Default: all.
-	Match Match `yaml:"match,omitempty"`
-	// Upstream is the name of the upstream that answers.
-	Upstream string `yaml:"upstream,omitempty"`
-	// Queue is the name of the queue that takes the request as a message.
-	Queue string `yaml:"queue,omitempty"`
-}
-
-// Match says which requests are meant; all fields that are given must hold.
-// Without any, it matches everything. Package classifier documents the
-// patterns.
-type Match struct {
-	// Hosts are the hosts, without port; one of them must match.
-	Hosts []string `yaml:"hosts,omitempty"`
-	// Path is a pattern for the path, such as /reports/**.
-	Path string `yaml:"path,omitempty"`
-	// Methods are the request methods; one of them must match.
-	Methods []string `yaml:"methods,omitempty"`
-	// Headers are patterns for header values, by header name.
-	Headers map[string]string `yaml:"headers,omitempty"`
-	// Query are patterns for the values of query parameters, by name.
-	Query map[string]string `yaml:"query,omitempty"`
-	// Sources are the networks of the client; one of them must match.
-	Sources []netip.Prefix `yaml:"sources,omitempty"`
-	// Size is the range of the request body's size.
-	Size *SizeRange `yaml:"size,omitempty"`
-	// ContentType is a pattern for the media type of the request body.
-	ContentType string `yaml:"content_type,omitempty"`
-	// Expr is an expression over the request that must be true.
-	Expr string `yaml:"expr,omitempty"`
-}
-
-// Spec returns the match in the words of package classifier.
-func (m Match) Spec() classifier.Match {
-	spec := classifier.Match{
-		Hosts:       m.Hosts,
-		Path:        m.Path,
-		Methods:     m.Methods,
-		Headers:     m.Headers,
-		Query:       m.Query,
-		Sources:     m.Sources,
-		ContentType: m.ContentType,
-		Expr:        m.Expr,
-	}
-	if m.Size != nil {
-		spec.MinSize, spec.MaxSize = int64(m.Size.Min), int64(m.Size.Max)
-	}
-	return spec
-}
-
-// SizeRange is a range of body sizes, both ends included.
-type SizeRange struct {
-	// Min is the smallest size. Default: 0, no bound.
-	Min Size `yaml:"min,omitempty"`
-	// Max is the largest size. Default: 0, no bound.
-	Max Size `yaml:"max,omitempty"`
 }
 
 // Provenance bounds what an outbound listener knows of the requests that were let

@@ -37,7 +37,7 @@ tracing: {exporter: otlp, endpoint: "http://c:4318", sample: 0.5}
 	}{
 		"nothing":  {base, nil},
 		"comments": {"# other lines\n\n" + base, nil},
-		"all that can": {change("10.0.0.0/8", "192.168.0.0/16", "objective: 25ms", "objective: 50ms, reserve: 2, floor: 5%, max_wait: 2s, deadline: 1m",
+		"all that can": {change("trust: [10.0.0.0/8]", "trust: [192.168.0.0/16], abort_on_close: false, limits: {header_bytes: 8KiB}, proxy_protocol: true", "objective: 25ms", "objective: 50ms, reserve: 2, floor: 5%, max_wait: 2s, deadline: 1m",
 			"http://app:80", "http://other:80", "limit: {max: 8}", "limit: {mode: adaptive}", "rules:", "dry_run: true\nexpose: all\ndrain_timeout: 1s\ndefault_class: batch\nflow: {header: X-Key}\nrules:",
 			`path: "/a"`, `path: "/b"`, "{upstream: app}]", "{match: {path: /jobs}, queue: jobs}, {upstream: other}]", "upstreams:", "upstreams:\n  other: {servers: [\"http://o:1\"]}", "sample: 0.5", "sample: 1, propagate: [b3]"), nil},
 		"listener": {change(":8080", ":8081", "role: outbound", "role: inbound"), []string{
