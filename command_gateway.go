@@ -98,7 +98,12 @@ func serve(ctx context.Context, options gateway.Options) (err error) {
 	}
 	g.FindDown(ctx)
 	kernel.of(cfg).log(ctx, log)
-	stop := onHangup(g.Reload)
+	stop := onHangup(func() {
+		if err := g.ReopenAccessLog(); err != nil {
+			log.Error("access log not opened again; the old file goes on", "error", err)
+		}
+		g.Reload()
+	})
 	defer stop()
 	<-ctx.Done()
 	timeout := g.Config().DrainTimeout

@@ -246,7 +246,7 @@ posts        interactive  matches
 	}
 }
 
-// writeCertificate puts a self-signed certificate into the working directory.
+// writeCertificate writes a self-signed certificate and its key.
 func writeCertificate(t *testing.T, cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -227,19 +227,25 @@ func (p *program) checkRSS(t *testing.T) {
 // peakRSS returns the most memory that the process has had resident, in KiB.
 func (p *program) peakRSS(t *testing.T) int {
 	t.Helper()
+	return p.memory(t, "VmHWM")
+}
+
+// memory returns a figure of the process's status, see proc(5), in KiB.
+func (p *program) memory(t *testing.T, field string) int {
+	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	m := regexp.MustCompile(field + `:\s+(\d+) kB`).FindSubmatch(status)
 	if m == nil {
-		t.Fatalf("no VmHWM in\n%s", status)
+		t.Fatalf("no %s in\n%s", field, status)
 	}
-	peak, err := strconv.Atoi(string(m[1]))
+	n, err := strconv.Atoi(string(m[1]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return peak
+	return n
 }
 
 // startApp runs the sample app and returns its URL.

@@ -29,7 +29,9 @@ type answer struct {
 	sender   *sender // nil when the request's body has been sent
 	keep     bool    // the connection may be used again
 	ended    bool    // the body has been read to its end
-	err      error   // why it could not be
+	// upgraded is the protocol that the connection now speaks; "" for HTTP.
+	upgraded string
+	err      error // why it could not be
 }
 
 // frame finds how the body is delimited, RFC 9112 section 6.3.
@@ -42,7 +44,7 @@ func (a *answer) frame(bodyless bool) error {
 		a.ended = true
 	case length == -1:
 		a.left = -1
-		// Leaves the trailer section unread, which fasthttp's header takes.
+		// Leaves the trailer section unread.
 		a.chunks = httputil.NewChunkedReader(a.conn.br)
 	case length < 0:
 		a.left = -2
@@ -59,7 +61,7 @@ func (a *answer) frame(bodyless bool) error {
 // Connection field.
 func keepAlive(h *fasthttp.ResponseHeader) bool {
 	for name, value := range h.All() {
-		if strings.EqualFold(alias(name), fasthttp.HeaderConnection) && listed(alias(value), "close") {
+		if len(name) == len(fasthttp.HeaderConnection) && strings.EqualFold(alias(name), fasthttp.HeaderConnection) && listed(alias(value), "close") {
 			return false
 		}
 	}
@@ -122,11 +124,28 @@ func (a *answer) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// trailer reads the trailer section and the end of a chunked body.
+// takeWhole makes the body that of resp if all of it has come already, and reports
+// whether it did. Then nobody need wait for the client to be done with the server.
+func (a *answer) takeWhole(resp *fasthttp.Response) bool {
+	br := a.conn.br
+	if a.left < 0 || a.left > int64(br.Buffered()) {
+		return false
+	}
+	body, _ := br.Peek(int(a.left)) // it is there
+	resp.AppendBody(body)
+	_, _ = br.Discard(len(body))
+	a.left, a.ended = 0, true
+	return true
+}
+
+// trailer reads the trailer section and the end of a chunked body. The header has been
+// written by now.
 func (a *answer) trailer() error {
-	if err := a.header.ReadTrailer(a.conn.br); err != nil && err != io.EOF {
+	f, err := readTrailer(a.conn.br)
+	if err != nil {
 		return err
 	}
+	setTrailer(a.header, f)
 	a.ended = true
 	return io.EOF
 }
@@ -156,10 +175,10 @@ func (a *answer) Close() (aborted bool) {
 	a.life.unguard()
 	conn := a.conn
 	a.conn = nil
-	if a.life.Err() == nil && conn.SetDeadline(time.Time{}) == nil {
-		a.server.put(conn)
+	if a.life.Err() == nil {
+		a.server.put(conn) // its deadline stays: the next exchange sets its own
 	} else {
-		conn.Close()
+		_ = conn.Close()
 	}
 	return false
 }
@@ -184,7 +203,7 @@ func (a *answer) drop() {
 		return
 	}
 	a.life.unguard()
-	a.conn.Close()
+	_ = a.conn.Close()
 	if a.sender != nil {
 		_ = a.sender.stop(a.conn)
 	}

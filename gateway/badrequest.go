@@ -29,6 +29,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	client.mark(g.sockets, class)
 	client.linger.Store(true) // the rest of the header may still be on its way
 	g.metrics.finished(client.listener.name, "", f.code(), 0)
+	g.access.unread(client, f.code(), f.reason)
 	g.log.Debug("refused", "reason", f.reason, "client", client.addr, "error", err)
 }
 

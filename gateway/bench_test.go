@@ -98,7 +98,8 @@ type parts struct {
 
 func newParts(b *testing.B) *parts {
 	g := benchGateway(b, "http://127.0.0.1:1")
-	p := &parts{g: g, client: &clientConn{listener: &listener{leavers: g.leavers}, fd: -1}}
+	p := &parts{g: g, client: &clientConn{listener: &listener{leavers: g.leavers}, settings: &listenerSettings{}, fd: -1}}
+	p.client.listener.settings.Store(p.client.settings)
 	raw := "GET /some/path?a=b HTTP/1.1\r\nHost: app.example\r\nUser-Agent: bench\r\nAccept: text/html\r\nAccept-Encoding: gzip\r\n" +
 		"Cookie: a=1; b=2\r\nX-Request-Id: 1234\r\n\r\n"
 	p.ctx.Init2(p.client, nil, false)
@@ -168,7 +169,7 @@ func BenchmarkTrail(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			trail.Extract(&received, now)
-			stamped.head = appendEndToEnd(stamped.head[:0], received, &trail)
+			stamped.head = appendEndToEnd(stamped.head[:0], received, connectionOptions(received), &trail, false)
 			trail.Stamp(&stamped, now)
 		}
 	})

@@ -332,35 +332,6 @@ func TestResponsesWithoutABody(t *testing.T) {
 	}
 }
 
-func TestInterimResponsesDoNotBreakTheFraming(t *testing.T) {
-	app := serveRaw(t)
-	app.answering("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-	g := start(t, "", app.url())
-	p := g.dial()
-	for range 2 {
-		p.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-		if resp, body := p.response("GET"); resp.StatusCode != 200 || body != "hi" {
-			t.Errorf("got %d %q", resp.StatusCode, body)
-		}
-	}
-}
-
-func TestTrailersOfTheResponse(t *testing.T) {
-	g := start(t, "", serveApp(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Trailer", "X-Sum, X-End")
-		io.WriteString(w, "data")
-		w.Header().Set("X-Sum", "42")
-		w.Header().Set("X-End", "")
-	}))
-	c := client(t)
-	for range 2 {
-		f := g.fetchBy(c, "GET", "/", nil)
-		if f.err != nil || f.body != "data" || f.Trailer.Get("X-Sum") != "42" {
-			t.Errorf("body %q, trailer %v, %v", f.body, f.Trailer, f.err)
-		}
-	}
-}
-
 func TestBodyUntilCloseBecomesChunked(t *testing.T) {
 	app := serveRaw(t)
 	g := start(t, "", app.url())

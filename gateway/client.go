@@ -37,6 +37,10 @@ type clientConn struct {
 	// original is where a connection to an outbound listener was going to before
 	// it was redirected; invalid for one that was not.
 	original netip.AddrPort
+	// heard says that the client was read from since its last request was answered.
+	// Until then fasthttp may still hold that answer back, for another that it has
+	// read the request of. Used by whoever reads.
+	heard bool
 	// trustedName says that its certificate has a name that is trusted.
 	trustedName bool
 	unread      []byte // what came together with a PROXY protocol header
@@ -99,6 +103,7 @@ func (c *clientConn) mark(s *socket.Setter, class classifier.Class) {
 // the end of a chunked body.
 func (c *clientConn) Read(p []byte) (int, error) {
 	if len(c.unread) > 0 {
+		c.heard = true
 		n := copy(p, c.unread)
 		if c.unread = c.unread[n:]; len(c.unread) == 0 {
 			c.unread = nil // it is part of a buffer
@@ -106,6 +111,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
+	c.heard = true
 	if err == io.EOF {
 		c.ended.Store(true)
 	}

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"overtake/gateway/config"
 )
 
@@ -40,9 +42,11 @@ func timeFor(rate config.Size, n int) time.Duration {
 // request.
 type clientBody struct {
 	stream  io.Reader
+	header  *fasthttp.RequestHeader // which gets the trailer when a chunked body has ended
+	before  int                     // fields that were in it, if the body is chunked
 	client  *clientConn
 	until   time.Time // the read deadline that is set
-	read    int64
+	read    int64     // bytes of the body
 	eof     bool
 	aborted atomic.Bool
 	// credit is how long the client may take for the next byte: bodyGrace at the
@@ -51,9 +55,31 @@ type clientBody struct {
 	credit time.Duration
 }
 
-func newClientBody(stream io.Reader, client *clientConn) *clientBody {
-	return &clientBody{stream: stream, client: client, credit: bodyTime(client.settings.limits.BodyRate, 0)}
+func newClientBody(stream io.Reader, header *fasthttp.RequestHeader, client *clientConn) *clientBody {
+	b := &clientBody{
+		stream: stream, header: header, client: client,
+		credit: bodyTime(client.settings.limits.BodyRate, 0),
+	}
+	if b.header.ContentLength() == -1 {
+		b.before = len(b.all())
+	}
+	return b
 }
+
+// all returns the fields that fasthttp has, those of the trailer last, if it has read
+// it. Called by whoever reads the body.
+func (b *clientBody) all() (f fields) {
+	for name, value := range b.header.All() {
+		f = append(f, field{alias(name), alias(value)})
+	}
+	if b.header.ConnectionClose() {
+		f = f[:len(f)-1] // it comes behind all others
+	}
+	return f
+}
+
+// trailer returns the fields that came behind a chunked body, which has been read.
+func (b *clientBody) trailer() fields { return b.all()[b.before:] }
 
 // Read implements io.Reader, with a deadline that moves on as data comes.
 func (b *clientBody) Read(p []byte) (int, error) {

@@ -6,6 +6,10 @@
 // The life of a request, and where to read on:
 //
 //	accept        listener.go, client.go   one client connection, leavers.go watches it
+//	              proxyheader.go           who the client is, behind a load balancer
+//	              certificates.go          TLS
+//	              session.go               from its first byte until it is idle: what fasthttp serves
+//	              badrequest.go            what is refused before it is a request
 //	classify      decider.go, view.go      rules over a read-only view of the header
 //	              explain.go               the same for who asks why, debugexplain.go in JSON
 //	trail         fields.go                trace ids, class and deadline are read and stamped
@@ -15,9 +19,11 @@
 //	              health.go, minder.go     which servers are up, down, ejected or just back; check.go asks them
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              responseheader.go        and the response's
+//	              trailer.go, upgrade.go   what comes behind a body, and instead of one
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	              pool.go, servertls.go    the connections of a server
 //	refuse        refuse.go                503, 504, 502 with a reason
+//	log           accesslog.go             a line about each request
 //	sidecar       outbound.go              an app's own call: its class by provenance, where it goes
 //	              destinations.go          what no route names
 //	              tunnel.go                CONNECT, and TLS that was redirected here

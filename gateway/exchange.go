@@ -24,8 +24,15 @@ type outbound struct {
 	// streamed says that body comes from the network and may block: it is then
 	// sent while the response is already being read.
 	streamed bool
+	// trailer appends the lines that follow a chunked body, when it has been read. nil
+	// is none.
+	trailer func([]byte) ([]byte, error)
 	// bodyless says that the response has no body whatever its header says.
 	bodyless bool
+	// upgrade is the protocol that the server is asked to switch to; "" for none.
+	upgrade string
+	// interim takes interim responses; nil where nobody could.
+	interim io.Writer
 	// bodyTaken says that it has begun to be read, so that it can't be sent again.
 	bodyTaken bool
 	// answerBy is when the response's header must have come; for a streamed body,
@@ -38,6 +45,8 @@ type outbound struct {
 	// abortBody unblocks a Read of a streamed body, which then fails with
 	// errBodyAborted.
 	abortBody func()
+
+	answer answer // of the last try
 }
 
 // errStale is a kept connection that the server had closed: nothing of the
@@ -51,15 +60,20 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn, err := reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.get(ctx, o.class, o.answerBy) })
-	if err != nil {
-		return nil, err
+	conn := s.kept(o.class)
+	if conn == nil {
+		var err error
+		conn, err = reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.dial(ctx, o.class, o.answerBy) })
+		if err != nil {
+			return nil, err
+		}
 	}
 	if cause := life.guard(conn.raw); cause != nil {
 		conn.Close()
 		return nil, cause
 	}
-	a := &answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout, deadline: o.deadline}
+	a := &o.answer
+	*a = answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout, deadline: o.deadline}
 	if err := a.start(o); err != nil {
 		return nil, err
 	}
@@ -104,13 +118,13 @@ func (a *answer) start(o *outbound) error {
 	}
 	if sendErr := a.send(o); sendErr != nil {
 		// The server may have answered before it stopped reading.
-		if err = a.readHeader(o.bodyless); err != nil {
+		if err = a.readHeader(o); err != nil {
 			return a.failed(sendErr, late)
 		}
 		a.keep = false
 		return nil
 	}
-	if err = a.readHeader(o.bodyless); err != nil {
+	if err = a.readHeader(o); err != nil {
 		return a.failed(err, late)
 	}
 	return nil
@@ -131,15 +145,15 @@ func (a *answer) send(o *outbound) error {
 	}
 	if o.body != nil {
 		o.bodyTaken = true
-		if err := writeBody(bw, o.body, o.length); err != nil {
+		if err := writeBody(bw, o.body, o); err != nil {
 			return err
 		}
 	}
 	return bw.Flush()
 }
 
-// readHeader reads interim responses and then the final header.
-func (a *answer) readHeader(bodyless bool) error {
+// readHeader reads interim responses, which it passes on, and then the final header.
+func (a *answer) readHeader(o *outbound) error {
 	const maxInterim = 100
 	for range maxInterim {
 		if err := checkHeader(a.conn.br); err != nil {
@@ -148,11 +162,13 @@ func (a *answer) readHeader(bodyless bool) error {
 		if err := a.header.Read(a.conn.br); err != nil {
 			return err
 		}
-		if status := a.header.StatusCode(); status < 100 || status >= 200 {
-			return a.frame(bodyless)
-		}
-		if a.header.StatusCode() == fasthttp.StatusSwitchingProtocols {
-			return errors.New("the server switched protocols unasked")
+		switch status := a.header.StatusCode(); {
+		case status == fasthttp.StatusSwitchingProtocols:
+			return a.upgrade(o.upgrade)
+		case status >= 200:
+			return a.frame(o.bodyless)
+		case o.interim != nil:
+			passInterim(o.interim, a.header)
 		}
 	}
 	return fmt.Errorf("more than %d interim responses", maxInterim)

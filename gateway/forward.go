@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"net"
 	"strconv"
 	"time"
@@ -25,22 +26,26 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	a, err := r.upstream.do(&r.life, &r.slot, o, &ctx.Response.Header, idempotent(ctx))
 	r.upTime = time.Since(dispatched) - (r.slot.waited - waited)
-	if err != nil && r.upstream.unrouted {
-		return ofDestination(err)
-	}
 	if err != nil {
+		ctx.Response.Header.ResetConnectionClose() // which the server may have said before it failed
+		if r.upstream.unrouted {
+			err = ofDestination(err)
+		}
 		return err
 	}
 	status := a.header.StatusCode()
 	cleanResponse(a.header)
 	g.expose(ctx, r)
+	if a.upgraded != "" {
+		g.switchOver(ctx, client, r, a)
+		return nil
+	}
 	if a.sender != nil && !a.sender.readAll.Load() {
 		// Answered before the request had ended: the rest of the body stands
 		// between this request and the next.
 		ctx.SetConnectionClose()
 	}
-	if a.ended {
-		ctx.Response.SkipBody = true
+	if ctx.Response.SkipBody = a.ended; a.ended || a.takeWhole(&ctx.Response) {
 		outcome := a.outcome()
 		if aborted := a.Close(); aborted {
 			client.linger.Store(true)
@@ -90,42 +95,62 @@ func (g *Gateway) outbound(ctx *fasthttp.RequestCtx, client *clientConn, r *requ
 	if host == "" && client.original.IsValid() {
 		host = client.original.String() // from HTTP/1.0, which need not say; RFC 9112 section 3.2 has us say it
 	}
-	head := append(r.head[:0], method...)
+	head := append(r.out.head[:0], method...)
 	head = append(head, ' ')
 	head = append(head, originForm(alias(ctx.Request.Header.RequestURI()))...)
 	head = append(head, " HTTP/1.1\r\n"...)
 	head = appendField(head, "Host", host)
-	head = appendEndToEnd(head, r.fields, &r.trail)
-	if client.listener.role == config.Outbound {
+	options, outwards := connectionOptions(r.fields), client.listener.role == config.Outbound
+	head = appendEndToEnd(head, r.fields, options, &r.trail, r.trusted || outwards)
+	r.out = outbound{
+		class: r.decision.Class, bodyless: ctx.IsHead(), timeout: r.upstream.timeout, upgrade: upgradeOf(ctx, r, options),
+	}
+	o := &r.out
+	if ctx.Request.Header.IsHTTP11() && r.alone {
+		o.interim = ctx.Conn()
+	}
+	head = o.appendOptions(head, r.fields)
+	if outwards {
 		head = appendForwarded(head, r.fields) // who its client is, only the app knows
 	} else {
-		via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
+		r.via = forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS(), scratch: r.via.scratch}
 		if r.trusted {
-			via.received = r.fields
+			r.via.received = r.fields
 		}
-		via.each(func(name, value string) { head = appendField(head, name, value) })
+		r.via.each(func(name, value string) { head = appendField(head, name, value) })
 	}
-	head = appendField(head, "Via", "1.1 overtake")
-	stamped := stampedFields{head: head}
-	r.trail.Stamp(&stamped, now)
-	o := &outbound{
-		class: r.decision.Class, bodyless: ctx.IsHead(), timeout: r.upstream.timeout, deadline: r.upstream.enforced(r.trail.Deadline),
-	}
-	o.head = o.frameBody(stamped.head, ctx, r.bodyRead)
-	r.head = o.head
+	r.stamped.head = appendField(head, "Via", "1.1 overtake")
+	r.trail.Stamp(&r.stamped, now)
+	o.deadline = r.upstream.enforced(r.trail.Deadline)
+	o.head = o.frameBody(r.stamped.head, ctx, r, options)
 	return o
+}
+
+// appendOptions writes what this hop asks the server for.
+func (o *outbound) appendOptions(head []byte, f fields) []byte {
+	if o.upgrade != "" {
+		return appendField(appendField(head, "Connection", "Upgrade"), "Upgrade", o.upgrade)
+	}
+	if te, ok := f.lookup("TE"); ok && listed(te, "trailers") {
+		return appendField(appendField(head, "Connection", "TE"), "TE", "trailers")
+	}
+	return head
 }
 
 // frameBody writes the framing of the request's body and ends the header. The
 // framing is always written anew, from what was understood.
-func (o *outbound) frameBody(head []byte, ctx *fasthttp.RequestCtx, body *clientBody) []byte {
-	if body != nil {
+func (o *outbound) frameBody(head []byte, ctx *fasthttp.RequestCtx, r *request, options string) []byte {
+	if body := r.bodyRead; body != nil {
 		o.length = int64(ctx.Request.Header.ContentLength())
 		if o.length != 0 {
 			o.body, o.abortBody = body, body.abort
 		}
 		o.streamed = o.length < 0 || o.length > prefetched
 		if o.length < 0 {
+			o.trailer = func(end []byte) ([]byte, error) { return r.appendTrailer(end, options) }
+			if names := r.announced(options); names != "" {
+				head = appendField(head, "Trailer", names)
+			}
 			head = appendField(head, "Transfer-Encoding", "chunked")
 		} else {
 			head = append(head, "Content-Length: "...)
@@ -157,11 +182,7 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	ctx.SetConnectionClose()
 	a.header.Del(fasthttp.HeaderContentLength)
 	head := append([]byte(nil), a.header.Header()...)
-	g.streams.Add(1)
-	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
-	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(conn net.Conn) {
-		defer g.streams.Done()
+	g.hijack(ctx, r, func(conn net.Conn) {
 		client.patientTil = time.Time{} // fasthttp has taken the deadlines off
 		_, err := conn.Write(head)
 		if err == nil {
@@ -171,4 +192,24 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 			g.log.Debug("answer to an HTTP/1.0 client broken off", "error", err)
 		}
 	})
+}
+
+// hijack takes the connection from fasthttp when the handler has returned. The request
+// ends in serve, by when fasthttp will have reset what it knew of it.
+func (g *Gateway) hijack(ctx *fasthttp.RequestCtx, r *request, serve func(net.Conn)) {
+	g.streams.Add(1)
+	r.described, r.ctx = describe(ctx, r), nil
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) {
+		defer g.streams.Done()
+		serve(c)
+	})
+}
+
+// passInterim passes an interim response on (RFC 9110 section 15.2). Whether the client
+// has left is found out elsewhere.
+func passInterim(client io.Writer, h *fasthttp.ResponseHeader) {
+	cleanResponse(h)
+	h.Del(fasthttp.HeaderContentLength)
+	_, _ = client.Write(h.Header())
 }

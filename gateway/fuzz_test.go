@@ -67,7 +67,7 @@ func FuzzForwarded(f *testing.F) {
 			client = netip.MustParseAddr("2001:db8::1")
 		}
 		var value string
-		forwardedFor{client: client, host: host}.each(func(name, v string) {
+		(&forwardedFor{client: client, host: host}).each(func(name, v string) {
 			if name == "Forwarded" {
 				value = v
 			}
@@ -144,6 +144,14 @@ func FuzzResponseHeader(f *testing.F) {
 		}
 		status, cookies, refused := h.StatusCode(), countSetCookies(&h), isRefusal(&h)
 		keepAlive(&h)
+		var ordinary, other fasthttp.ResponseHeader
+		h.CopyTo(&ordinary)
+		h.CopyTo(&other)
+		if cleanOrdinary(&ordinary) {
+			if cleanAny(&other); string(ordinary.Header()) != string(other.Header()) {
+				t.Errorf("%q became %q as an ordinary response, and %q as any", raw, ordinary.Header(), other.Header())
+			}
+		}
 		cleanResponse(&h)
 		for name, value := range h.All() {
 			n := strings.ToLower(string(name))
@@ -196,7 +204,7 @@ func FuzzRequestHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		head := string(append(appendEndToEnd(nil, got, &trail), "\r\n"...))
+		head := string(append(appendEndToEnd(nil, got, connectionOptions(got), &trail, false), "\r\n"...))
 		if strings.Count(head, "\r\n") != strings.Count(head, "\n") || strings.Contains(strings.TrimSuffix(head, "\r\n"), "\r\n\r\n") {
 			t.Errorf("%q is sent on as %q", raw, head)
 		}
@@ -217,6 +225,66 @@ func FuzzRequestHeader(f *testing.F) {
 			if !ok || hopByHop(name) || rewritten(name) || trail.Owns(name, strings.Trim(value, " \t\r\n")) {
 				t.Errorf("%q: line %q passed", raw, line)
 			}
+		}
+	})
+}
+
+// FuzzTrailer reads the end of a chunked response, and what becomes of it as a client
+// does.
+func FuzzTrailer(f *testing.F) {
+	for _, s := range []string{
+		"\r\n", "X: 1\r\n\r\n", "X: 1\r\nx: 2\r\nX:\t3 \r\n\r\n", "Content-Length: 5\r\n\r\n", "X: 1\n\r\n", "X : 1\r\n\r\n",
+		"Set-Cookie: a=1\r\nLatency-Class: x\r\nKeep-Alive: 1\r\n\r\n", " X: 1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", ":\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		br := bufio.NewReader(bytes.NewReader(append(raw, "rest"...)))
+		lines, err := readTrailer(br)
+		if err != nil {
+			return
+		}
+		if left, _ := io.ReadAll(br); !bytes.HasSuffix(left, []byte("rest")) || len(lines) == 0 && len(left) != len(raw)-2+len("rest") {
+			t.Errorf("%q: %q is left after %q", raw, left, lines)
+		}
+		var h fasthttp.ResponseHeader
+		h.DisableNormalizing()
+		_ = h.SetTrailer("X-Announced")
+		setTrailer(&h, lines)
+		sent := h.TrailerHeader()
+		again, err := readTrailer(bufio.NewReader(bytes.NewReader(sent)))
+		if err != nil || len(again) > len(lines) {
+			t.Fatalf("%q is sent on as %q: %v", raw, sent, err)
+		}
+		for i, line := range again {
+			if hopByHop(line.name) || isWrittenHere(line.name) || containsName(again[:i], line.name) || !containsName(lines, line.name) {
+				t.Errorf("%q: %q passed", raw, line)
+			}
+		}
+	})
+}
+
+// FuzzAuthority: what passes for a host is one to others as well, and the same one.
+func FuzzAuthority(f *testing.F) {
+	for _, s := range []string{
+		"", "a", "a:80", "a:", "a:b", "a:80:81", "[::1]", "[::1]:80", "[::1", "[a]", "[::1%25eth0]", "::1", "a@b", "a,b", "a/b", "a b", "%61", "ä", "a\\b", "127.0.0.1:0",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !isAuthority(s) {
+			return
+		}
+		if strings.ContainsAny(s, " \t\r\n\x00/\\?#@,;<>\"'") {
+			t.Errorf("%q passed", s)
+		}
+		u, err := url.Parse("http://" + s + "/x")
+		switch {
+		case err != nil && strings.Contains(s, "%"): // Go knows what may be encoded there
+		case err != nil || u.User != nil || u.Path != "/x":
+			t.Errorf("%q: %v, %v", s, u, err)
+		case !strings.Contains(s, "%") && (u.Host != s || u.Hostname() != hostname(s)):
+			t.Errorf("%q: host %q, port %q", s, u.Hostname(), u.Port())
 		}
 	})
 }

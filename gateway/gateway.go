@@ -57,6 +57,7 @@ type Gateway struct {
 	metrics   *metrics
 	leavers   *leavers
 	admin     *admin
+	access    *accessLog // nil without one
 	listeners []*listener
 
 	// What outbound listeners need; provenance is nil without any.
@@ -149,10 +150,14 @@ func (g *Gateway) Start() (err error) {
 			for _, l := range g.listeners {
 				l.inner.Close()
 			}
+			g.access.close(g.log)
 		}
 	}()
 	first := g.present.Load()
 	cfg := first.config
+	if g.access, err = openAccessLog(cfg.AccessLog, g.log); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
 	for i := range cfg.Listeners {
 		l, err := g.listen(first, i)
 		if err != nil {
@@ -227,6 +232,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	close(g.stopHousework)
 	g.present.Load().leave() // the last one to do so
 	g.housework.Wait()
+	g.access.close(g.log)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }

@@ -28,7 +28,8 @@ func listed(options, name string) bool {
 
 // hopByHop reports whether a field is for one hop only, whatever Connection
 // says. Content-Length and Transfer-Encoding are too, in that the gateway writes
-// its own framing; Expect has been answered here.
+// its own framing, also where an app might read them with underscores; Expect has
+// been answered here.
 func hopByHop(name string) bool {
 	switch len(name) {
 	case 2:
@@ -40,11 +41,11 @@ func hopByHop(name string) bool {
 	case 10:
 		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
 	case 14:
-		return strings.EqualFold(name, "Content-Length")
+		return tracing.Spells(name, "Content-Length") || strings.EqualFold(name, "HTTP2-Settings")
 	case 16:
 		return strings.EqualFold(name, "Proxy-Connection")
 	case 17:
-		return strings.EqualFold(name, "Transfer-Encoding")
+		return tracing.Spells(name, "Transfer-Encoding")
 	case 18:
 		return strings.EqualFold(name, "Proxy-Authenticate")
 	case 19:
@@ -71,16 +72,27 @@ func rewritten(name string) bool {
 	return false
 }
 
-// appendEndToEnd appends the lines of f that are meant for the app and not the
-// trail's.
-func appendEndToEnd(head []byte, f fields, trail *tracing.Trail) []byte {
-	options := connectionOptions(f)
+// claimed reports whether a field tells of a client in a way that many apps believe
+// and the gateway does not write: it is for those who are trusted.
+func claimed(name string) bool {
+	const prefix = "X-Forwarded-"
+	return len(name) > len(prefix) && tracing.Spells(name[:len(prefix)], prefix) || tracing.Spells(name, "X-Real-IP")
+}
+
+// endsHere reports whether a line is not meant for the app as it came: it is for this
+// hop, or of a kind that this hop writes, or claims what its sender is not trusted
+// with. options are those of Connection.
+func endsHere(line field, options string, trail *tracing.Trail, trusted bool) bool {
+	return hopByHop(line.name) || rewritten(line.name) || trail.Owns(line.name, line.value) ||
+		!trusted && claimed(line.name) || options != "" && listed(options, line.name)
+}
+
+// appendEndToEnd appends the lines of f that are meant for the app as they came.
+func appendEndToEnd(head []byte, f fields, options string, trail *tracing.Trail, trusted bool) []byte {
 	for i := range f {
-		name, value := f[i].name, f[i].value
-		if hopByHop(name) || rewritten(name) || trail.Owns(name, value) || (options != "" && listed(options, name)) {
-			continue
+		if !endsHere(f[i], options, trail, trusted) {
+			head = appendField(head, f[i].name, f[i].value)
 		}
-		head = appendField(head, name, value)
 	}
 	return head
 }
@@ -103,30 +115,40 @@ type forwardedFor struct {
 	// received are the fields to extend, if the client is trusted; else what it
 	// says about clients before it is dropped.
 	received fields
+	scratch  []byte // for values
 }
 
-// each yields Forwarded (RFC 7239) and its X-Forwarded-* forerunners.
-func (w forwardedFor) each(yield func(name, value string)) {
+// each yields Forwarded (RFC 7239) and its X-Forwarded-* forerunners. The values are
+// valid until it is called again.
+func (w *forwardedFor) each(yield func(name, value string)) {
 	proto := "http"
 	if w.tls {
 		proto = "https"
 	}
-	client, node := "unknown", "unknown" // a unix socket's peer; RFC 7239 section 6.2
+	b := w.scratch[:0]
 	if w.client.IsValid() {
-		client = w.client.String()
-		node = client
-		if w.client.Is6() {
-			node = `"[` + client + `]"`
-		}
+		b = w.client.AppendTo(b)
+	} else {
+		b = append(b, "unknown"...) // a unix socket's peer; RFC 7239 section 6.2
 	}
-	yield("Forwarded", w.extended("Forwarded", "for="+node+";host="+quoted(w.host)+";proto="+proto))
-	yield("X-Forwarded-For", w.extended("X-Forwarded-For", client))
+	n := len(b)
+	b = append(b, "for="...)
+	if w.client.Is6() {
+		b = append(append(append(b, `"[`...), b[:n]...), `]"`...)
+	} else {
+		b = append(b, b[:n]...)
+	}
+	b = appendQuoted(append(b, ";host="...), w.host)
+	b = append(append(b, ";proto="...), proto...)
+	w.scratch = b
+	yield("Forwarded", w.extended("Forwarded", alias(b[n:])))
+	yield("X-Forwarded-For", w.extended("X-Forwarded-For", alias(b[:n])))
 	yield("X-Forwarded-Host", w.first("X-Forwarded-Host", w.host))
 	yield("X-Forwarded-Proto", w.first("X-Forwarded-Proto", proto))
 }
 
 // extended adds value to the list that was received.
-func (w forwardedFor) extended(name, value string) string {
+func (w *forwardedFor) extended(name, value string) string {
 	if before, ok := w.received.lookup(name); ok && before != "" {
 		return before + ", " + value
 	}
@@ -134,23 +156,23 @@ func (w forwardedFor) extended(name, value string) string {
 }
 
 // first keeps what was received: it tells of the client's own request.
-func (w forwardedFor) first(name, value string) string {
+func (w *forwardedFor) first(name, value string) string {
 	if before, ok := w.received.lookup(name); ok && before != "" {
 		return before
 	}
 	return value
 }
 
-// quoted returns a host as RFC 7239 wants it: a token as it is, all else, such
+// appendQuoted appends a host as RFC 7239 wants it: a token as it is, all else, such
 // as a port's colon, in quotes.
-func quoted(host string) string {
+func appendQuoted(b []byte, host string) []byte {
 	for i := range len(host) {
 		c := host[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
-			return `"` + escapeQuoted.Replace(host) + `"`
+			return append(append(append(b, '"'), escapeQuoted.Replace(host)...), '"')
 		}
 	}
-	return host
+	return append(b, host...)
 }
 
 var escapeQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

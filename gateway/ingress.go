@@ -1,11 +1,8 @@
 package gateway
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"hash/maphash"
-	"io"
 	"net/netip"
 	"runtime/debug"
 	"strconv"
@@ -26,9 +23,12 @@ type request struct {
 	life    lifetime
 	gen     *generation // that it uses, from its begin until it is finished
 	fields  fields
+	alone   bool  // no answer before it may still be waiting to be sent
 	broken  error // what is wrong with the header's form
 	view    viewFields
-	head    []byte // the request as it is sent on
+	out     outbound      // the request as it is sent on
+	stamped stampedFields // its header under construction
+	via     forwardedFor
 	started time.Time
 
 	decision classifier.Decision
@@ -46,6 +46,8 @@ type request struct {
 	tunnelled bool
 	jobClass  string // of the job that it asks about
 	bodyRead  *clientBody
+	bytesIn   int64 // of the bodies, or of the tunnel
+	bytesOut  int64
 	upTime    time.Duration // from the slot to the response's header
 
 	// For its spans.
@@ -80,17 +82,31 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	if err != nil {
 		g.refuse(ctx, client, r, err)
 	}
+	r.bytesOut = bodyBytes(ctx)
 	g.finish(ctx.Response.StatusCode(), client, r)
 	if r.bodyRead != nil && !r.bodyRead.drained() {
 		client.linger.Store(true)
 		ctx.SetConnectionClose()
 	}
+	client.heard = false // of the body's rest
+}
+
+// bodyBytes is how long the body of a response is that the handler has made.
+func bodyBytes(ctx *fasthttp.RequestCtx) int64 {
+	switch {
+	case ctx.IsHead():
+		return 0
+	case ctx.Response.IsBodyStream():
+		return int64(ctx.Response.Header.ContentLength())
+	}
+	return int64(len(ctx.Response.Body()))
 }
 
 func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request) {
 	r.life.reset()
 	r.gen = g.enter()
 	client.listener.leavers.begin(client)
+	r.alone = client.heard
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
 	r.started, r.until = time.Now(), time.Time{}
@@ -105,8 +121,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
 	r.ticket, r.tunnelled, r.jobClass = tracing.Ticket{}, false, ""
+	r.bytesIn, r.bytesOut = 0, 0
 	if stream := ctx.RequestBodyStream(); stream != nil {
-		r.bodyRead = newClientBody(stream, client)
+		r.bodyRead = newClientBody(stream, &ctx.Request.Header, client)
 	}
 }
 
@@ -158,7 +175,11 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	}
 	if r.broken != nil {
 		ctx.SetConnectionClose()
-		return &failure{reason: reasonBadRequest, err: r.broken}
+		f := &failure{reason: reasonBadRequest, err: r.broken}
+		if errors.Is(r.broken, errExpectation) {
+			f.status = fasthttp.StatusExpectationFailed
+		}
+		return f
 	}
 	if f := excessive(&ctx.Request.Header, r.fields, &client.settings.limits); f != nil {
 		ctx.SetConnectionClose()
@@ -186,10 +207,17 @@ func (g *Gateway) handle(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	return g.forward(ctx, client, r)
 }
 
+// errExpectation is a request that wants to be answered in a way that nobody here
+// knows (RFC 9110 section 10.1.1).
+var errExpectation = errors.New("Expect has something else than 100-continue (RFC 9110 section 10.1.1)")
+
 // acceptable refuses what has two readings, or none that a gateway could serve.
 func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
-	if !bytes.HasPrefix(ctx.Request.Header.Protocol(), []byte("HTTP/1.")) {
+	if protocol := string(ctx.Request.Header.Protocol()); protocol != "HTTP/1.1" && protocol != "HTTP/1.0" {
 		return errors.New("only HTTP/1.1 and HTTP/1.0 are served here")
+	}
+	if expect, ok := f.lookup(fasthttp.HeaderExpect); ok && !strings.EqualFold(expect, "100-continue") {
+		return errExpectation
 	}
 	_, length := f.lookup("Content-Length")
 	coding, coded := f.lookup("Transfer-Encoding")
@@ -205,19 +233,19 @@ func acceptable(ctx *fasthttp.RequestCtx, f fields, role string) error {
 	if coded && !strings.EqualFold(coding, "chunked") {
 		return errors.New("Transfer-Encoding is not chunked (RFC 9112 section 6.1)")
 	}
-	if len(ctx.Host()) == 0 && ctx.Request.Header.IsHTTP11() {
-		return errors.New("no Host field (RFC 9112 section 3.2)")
-	}
-	return nil
+	return checkTarget(ctx)
 }
 
 // classify finds the request's trail, class and flow.
 func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.trail.Extract(&r.fields, r.started)
+	if !r.trusted {
+		r.trail.RenewRequestID()
+	}
 	r.decision = r.gen.classifier.Classify(view, r.gen.claim(&r.trail, r.trusted))
 	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
-	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
+	g.metrics.classified.of([2]string{r.decision.Rule, r.trail.Class}).Inc()
 	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 
@@ -259,6 +287,10 @@ func (g *Gateway) refuse(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 		ctx.SetStatusCode(statusClientClosed) // for the metrics; nobody reads it
 		ctx.SetConnectionClose()
 		return
+	}
+	var broken *clientBodyError
+	if errors.As(err, &broken) {
+		ctx.SetConnectionClose() // also where the body has been read to its end
 	}
 	f := asFailure(err)
 	r.reason, r.shed = f.reason, isShed(err)
@@ -317,79 +349,14 @@ func appendMillis(b []byte, d time.Duration) []byte {
 // finish ends a request whose answer is complete or given up.
 func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	client.listener.leavers.end(client)
+	client.heard = false
 	now := time.Now()
 	if g.provenance != nil {
 		g.provenance.Ended(now, r.ticket)
 	}
 	g.metrics.finished(client.listener.name, r.gen.classes.Name(r.decision.Class), status, now.Sub(r.started))
+	g.access.note(now, status, client, r)
 	g.record(now, status, client, r)
 	r.gen.leave()
 	r.gen = nil // rather than keep it for as long as the connection is idle
-}
-
-// responseBody streams an answer's body to the client; its Close ends the
-// request. The slot is held until then: the app works on it as long.
-type responseBody struct {
-	g      *Gateway
-	client *clientConn
-	status int
-}
-
-// Read implements io.Reader.
-func (b *responseBody) Read(p []byte) (int, error) { return b.client.request.answer.Read(p) }
-
-// WriteTo implements io.WriterTo with larger parts than fasthttp's own copying.
-// Before it waits for more of the body, it lets the client have what there is.
-func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
-	buf := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buf)
-	buffered, _ := w.(*bufio.Writer) // nil where each Write is flushed anyway
-	a := b.client.request.answer
-	var sent int64
-	for {
-		n, err := a.Read(*buf)
-		if n > 0 {
-			m, werr := w.Write((*buf)[:n])
-			sent += int64(m)
-			if werr == nil && buffered != nil && !a.ended && a.conn.br.Buffered() == 0 {
-				werr = buffered.Flush()
-			}
-			if werr != nil {
-				return sent, werr
-			}
-		}
-		if err == io.EOF {
-			return sent, nil
-		}
-		if err != nil {
-			return sent, err
-		}
-	}
-}
-
-// SupportsBodyWriteTo implements fasthttp.BodyWriterTo.
-func (b *responseBody) SupportsBodyWriteTo() bool { return true }
-
-// Close implements io.Closer. Its error makes fasthttp close the connection, with
-// the response visibly incomplete: nothing is ever appended to a broken one.
-func (b *responseBody) Close() error {
-	r := &b.client.request
-	if r.answer == nil {
-		return nil
-	}
-	outcome := r.answer.outcome()
-	r.brokenOff = r.answer.err
-	if aborted := r.answer.Close(); aborted {
-		b.client.linger.Store(true)
-		outcome = scheduler.Unmeasured
-	}
-	r.answer = nil
-	r.slot.release(outcome)
-	if errors.Is(r.life.Err(), errClientLeft) {
-		b.status = statusClientClosed
-	} else if r.brokenOff != nil {
-		b.g.log.Warn("response broken off", "upstream", r.upstream.name, "error", r.brokenOff)
-	}
-	b.g.finish(b.status, b.client, r)
-	return r.brokenOff
 }

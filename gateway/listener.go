@@ -33,6 +33,7 @@ type listener struct {
 	stop       chan struct{}  // closed when the drain begins
 	done       chan struct{}  // closed when nothing is accepted any more
 	conns      sync.WaitGroup // connections that are conversed with
+	exhausted  rate.Sometimes // how often it is logged that nothing can be accepted
 	complaints rate.Sometimes // how often refused connections are logged
 }
 
@@ -47,6 +48,9 @@ type listenerSettings struct {
 	server       *fasthttp.Server
 }
 
+// writeBuffer is how many bytes of an answer go out together with its header.
+const writeBuffer = 16 << 10
+
 // listen opens the address of a listener of the first generation. Nothing is
 // accepted before serve.
 func (g *Gateway) listen(first *generation, number int) (*listener, error) {
@@ -54,6 +58,7 @@ func (g *Gateway) listen(first *generation, number int) (*listener, error) {
 	l := &listener{
 		number: number, name: cfg.Name, role: cfg.Role, leavers: g.leavers, stop: make(chan struct{}), done: make(chan struct{}),
 		lingering:  make(chan struct{}, 100),
+		exhausted:  rate.Sometimes{First: 1, Interval: time.Minute},
 		complaints: rate.Sometimes{First: 1, Interval: time.Minute},
 	}
 	l.settings.Store(first.settings[number])
@@ -99,6 +104,7 @@ func (g *Gateway) listenerSettings(cfg config.Listener) (*listenerSettings, erro
 		ReadTimeout:                   s.limits.HeaderTimeout,
 		IdleTimeout:                   parkAfter,
 		ReadBufferSize:                int(s.limits.HeaderBytes),
+		WriteBufferSize:               writeBuffer,
 		Logger:                        fasthttpLog{g.log},
 	}
 	return s, nil
@@ -121,7 +127,7 @@ func (l *listener) serve(g *Gateway) {
 			return
 		}
 		// The process is out of descriptors or memory, which passes.
-		l.complaints.Do(func() { g.log.Error("connections can't be accepted", "listener", l.name, "error", err) })
+		l.exhausted.Do(func() { g.log.Error("connections can't be accepted", "listener", l.name, "error", err) })
 		select {
 		case <-l.stop:
 			return
@@ -143,6 +149,16 @@ func (l *listener) shutdown() {
 		}
 	})
 	l.conns.Wait()
+}
+
+// stopping reports whether the drain has begun.
+func (l *listener) stopping() bool {
+	select {
+	case <-l.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // trusts reports whether what a client says about classes is believed.

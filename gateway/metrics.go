@@ -18,12 +18,12 @@ import (
 // never by what clients send.
 type metrics struct {
 	registry    *prometheus.Registry
-	requests    *prometheus.CounterVec
-	seconds     *prometheus.HistogramVec
-	queueWait   *prometheus.HistogramVec
+	requests    *series[answered, prometheus.Counter]
+	seconds     *series[string, prometheus.Observer]
+	queueWait   *series[[2]string, prometheus.Observer]
 	deliveries  *prometheus.CounterVec
 	messageWait *prometheus.HistogramVec
-	classified  *prometheus.CounterVec
+	classified  *series[[2]string, prometheus.Counter]
 	turnedAway  *prometheus.CounterVec
 	dryRuns     *prometheus.CounterVec
 	exprErrors  *prometheus.CounterVec
@@ -31,6 +31,12 @@ type metrics struct {
 	reloads      *prometheus.CounterVec
 	reloadedWell prometheus.Gauge
 	reloadedAt   prometheus.Gauge
+}
+
+// answered is what overtake_requests_total tells apart.
+type answered struct {
+	listener, class string
+	status          int
 }
 
 // waitBuckets reach from what a waiting time is when nothing waits to the
@@ -44,14 +50,20 @@ func newMetrics(g *Gateway) *metrics {
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: waitBuckets}, labels)
 	}
+	requests := counter("overtake_requests_total", "Requests answered.", "listener", "class", "code")
+	seconds := histogram("overtake_request_seconds", "Time from a request's header to the end of its answer.", "class")
+	queueWait := histogram("overtake_queue_wait_seconds", "Time a request waited for a slot.", "upstream", "class")
+	classified := counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class")
 	m := &metrics{
-		registry:    prometheus.NewRegistry(),
-		requests:    counter("overtake_requests_total", "Requests answered.", "listener", "class", "code"),
-		seconds:     histogram("overtake_request_seconds", "Time from a request's header to the end of its answer.", "class"),
-		queueWait:   histogram("overtake_queue_wait_seconds", "Time a request waited for a slot.", "upstream", "class"),
+		registry: prometheus.NewRegistry(),
+		requests: newSeries(requests.MetricVec, func(a answered) prometheus.Counter {
+			return requests.WithLabelValues(a.listener, a.class, strconv.Itoa(a.status))
+		}),
+		seconds:     newSeries(seconds.MetricVec, func(class string) prometheus.Observer { return seconds.WithLabelValues(class) }),
+		queueWait:   newSeries(queueWait.MetricVec, func(of [2]string) prometheus.Observer { return queueWait.WithLabelValues(of[:]...) }),
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
-		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
+		classified:  newSeries(classified.MetricVec, func(by [2]string) prometheus.Counter { return classified.WithLabelValues(by[:]...) }),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
 		dryRuns:     counter("overtake_rule_dry_run_total", "Decisions that rules in dry run would have made.", "rule", "class"),
 		exprErrors:  counter("overtake_expr_errors_total", "Expressions of rules and routes that could not be evaluated, which counts as false.", "rule"),
@@ -72,8 +84,8 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) finished(listener, class string, status int, took time.Duration) {
-	m.requests.WithLabelValues(listener, class, strconv.Itoa(status)).Inc()
-	m.seconds.WithLabelValues(class).Observe(took.Seconds())
+	m.requests.of(answered{listener, class, status}).Inc()
+	m.seconds.of(class).Observe(took.Seconds())
 }
 
 // DryRun implements classifier.Observer.
@@ -83,7 +95,7 @@ func (m *metrics) DryRun(rule, class string) { m.dryRuns.WithLabelValues(rule, c
 func (m *metrics) ExprFailed(rule string) { m.exprErrors.WithLabelValues(rule).Inc() }
 
 func (m *metrics) waited(upstream, class string, d time.Duration) {
-	m.queueWait.WithLabelValues(upstream, class).Observe(d.Seconds())
+	m.queueWait.of([2]string{upstream, class}).Observe(d.Seconds())
 }
 
 func (m *metrics) messageWaited(queue, class string, d time.Duration) {
@@ -107,14 +119,15 @@ func (m *metrics) configured(at time.Time) {
 func (m *metrics) forget(old, present *config.Config) {
 	for name := range old.Upstreams {
 		if _, ok := present.Upstreams[name]; !ok {
-			m.queueWait.DeletePartialMatch(prometheus.Labels{"upstream": name})
+			m.queueWait.forget(prometheus.Labels{"upstream": name})
 		}
 	}
 	for _, rule := range rulesOfMetrics(old) {
 		if !slices.Contains(rulesOfMetrics(present), rule) {
-			for _, counted := range []*prometheus.CounterVec{m.classified, m.dryRuns, m.exprErrors} {
-				counted.DeletePartialMatch(prometheus.Labels{"rule": rule})
-			}
+			labels := prometheus.Labels{"rule": rule}
+			m.classified.forget(labels)
+			m.dryRuns.DeletePartialMatch(labels)
+			m.exprErrors.DeletePartialMatch(labels)
 		}
 	}
 }
@@ -148,6 +161,7 @@ var (
 	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
 	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
 	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
+	descUnlogged  = desc("overtake_access_log_dropped_total", "Lines of the access log that were lost: the file or stream took them too slowly, or not at all.")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -158,7 +172,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
 	} {
 		out <- d
 	}
@@ -206,6 +220,9 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 		count(descSpans, stats.Exported, "exported")
 		count(descSpans, stats.Dropped, "dropped")
 		count(descSpans, stats.Failed, "failed")
+	}
+	if s.g.access != nil {
+		count(descUnlogged, s.g.access.dropped())
 	}
 	if s.g.provenance != nil {
 		stats := s.g.provenance.Stats(time.Now())

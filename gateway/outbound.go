@@ -64,7 +64,7 @@ func (g *Gateway) classifyCall(r *request, view *classifier.Request) {
 	r.decision = r.gen.decideCall(view, r.gen.claim(&r.trail, false), origin.Class, found)
 	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
-	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
+	g.metrics.classified.of([2]string{r.decision.Rule, r.trail.Class}).Inc()
 	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"overtake/classifier"
@@ -55,6 +56,7 @@ type server struct {
 type upstreamConn struct {
 	net.Conn
 	raw      net.Conn // below TLS, or the same
+	fd       int      // of raw; it is valid for as long as raw is open
 	br       *bufio.Reader
 	bw       *bufio.Writer
 	group    int // of the class that it is for, see server.group
@@ -98,7 +100,7 @@ func (c *upstreamConn) quiet() bool {
 	if t, ok := c.Conn.(*tls.Conn); ok && !ended(t) {
 		return false
 	}
-	return alive(c.raw)
+	return alive(c.fd)
 }
 
 // ended reports whether nothing more has come that TLS has read ahead. It does not
@@ -148,16 +150,16 @@ func (s *server) group(class classifier.Class) int {
 	return s.sockets.Group(int(class))
 }
 
-// get returns an idle connection that is still good, or dials one until by.
-func (s *server) get(ctx context.Context, class classifier.Class, by time.Time) (*upstreamConn, error) {
+// kept returns an idle connection that is still good, nil if there is none.
+func (s *server) kept(class classifier.Class) *upstreamConn {
 	for {
 		c := s.takeIdle(s.group(class))
 		if c == nil {
-			return s.dial(ctx, class, by)
+			return nil
 		}
 		if time.Since(c.lastUsed) < maxIdleTime && c.quiet() {
 			c.reused, c.sent, c.received = true, 0, 0
-			return c, nil
+			return c
 		}
 		c.part()
 	}
@@ -212,6 +214,8 @@ func (s *server) secure(ctx context.Context, c net.Conn, by time.Time) (net.Conn
 	return t, nil
 }
 
+// dial makes a connection for class to put into the pool later, until by if that is
+// not zero.
 func (s *server) dial(ctx context.Context, class classifier.Class, by time.Time) (*upstreamConn, error) {
 	opened, err := s.open(ctx, class, by)
 	if err != nil {
@@ -221,8 +225,22 @@ func (s *server) dial(ctx context.Context, class classifier.Class, by time.Time)
 	if t, ok := opened.(*tls.Conn); ok {
 		c.raw = t.NetConn()
 	}
+	if c.fd, err = descriptor(c.raw); err != nil {
+		c.Close()
+		return nil, err
+	}
 	c.br, c.bw = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(c, bufferSize)
 	return c, nil
+}
+
+// descriptor returns the number that the kernel has for a connection.
+func descriptor(c net.Conn) (fd int, err error) {
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	err = raw.Control(func(n uintptr) { fd = int(n) })
+	return fd, err
 }
 
 // part closes an idle connection, and says so to TLS.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"github.com/pires/go-proxyproto"
@@ -24,6 +25,9 @@ func (c *clientConn) introduced(proxies []netip.Prefix) *turnedAway {
 	var header *proxyproto.Header
 	if err == nil {
 		header, err = proxyproto.Read(br)
+	}
+	if err == io.EOF && br.Buffered() == 0 {
+		return &turnedAway{} // it may have been a check of the balancer's
 	}
 	if err != nil {
 		return &turnedAway{cause: causeProxyHeader, err: fmt.Errorf("gateway: PROXY protocol header: %w", err)}

@@ -10,18 +10,21 @@ import (
 	"overtake/tracing"
 )
 
-// about is what a request's span says of what was asked for.
+// about is what a request's span, and its line in the access log, say of what was asked
+// for.
 type about struct {
 	method, path, host, agent string
+	target, protocol          string
 	tls                       bool
 }
 
 // describe returns it in strings of its own, which outlive the request.
 func describe(ctx *fasthttp.RequestCtx, r *request) *about {
 	agent, _ := r.fields.lookup("User-Agent")
+	target := string(ctx.Request.Header.RequestURI())
 	return &about{
-		method: string(ctx.Method()), path: pathOf(strings.Clone(originForm(alias(ctx.RequestURI())))), host: strings.Clone(authority(ctx)),
-		agent: strings.Clone(agent), tls: ctx.IsTLS(),
+		method: string(ctx.Method()), path: pathOf(originForm(target)), host: strings.Clone(authority(ctx)),
+		agent: strings.Clone(agent), target: target, protocol: string(ctx.Request.Header.Protocol()), tls: ctx.IsTLS(),
 	}
 }
 

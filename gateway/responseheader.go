@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -20,6 +21,49 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 		h.SetStatusMessage(nil) // fasthttp writes the standard one
 	}
 	keepTrailers(h)
+	if !cleanOrdinary(h) {
+		cleanAny(h)
+	}
+	if h.StatusCode() == fasthttp.StatusNoContent {
+		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
+	}
+}
+
+// cleanOrdinary is cleanAny in one pass for what most responses are: without lines for
+// this hop but Connection, which lists no fields. It reports whether h is such a one,
+// and leaves it alone otherwise.
+func cleanOrdinary(h *fasthttp.ResponseHeader) bool {
+	const connection = "Connection"
+	var spelled [len(connection)]byte
+	lines := 0
+	for name, value := range h.All() {
+		switch n := alias(name); {
+		case len(n) == len(connection) && strings.EqualFold(n, connection):
+			v := alias(value)
+			if lines > 0 && n != string(spelled[:]) || !strings.EqualFold(v, "keep-alive") && !strings.EqualFold(v, "close") {
+				return false
+			}
+			copy(spelled[:], n)
+			lines++
+		case !keptByFasthttp(n) && hopByHop(n), strings.EqualFold(n, "Latency-Class"), strings.EqualFold(n, "Overtake-Reason"):
+			return false
+		}
+	}
+	if lines > 0 {
+		h.DelBytes(spelled[:])
+	}
+	return true
+}
+
+// keptByFasthttp reports whether fasthttp has a field in its own state: the length and
+// the trailer's names.
+func keptByFasthttp(name string) bool {
+	return strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Trailer")
+}
+
+// cleanAny drops the lines that are for this hop alone, and those of an Overtake behind
+// this one.
+func cleanAny(h *fasthttp.ResponseHeader) {
 	var options []byte
 	exposed := false
 	for name, value := range h.All() {
@@ -35,8 +79,6 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	var timings []string
 	for name, value := range h.All() {
 		n := alias(name)
-		// fasthttp has the length and the trailer's names in its own state.
-		kept := strings.EqualFold(n, "Content-Length") || strings.EqualFold(n, "Trailer")
 		ours := strings.EqualFold(n, "Latency-Class") || !refused && strings.EqualFold(n, "Overtake-Reason")
 		if exposed && strings.EqualFold(n, "Server-Timing") {
 			ours = true
@@ -44,7 +86,7 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 				timings = append(timings, string(value))
 			}
 		}
-		if ours || (!kept && (hopByHop(n) || listed(alias(options), n))) {
+		if ours || (!keptByFasthttp(n) && (hopByHop(n) || listed(alias(options), n))) {
 			drop = append(drop, append([]byte(nil), name...))
 		}
 	}
@@ -53,9 +95,6 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	}
 	for _, value := range timings {
 		h.Add("Server-Timing", value)
-	}
-	if h.StatusCode() == fasthttp.StatusNoContent {
-		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
 	}
 }
 
@@ -125,10 +164,12 @@ func printable(phrase []byte) bool {
 
 // checkHeader waits until a whole response header can be read from br, and refuses
 // what fasthttp would wait on for ever or read as something else: lines that end in a
-// bare LF (RFC 9112 section 2.2 allows that), and a status that is none. Any other
-// failure shows when the header is read, unless nothing came.
+// bare LF (RFC 9112 section 2.2 allows that), a status that is none, lines that are no
+// field, and two ways of framing the body. Any other failure shows when the header is
+// read, unless nothing came.
 func checkHeader(br *bufio.Reader) error {
 	checked, status := 0, false
+	var framing responseFraming
 	for {
 		b, err := br.Peek(br.Buffered())
 		if err != nil {
@@ -149,20 +190,53 @@ func checkHeader(br *bufio.Reader) error {
 				if err := checkStatus(line); err != nil {
 					return err
 				}
+				framing.old = line[len("HTTP/1.")] == '0'
 			case len(line) == len(crlf) && status:
-				return nil
+				return framing.check()
+			case status:
+				if err := framing.add(line); err != nil {
+					return err
+				}
 			}
 		}
-		if _, err := br.Peek(br.Buffered() + 1); err != nil {
-			if br.Buffered() == 0 {
-				return err
-			}
+		_, err = br.Peek(br.Buffered() + 1)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
 			return nil // reading the header fails as well, and says how far it came
+		case err != nil && br.Buffered() > 0 && hungUpErr(err):
+			return io.ErrUnexpectedEOF // the server has worked on the request
+		case err != nil:
+			return err
 		}
 	}
 }
 
 var crlf = []byte("\r\n")
+
+// responseFraming is what the lines of a response's header say about its body.
+type responseFraming struct{ old, length, coded bool }
+
+// add notes a line, which must be a field: what is folded has two readings.
+func (f *responseFraming) add(line []byte) error {
+	name, _, ok := bytes.Cut(line, []byte(":"))
+	if !ok || !isToken(alias(name)) {
+		return fmt.Errorf("a line of the response's header is no field (RFC 9112 section 5): %.40q", line)
+	}
+	f.length = f.length || strings.EqualFold(alias(name), fasthttp.HeaderContentLength)
+	f.coded = f.coded || strings.EqualFold(alias(name), fasthttp.HeaderTransferEncoding)
+	return nil
+}
+
+// check refuses what RFC 9112 section 6.1 calls faulty.
+func (f *responseFraming) check() error {
+	switch {
+	case f.coded && f.length:
+		return errors.New("Content-Length and Transfer-Encoding in one response (RFC 9112 section 6.1)")
+	case f.coded && f.old:
+		return errors.New("Transfer-Encoding in a response of HTTP/1.0 (RFC 9112 section 6.1)")
+	}
+	return nil
+}
 
 // checkStatus refuses a first line that is none, as whoever wrote it may wait for a
 // line of ours, and status codes that are none: RFC 9110 section 15 has clients take
@@ -174,7 +248,7 @@ func checkStatus(line []byte) error {
 		code = code[:end]
 	}
 	switch {
-	case !bytes.HasPrefix(version, []byte("HTTP/")) || len(code) != 3 || len(bytes.Trim(code, "0123456789")) > 0:
+	case !bytes.HasPrefix(version, []byte("HTTP/1.")) || len(version) != len("HTTP/1.1") || len(code) != 3 || len(bytes.Trim(code, "0123456789")) > 0:
 		return fmt.Errorf("the response is not HTTP: %.40q", line)
 	case code[0] < '1' || code[0] > '5':
 		return fmt.Errorf("the response's status %s is not from 100 to 599 (RFC 9110 section 15)", code)

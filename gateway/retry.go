@@ -69,7 +69,7 @@ func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.Res
 	}
 	for {
 		on := s.lease.Server
-		s.journal.tried(u.servers[on])
+		s.tried(u.servers[on])
 		o.answerBy = c.until
 		if o.tryTimeout = u.tryTimeout; o.tryTimeout > 0 && c.began.Add(o.tryTimeout).Before(c.until) {
 			o.answerBy = c.began.Add(o.tryTimeout)

@@ -43,7 +43,7 @@ func startSender(conn *upstreamConn, o *outbound) *sender {
 	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, last: o.tryTimeout, deadline: o.deadline, ended: &s.readAll}
 	go func() {
 		defer close(s.done)
-		s.err = writeBody(conn.bw, body, o.length)
+		s.err = writeBody(conn.bw, body, o)
 		if s.err == nil {
 			s.err = conn.bw.Flush()
 		}
@@ -107,9 +107,10 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// writeBody writes a body of known length, or in chunks when length is -1. An
-// error of reading is a *clientBodyError.
-func writeBody(bw *bufio.Writer, body io.Reader, length int64) error {
+// writeBody writes the body of o, which is read from body. An error of reading is a
+// *clientBodyError.
+func writeBody(bw *bufio.Writer, body io.Reader, o *outbound) error {
+	length := o.length
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	var sent int64
@@ -125,8 +126,7 @@ func writeBody(bw *bufio.Writer, body io.Reader, length int64) error {
 		case err == io.EOF && length >= 0 && sent < length:
 			return &clientBodyError{io.ErrUnexpectedEOF}
 		case err == io.EOF && length < 0:
-			_, werr := bw.WriteString("0\r\n\r\n")
-			return werr
+			return writeEnd(bw, o)
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, errBodyAborted):
@@ -135,6 +135,19 @@ func writeBody(bw *bufio.Writer, body io.Reader, length int64) error {
 			return &clientBodyError{err}
 		}
 	}
+}
+
+// writeEnd ends a chunked body.
+func writeEnd(bw *bufio.Writer, o *outbound) error {
+	end := []byte("0\r\n")
+	if o.trailer != nil {
+		var err error
+		if end, err = o.trailer(end); err != nil {
+			return &clientBodyError{err}
+		}
+	}
+	_, err := bw.Write(append(end, crlf...))
+	return err
 }
 
 func writePart(bw *bufio.Writer, p []byte, chunked bool) error {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -12,37 +13,41 @@ import (
 )
 
 // parkAfter is how long fasthttp keeps an idle connection, with buffers of about
-// 24 KiB. Afterwards it is parked: all it takes then is a goroutine that waits for
-// its next byte.
+// 24 KiB. Afterwards it is parked: all it takes then is a small goroutine that waits
+// for its next byte.
 const parkAfter = 100 * time.Millisecond
 
 // converse is the life of a client connection.
 func (g *Gateway) converse(l *listener, c *clientConn) {
-	settings := c.settings
-	c.waitUntil(time.Now().Add(settings.limits.HeaderTimeout))
+	patience := c.settings.limits.HeaderTimeout
+	c.waitUntil(time.Now().Add(patience))
 	if refused := l.meet(c); refused != nil {
 		g.turnAway(l, c, refused)
 		return
 	}
+	g.attend(l, c, patience, true)
+}
+
+// attend waits for a client's next request, and serves it and those after it until
+// the connection ends or is parked; fresh says that it is the first. A parked one
+// gets another goroutine: the stack of this one has grown by what it has served.
+func (g *Gateway) attend(l *listener, c *clientConn, patience time.Duration, fresh bool) {
 	s := &c.session
-	for patience, fresh := settings.limits.HeaderTimeout, true; ; fresh = false {
-		if !s.await(patience) || fresh && g.redirected(l, c) {
-			_ = s.Conn.Close() // a client that has nothing to say
-			return
-		}
-		if err := settings.server.ServeConn(s.asServed()); err != nil {
-			g.log.Debug("connection ended", "listener", l.name, "client", c.addr, "error", err)
-		}
-		if !s.parked.Swap(false) {
-			return // it is closed, or belongs to who took it over
-		}
-		patience = settings.limits.IdleTimeout - parkAfter
+	if !s.await(patience) || fresh && g.redirected(l, c) {
+		_ = s.Conn.Close() // a client that has nothing to say
+		return
+	}
+	if err := c.settings.server.ServeConn(s.asServed()); err != nil {
+		g.log.Debug("connection ended", "listener", l.name, "client", c.addr, "error", err)
+	}
+	if s.parked.Swap(false) { // else it is closed, or belongs to who took it over
+		l.conns.Go(func() { g.attend(l, c, c.settings.limits.IdleTimeout-parkAfter, false) })
 	}
 }
 
 // turnedAway is a connection that gets no request served.
 type turnedAway struct {
-	cause  string
+	cause  string   // "" for a client that left before it said anything
 	answer *failure // for the client; nil for none
 	err    error
 }
@@ -76,7 +81,9 @@ func (l *listener) meet(c *clientConn) *turnedAway {
 		return nil
 	}
 	conn := tls.Server(c, settings.certificates.server)
-	if err := conn.Handshake(); err != nil {
+	if err := conn.Handshake(); err == io.EOF {
+		return &turnedAway{} // such as a check of a load balancer
+	} else if err != nil {
 		return &turnedAway{cause: causeTLS, err: err}
 	}
 	c.trustedName = settings.certificates.trusts(conn.ConnectionState())
@@ -86,6 +93,10 @@ func (l *listener) meet(c *clientConn) *turnedAway {
 
 // turnAway closes a connection without serving it, and counts it.
 func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
+	defer c.Close() // nobody can act on its error
+	if refused.cause == "" || l.stopping() {
+		return
+	}
 	g.metrics.turnedAway.WithLabelValues(l.name, refused.cause).Inc()
 	l.complaints.Do(func() {
 		g.log.Warn("a connection was refused", "listener", l.name, "client", c.addr, "peer", c.RemoteAddr().String(),
@@ -99,12 +110,11 @@ func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
 		select {
 		case l.lingering <- struct{}{}:
 			c.linger.Store(true)
-			defer func() { <-l.lingering }()
+			defer func() { _ = c.Close(); <-l.lingering }()
 		default: // a flood gets no such courtesy
 		}
 		g.metrics.finished(l.name, "", refused.answer.code(), 0)
 	}
-	_ = c.Close()
 }
 
 // redirected serves a connection of the app that netfilter redirected here, if it
@@ -211,10 +221,8 @@ func (c *clientConn) waitUntil(deadline time.Time) {
 	c.waitMu.Lock()
 	defer c.waitMu.Unlock()
 	c.waits = true
-	select {
-	case <-c.listener.stop:
+	if c.listener.stopping() {
 		deadline = longAgo
-	default:
 	}
 	_ = c.Conn.SetReadDeadline(deadline) // on a closed connection, the next Read says so
 }
@@ -238,7 +246,10 @@ func (c *clientConn) stopWaiting() {
 // longAgo as a deadline ends what waits.
 var longAgo = time.Unix(1, 0)
 
-// shrink gives back memory that a connection without a request has no use for.
+// shrink lets go of what a connection without a request has no use for.
 func (r *request) shrink() {
-	r.fields, r.head = nil, nil
+	r.fields, r.view, r.journal = nil, viewFields{}, journal{}
+	r.out, r.stamped, r.via = outbound{}, stampedFields{}, forwardedFor{}
+	r.ctx, r.described, r.bodyRead = nil, nil, nil
+	r.upstream, r.queue, r.slot = nil, nil, slot{}
 }

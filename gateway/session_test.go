@@ -97,6 +97,27 @@ func TestShutdownOfIdleConnections(t *testing.T) {
 	if err := receive(t, "the end of Shutdown", ended); err != nil {
 		t.Errorf("shutdown: %v", err)
 	}
+	if log := g.log.String(); strings.Contains(log, "refused") {
+		t.Errorf("the log says of those that were not waited for:\n%s", log)
+	}
+}
+
+// TestLeaverBeforeTheFirstByte: load balancers check a port by connecting, and
+// nothing is wrong with that.
+func TestLeaverBeforeTheFirstByte(t *testing.T) {
+	cert, key := newIssuer(t).issue(t.TempDir(), "a.example")
+	for _, listener := range []string{"", "tls: {cert: " + cert + ", key: " + key + "}", `proxy_protocol: true, proxy_protocol_from: ["127.0.0.0/8"]`} {
+		g := start(t, `listeners: [{address: "127.0.0.1:0", `+listener+`}]`, deadAddress(t))
+		p := g.dial()
+		if err := p.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		p.closed()
+		eventually(t, "it is forgotten", func() bool { return g.parked() == 0 })
+		if log := g.log.String(); strings.Contains(log, "refused") {
+			t.Errorf("%s: the log says\n%s", listener, log)
+		}
+	}
 }
 
 // TestIdleTimeout: an idle connection is closed without a word.

@@ -18,6 +18,15 @@ type slot struct {
 	held     bool          // the lease has not been given back
 	waited   time.Duration // for all leases that it has had
 	journal  *journal      // nil when nothing is recorded
+	tries    int           // how often the work was sent
+	server   *server       // where it was sent last; nil for nowhere
+}
+
+// tried notes that the work is sent to a server.
+func (s *slot) tried(on *server) {
+	s.tries++
+	s.server = on
+	s.journal.tried(on)
 }
 
 // acquire waits for the slot in class order.

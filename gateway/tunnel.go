@@ -16,13 +16,16 @@ import (
 	"overtake/classifier"
 )
 
-// tunnel is a connection of the app whose bytes pass as they are: after CONNECT,
-// or TLS on a redirected connection. Its request ends with it.
+// tunnel is a connection whose bytes pass as they are: after CONNECT, or TLS on a
+// redirected connection, of the app; after an upgrade, of anybody. Its request ends
+// with it.
 type tunnel struct {
 	client *clientConn
+	near   net.Conn  // client, with the TLS over it if there is any
 	sent   io.Reader // what the client sends
 	server net.Conn
 	limits tunnelLimits
+	status int // of its request
 
 	last atomic.Int64 // when it last carried something, in unix nanoseconds
 	half atomic.Bool  // one side has sent all it had
@@ -48,13 +51,9 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	if err != nil {
 		return ofDestination(err)
 	}
-	t := &tunnel{client: client, server: server}
+	t := &tunnel{client: client, near: client.session.Conn, server: server, status: fasthttp.StatusOK}
 	r.tunnelled = true
-	g.streams.Add(1)
-	r.described, r.ctx = describe(ctx, r), nil // fasthttp will have reset the request
-	ctx.HijackSetNoResponse(true)
-	ctx.Hijack(func(c net.Conn) {
-		defer g.streams.Done()
+	g.hijack(ctx, r, func(c net.Conn) {
 		t.sent = c // with what fasthttp has read ahead
 		g.pass(t, "HTTP/1.1 200 Connection Established\r\n\r\n")
 	})
@@ -80,7 +79,7 @@ func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
 func (g *Gateway) pass(t *tunnel, greeting string) {
 	t.limits = g.tunnels.limits
 	life := &t.client.request.life
-	defer g.finish(fasthttp.StatusOK, t.client, &t.client.request)
+	defer g.finish(t.status, t.client, &t.client.request)
 	defer g.tunnels.remove(t.server)
 	defer func() { _ = t.Close() }()  // most often it is closed already
 	t.client.patientTil = time.Time{} // fasthttp has taken the deadlines off
@@ -89,23 +88,25 @@ func (g *Gateway) pass(t *tunnel, greeting string) {
 		return
 	}
 	defer life.unguard()
-	if _, err := io.WriteString(t.client, greeting); err != nil {
+	if _, err := io.WriteString(t.near, greeting); err != nil {
 		return
 	}
-	t.run()
+	r := &t.client.request
+	r.bytesIn, r.bytesOut = t.run()
 }
 
-// run passes bytes both ways until both have ended.
-func (t *tunnel) run() {
+// run passes bytes both ways until both have ended. It returns how many.
+func (t *tunnel) run() (in, out int64) {
 	var answers sync.WaitGroup
-	answers.Go(func() { t.copy(t.client, t.server, t.server, t.client.Conn) })
-	t.copy(t.server, t.sent, t.client.Conn, t.server)
+	answers.Go(func() { out = t.copy(t.near, t.server, t.server) })
+	in = t.copy(t.server, t.sent, t.near)
 	answers.Wait()
+	return in, out
 }
 
-// copy sends all of src, which reads the connection from, to dst, and then its end
-// to the connection to. An error ends both directions.
-func (t *tunnel) copy(dst io.Writer, src io.Reader, from, to net.Conn) {
+// copy sends all of src, which reads the connection from, to the connection to, and
+// then its end. An error ends both directions.
+func (t *tunnel) copy(to net.Conn, src io.Reader, from net.Conn) (sent int64) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	err := t.await(from.SetReadDeadline)
@@ -113,33 +114,45 @@ func (t *tunnel) copy(dst io.Writer, src io.Reader, from, to net.Conn) {
 		n, readErr := src.Read(*buf)
 		if n > 0 {
 			t.last.Store(time.Now().UnixNano())
-			if err = t.write(dst, (*buf)[:n]); err != nil {
+			if err = t.write(to, (*buf)[:n]); err != nil {
 				break
 			}
+			sent += int64(n)
 		}
 		if err = readErr; err == nil || errors.Is(err, os.ErrDeadlineExceeded) && t.isUsed() {
 			err = t.await(from.SetReadDeadline)
 		}
 	}
 	t.half.Store(true)
-	closer, ok := to.(interface{ CloseWrite() error })
-	if err != io.EOF || !ok || closer.CloseWrite() != nil || t.await(to.SetReadDeadline) != nil {
+	if err != io.EOF || closeWrite(to) != nil || t.await(to.SetReadDeadline) != nil {
 		_ = t.Close()
-		return
+		return sent
 	}
 	if from == t.server { // to which the other direction may be writing
 		_ = t.await(from.SetWriteDeadline) // a connection that is closed already is written to no more
 	}
+	return sent
 }
 
+// closeWrite ends what is sent on a connection; what comes is still read.
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// CloseWrite ends what is sent to the client.
+func (c *clientConn) CloseWrite() error { return closeWrite(c.Conn) }
+
 // write writes to one end. What is written to the client has a deadline of its own.
-func (t *tunnel) write(dst io.Writer, p []byte) error {
-	if dst == t.server {
+func (t *tunnel) write(to net.Conn, p []byte) error {
+	if to == t.server {
 		if err := t.await(t.server.SetWriteDeadline); err != nil {
 			return err
 		}
 	}
-	_, err := dst.Write(p)
+	_, err := to.Write(p)
 	return err
 }
 
@@ -178,6 +191,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	r.life.reset()
 	r.gen = g.enter()
 	g.leavers.begin(c)
+	r.described = &about{host: c.original.String()}
 	r.started, r.decision = time.Now(), r.gen.decideCall(&classifier.Request{Source: c.addr}, r.gen.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {
@@ -187,7 +201,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	}
 	c.mark(g.sockets, r.decision.Class)
 	_ = c.SetReadDeadline(time.Time{}) // else the first Read says so
-	g.pass(&tunnel{client: c, sent: &c.session, server: server, limits: g.tunnels.limits}, "")
+	g.pass(&tunnel{client: c, near: c, sent: &c.session, server: server, status: fasthttp.StatusOK}, "")
 }
 
 // statusOf is the status that an error would be answered with.

@@ -42,7 +42,7 @@ const (
 func newTunnelEnds() tunnelEnds {
 	app, client := newPipe()
 	far, server := newPipe()
-	tun := &tunnel{client: &clientConn{Conn: client}, sent: client, server: server, limits: tunnelLimits{idle: testIdle, halfClosed: testHalf}}
+	tun := &tunnel{client: &clientConn{Conn: client}, near: client, sent: client, server: server, limits: tunnelLimits{idle: testIdle, halfClosed: testHalf}}
 	e := tunnelEnds{app, far, make(chan time.Time, 1)}
 	go func() {
 		defer close(e.ended)

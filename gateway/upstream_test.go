@@ -139,7 +139,7 @@ func TestConnectionClosedWhileIdleIsNotUsed(t *testing.T) {
 		if len(conns) != 1 {
 			t.Fatalf("%d idle connections, want 1", len(conns))
 		}
-		eventually(t, "the close has come", func() bool { return !alive(conns[0].Conn) })
+		eventually(t, "the close has come", func() bool { return !conns[0].quiet() })
 	}
 }
 

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -56,10 +58,58 @@ func hostname(authority string) string {
 // authority returns the host that the request is for, as it came: from Host, or
 // from a target in absolute form, which overrides it (RFC 9112 section 3.2.2).
 func authority(ctx *fasthttp.RequestCtx) string {
-	if target := ctx.RequestURI(); target[0] == '/' || string(target) == "*" {
+	target := alias(ctx.Request.Header.RequestURI())
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute || target[0] == '/' || target == "*" {
 		return alias(ctx.Request.Header.Host())
 	}
-	return alias(ctx.Host())
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		rest = rest[:i]
+	}
+	return rest
+}
+
+// checkTarget refuses a target, and a host, that others may read as another.
+func checkTarget(ctx *fasthttp.RequestCtx) error {
+	target, host := alias(ctx.Request.Header.RequestURI()), authority(ctx)
+	scheme, _, absolute := strings.Cut(target, "://")
+	switch {
+	case ctx.IsConnect():
+		return nil // connect looks at it
+	case target == "*" && string(ctx.Method()) != fasthttp.MethodOptions:
+		return errors.New("the target * of another method than OPTIONS (RFC 9112 section 3.2.4)")
+	case absolute && target[0] != '/' && !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https"):
+		return fmt.Errorf("the target's scheme %.20q is neither http nor https", scheme)
+	case host == "" && (target[0] != '/' && target != "*" || ctx.Request.Header.IsHTTP11()):
+		return errors.New("no Host field (RFC 9112 section 3.2)")
+	case host != "" && !isAuthority(host):
+		return fmt.Errorf("the host %.80q is none, or has two readings (RFC 3986 section 3.2)", host)
+	}
+	return nil
+}
+
+// isAuthority reports whether s is a host, with or without a port, that is read in one
+// way: no credentials, list or path, and nothing that some reader would cut it at.
+func isAuthority(s string) bool {
+	host, port := s, ""
+	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
+		host, port = s[:i], s[i+1:]
+	}
+	if strings.Trim(port, "0123456789") != "" || len(port) > len("65535") {
+		return false
+	}
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		addr, err := netip.ParseAddr(inner)
+		return ok && err == nil && addr.Is6() && addr.Zone() == ""
+	}
+	for i := range len(host) {
+		c := host[i] | 0x20
+		if (c < 'a' || c > 'z') && (host[i] < '0' || host[i] > '9') && strings.IndexByte("-._~%", host[i]) < 0 {
+			return false
+		}
+	}
+	return host != ""
 }
 
 // originForm returns a request target as an origin server gets it (RFC 9112

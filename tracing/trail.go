@@ -177,12 +177,25 @@ func (t *Trail) extractRequestID(f *found) {
 	if t.RequestID = trim(f.values[fieldRequestID]); isRequestID(t.RequestID) {
 		return
 	}
+	t.makeRequestID()
+}
+
+// RenewRequestID makes a request id in place of one that came, from somebody who is
+// not believed: it might be that of another request.
+func (t *Trail) RenewRequestID() {
+	if t.received>>fieldRequestID&1 != 0 {
+		t.makeRequestID()
+	}
+}
+
+func (t *Trail) makeRequestID() {
 	id := t.TraceID
 	if !t.Begins() {
 		id = newTraceID()
 	}
+	start := len(t.scratch)
 	t.scratch = hex.AppendEncode(t.scratch, id[:])
-	t.RequestID = alias(t.scratch)
+	t.RequestID = alias(t.scratch[start:])
 }
 
 // maxRequestID bounds a request id, which goes into every header, message and span

@@ -44,6 +44,8 @@ type Config struct {
 	// Tracing says where spans go. Default: nowhere; trace context is passed on
 	// all the same.
 	Tracing Tracing `yaml:"tracing,omitempty"`
+	// AccessLog says where a line about each request goes. Default: nowhere.
+	AccessLog AccessLog `yaml:"access_log,omitempty"`
 	// Expose says who sees Latency-Class and Server-Timing on responses: all,
 	// trusted (the networks that a listener trusts) or none. Default: trusted.
 	Expose string `yaml:"expose,omitempty"`

@@ -72,6 +72,7 @@ func fillDefaults(c *Config, src *source) {
 		defaultRelay(&c.Relays[i], src, i, c)
 	}
 	defaultTracing(&c.Tracing, src)
+	defaultAccessLog(&c.AccessLog, src)
 	setDefault(src, "provenance.max", &c.Provenance.Max, 1_000_000)
 	setDefault(src, "provenance.keep", &c.Provenance.Keep, time.Minute)
 	setDefault(src, "expose", &c.Expose, "trusted")

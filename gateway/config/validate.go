@@ -34,6 +34,7 @@ func validate(c *Config, src *source) {
 	v.validateQueues()
 	v.validateRelays()
 	v.validateTracing()
+	v.validateAccessLog()
 	v.validateFlow()
 	v.oneOf("expose", c.Expose, "an audience", "all", "trusted", "none")
 }
