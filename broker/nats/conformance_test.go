@@ -100,6 +100,7 @@ func externalHarness(t *testing.T, cfg ConnConfig, replicas int, restart func(t 
 	if err != nil {
 		t.Fatal(err)
 	}
+	awaitLeaders(t, q)
 	t.Cleanup(func() {
 		for _, name := range append([]string{deadName}, qc.Classes...) {
 			err := conn.js.DeleteStream(testContext(t), q.stream(name))
@@ -112,6 +113,7 @@ func externalHarness(t *testing.T, cfg ConnConfig, replicas int, restart func(t 
 	return harness(&conn, &q, func(t *testing.T) {
 		restart(t, q.stream("batch"))
 		awaitQueue(t, q)
+		awaitLeaders(t, q)
 	})
 }
 
@@ -140,6 +142,26 @@ func awaitQueue(t testing.TB, q *Queue) {
 		}
 		if ctx.Err() != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// awaitLeaders waits until the server that the queue is connected to knows who takes
+// the messages of each lane: in a cluster, its leader may have to tell first.
+func awaitLeaders(t testing.TB, q *Queue) {
+	t.Helper()
+	ctx := testContext(t)
+	for _, class := range q.cfg.Classes {
+		for {
+			// The leader refuses this, nobody else answers.
+			_, err := q.conn.js.Publish(ctx, q.cfg.Name+"."+class, nil, jetstream.WithExpectStream("nothing"))
+			var refused *jetstream.APIError
+			if errors.As(err, &refused) {
+				break
+			}
+			if ctx.Err() != nil {
+				t.Fatalf("lane %s of %s has no leader: %v", class, q.cfg.Name, err)
+			}
 		}
 	}
 }

@@ -150,8 +150,10 @@ func (q *Queue) Purge(ctx context.Context, class string) (n int, err error) {
 			}
 			defer func() { err = errors.Join(err, q.pause(context.WithoutCancel(ctx), class, 0)) }()
 		}
-		n, err = q.purge(ctx, class, !info.Paused)
-		return err
+		if n, err = q.purge(ctx, class, !info.Paused); err != nil {
+			return err
+		}
+		return q.awaitPurged(ctx, class)
 	})
 	if err != nil {
 		return n, fmt.Errorf("nats: purge queue %q: %d messages removed: %w", q.cfg.Name, n, err)
@@ -178,6 +180,31 @@ func (q *Queue) awaitPurge(ctx context.Context, class string, info *jetstream.Co
 		}
 	}
 	return info, nil
+}
+
+// awaitPurged waits until the server that delivers the lane knows what was removed: in
+// a cluster it reads a replica of its own, which may be a moment behind. It compares
+// counts, which others change meanwhile, and so gives up after a while.
+func (q *Queue) awaitPurged(ctx context.Context, class string) error {
+	for end := time.Now().Add(confirmTimeout); time.Now().Before(end); {
+		info, err := q.consumerInfo(ctx, class)
+		if err != nil {
+			return err
+		}
+		s, err := q.opened(ctx, class) // after that: what is published in between counts here alone
+		if err != nil {
+			return err
+		}
+		if info.NumPending+uint64(info.NumAckPending) <= s.CachedInfo().State.Msgs {
+			return nil
+		}
+		select {
+		case <-time.After(minBackoff):
+		case <-ctx.Done():
+			return cause(ctx, ctx.Err())
+		}
+	}
+	return nil
 }
 
 // purge removes what waits in a lane that delivers nothing; prolong says that this
