@@ -17,8 +17,8 @@ const (
 	bodyGrace = 10 * time.Second
 	// drainBytes is how much of an unwanted body is read to save a connection.
 	drainBytes = 16 << 10
-	// prefetched is how much of a body of known length fasthttp reads before the
-	// handler runs.
+	// prefetched is the length of a body that fasthttp reads before the handler runs,
+	// at the most: so much it would read of any. Of longer ones it reads a byte.
 	prefetched = 8 << 10
 )
 
