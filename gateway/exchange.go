@@ -63,7 +63,7 @@ func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseH
 		return nil, err
 	}
 	if cause := life.guard(conn.raw); cause != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, cause
 	}
 	a := &answer{conn: conn, server: s, life: life, header: header, timeout: o.timeout, deadline: o.deadline}
