@@ -115,6 +115,10 @@ var archRules = []archRule{{
 	but: []string{"overtake/gateway/socket/...", "overtake/classifier"},
 	why: "the kernel boundary sets one option on one socket and knows nothing above it",
 }, {
+	pkg: "overtake/gateway/accesslog", tests: true,
+	not: []string{"overtake/..."},
+	why: "it writes lines and knows not what they say",
+}, {
 	pkg: "overtake/gateway/config/...", tests: true,
 	not: []string{"overtake/gateway/..."},
 	but: []string{"overtake/gateway/config/...", "overtake/gateway/socket"},
@@ -144,7 +148,7 @@ var archImporters = map[string][]string{
 	"go.opentelemetry.io/proto/otlp":          {"overtake/tracing/export"},
 	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/gateway/socket/qdisc", "overtake/loadgen"}, // extends the standard library
 	"golang.org/x/text":                       {"overtake/tracing/waterfall"},
-	"golang.org/x/time":                       {"overtake/gateway", "overtake/loadgen"},
+	"golang.org/x/time":                       {"overtake/gateway", "overtake/gateway/accesslog", "overtake/loadgen"},
 	"google.golang.org/grpc":                  {"overtake/tracing/export"},
 }
 

@@ -91,6 +91,12 @@ func printExplanation(e gateway.Explanation) {
 	if e.Claimed != "" {
 		fmt.Fprintf(w, "claimed\t%s (%s)\n", e.Claimed, claimText(e))
 	}
+	if e.Flow != "" {
+		fmt.Fprintf(w, "flow\t%s\n", e.Flow)
+	}
+	if e.Ceiling != "" {
+		fmt.Fprintf(w, "ceiling\t%s: the flow gets no more urgent class\n", e.Ceiling)
+	}
 	fmt.Fprintf(w, "route\t%s\n", routeText(e))
 	if len(e.Trials) > 0 {
 		fmt.Fprintln(w, "\nrule tested\tclass\tresult")
@@ -147,6 +153,9 @@ func routeText(e gateway.Explanation) string {
 }
 
 func trialText(t classifier.Trial) string {
+	if t.Matched && t.DryRun {
+		return "matches, but decides nothing: dry run"
+	}
 	if t.Matched {
 		return "matches"
 	}

@@ -50,16 +50,7 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 	process := flags.Over(environment)
 	log := newLogger(process.LogLevel, process.LogFormat)
 	options := gateway.Options{Logger: log, Kernel: kernelReports}
-	options.Read = func() (*config.Config, error) {
-		cfg, err := resolve(flags, environment, os.LookupEnv)
-		if err != nil {
-			return nil, err
-		}
-		for _, warning := range cfg.Warnings {
-			log.Warn(warning.String())
-		}
-		return cfg, nil
-	}
+	options.Read = func() (*config.Config, error) { return resolve(flags, environment, os.LookupEnv) }
 	if process.Config != "" {
 		options.Files = []string{process.Config}
 	}
@@ -69,6 +60,9 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 	slog.SetDefault(log)
 	for _, warning := range process.Warnings {
 		log.Warn(warning)
+	}
+	for _, warning := range options.Config.Warnings {
+		log.Warn(warning.String())
 	}
 	return serve(ctx, options)
 }

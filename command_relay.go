@@ -69,7 +69,7 @@ func (c *relayCommand) Run(ctx context.Context) (err error) {
 }
 
 func (c *relayCommand) open(ctx context.Context, b *brokers, r config.Relay) (*relay.Relay, error) {
-	decider, classes, err := b.cfg.Classifier()
+	decider, classes, err := b.cfg.Classifier(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,9 @@ func writeFile(t *testing.T, text string) string {
 func TestRun(t *testing.T) {
 	good := writeFile(t, "upstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\n")
 	bad := writeFile(t, "listners: []\n")
+	capped := writeFile(t, `flow: {header: X-Api-Key, ceilings: [{keys: ["free-*"], class: standard}]}
+rules: [{name: try, class: batch, dry_run: true}, {name: vip, class: interactive}]
+`)
 	core := writeFile(t, "brokers: {far: {type: nats, url: \"nats://127.0.0.1:1\"}}\nqueues: {jobs: {}}\nrelays: [{from: {subject: a}}]\n")
 	for _, c := range []struct {
 		args   []string
@@ -72,6 +75,19 @@ func TestRun(t *testing.T) {
 		{[]string{"relay"}, exitUsage, "", "--config"},
 		{[]string{"explain", "-c", bad, "GET", "/"}, exitUsage, "", "unknown key"},
 		{[]string{"explain", "GET", "/", "-H", "Sec-Purpose: prefetch"}, exitOK, "class  batch\nrule   builtin:prefetch\n", ""},
+		{[]string{"explain", "GET", "/", "-H", "User-Agent: GPTBot/1.2"}, exitOK, "class  batch\nrule   builtin:crawler\n", ""},
+		{[]string{"explain", "GET", "/"}, exitOK, "builtin:fetch-legacy       interactive  headers.X-Requested-With does not hold: absent\n", ""},
+		{[]string{"explain", "-c", capped, "GET", "/a", "-H", "X-Api-Key: free-1", "-H", "Latency-Class: interactive"}, exitOK, `class    standard
+rule     vip
+claimed  interactive (not believed: the source is not in the trust of any listener)
+flow     "free-1"
+ceiling  flow.ceilings[0]: the flow gets no more urgent class
+route    none: 404 no_upstream
+
+rule tested  class        result
+try          batch        matches, but decides nothing: dry run
+vip          interactive  matches
+`, ""},
 		{[]string{"explain", "GET", "/", "-H", "Latency-Class: urgent"}, exitOK, "claimed  urgent (no class is called so)\n", ""},
 		{[]string{"explain", "GET", "/", "-H", "no colon"}, exitUsage, "", "want 'Name: value'"},
 		{[]string{"--nothing"}, exitUsage, "", "overtake: unknown flag --nothing (overtake --help shows what there is)\n"},

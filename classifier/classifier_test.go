@@ -1,9 +1,8 @@
 package classifier
 
 import (
-	"fmt"
-	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -115,20 +114,76 @@ func TestExplain(t *testing.T) {
 	wantTrials = wantTrials[:6]
 	wantTrials[0].Field, wantTrials[0].Seen = "methods", `"PUT"`
 	wantTrials[5] = Trial{Rule: "gold", Class: interactive, Matched: true}
-	want := Explanation{Decision{Class: batch, Rule: "gold", Lowered: true}, wantTrials}
+	want := Explanation{Decision: Decision{Class: batch, Rule: "gold", Lowered: true}, Trials: wantTrials, Tested: 6}
 	if !reflect.DeepEqual(again, want) {
 		t.Errorf("explanation\n%+v\nwant\n%+v", again, want)
 	}
 }
 
-func TestExplainFailedExpr(t *testing.T) {
-	c := newClassifier(t, Rule{Name: "broken", Match: Match{Expr: `request.size / 0 == 1`}})
-	e := c.Explain(&Request{}, Claim{})
-	if e.Rule != RuleDefault || e.Trials[0].Seen != "division by zero" {
-		t.Errorf("explanation %+v, want the default and a division by zero", e)
+// observed is what an Observer was told.
+type observed []string
+
+func (o *observed) DryRun(rule, class string) { *o = append(*o, rule+" gives "+class) }
+
+func (o *observed) ExprFailed(rule string) { *o = append(*o, rule+" failed") }
+
+// A failed expression is false. It is told to the observer, and to those who ask why.
+func TestExprFailed(t *testing.T) {
+	var told observed
+	c, err := New(Config{Classes: defaultClasses(t), Default: standard, Observer: &told, Rules: []Rule{
+		{Name: "broken", Match: Match{Expr: `request.size / 0 == 1`}},
+	}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := c.ExprErrors(); n != 1 {
-		t.Errorf("%d failed expressions, want 1", n)
+	e := c.Explain(&Request{}, Claim{})
+	if e.Rule != RuleDefault || e.Trials[0].Seen != "division by zero" || len(told) != 0 {
+		t.Errorf("explanation %+v, want the default and a division by zero; told %q", e, told)
+	}
+	if d := c.Classify(&Request{}, Claim{}); d.Rule != RuleDefault || !slices.Equal(told, observed{"broken failed"}) {
+		t.Errorf("decision %+v, told %q", d, told)
+	}
+}
+
+// A rule in dry run decides nothing. The observer is told what it would have decided,
+// with the request's wish and its flow's ceiling, when no rule before it decides.
+func TestDryRun(t *testing.T) {
+	var told observed
+	c, err := New(Config{
+		Classes: defaultClasses(t), Default: standard, Observer: &told,
+		FlowHeader: "X-Api-Key", Ceilings: []Ceiling{{Name: "free", Class: standard, Keys: []string{"free-*"}}},
+		Rules: []Rule{
+			{Name: "try", Class: interactive, DryRun: true, Match: Match{Path: "/a/**"}},
+			{Name: "a", Class: batch, Match: Match{Path: "/a/b"}},
+			{Name: "late", Class: batch, DryRun: true},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		path, key string
+		claim     Claim
+		want      Decision
+		told      observed
+	}{
+		{"/a/b", "", Claim{}, Decision{Class: batch, Rule: "a"}, observed{"try gives interactive"}},
+		{"/a/b", "free-1", Claim{}, Decision{Class: batch, Rule: "a"}, observed{"try gives standard"}},
+		{"/a/c", "", Claim{}, Decision{Class: standard, Rule: RuleDefault}, observed{"try gives interactive", "late gives batch"}},
+		{"/a/c", "", Claim{Present: true, Class: batch}, Decision{Class: batch, Rule: RuleDefault, Lowered: true}, observed{"try gives batch", "late gives batch"}},
+		{"/c", "", Claim{}, Decision{Class: standard, Rule: RuleDefault}, observed{"late gives batch"}},
+		{"/a/b", "", Claim{Present: true, Trusted: true, Class: batch}, Decision{Class: batch, Rule: RuleTrusted}, nil},
+	} {
+		told = nil
+		r := &Request{Path: test.path, Fields: &testFields{headers: map[string]string{"X-Api-Key": test.key}}}
+		if got := c.Classify(r, test.claim); got != test.want || !slices.Equal(told, test.told) {
+			t.Errorf("%s of %q, %+v: %+v and %q, want %+v and %q", test.path, test.key, test.claim, got, told, test.want, test.told)
+		}
+	}
+	e := c.Explain(&Request{Path: "/a/b"}, Claim{})
+	want := []Trial{{Rule: "try", Class: interactive, Matched: true, DryRun: true}, {Rule: "a", Class: batch, Matched: true}}
+	if !reflect.DeepEqual(e.Trials, want) {
+		t.Errorf("explained by %+v, want %+v", e.Trials, want)
 	}
 }
 
@@ -158,23 +213,51 @@ func TestNewErrors(t *testing.T) {
 
 func TestBuiltin(t *testing.T) {
 	c := newClassifier(t, Builtin(defaultClasses(t))...)
+	const chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
 	for _, test := range []struct {
 		headers map[string]string
-		want    Decision
+		class   Class
+		rule    string
 	}{
-		{map[string]string{"Sec-Purpose": "prefetch;prerender", "Sec-Fetch-Mode": "navigate"}, Decision{Class: batch, Rule: "builtin:prefetch"}},
-		{map[string]string{"Purpose": "prefetch"}, Decision{Class: batch, Rule: "builtin:prefetch-legacy"}},
-		{map[string]string{"Priority": "u=5"}, Decision{Class: batch, Rule: "builtin:low-urgency"}},
-		{map[string]string{"Priority": "i, u=7;x=1"}, Decision{Class: batch, Rule: "builtin:low-urgency"}},
-		{map[string]string{"Priority": "u=4, i"}, Decision{Class: standard, Rule: RuleDefault}},
-		{map[string]string{"Priority": "u=50, xu=5"}, Decision{Class: standard, Rule: RuleDefault}},
-		{map[string]string{"Sec-Fetch-Mode": "navigate", "Priority": "u=0, i"}, Decision{Class: interactive, Rule: "builtin:navigation"}},
-		{map[string]string{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}, Decision{Class: interactive, Rule: "builtin:fetch"}},
-		{map[string]string{"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, Decision{Class: standard, Rule: RuleDefault}},
-		{nil, Decision{Class: standard, Rule: RuleDefault}},
+		{map[string]string{"Sec-Purpose": "prefetch;prerender", "Sec-Fetch-Mode": "navigate"}, batch, "builtin:prefetch"},
+		{map[string]string{"Purpose": "prefetch"}, batch, "builtin:prefetch-legacy"},
+		{map[string]string{"Priority": "u=5"}, batch, "builtin:low-urgency"},
+		{map[string]string{"Priority": "i, u=7;x=1"}, batch, "builtin:low-urgency"},
+		{map[string]string{"Priority": "u=4, i"}, standard, RuleDefault},
+		{map[string]string{"Priority": "u=50, xu=5"}, standard, RuleDefault},
+		{map[string]string{"Sec-Fetch-Mode": "navigate", "Priority": "u=0, i", "User-Agent": chrome}, interactive, "builtin:navigation"},
+		{map[string]string{"Upgrade-Insecure-Requests": "1", "User-Agent": chrome}, interactive, "builtin:navigation-legacy"},
+		{map[string]string{"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Priority": "u=1, i", "User-Agent": chrome}, interactive, "builtin:fetch"},
+		{map[string]string{"Sec-Fetch-Mode": "same-origin", "Sec-Fetch-Dest": "empty"}, interactive, "builtin:fetch"},
+		{map[string]string{"X-Requested-With": "XMLHttpRequest"}, interactive, "builtin:fetch-legacy"},
+		{map[string]string{"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, standard, RuleDefault},
+		{map[string]string{"User-Agent": "curl/8.15.0"}, standard, RuleDefault},
+		{nil, standard, RuleDefault},
 	} {
-		if got := c.Classify(withHeaders(test.headers), Claim{}); got != test.want {
-			t.Errorf("%v: %+v, want %+v", test.headers, got, test.want)
+		if got := c.Classify(withHeaders(test.headers), Claim{}); got.Class != test.class || got.Rule != test.rule {
+			t.Errorf("%v: %+v, want class %d by %s", test.headers, got, test.class, test.rule)
+		}
+	}
+	for _, agent := range []string{
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm) Chrome/116.0.1938.76 Safari/537.36",
+		"Mozilla/5.0 (compatible; Baiduspider/2.0; +http://www.baidu.com/search/spider.html)",
+		"Mozilla/5.0 (compatible; Yahoo! Slurp; http://help.yahoo.com/help/us/ysearch/slurp)",
+		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)",
+		"facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+		"Scrapy/2.11.2 (+https://scrapy.org)",
+		"CCBot/2.0 (https://commoncrawl.org/faq/)",
+	} {
+		r := withHeaders(map[string]string{"User-Agent": agent, "Sec-Fetch-Mode": "navigate", "Upgrade-Insecure-Requests": "1"})
+		if got := c.Classify(r, Claim{}); got.Class != batch || got.Rule != "builtin:crawler" {
+			t.Errorf("%s: %+v, want a crawler", agent, got)
+		}
+	}
+	for size, want := range map[int64]Class{-1: interactive, 0: interactive, bigUpload - 1: interactive, bigUpload: batch, 1 << 40: batch} {
+		r := withHeaders(map[string]string{"X-Requested-With": "XMLHttpRequest"})
+		r.BodySize = size
+		if got := c.Classify(r, Claim{}); got.Class != want {
+			t.Errorf("an upload of %d bytes: %+v, want class %d", size, got, want)
 		}
 	}
 }
@@ -189,65 +272,5 @@ func TestBuiltinOtherClasses(t *testing.T) {
 		if rules := Builtin(classes); rules != nil {
 			t.Errorf("%d rules for classes %q", len(rules), names)
 		}
-	}
-}
-
-// benchmarkRules are n rules that the sample request passes by, and then one
-// that matches.
-func benchmarkRules(n int) []Rule {
-	var rules []Rule
-	for i := range n {
-		rules = append(rules, Rule{Class: batch, Match: Match{
-			Path: fmt.Sprintf("/{app,api}/v%d/**/*.json", i), Methods: []string{"POST"},
-		}})
-	}
-	return append(rules, Rule{Name: "last", Class: batch, Match: Match{
-		Methods: []string{"GET", "POST"},
-		Hosts:   []string{"*.example.com"},
-		Path:    "/**/daily",
-		Sources: prefixes("10.0.0.0/8"),
-		MinSize: 1,
-		Headers: map[string]string{"User-Agent": "*bot*", "X-None": "!", "X-Plan": "~^(Gold|Silver)$"},
-		Query:   map[string]string{"page": "T*"},
-
-		ContentType: "application/json",
-	}})
-}
-
-func TestClassifyDoesNotAllocate(t *testing.T) {
-	c := newClassifier(t, benchmarkRules(3)...)
-	fields := sample().Fields
-	want := Decision{Class: batch, Rule: "last"}
-	allocs := testing.AllocsPerRun(1000, func() {
-		// On the stack: nothing of a request may be kept.
-		r := Request{
-			Method: "POST", Host: "api.example.com", Path: "/reports/daily",
-			Source: netip.AddrFrom4([4]byte{10, 1, 2, 3}), BodySize: 1000, Fields: fields,
-		}
-		if got := c.Classify(&r, Claim{}); got != want {
-			t.Fatalf("decision %+v", got)
-		}
-	})
-	if allocs != 0 {
-		t.Errorf("%v allocations", allocs)
-	}
-}
-
-func BenchmarkClassify(b *testing.B) {
-	for name, rules := range map[string][]Rule{
-		"rules=1":    benchmarkRules(0),
-		"rules=10":   benchmarkRules(9),
-		"rules=1000": benchmarkRules(999),
-		"builtin":    Builtin(defaultClasses(b)),
-		"expr":       {{Name: "vip", Match: Match{Expr: `request.headers["x-plan"] == "gold" && request.size < 65536`}}},
-	} {
-		b.Run(name, func(b *testing.B) {
-			c := newClassifier(b, rules...)
-			r := sample()
-			b.ReportAllocs()
-			for b.Loop() {
-				c.Classify(r, Claim{})
-			}
-		})
 	}
 }

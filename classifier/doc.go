@@ -10,14 +10,20 @@
 //	present    claim                    the less urgent of rules and claim
 //
 // So a client may always step back, and nobody can push ahead by writing a
-// header. [Classifier.Classify] and [Classifier.Explain] run the same code, and
-// what Explain says is what Classify does.
+// header. At last the [Ceiling] of the request's flow lowers what is above it.
+// [Classifier.Classify] and [Classifier.Explain] run the same code, and what
+// Explain says is what Classify does.
 //
-// A [Match] is compiled once into a [Matcher], which routes use as well. Its
-// fields are tested from cheap to dear: methods, sources, size, hosts, path,
-// headers, query, content type, expression. Everything but the expression is
-// tested without allocating; an expression costs about a microsecond and a few
-// small allocations, so put it behind a cheaper field where there is one.
+// A [Match] is compiled once into a [Matcher]. Its fields are tested from cheap to
+// dear: methods, sources, size, hosts, path, headers, query, content type,
+// expression. Everything but the expression is tested without allocating; an
+// expression costs about a microsecond and a few small allocations, so put it
+// behind a cheaper field where there is one.
+//
+// Matches in an order are a [List], which routes use as well. It finds the first that
+// holds without testing all: with every test that misses, the value it missed on
+// rules out all matches that ask for another one there. The comment of block in
+// block.go derives that; the fuzz target FuzzList compares it with testing each.
 //
 // # Patterns
 //

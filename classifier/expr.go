@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/operators"
@@ -20,16 +19,13 @@ import (
 // long header, and stops nested loops within a few milliseconds.
 const exprCostLimit = 10_000
 
-// exprHint follows every error of the checker, whose words for what fieldsType
+// exprRemedy goes with every error of the checker, whose words for what fieldsType
 // can't do are not always helpful.
-const exprHint = `request has method, host, path, size, source, headers["name"] and query["name"]; ` +
+const exprRemedy = `request has method, host, path, size, source, headers["name"] and query["name"]; ` +
 	`presence is "name" in request.headers`
 
 // expr is a compiled CEL expression over a request.
-type expr struct {
-	program cel.Program
-	failed  atomic.Uint64
-}
+type expr struct{ program cel.Program }
 
 // fieldsType is the type of request.headers and request.query. It is not a map,
 // as the names are not enumerated: it has an index and "in", and the checker
@@ -65,13 +61,13 @@ func compileExpr(text string) (*expr, error) {
 		return nil, issuesError(issues)
 	}
 	if ast.OutputType() != cel.BoolType {
-		return nil, fmt.Errorf("gives %s, want bool", ast.OutputType())
+		return nil, &mistake{fmt.Sprintf("gives %s, want bool", ast.OutputType()), "compare it with something: request.size > 1000"}
 	}
 	// OptOptimize compiles constant regular expressions now, and finds the
 	// wrong ones.
 	program, err := env.Program(ast, cel.CostLimit(exprCostLimit), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
-		return nil, err
+		return nil, &mistake{err.Error(), exprRemedy}
 	}
 	return &expr{program: program}, nil
 }
@@ -82,24 +78,11 @@ func issuesError(issues *cel.Issues) error {
 	for _, issue := range issues.Errors() {
 		found = append(found, fmt.Sprintf("column %d: %s", issue.Location.Column()+1, issue.Message))
 	}
-	return fmt.Errorf("%s (%s)", strings.Join(found, "; "), exprHint)
+	return &mistake{strings.Join(found, "; "), exprRemedy}
 }
 
-func (e *expr) matches(r *Request) bool {
-	result, err := e.eval(r)
-	if err != nil {
-		e.failed.Add(1)
-	}
-	return result
-}
-
-func (e *expr) seen(r *Request) string {
-	if _, err := e.eval(r); err != nil {
-		return err.Error()
-	}
-	return "false"
-}
-
+// eval reports whether the expression is true of r. When it could not be evaluated, it
+// is not.
 func (e *expr) eval(r *Request) (bool, error) {
 	// A copy, so that only requests that meet an expression go to the heap.
 	value, _, err := e.program.Eval(&activation{request: *r})
@@ -122,7 +105,7 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	case "request.method":
 		return types.String(r.Method), true
 	case "request.host":
-		return types.String(strings.ToLower(canonicalHost(r.Host))), true
+		return types.String(lowerASCII(canonicalHost(r.Host))), true
 	case "request.path":
 		return types.String(r.Path), true
 	case "request.size":

@@ -28,11 +28,8 @@ func TestExpr(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if got := matcher.Matches(sample()); got != want {
-			t.Errorf("%s: %v, want %v", text, got, want)
-		}
-		if n := matcher.ExprErrors(); n != 0 {
-			t.Errorf("%s: %d errors", text, n)
+		if at := matcher.miss(sample()); at.field == fieldNone != want || at.err != nil {
+			t.Errorf("%s: %v, error %v, want %v", text, !want, at.err, want)
 		}
 	}
 }
@@ -74,11 +71,10 @@ func TestExprFailures(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if matcher.Matches(sample()) {
-			t.Errorf("%s: matches", text)
-		}
-		if n := matcher.ExprErrors(); n != 1 {
-			t.Errorf("%s: %d errors, want 1", text, n)
+		failed := 0
+		list := NewList([]*Matcher{matcher}, func(int) { failed++ })
+		if list.First(sample()) >= 0 || failed != 1 {
+			t.Errorf("%s: matches, or failed %d times, want 1", text, failed)
 		}
 	}
 }

@@ -1,8 +1,8 @@
 package classifier
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +13,13 @@ const maxAlternatives = 256
 // matching is a plain walk over segments, once per alternative.
 type pathGlob struct {
 	everything   bool
-	alternatives [][]segment
+	alternatives []alternative
+}
+
+// alternative is one of the texts that braces expand to.
+type alternative struct {
+	segments  []segment
+	beginning string // the literal segments before the first other one: /a/b
 }
 
 // segment is what one segment of a path is compared with.
@@ -39,12 +45,20 @@ func compileGlob(pattern string) (*pathGlob, error) {
 		return nil, fmt.Errorf("%q: %w", pattern, err)
 	}
 	g := &pathGlob{}
-	for _, alternative := range expanded {
-		segments, err := splitSegments(alternative)
+	for _, text := range expanded {
+		segments, err := splitSegments(text)
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", pattern, err)
 		}
-		g.alternatives = append(g.alternatives, segments)
+		literals := slices.IndexFunc(segments, func(s segment) bool { return s.kind != literal })
+		if literals < 0 {
+			literals = len(segments)
+		}
+		a := alternative{segments: segments}
+		for _, s := range segments[:literals] {
+			a.beginning += "/" + s.text
+		}
+		g.alternatives = append(g.alternatives, a)
 	}
 	return g, nil
 }
@@ -56,12 +70,31 @@ func (g *pathGlob) matches(path string) bool {
 	if !strings.HasPrefix(path, "/") {
 		return false // "*" of an OPTIONS request, or the authority of a CONNECT
 	}
-	for _, segments := range g.alternatives {
-		if matchSegments(segments, path) {
+	for i := range g.alternatives {
+		if matchSegments(g.alternatives[i].segments, path) {
 			return true
 		}
 	}
 	return false
+}
+
+// digrams are those that every path has that matches, apart from those of the
+// beginning.
+func (g *pathGlob) digrams() []uint16 {
+	var all digramSet
+	for i, a := range g.alternatives {
+		set := digramSet{}
+		for _, s := range a.segments[strings.Count(a.beginning, "/"):] {
+			if s.kind != anyDepth {
+				set = set.with(literalDigrams("/" + s.text))
+			}
+		}
+		if i == 0 {
+			all = set
+		}
+		all = all.both(set)
+	}
+	return all.list()
 }
 
 // matchSegments compares path, which starts with "/", with pattern. On a
@@ -110,7 +143,7 @@ func segmentEnd(path string, start int) int {
 func splitSegments(pattern string) ([]segment, error) {
 	rest, ok := strings.CutPrefix(pattern, "/")
 	if !ok {
-		return nil, errors.New("a path starts with /")
+		return nil, &mistake{"a path starts with /", "write /" + pattern}
 	}
 	var segments []segment
 	for text := range strings.SplitSeq(rest, "/") {
@@ -118,7 +151,7 @@ func splitSegments(pattern string) ([]segment, error) {
 		case text == "**":
 			segments = append(segments, segment{kind: anyDepth})
 		case strings.Contains(text, "**"):
-			return nil, errors.New("** stands for whole segments, as in /a/**/b")
+			return nil, &mistake{"** stands for whole segments", "write " + strings.ReplaceAll(text, "**", "*") + " for text inside of one, or /**/ between two"}
 		case strings.Contains(text, "*"):
 			segments = append(segments, segment{wild, text})
 		default:
@@ -134,17 +167,17 @@ func expandBraces(out *[]string, pattern string) error {
 	open := strings.IndexAny(pattern, "{}")
 	if open < 0 {
 		if len(*out) == maxAlternatives {
-			return fmt.Errorf("more than %d alternatives", maxAlternatives)
+			return &mistake{fmt.Sprintf("more than %d alternatives", maxAlternatives), "use fewer braces, or several rules"}
 		}
 		*out = append(*out, pattern)
 		return nil
 	}
 	if pattern[open] == '}' {
-		return errors.New("} without {")
+		return &mistake{"} without {", "write {a,b} for either of two texts"}
 	}
 	alternatives, end := splitAlternatives(pattern, open)
 	if end < 0 {
-		return errors.New("{ without }")
+		return &mistake{"{ without }", "write {a,b} for either of two texts"}
 	}
 	for _, alternative := range alternatives {
 		if err := expandBraces(out, pattern[:open]+alternative+pattern[end:]); err != nil {
@@ -186,10 +219,13 @@ func wildcard(pattern, text string, fold bool) bool {
 		case next < len(pattern) && pattern[next] == '*':
 			latest, resume = next, i
 			next++
+			if next == len(pattern) {
+				return true
+			}
 		case next < len(pattern) && (pattern[next] == text[i] || fold && pattern[next] == lower(text[i])):
 			next, i = next+1, i+1
 		case latest >= 0:
-			resume++
+			resume = seek(text, resume+1, pattern[latest+1], fold)
 			next, i = latest+1, resume
 		default:
 			return false
@@ -199,6 +235,14 @@ func wildcard(pattern, text string, fold bool) bool {
 		next++
 	}
 	return next == len(pattern)
+}
+
+// seek returns where c is next in text, from i on; len(text) if it is not.
+func seek(text string, i int, c byte, fold bool) int {
+	for i < len(text) && text[i] != c && (!fold || lower(text[i]) != c) {
+		i++
+	}
+	return i
 }
 
 func lower(c byte) byte {

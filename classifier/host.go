@@ -7,7 +7,7 @@ import (
 
 // hostPattern matches one host by its name, or all hosts below a domain.
 type hostPattern struct {
-	name  string // for *.example.com: .example.com
+	name  string // in lower case; for *.example.com: .example.com
 	below bool
 }
 
@@ -15,23 +15,35 @@ type hostPattern struct {
 // depth; example.com itself is not below it.
 func compileHost(pattern string) (hostPattern, error) {
 	name, below := strings.CutPrefix(canonicalHost(pattern), "*")
+	_, withoutScheme, _ := strings.Cut(pattern, "://")
+	withoutScheme, _, _ = strings.Cut(withoutScheme, "/")
 	switch {
+	case pattern == "*":
+		return hostPattern{}, &mistake{`"*" is every host`, "leave hosts out"}
+	case withoutScheme != "":
+		return hostPattern{}, &mistake{fmt.Sprintf("%q is a URL, want a host", pattern), "write " + withoutScheme}
 	case name == "", below && (!strings.HasPrefix(name, ".") || name == "."), strings.ContainsAny(name, "*/ "):
-		return hostPattern{}, fmt.Errorf("%q: a host is example.com or *.example.com", pattern)
+		return hostPattern{}, &mistake{fmt.Sprintf("%q is not a host", pattern), "want example.com, or *.example.com for all below it"}
 	case strings.Count(name, ":") == 1: // more of them are an IPv6 address
-		return hostPattern{}, fmt.Errorf("%q: hosts are compared without their port", pattern)
+		host, _, _ := strings.Cut(pattern, ":")
+		return hostPattern{}, &mistake{fmt.Sprintf("%q: hosts are compared without their port", pattern), "write " + host}
 	}
-	return hostPattern{name: name, below: below}, nil
+	return hostPattern{name: lowerASCII(name), below: below}, nil
 }
 
 // matches reports whether host, in canonical form, is meant. Case is ignored
-// (RFC 3986, section 3.2.2).
+// (RFC 3986, section 3.2.2), of ASCII letters as everywhere here.
 func (p hostPattern) matches(host string) bool {
-	if !p.below {
-		return strings.EqualFold(host, p.name)
-	}
 	label := len(host) - len(p.name)
-	return label > 0 && strings.EqualFold(host[label:], p.name)
+	if label < 0 || (label > 0) != p.below {
+		return false
+	}
+	for i := range len(p.name) {
+		if lower(host[label+i]) != p.name[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // canonicalHost drops what does not change which host is meant: the root's dot

@@ -1,11 +1,11 @@
 package classifier
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Match says which requests are meant. All fields that are set must hold; the
@@ -41,22 +41,30 @@ type Match struct {
 	// A header or parameter that is missing is "", since a rule that fails
 	// for most requests would be of no use; ask "x-plan" in request.headers
 	// to tell it from an empty one. An evaluation that fails or takes too long
-	// counts as false, and as one of [Matcher.ExprErrors].
+	// counts as false; [Observer] and [NewList] tell of it.
 	Expr string
 }
 
-// The fields of a Match, as the configuration spells them.
+// field is a field of a Match. The zero field is none.
+type field uint8
+
 const (
-	fieldHosts       = "hosts"
-	fieldPath        = "path"
-	fieldMethods     = "methods"
-	fieldHeaders     = "headers"
-	fieldQuery       = "query"
-	fieldSources     = "sources"
-	fieldSize        = "size"
-	fieldContentType = "content_type"
-	fieldExpr        = "expr"
+	fieldNone field = iota
+	fieldMethods
+	fieldSources
+	fieldSize
+	fieldHosts
+	fieldPath
+	fieldHeaders
+	fieldQuery
+	fieldContentType
+	fieldExpr
 )
+
+// String returns the name of the field as the configuration spells it.
+func (f field) String() string {
+	return [...]string{"", "methods", "sources", "size", "hosts", "path", "headers", "query", "content_type", "expr"}[f]
+}
 
 // MatchError is what is wrong with one field of a [Match].
 type MatchError struct {
@@ -65,106 +73,47 @@ type MatchError struct {
 	Field string
 	// Key is the name of the header or query parameter, otherwise empty.
 	Key string
-	Err error
+	// Item is the position in hosts, methods or sources, otherwise -1.
+	Item int
+	Err  error
+	// Remedy is what to write instead.
+	Remedy string
 }
 
 func (e *MatchError) Error() string {
+	at := e.Field
 	if e.Key != "" {
-		return fmt.Sprintf("%s: %s: %v", e.Field, e.Key, e.Err)
+		at += ": " + e.Key
 	}
-	return fmt.Sprintf("%s: %v", e.Field, e.Err)
+	return fmt.Sprintf("%s: %v; %s", at, e.Err, e.Remedy)
 }
 
 // Unwrap returns what is wrong.
 func (e *MatchError) Unwrap() error { return e.Err }
 
-// Matcher is a compiled [Match]. It is safe for concurrent use and must not be
-// copied.
+// Matcher is a compiled [Match]. It is immutable and safe for concurrent use.
 type Matcher struct {
 	methods          []string
-	sources          []netip.Prefix
+	sources          []netip.Prefix // sorted, and none inside of another
 	minSize, maxSize int64
 	hosts            []hostPattern
 	path             *pathGlob // nil when not asked for
 	headers, query   []valuePattern
-	contentType      string
-	expr             *expr // nil when not asked for
-}
-
-// Compile prepares m for matching. Its error joins one [*MatchError] for each
-// thing that is wrong.
-func Compile(m Match) (*Matcher, error) {
-	var errs []error
-	fail := func(field, key string, err error) {
-		if err != nil {
-			errs = append(errs, &MatchError{field, key, err})
-		}
-	}
-	values := func(field string, patterns map[string]string, fold bool) (compiled []valuePattern) {
-		for _, name := range sortedNames(patterns) {
-			p, err := compileValue(name, patterns[name], fold)
-			fail(field, name, err)
-			compiled = append(compiled, p)
-		}
-		return compiled
-	}
-
-	out := &Matcher{
-		methods:     slices.Clone(m.Methods),
-		minSize:     m.MinSize,
-		maxSize:     m.MaxSize,
-		headers:     values(fieldHeaders, m.Headers, true),
-		query:       values(fieldQuery, m.Query, false),
-		contentType: lowerASCII(m.ContentType),
-	}
-	for _, pattern := range m.Hosts {
-		host, err := compileHost(pattern)
-		fail(fieldHosts, "", err)
-		out.hosts = append(out.hosts, host)
-	}
-	for _, prefix := range m.Sources {
-		source, err := canonicalPrefix(prefix)
-		fail(fieldSources, "", err)
-		out.sources = append(out.sources, source)
-	}
-	if slices.Contains(m.Methods, "") {
-		fail(fieldMethods, "", errors.New("empty method"))
-	}
-	if m.MinSize < 0 || m.MaxSize < 0 || m.MaxSize > 0 && m.MinSize > m.MaxSize {
-		fail(fieldSize, "", fmt.Errorf("no size is between %d and %d", m.MinSize, m.MaxSize))
-	}
-	var err error
-	if m.Path != "" {
-		out.path, err = compileGlob(m.Path)
-		fail(fieldPath, "", err)
-	}
-	if m.Expr != "" {
-		out.expr, err = compileExpr(m.Expr)
-		fail(fieldExpr, "", err)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return out, nil
+	contentType      *valuePattern // nil when not asked for
+	expr             *expr         // nil when not asked for
 }
 
 // Matches reports whether r is meant. It keeps nothing of r.
 func (m *Matcher) Matches(r *Request) bool {
-	return m.miss(r) == miss{}
+	return m.miss(r).field == fieldNone
 }
 
-// ExprErrors is how many evaluations of the expression failed so far.
-func (m *Matcher) ExprErrors() uint64 {
-	if m.expr == nil {
-		return 0
-	}
-	return m.expr.failed.Load()
-}
-
-// miss is the field of a match that did not hold, and for headers and query
-// whose value it was. The zero miss says that all held.
+// miss is the field of a match that did not hold, and for headers and query the
+// position of its pattern. The zero miss says that all held.
 type miss struct {
-	field, key string
+	field field
+	i     int
+	err   error // why the expression could not be evaluated
 }
 
 // miss returns the first field that does not hold, from cheap to dear.
@@ -187,33 +136,33 @@ func (m *Matcher) miss(r *Request) miss {
 	for i := range m.headers {
 		p := &m.headers[i]
 		if !p.matches(r.header(p.name)) {
-			return miss{fieldHeaders, p.name}
+			return miss{field: fieldHeaders, i: i}
 		}
 	}
 	for i := range m.query {
 		p := &m.query[i]
 		if !p.matches(r.query(p.name)) {
-			return miss{fieldQuery, p.name}
+			return miss{field: fieldQuery, i: i}
 		}
 	}
-	if m.contentType != "" {
-		if mediaType, ok := r.mediaType(); !ok || !wildcard(m.contentType, mediaType, true) {
-			return miss{field: fieldContentType}
-		}
+	if m.contentType != nil && !m.contentType.matches(r.mediaType()) {
+		return miss{field: fieldContentType}
 	}
-	if m.expr != nil && !m.expr.matches(r) {
-		return miss{field: fieldExpr}
+	if m.expr != nil {
+		if holds, err := m.expr.eval(r); !holds {
+			return miss{field: fieldExpr, err: err}
+		}
 	}
 	return miss{}
 }
 
+// containsSource finds the only network that source may be in.
 func (m *Matcher) containsSource(source netip.Addr) bool {
-	for _, prefix := range m.sources {
-		if prefix.Contains(source) {
-			return true
-		}
+	i, exact := slices.BinarySearchFunc(m.sources, source, func(p netip.Prefix, a netip.Addr) int { return p.Addr().Compare(a) })
+	if !exact {
+		i--
 	}
-	return false
+	return i >= 0 && m.sources[i].Contains(source)
 }
 
 func (m *Matcher) containsSize(size int64) bool {
@@ -232,18 +181,40 @@ func (m *Matcher) containsHost(host string) bool {
 	return false
 }
 
+// pattern returns what is asked of a header or query parameter, or nil. Names of
+// headers have no case.
+func (m *Matcher) pattern(f field, name string) *valuePattern {
+	patterns, same := m.headers, strings.EqualFold
+	if f == fieldQuery {
+		patterns, same = m.query, func(a, b string) bool { return a == b }
+	}
+	for i := range patterns {
+		if same(patterns[i].name, name) {
+			return &patterns[i]
+		}
+	}
+	return nil
+}
+
+// key returns the name of the header or query parameter of a miss, otherwise "".
+func (m *Matcher) key(at miss) string {
+	switch at.field {
+	case fieldHeaders:
+		return m.headers[at.i].name
+	case fieldQuery:
+		return m.query[at.i].name
+	}
+	return ""
+}
+
 // seen says, for people, what r has in the field that did not hold: strings
 // quoted, and a bare word for what is not there. It keeps nothing of r.
 func (m *Matcher) seen(r *Request, at miss) string {
-	quote := func(value string, ok bool) string {
-		if !ok {
-			return "absent"
-		}
-		return strconv.Quote(value)
-	}
 	switch at.field {
+	case fieldNone:
+		return ""
 	case fieldMethods:
-		return quote(r.Method, true)
+		return strconv.Quote(r.Method)
 	case fieldSources:
 		return r.source().String()
 	case fieldSize:
@@ -252,29 +223,18 @@ func (m *Matcher) seen(r *Request, at miss) string {
 		}
 		return strconv.FormatInt(r.BodySize, 10)
 	case fieldHosts:
-		return quote(r.Host, true)
+		return strconv.Quote(r.Host)
 	case fieldPath:
-		return quote(r.Path, true)
-	case fieldHeaders:
-		return quote(r.header(at.key))
-	case fieldQuery:
-		return quote(r.query(at.key))
-	case fieldContentType:
-		return quote(r.mediaType())
+		return strconv.Quote(r.Path)
 	case fieldExpr:
-		return m.expr.seen(r)
+		if at.err != nil {
+			return at.err.Error()
+		}
+		return "false"
 	}
-	return ""
-}
-
-// canonicalPrefix gives a prefix the form that [Request.source] has.
-func canonicalPrefix(prefix netip.Prefix) (netip.Prefix, error) {
-	if !prefix.IsValid() {
-		return netip.Prefix{}, errors.New("not a network")
+	value, ok := r.value(at.field, m.key(at))
+	if !ok {
+		return "absent"
 	}
-	const mapped = 128 - 32 // bits before the IPv4 address in ::ffff:a.b.c.d
-	if prefix.Addr().Is4In6() && prefix.Bits() >= mapped {
-		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mapped)
-	}
-	return prefix.Masked(), nil
+	return strconv.Quote(value)
 }

@@ -3,6 +3,7 @@ package classifier
 import (
 	"maps"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 )
@@ -37,7 +38,7 @@ func compileValue(name, text string, fold bool) (valuePattern, error) {
 	case strings.HasPrefix(text, "~"):
 		re, err := regexp.Compile(text[1:])
 		if err != nil {
-			return valuePattern{}, err
+			return valuePattern{}, &mistake{err.Error(), "want an RE2 expression (golang.org/s/re2syntax); plain text needs no ~"}
 		}
 		p.kind, p.regexp = expression, re
 	case strings.Contains(text, "*"):
@@ -62,6 +63,19 @@ func (p *valuePattern) matches(value string, ok bool) bool {
 	default:
 		return ok && p.text == value
 	}
+}
+
+// digrams are those that every value has that matches.
+func (p *valuePattern) digrams() []uint16 {
+	switch p.kind {
+	case globbed:
+		return literalDigrams(p.text).list()
+	case expression:
+		if re, err := syntax.Parse(p.text[1:], syntax.Perl); err == nil { // as package regexp does
+			return regexpDigrams(re).list()
+		}
+	}
+	return nil
 }
 
 // sortedNames returns the names in an order that does not change from one run

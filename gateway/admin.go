@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,6 +82,7 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/queues", g.debugQueues)
 	mux.HandleFunc("GET /debug/config", g.debugConfig)
+	mux.HandleFunc("GET /debug/explain", g.debugExplain)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -136,10 +139,16 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
 }
 
-// reachable connects to a server of the upstream; one that answers is enough.
+// reachable connects to a server of the upstream; one that answers is enough. Where
+// servers are checked, those that failed do not count.
 func (u *upstream) reachable(ctx context.Context) error {
 	var errs []error
-	for _, s := range u.servers {
+	known := u.standings()
+	for i, s := range u.servers {
+		if u.health != nil && known[i].standing == serverDown {
+			errs = append(errs, known[i].why)
+			continue
+		}
 		err := s.knock(ctx)
 		if err == nil {
 			return nil
@@ -154,6 +163,8 @@ type (
 	queuesState struct {
 		Upstreams map[string]upstreamState `json:"upstreams"`
 		Queues    map[string]queueState    `json:"queues"`
+		// Closing are the upstreams of earlier configurations that still have work.
+		Closing []closingState `json:"closing,omitempty"`
 		// Kernel is missing where no class marks its packets.
 		Kernel []qdisc.Report `json:"kernel,omitempty"`
 		// KernelError is about devices that are not known.
@@ -166,12 +177,21 @@ type (
 		Servers  []serverState         `json:"servers"`
 		Classes  map[string]classState `json:"classes"`
 	}
+	closingState struct {
+		Upstream string `json:"upstream"`
+		InFlight int    `json:"in_flight"`
+		Waiting  int    `json:"waiting"`
+	}
 	serverState struct {
 		URL      string `json:"url"`
 		Limit    int    `json:"limit"`
 		InFlight int    `json:"in_flight"`
 		Down     bool   `json:"down"`
 		Probing  bool   `json:"probing"`
+		// State is up, down, ejected (for failed answers) or ramping (just back).
+		State       string  `json:"state"`
+		StateMillis float64 `json:"state_ms,omitempty"` // for how long; not since the start
+		Error       string  `json:"error,omitempty"`    // that led to the state
 	}
 	classState struct {
 		InFlight     int               `json:"in_flight"`
@@ -211,6 +231,7 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	for name, u := range gen.upstreams {
 		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
+	state.Closing = g.closing(gen)
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
 	for name, q := range g.queues {
@@ -241,14 +262,40 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, state)
 }
 
+// closing tells of the upstreams that gen has not, and earlier generations have.
+func (g *Gateway) closing(gen *generation) (all []closingState) {
+	for u := range g.inUse() {
+		if gen.upstreams[u.name] == u {
+			continue
+		}
+		snap := u.scheduler.Snapshot()
+		c := closingState{Upstream: u.name, InFlight: snap.Running}
+		for i := range snap.Classes {
+			c.Waiting += snap.Classes[i].Waiting
+		}
+		all = append(all, c)
+	}
+	slices.SortFunc(all, func(a, b closingState) int { return cmp.Compare(a.Upstream, b.Upstream) })
+	return all
+}
+
 func (u *upstream) state(classes []string) upstreamState {
 	snap := u.scheduler.Snapshot()
 	us := upstreamState{
 		Limit: snap.Limit, InFlight: snap.Running, DryRun: u.dryRun,
 		Servers: make([]serverState, len(u.servers)), Classes: make(map[string]classState, len(classes)),
 	}
+	known := u.standings()
 	for i, s := range snap.Servers {
-		us.Servers[i] = serverState{URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing}
+		us.Servers[i] = serverState{
+			URL: u.servers[i].name, Limit: s.Limit, InFlight: s.Running, Down: s.Down, Probing: s.Probing, State: known[i].standing.String(),
+		}
+		if !known[i].since.IsZero() {
+			us.Servers[i].StateMillis = millis(time.Since(known[i].since))
+		}
+		if known[i].why != nil {
+			us.Servers[i].Error = known[i].why.Error()
+		}
 	}
 	for i, class := range classes {
 		us.Classes[class] = newClassState(&snap.Classes[i])
@@ -293,10 +340,6 @@ func (g *Gateway) FindDown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, depthPatience)
 	defer cancel()
 	for _, u := range g.present.Load().upstreams {
-		for i, s := range u.servers {
-			if err := s.knock(ctx); err != nil && ctx.Err() == nil {
-				u.setDown(i, err)
-			}
-		}
+		u.findDown(ctx)
 	}
 }

@@ -59,10 +59,11 @@ func TestHealthAndReadiness(t *testing.T) {
 
 func TestMetricsOfTheContract(t *testing.T) {
 	q := newFakeQueue()
+	app := serveApp(t, func(w http.ResponseWriter, r *http.Request) {})
 	g := start(t, `
 routes: [{match: {path: /jobs}, queue: jobs}, {upstream: app}]
 queues: {jobs: {deliver: {upstream: app}}}
-`, serveApp(t, func(w http.ResponseWriter, r *http.Request) {}), q.open())
+`, app, q.open())
 	g.get("/secret-path?token=1", "X-Request-Id: rid")
 	if f := g.fetch("POST", "/jobs", strings.NewReader("x")); f.StatusCode != 202 {
 		t.Fatalf("status %d", f.StatusCode)
@@ -76,6 +77,11 @@ queues: {jobs: {deliver: {upstream: app}}}
 		`overtake_queue_wait_seconds_count{class="standard",upstream="app"} 1`,
 		`overtake_inflight{class="batch",upstream="app"} 0`,
 		`overtake_limit{upstream="app"} 4`,
+		`overtake_server_up{server="` + app + `",upstream="app"} 1`,
+		`overtake_retries_total{result="answered",upstream="app"} 0`,
+		`overtake_retries_total{result="failed",upstream="app"} 0`,
+		`overtake_retries_total{result="no_budget",upstream="app"} 0`,
+		`overtake_retries_total{result="no_server",upstream="app"} 0`,
 		`overtake_reserve{class="interactive",upstream="app"} 0`,
 		// the courier of each lane waits at the broker, not here
 		`overtake_waiting{class="standard",upstream="app"} 0`,
@@ -89,6 +95,7 @@ queues: {jobs: {deliver: {upstream: app}}}
 			t.Errorf("the metrics don't have %s", want)
 		}
 	}
+	page = strings.ReplaceAll(page, app, "") // as configured
 	if m := regexp.MustCompile(`secret-path|token|rid|127\.0\.0\.1`).FindString(page); m != "" {
 		t.Errorf("the metrics carry %q of a request", m)
 	}

@@ -11,20 +11,28 @@
 //	              session.go               from its first byte until it is idle: what fasthttp serves
 //	              badrequest.go            what is refused before it is a request
 //	classify      decider.go, view.go      rules over a read-only view of the header
+//	              explain.go               the same for who asks why, debugexplain.go in JSON
 //	trail         fields.go                trace ids, class and deadline are read and stamped
 //	route         decider.go               an upstream, or a queue
 //	slot          slot.go, upstream.go     the scheduler decides who goes next, and where
-//	              down.go                  servers that take no connections
+//	              retry.go, budget.go      what is sent again, to another server
+//	              health.go, minder.go     which servers are up, down, ejected or just back; check.go asks them
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              responseheader.go        and the response's
+//	              chunks.go, trailer.go    bodies in chunks, and what comes behind them
+//	              upgrade.go               a tunnel instead of an answer
 //	              exchange.go, answer.go   one request and its response on an upstream connection
+//	              pool.go, servertls.go    the connections of a server
 //	refuse        refuse.go                503, 504, 502 with a reason
+//	log           accesslog.go             a line about each request
 //	sidecar       outbound.go              an app's own call: its class by provenance, where it goes
 //	              destinations.go          what no route names
 //	              tunnel.go                CONNECT, and TLS that was redirected here
 //	queue         enqueue.go, deliver.go   a request waits as a message; message.go packs it
 //	jobs          job.go, jobbook.go       what is known of it meanwhile, and after
 //	              jobapi.go, replay.go     who asks for it; its answer, kept and replayed
+//	reload        generation.go, reload.go another configuration, while requests run
+//	              watch.go                 when a file has changed
 //
 // HTTP/1.1 is served by fasthttp. The upstream side speaks HTTP/1.1 through
 // connections of its own, because a request must be cancelled when its client
@@ -78,4 +86,52 @@
 // Records of jobs that have not ended live for recordLife, long enough for any
 // lane; those of ended jobs as long as the queue keeps results. A cancelled one
 // counts as ended here only when its message has been met and settled.
+//
+// # Reloading
+//
+// What the gateway makes of one configuration is a generation. All of it is made
+// and checked beside the present one, which nothing touches meanwhile; then one
+// pointer is exchanged. An error on the way leaves everything as it was: there is no
+// generation of half a file.
+//
+//	in a generation                        stays from the start to the end
+//	-------------------------------------  ----------------------------------------
+//	rules, routes, flows, trust            sockets that listen, and connections
+//	deadlines, who sees what, sampling     names and number of the classes
+//	settings of listeners, certificates    queues, brokers, jobs, couriers
+//	upstreams: servers, scheduler          metrics, spans, provenance
+//	where calls of the app go              who looks for clients that left
+//
+// Whatever of the right side differs in a new file takes a restart; the file is
+// refused as a whole then, and the place named (config.Reloadable).
+//
+// A piece of work enters the present generation when it begins, and uses that one
+// until it leaves it: a request from its header to the end of its answer, a tunnel
+// with it, a message from its receipt until it is settled. So a request sees one
+// configuration, and a rule that goes does not change a request that is on its way.
+// There are two exceptions. A connection keeps the listener's settings that it was
+// accepted with, but for whom to trust, since its handshake is over. And a message
+// in hand whose app is away goes on with the present generation at each attempt:
+// the reload may be what tells where the app is now.
+//
+// A generation counts who is in it, the gateway included as long as it is the
+// present one. When nobody is, it has ended, and cannot be entered any more; what no
+// other generation has is closed: upstreams with their connections and probes, and
+// the series of upstreams and rules that are gone from the metrics. This is why
+// enter is a loop of compare-and-swap, not an addition: between reading the pointer
+// and counting, the generation may end.
+//
+// An upstream goes from one generation to the next if nothing has changed but its
+// limit and what classes may do, which its scheduler takes over in place
+// (scheduler.Reconfigure): what waits keeps its place, what runs its slot, and the
+// adaptive limit what it has found. Any other change, to or from a dry run and in
+// the file of authorities included, makes a new upstream with a scheduler of its
+// own. The old one serves what had come to it, to its end, beside the new one: until
+// then, there is no common order, and the servers that both have may get the sum of
+// both limits. To move what waits would keep the order and lose the promise that a
+// request sees one configuration.
+//
+// Files are read after nothing has happened to them for settleTime. They count as
+// changed when their content has: so nothing depends on which events a file system
+// reports, and a rename, an edit and the swapped link of a ConfigMap are one case.
 package gateway

@@ -33,10 +33,15 @@ type outbound struct {
 	upgrade string
 	// interim takes interim responses; nil where nobody could.
 	interim io.Writer
-	// timeout bounds the time to the response header and between two parts of
-	// the bodies; deadline, if set, is when the whole exchange must have ended.
-	timeout  time.Duration
-	deadline time.Time
+	// bodyTaken says that it has begun to be read, so that it can't be sent again.
+	bodyTaken bool
+	// answerBy is when the response's header must have come; for a streamed body,
+	// which moves that on, timeout after its last part but one, and tryTimeout, if it
+	// is not 0, after its end. timeout also bounds the time between two parts of the
+	// bodies; deadline, if set, is when the whole exchange must have ended.
+	answerBy            time.Time
+	timeout, tryTimeout time.Duration
+	deadline            time.Time
 	// abortBody unblocks a Read of a streamed body, which then fails with
 	// errBodyAborted.
 	abortBody func()
@@ -53,11 +58,11 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn, err := reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.get(ctx, o.class) })
+	conn, err := reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.get(ctx, o.class, o.answerBy) })
 	if err != nil {
 		return nil, err
 	}
-	if cause := life.guard(conn); cause != nil {
+	if cause := life.guard(conn.raw); cause != nil {
 		conn.Close()
 		return nil, cause
 	}
@@ -88,13 +93,13 @@ func reach[C any](life *lifetime, deadline time.Time, get func(context.Context) 
 	case errors.As(err, &refused):
 		return none, refused
 	}
-	return none, &failure{reason: reasonConnectFailed, err: err}
+	return none, &failure{reason: reasonConnectFailed, err: err, far: unsent}
 }
 
 // start sends the request, as far as that can be done without waiting for the
 // client, and reads the response's header.
 func (a *answer) start(o *outbound) error {
-	headerBy := time.Now().Add(o.timeout)
+	headerBy := o.answerBy
 	late := reasonUpstreamTimeout
 	if !o.deadline.IsZero() && o.deadline.Before(headerBy) {
 		headerBy, late = o.deadline, reasonDeadline
@@ -127,10 +132,12 @@ func (a *answer) send(o *outbound) error {
 		if err := bw.Flush(); err != nil {
 			return err
 		}
+		o.bodyTaken = true
 		a.sender = startSender(a.conn, o)
 		return nil
 	}
 	if o.body != nil {
+		o.bodyTaken = true
 		if err := writeBody(bw, o.body, o); err != nil {
 			return err
 		}
@@ -162,8 +169,9 @@ func (a *answer) readHeader(o *outbound) error {
 
 // failed drops the connection and says why the exchange broke off.
 func (a *answer) failed(err error, late string) error {
-	reused := a.conn.reused
+	conn := a.conn
 	a.drop()
+	far := conn.progress() // after the sender has ended
 	var bodyErr *clientBodyError
 	switch {
 	case a.life.Err() != nil:
@@ -174,15 +182,16 @@ func (a *answer) failed(err error, late string) error {
 		if late == reasonDeadline {
 			err = errDeadline
 		}
-		return &failure{reason: late, err: err}
-	case reused && a.sender == nil && hungUpErr(err):
-		return &failure{reason: reasonUpstreamFailed, err: errStale}
+		return &failure{reason: late, err: err, far: far}
+	case conn.reused && a.sender == nil && far != inDoubt && hungUpErr(err):
+		return &failure{reason: reasonUpstreamFailed, err: errStale, far: far}
 	}
-	return &failure{reason: reasonUpstreamFailed, err: err}
+	return &failure{reason: reasonUpstreamFailed, err: err, far: far}
 }
 
 // hungUpErr reports whether err is what a connection says that the other side
 // has closed.
 func hungUpErr(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || // of TLS without its own end
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

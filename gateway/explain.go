@@ -47,6 +47,9 @@ type Explanation struct {
 	Address string
 	// Trusted is whether the source's class is believed.
 	Trusted bool
+	// Flow is whose request it is: the value of the flow's header, or else the
+	// client's address. It is "" where no header says whose requests are.
+	Flow string
 	// Route is the position of the route taken in the configuration, -1 for
 	// none.
 	Route int
@@ -56,7 +59,7 @@ type Explanation struct {
 
 // Explain decides about a request by the code that serves requests.
 func Explain(cfg *config.Config, q Question) (Explanation, error) {
-	d, err := newDecider(cfg)
+	d, err := newDecider(cfg, nil)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -75,12 +78,18 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	trail.Extract(f, time.Now())
 	e := Explanation{Classes: d.classes, Claimed: trail.Class, Outbound: role == config.Outbound}
 	e.Unknown = e.Claimed != "" && !d.claim(&trail, false).Present
+	if name := cfg.Flow.Header; name != "" {
+		e.Flow = "the client's address"
+		if key, ok := f.lookup(name); ok {
+			e.Flow = fmt.Sprintf("%q", key)
+		}
+	}
 	for _, l := range listeners {
 		e.Trusted = e.Trusted || contains(l.Trust, q.Source)
 	}
 	if e.Outbound {
 		e.Trusted = false
-		e.Decision = d.decideCall(d.claim(&trail, false), 0, false)
+		e.Decision = d.decideCall(&view, d.claim(&trail, false), 0, false)
 		if e.Route = -1; !ctx.IsConnect() { // routes do not concern tunnels
 			e.Route = d.routeCall(&view)
 		}

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -156,5 +158,40 @@ upstreams: {app: {servers: [$APP]}, b: {servers: ["http://127.0.0.1:1"]}}
 	}
 	if _, err := Explain(g.config, Question{Method: "GET", URL: "/", Listener: "none"}); err == nil || !strings.Contains(err.Error(), `"none"`) {
 		t.Errorf("a listener that is not there: %v", err)
+	}
+}
+
+// The admin listener explains by the configuration in effect, in JSON.
+func TestDebugExplain(t *testing.T) {
+	g := start(t, `
+flow: {header: X-Api-Key, ceilings: [{keys: [free], class: standard}]}
+rules:
+  - {name: try, class: batch, dry_run: true}
+  - {name: bots, class: batch, match: {headers: {User-Agent: "*bot*"}}}
+  - {name: vip, class: interactive}
+`, deadAddress(t))
+	status, body := g.adminGet("/debug/explain?url=/a&header=X-Api-Key:+free&header=User-Agent:+curl&source=10.1.2.3")
+	var got explanationState
+	if err := json.Unmarshal([]byte(body), &got); status != http.StatusOK || err != nil {
+		t.Fatalf("%d, %v: %s", status, err, body)
+	}
+	want := explanationState{
+		Class: "standard", Rule: "vip", Ceiling: "flow.ceilings[0]", Flow: `"free"`, Upstream: "app", Tested: 3,
+		Rules: []trialState{
+			{Rule: "try", Class: "batch", Matches: true, DryRun: true},
+			{Rule: "bots", Class: "batch", Field: "headers.User-Agent", Seen: `"curl"`},
+			{Rule: "vip", Class: "interactive", Matches: true},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("explained as\n%+v\nwant\n%+v", got, want)
+	}
+	for _, wrong := range []string{"source=x", "header=x", "listener=none"} {
+		if status, body := g.adminGet("/debug/explain?" + wrong); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", wrong, status, body)
+		}
+	}
+	if _, page := g.adminGet("/metrics"); strings.Contains(page, "overtake_rule_dry_run_total{") {
+		t.Error("an explanation counts as a decision")
 	}
 }

@@ -158,7 +158,6 @@ func readStrictly(br *bufio.Reader) error {
 		return fmt.Errorf("lines do not end in CRLF: %q", head)
 	}
 	framing := 0
-	var body io.Reader = strings.NewReader("")
 	for _, line := range lines(head) {
 		name, value, ok := strings.Cut(line, ": ")
 		if !ok || strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
@@ -170,9 +169,9 @@ func readStrictly(br *bufio.Reader) error {
 			if err != nil {
 				return err
 			}
-			body, framing = io.LimitReader(br, int64(n)), framing+1
-			if got, err := io.Copy(io.Discard, body); err != nil || got != int64(n) {
-				return io.ErrUnexpectedEOF
+			framing++
+			if _, err := io.CopyN(io.Discard, br, int64(n)); err != nil {
+				return err
 			}
 		case strings.EqualFold(name, "Transfer-Encoding"):
 			if value != "chunked" {

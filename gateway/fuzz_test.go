@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -217,6 +219,110 @@ func FuzzRequestHeader(f *testing.F) {
 			if !ok || hopByHop(name) || rewritten(name) || trail.Owns(name, strings.Trim(value, " \t\r\n")) {
 				t.Errorf("%q: line %q passed", raw, line)
 			}
+		}
+	})
+}
+
+// FuzzTrailer reads the end of a chunked response, and what becomes of it as a client
+// does.
+func FuzzTrailer(f *testing.F) {
+	for _, s := range []string{
+		"\r\n", "X: 1\r\n\r\n", "X: 1\r\nx: 2\r\nX:\t3 \r\n\r\n", "Content-Length: 5\r\n\r\n", "X: 1\n\r\n", "X : 1\r\n\r\n",
+		"Set-Cookie: a=1\r\nLatency-Class: x\r\nKeep-Alive: 1\r\n\r\n", " X: 1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", ":\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		br := bufio.NewReader(bytes.NewReader(append(raw, "rest"...)))
+		lines, err := readTrailer(br)
+		if err != nil {
+			return
+		}
+		if left, _ := io.ReadAll(br); !bytes.HasSuffix(left, []byte("rest")) || len(lines) == 0 && len(left) != len(raw)-2+len("rest") {
+			t.Errorf("%q: %q is left after %q", raw, left, lines)
+		}
+		var h fasthttp.ResponseHeader
+		h.DisableNormalizing()
+		_ = h.SetTrailer("X-Announced")
+		setTrailer(&h, lines)
+		sent := h.TrailerHeader()
+		again, err := readTrailer(bufio.NewReader(bytes.NewReader(sent)))
+		if err != nil || len(again) > len(lines) {
+			t.Fatalf("%q is sent on as %q: %v", raw, sent, err)
+		}
+		for i, line := range again {
+			if hopByHop(line.name) || isWrittenHere(line.name) || containsName(again[:i], line.name) || !containsName(lines, line.name) {
+				t.Errorf("%q: %q passed", raw, line)
+			}
+		}
+	})
+}
+
+// FuzzAuthority: what passes for a host is one to others as well, and the same one.
+func FuzzAuthority(f *testing.F) {
+	for _, s := range []string{
+		"", "a", "a:80", "a:", "a:b", "a:80:81", "[::1]", "[::1]:80", "[::1", "[a]", "[::1%25eth0]", "::1", "a@b", "a,b", "a/b", "a b", "%61", "ä", "a\\b", "127.0.0.1:0",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if !isAuthority(s) {
+			return
+		}
+		if strings.ContainsAny(s, " \t\r\n\x00/\\?#@,;<>\"'") {
+			t.Errorf("%q passed", s)
+		}
+		u, err := url.Parse("http://" + s + "/x")
+		switch {
+		case err != nil && strings.Contains(s, "%"): // Go knows what may be encoded there
+		case err != nil || u.User != nil || u.Path != "/x":
+			t.Errorf("%q: %v, %v", s, u, err)
+		case !strings.Contains(s, "%") && (u.Host != s || u.Hostname() != hostname(s)):
+			t.Errorf("%q: host %q, port %q", s, u.Hostname(), u.Port())
+		}
+	})
+}
+
+// FuzzChunks: what passes for a chunked body is the same body to a more lenient reader,
+// however the bytes come.
+func FuzzChunks(f *testing.F) {
+	for _, s := range []string{
+		"0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n1 \r\nx\r\n0\r\nX: 1\r\n\r\nrest", "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n",
+		"+5\r\nhello\r\n0\r\n\r\n", "0x5\r\n", "fffffffffffffff\r\n", "ffffffffffffffff\r\n", "\r\n", ";\r\n", "1\r\nx\r\n1\r\ny\r\n",
+	} {
+		f.Add([]byte(s), 7)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, size int) {
+		body := &chunkedBody{chunks: chunks{br: bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(raw)), 64)}}
+		if size%2 == 0 {
+			body.br = bufio.NewReader(bytes.NewReader(raw))
+		}
+		var got []byte
+		part := make([]byte, 1+(size&0x3f))
+		for {
+			n, err := body.Read(part)
+			got = append(got, part[:n]...)
+			if n > 0 && err != nil {
+				t.Fatalf("%d bytes came with %v", n, err)
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return
+			}
+		}
+		if n, err := body.Read(part); n != 0 || err != io.EOF {
+			t.Errorf("behind the end: %d, %v", n, err)
+		}
+		br := bufio.NewReader(bytes.NewReader(raw))
+		want, err := io.ReadAll(httputil.NewChunkedReader(br))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q reads as %q, and to others as %q, %v", raw, got, want, err)
+		}
+		trailer, err := readTrailer(br)
+		if err != nil || len(trailer) != len(body.trailer) {
+			t.Errorf("%q: trailer %q, and to others %q, %v", raw, body.trailer, trailer, err)
 		}
 	})
 }

@@ -175,6 +175,9 @@ func (g *Gateway) Start() (err error) {
 	if cfg.DryRun {
 		g.log.Warn("dry run: everything is sent on at once; what would wait or be refused is only counted")
 	}
+	for _, u := range g.present.Load().upstreams {
+		u.start()
+	}
 	g.startCouriers()
 	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })

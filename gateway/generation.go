@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -54,7 +56,7 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (_ *gene
 			gen.discard(before)
 		}
 	}()
-	if gen.decider, err = newDecider(cfg); err != nil {
+	if gen.decider, err = newDecider(cfg, g.metrics); err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Classes {
@@ -88,9 +90,11 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (_ *gene
 // upstreamFor returns the upstream of that name from the generation before, if it
 // may go on under cfg, or a new one.
 func (g *Gateway) upstreamFor(name string, cfg *config.Config, before *generation) (*upstream, error) {
-	if before != nil && goesOn(before.config, cfg, name) {
-		sc := schedulerConfig(cfg, cfg.Upstreams[name])
-		return before.upstreams[name], sc.Validate()
+	if before != nil {
+		if u, ok := before.upstreams[name]; ok && u.goesOn(before.config, cfg) {
+			sc := schedulerConfig(cfg, cfg.Upstreams[name])
+			return u, sc.Validate()
+		}
 	}
 	return newUpstream(g.cutOff, g.log, name, cfg, g.sockets)
 }
@@ -103,13 +107,21 @@ func (g *Gateway) settingsFor(number int, cfg *config.Config, before *generation
 	return g.listenerSettings(cfg.Listeners[number])
 }
 
-// goesOn reports whether an upstream is the same in two configurations but for what
-// its scheduler can change while work waits.
-func goesOn(before, after *config.Config, name string) bool {
-	was, ok := before.Upstreams[name]
-	is := after.Upstreams[name]
+// goesOn reports whether an upstream is the same in two configurations, of which it
+// is in the first, but for what its scheduler can change while work waits.
+func (u *upstream) goesOn(before, after *config.Config) bool {
+	was, is := before.Upstreams[u.name], after.Upstreams[u.name]
 	is.Limit = was.Limit
-	return ok && before.DryRun == after.DryRun && reflect.DeepEqual(was, is)
+	return before.DryRun == after.DryRun && reflect.DeepEqual(was, is) && bytes.Equal(u.authorities, authoritiesIn(is.TLS))
+}
+
+// authoritiesIn returns what the file of authorities says now, if one is named: an
+// upstream goes by what it said when the upstream was made.
+func authoritiesIn(c *config.UpstreamTLS) (pem []byte) {
+	if c != nil && c.CA != "" {
+		pem, _ = os.ReadFile(c.CA) // who makes an upstream of it says what is wrong
+	}
+	return pem
 }
 
 // destinationsFor is upstreamFor for what no route names.
@@ -150,8 +162,8 @@ func (gen *generation) leave() {
 	}
 }
 
-// install makes gen the present generation. That of before goes on until its last
-// user has left it.
+// install makes gen the present generation, and starts what is new of it. The one
+// before goes on until its last user has left it.
 func (g *Gateway) install(gen *generation) {
 	g.mu.Lock()
 	before := g.present.Swap(gen)
@@ -162,10 +174,14 @@ func (g *Gateway) install(gen *generation) {
 		l.settings.Store(gen.settings[i])
 	}
 	g.metrics.configured(gen.since)
-	if before != nil {
-		gen.adjust(before)
-		before.leave()
+	if before == nil {
+		return // Start starts the first one's upstreams
 	}
+	gen.adjust(before)
+	for _, u := range gen.upstreams {
+		u.start()
+	}
+	before.leave()
 }
 
 // adjust has what goes on from the generation before work by this one's

@@ -11,8 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"overtake/gateway/config"
 )
 
@@ -146,7 +144,7 @@ func TestBodyRate(t *testing.T) {
 				defer func() { receiver.Close(); <-done }()
 				l := &listener{stop: make(chan struct{})}
 				client := &clientConn{Conn: receiver, listener: l, settings: &listenerSettings{limits: config.ListenerLimits{BodyRate: tc.rate}}}
-				body := newClientBody(client, new(fasthttp.RequestHeader), client)
+				body := newClientBody(client, false, client)
 				go func() {
 					defer close(done)
 					defer sender.Close()

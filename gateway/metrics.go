@@ -25,6 +25,8 @@ type metrics struct {
 	messageWait *prometheus.HistogramVec
 	classified  *prometheus.CounterVec
 	turnedAway  *prometheus.CounterVec
+	dryRuns     *prometheus.CounterVec
+	exprErrors  *prometheus.CounterVec
 
 	reloads      *prometheus.CounterVec
 	reloadedWell prometheus.Gauge
@@ -51,6 +53,8 @@ func newMetrics(g *Gateway) *metrics {
 		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
 		classified:  counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class"),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
+		dryRuns:     counter("overtake_rule_dry_run_total", "Decisions that rules in dry run would have made.", "rule", "class"),
+		exprErrors:  counter("overtake_expr_errors_total", "Expressions of rules and routes that could not be evaluated, which counts as false.", "rule"),
 		reloads:     counter("overtake_reloads_total", "Times that the configuration was read again, by what became of it.", "result"),
 		reloadedWell: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "overtake_config_last_reload_successful", Help: "1 if what was read last is in effect, else 0.",
@@ -61,7 +65,7 @@ func newMetrics(g *Gateway) *metrics {
 	}
 	m.reloads.WithLabelValues(reloadFailed)
 	m.reloads.WithLabelValues(reloadDone)
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.turnedAway,
+	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.dryRuns, m.exprErrors, m.turnedAway,
 		m.reloads, m.reloadedWell, m.reloadedAt,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -71,6 +75,12 @@ func (m *metrics) finished(listener, class string, status int, took time.Duratio
 	m.requests.WithLabelValues(listener, class, strconv.Itoa(status)).Inc()
 	m.seconds.WithLabelValues(class).Observe(took.Seconds())
 }
+
+// DryRun implements classifier.Observer.
+func (m *metrics) DryRun(rule, class string) { m.dryRuns.WithLabelValues(rule, class).Inc() }
+
+// ExprFailed implements classifier.Observer.
+func (m *metrics) ExprFailed(rule string) { m.exprErrors.WithLabelValues(rule).Inc() }
 
 func (m *metrics) waited(upstream, class string, d time.Duration) {
 	m.queueWait.WithLabelValues(upstream, class).Observe(d.Seconds())
@@ -100,11 +110,25 @@ func (m *metrics) forget(old, present *config.Config) {
 			m.queueWait.DeletePartialMatch(prometheus.Labels{"upstream": name})
 		}
 	}
-	for _, r := range old.Rules {
-		if !slices.ContainsFunc(present.Rules, func(other config.Rule) bool { return other.Name == r.Name }) {
-			m.classified.DeletePartialMatch(prometheus.Labels{"rule": r.Name})
+	for _, rule := range rulesOfMetrics(old) {
+		if !slices.Contains(rulesOfMetrics(present), rule) {
+			for _, counted := range []*prometheus.CounterVec{m.classified, m.dryRuns, m.exprErrors} {
+				counted.DeletePartialMatch(prometheus.Labels{"rule": rule})
+			}
 		}
 	}
+}
+
+// rulesOfMetrics are the rules of a configuration, and the routes, as they are
+// called where their expressions fail.
+func rulesOfMetrics(cfg *config.Config) (names []string) {
+	for _, r := range cfg.Rules {
+		names = append(names, r.Name)
+	}
+	for i := range cfg.Routes {
+		names = append(names, routeName(i))
+	}
+	return names
 }
 
 // stateCollector reads what schedulers and lanes know at the time of a scrape.
@@ -115,6 +139,8 @@ var (
 	descLimit     = desc("overtake_limit", "Slots of all servers in use.", "upstream")
 	descReserve   = desc("overtake_reserve", "Slots kept from less urgent classes; may be a fraction.", "upstream", "class")
 	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
+	descServerUp  = desc("overtake_server_up", "Whether a server gets requests: 1, or 0 while it is down or ejected.", "upstream", "server")
+	descRetries   = desc("overtake_retries_total", "Requests that failed on one server, by what became of them on another.", "upstream", "result")
 	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
 	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
 	descRefused   = desc("overtake_socket_refused_total", "Times that a socket did not get what its class says.", "option")
@@ -133,7 +159,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
+		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
 	} {
 		out <- d
 	}
@@ -152,6 +178,16 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 	for name, u := range gen.upstreams {
 		snap := u.scheduler.Snapshot()
 		gauge(descLimit, snap.Limit, name)
+		for i, h := range u.standings() {
+			up := 0
+			if h.serves() {
+				up = 1
+			}
+			gauge(descServerUp, up, name, u.servers[i].name)
+		}
+		for result := range numRetryResults {
+			count(descRetries, u.retries[result].Load(), name, result.String())
+		}
 		for i, class := range gen.classes.Names() {
 			c := &snap.Classes[i]
 			gauge(descInflight, c.Running, name, class)

@@ -17,7 +17,7 @@ import (
 // request the app works for, and it goes where a route with hosts says, or where
 // the app wanted.
 func (g *Gateway) call(ctx *fasthttp.RequestCtx, client *clientConn, r *request, view *classifier.Request) error {
-	g.classifyCall(r, view.Source)
+	g.classifyCall(r, view)
 	if ctx.IsConnect() {
 		return g.connect(ctx, client, r)
 	}
@@ -53,7 +53,7 @@ const originNone = "none"
 
 // classifyCall finds the trail, class and flow of an app's call. Rules are for
 // those who come from outside.
-func (g *Gateway) classifyCall(r *request, source netip.Addr) {
+func (g *Gateway) classifyCall(r *request, view *classifier.Request) {
 	r.trail.Extract(r.fields, r.started)
 	origin, found := g.provenance.Find(r.started, &r.trail)
 	r.origin = originNone
@@ -61,11 +61,11 @@ func (g *Gateway) classifyCall(r *request, source netip.Addr) {
 		r.origin = origin.By.String()
 		r.trail.Inherit(&origin)
 	}
-	r.decision = r.gen.decideCall(r.gen.claim(&r.trail, false), origin.Class, found)
+	r.decision = r.gen.decideCall(view, r.gen.claim(&r.trail, false), origin.Class, found)
 	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.WithLabelValues(r.decision.Rule, r.trail.Class).Inc()
-	r.flow = r.gen.flowOf(r.fields, source)
+	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 
 // maxLaps is how often a request may pass gateways before that counts as a loop.

@@ -3,10 +3,15 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"overtake/classifier"
@@ -31,11 +36,15 @@ type server struct {
 	name    string // as configured
 	network string // tcp or unix
 	address string
+	host    string      // for a Host field
+	tls     *tls.Config // nil for plain HTTP
 	// sockets tells the kernel of which class connections are.
 	sockets *socket.Setter
 	// refuse looks at new connections; its error, a *failure, refuses them. nil
 	// takes all.
 	refuse func(net.Conn) error
+
+	failing atomic.Bool // its last answer failed, see upstream.note
 
 	mu      sync.Mutex
 	idle    [classifier.MaxClasses][]*upstreamConn // by group; the most recently used last
@@ -45,28 +54,89 @@ type server struct {
 // upstreamConn is one connection to a server. It carries one exchange at a time.
 type upstreamConn struct {
 	net.Conn
+	raw      net.Conn // below TLS, or the same
 	br       *bufio.Reader
 	bw       *bufio.Writer
 	group    int // of the class that it is for, see server.group
 	lastUsed time.Time
 	reused   bool
+	// Bytes of the present exchange. Each is the side's that reads or writes.
+	sent, received int64
 }
 
-// newServer takes a URL that the configuration has checked: http://host:port or
-// unix:///path.
-func newServer(rawURL string, sockets *socket.Setter) (*server, error) {
+// Write implements net.Conn.
+func (c *upstreamConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.sent += int64(n)
+	return n, err
+}
+
+// Read implements net.Conn.
+func (c *upstreamConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.received += int64(n)
+	return n, err
+}
+
+// Close breaks the connection off. TLS is not told: to say so may take as long as
+// the server likes.
+func (c *upstreamConn) Close() error { return c.raw.Close() }
+
+// progress is how far the exchange came, which has ended.
+func (c *upstreamConn) progress() progress {
+	switch {
+	case c.received > 0:
+		return inDoubt
+	case c.sent > 0:
+		return unanswered
+	}
+	return unsent
+}
+
+// quiet reports whether an idle connection can carry another request: see alive.
+func (c *upstreamConn) quiet() bool {
+	if t, ok := c.Conn.(*tls.Conn); ok && !ended(t) {
+		return false
+	}
+	return alive(c.raw)
+}
+
+// ended reports whether nothing more has come that TLS has read ahead. It does not
+// wait, nor read from the network.
+func ended(t *tls.Conn) bool {
+	if t.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false
+	}
+	var b [1]byte
+	_, err := t.Read(b[:])
+	return errors.Is(err, os.ErrDeadlineExceeded) && t.SetReadDeadline(time.Time{}) == nil
+}
+
+// newServer takes a URL that the configuration has checked: http://host:port,
+// https://host:port, for which secure is, or unix:///path.
+func newServer(rawURL string, secure *tls.Config, sockets *socket.Setter) (*server, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme == "unix" {
-		return &server{name: rawURL, network: "unix", address: u.Path, sockets: sockets}, nil
+	s := &server{name: rawURL, network: "tcp", address: u.Host, host: u.Host, sockets: sockets}
+	port := "80"
+	switch u.Scheme {
+	case "unix":
+		s.network, s.address, s.host = "unix", u.Path, "localhost"
+		return s, nil
+	case "https":
+		port = "443"
+		s.tls = secure.Clone()
+		if s.tls.ServerName == "" {
+			s.tls.ServerName = u.Hostname()
+		}
+		s.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	}
-	address := u.Host
 	if u.Port() == "" {
-		address = net.JoinHostPort(u.Hostname(), "80")
+		s.address = net.JoinHostPort(u.Hostname(), port)
 	}
-	return &server{name: rawURL, network: "tcp", address: address, sockets: sockets}, nil
+	return s, nil
 }
 
 // group returns which idle connections a class may use: those of the classes that
@@ -78,18 +148,18 @@ func (s *server) group(class classifier.Class) int {
 	return s.sockets.Group(int(class))
 }
 
-// get returns an idle connection that is still good, or dials one.
-func (s *server) get(ctx context.Context, class classifier.Class) (*upstreamConn, error) {
+// get returns an idle connection that is still good, or dials one until by.
+func (s *server) get(ctx context.Context, class classifier.Class, by time.Time) (*upstreamConn, error) {
 	for {
 		c := s.takeIdle(s.group(class))
 		if c == nil {
-			return s.dial(ctx, class)
+			return s.dial(ctx, class, by)
 		}
-		if time.Since(c.lastUsed) < maxIdleTime && alive(c.Conn) {
-			c.reused = true
+		if time.Since(c.lastUsed) < maxIdleTime && c.quiet() {
+			c.reused, c.sent, c.received = true, 0, 0
 			return c, nil
 		}
-		c.Close()
+		c.part()
 	}
 }
 
@@ -107,29 +177,56 @@ func (s *server) takeIdle(group int) *upstreamConn {
 	return c
 }
 
-// open makes a connection for class.
-func (s *server) open(ctx context.Context, class classifier.Class) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout, Control: s.sockets.Control(int(class))}
+// open makes a connection for class, until by if that is not zero.
+func (s *server) open(ctx context.Context, class classifier.Class, by time.Time) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Deadline: by, Control: s.sockets.Control(int(class))}
 	c, err := d.DialContext(ctx, s.network, s.address)
-	if err != nil || s.refuse == nil {
-		return c, err
-	}
-	if err := s.refuse(c); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-func (s *server) dial(ctx context.Context, class classifier.Class) (*upstreamConn, error) {
-	c, err := s.open(ctx, class)
 	if err != nil {
 		return nil, err
 	}
-	return &upstreamConn{
-		Conn: c, br: bufio.NewReaderSize(c, bufferSize), bw: bufio.NewWriterSize(c, bufferSize), group: s.group(class),
-	}, nil
+	if s.refuse != nil {
+		if err := s.refuse(c); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	if s.tls == nil {
+		return c, nil
+	}
+	return s.secure(ctx, c, by)
 }
+
+// secure puts TLS over a new connection.
+func (s *server) secure(ctx context.Context, c net.Conn, by time.Time) (net.Conn, error) {
+	latest := time.Now().Add(dialTimeout)
+	if by.IsZero() || latest.Before(by) {
+		by = latest
+	}
+	ctx, cancel := context.WithDeadline(ctx, by)
+	defer cancel()
+	t := tls.Client(c, s.tls)
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("gateway: TLS with %s: %w%s", s.name, err, remedyTLS(err))
+	}
+	return t, nil
+}
+
+func (s *server) dial(ctx context.Context, class classifier.Class, by time.Time) (*upstreamConn, error) {
+	opened, err := s.open(ctx, class, by)
+	if err != nil {
+		return nil, err
+	}
+	c := &upstreamConn{Conn: opened, raw: opened, group: s.group(class)}
+	if t, ok := opened.(*tls.Conn); ok {
+		c.raw = t.NetConn()
+	}
+	c.br, c.bw = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(c, bufferSize)
+	return c, nil
+}
+
+// part closes an idle connection, and says so to TLS.
+func (c *upstreamConn) part() { _ = c.Conn.Close() }
 
 // put keeps a connection whose exchange has ended cleanly.
 func (s *server) put(c *upstreamConn) {
@@ -142,7 +239,7 @@ func (s *server) put(c *upstreamConn) {
 	}
 	s.mu.Unlock()
 	if !keep {
-		c.Close()
+		c.part()
 	}
 }
 
@@ -169,6 +266,6 @@ func (s *server) closeIdle(age time.Duration) {
 	}
 	s.mu.Unlock()
 	for _, c := range old {
-		c.Close()
+		c.part()
 	}
 }

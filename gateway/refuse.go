@@ -35,7 +35,17 @@ type failure struct {
 	err    error
 	// retryAfter is when to come again, for a 503; 0: by the class.
 	retryAfter time.Duration
+	far        progress
 }
+
+// progress is how far a try at a server came that failed.
+type progress uint8
+
+const (
+	inDoubt    progress = iota // of an answer, something may have come
+	unanswered                 // something of the request was sent, nothing came back
+	unsent                     // nothing was sent
+)
 
 func (f *failure) Error() string { return f.reason + ": " + f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -38,6 +39,9 @@ func (g *Gateway) Reload() {
 		w.again()
 	}
 	g.metrics.reloads.WithLabelValues(reloadDone).Inc()
+	for _, warning := range after.config.Warnings {
+		g.log.Warn(warning.String())
+	}
 	g.log.Info("configuration reloaded", "new_upstreams", fresh, "closing_upstreams", gone)
 }
 
@@ -92,7 +96,16 @@ func (g *Gateway) watchFiles() {
 		g.log.Warn("changes of files are not seen; after one, send SIGHUP", "error", err)
 		return
 	}
-	w.watch(g.Reload, func() []string { return g.files })
+	w.watch(g.Reload, func() []string {
+		names := slices.Clone(g.files)
+		for _, u := range g.Config().Upstreams {
+			if u.TLS != nil && u.TLS.CA != "" {
+				names = append(names, u.TLS.CA)
+			}
+		}
+		slices.Sort(names)
+		return names
+	})
 	w.watch(g.certificatesChanged, func() (names []string) {
 		for _, l := range g.Config().Listeners {
 			if l.TLS != nil {
@@ -101,8 +114,27 @@ func (g *Gateway) watchFiles() {
 		}
 		return names
 	})
-	g.housework.Go(func() { w.run(g.stopHousework) })
 	g.watcher.Store(w)
+	if g.outdated() { // since before the watch began
+		g.Reload()
+	}
+	g.housework.Go(func() { w.run(g.stopHousework) })
+}
+
+// outdated reports whether the configuration in effect is not what would be read
+// now, as far as it can be shown.
+func (g *Gateway) outdated() bool {
+	next, err := g.read()
+	if err != nil {
+		return true
+	}
+	texts := make([][]byte, 2)
+	for i, cfg := range []*config.Config{g.Config(), next} {
+		if texts[i], err = cfg.Redacted(); err != nil {
+			return true
+		}
+	}
+	return !bytes.Equal(texts[0], texts[1])
 }
 
 // certificatesChanged also tries a reload again that has failed: it may have come

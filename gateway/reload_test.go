@@ -2,15 +2,14 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -193,8 +192,11 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 			t.Errorf("got %q", f.body)
 		}
 	}
-	if _, state := g.adminGet("/debug/queues"); strings.Contains(state, `"waiting": 1`) {
-		t.Errorf("what waits for the old one is told of the new: %s", state)
+	var state queuesState
+	_, page := g.adminGet("/debug/queues")
+	must(t, json.Unmarshal([]byte(page), &state))
+	if want := (closingState{"app", 1, 1}); len(state.Closing) != 1 || state.Closing[0] != want || state.Upstreams["app"].Classes["standard"].Waiting != 0 {
+		t.Errorf("of the old upstream and the new it is said: %s", page)
 	}
 	close(app.pass)
 	for _, answer := range answers {
@@ -203,6 +205,31 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 		}
 	}
 	g.alone()
+}
+
+// The authorities that servers' certificates are checked by are read again.
+func TestReloadAuthorities(t *testing.T) {
+	ca := newIssuer(t).file
+	yaml := "upstreams: {app: {servers: [\"https://127.0.0.1:1\"], tls: {ca: " + ca + "}}}"
+	g := start(t, yaml, "")
+	present := func() *upstream { return g.present.Load().upstreams["app"] }
+	first := present()
+	g.reloadTo(yaml, "")
+	if present() != first {
+		t.Error("with the same authorities, the upstream is another")
+	}
+	other, err := os.ReadFile(newIssuer(t).file)
+	must(t, err)
+	write(t, ca, string(other))
+	g.reloadTo(yaml, "")
+	if present() == first {
+		t.Error("with other authorities, the upstream is the same")
+	}
+	g.alone()
+	write(t, ca, "none")
+	if err := g.tryReload(yaml, ""); err == nil || !strings.Contains(err.Error(), ca) {
+		t.Errorf("without any, the error is %v, want %s in it", err, ca)
+	}
 }
 
 // A dry run can be ended, and begun.
@@ -371,115 +398,4 @@ func TestReloadOfTrust(t *testing.T) {
 	if got := ask(); got != "interactive" {
 		t.Errorf("from one that is trusted now: %s", got)
 	}
-}
-
-// Two hundred reloads, good and bad, of everything at once, while clients of all
-// kinds are at work: none of them notices.
-func TestReloadUnderLoad(t *testing.T) {
-	echo := func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		fmt.Fprintf(w, "%s %s", r.URL.Path, body)
-	}
-	apps := []string{serveApp(t, echo), serveApp(t, echo)}
-	configs := []string{
-		singleSlot,
-		"upstreams: {app: {servers: [$APP], limit: {mode: adaptive, initial: 2}}}\nrules: [{class: batch, match: {path: /a}}]",
-		"upstreams: {app: {servers: [$APP], limit: {mode: \"off\"}}}\ndry_run: true",
-		"upstreams: {app: {servers: [$APP]}, other: {servers: [$APP]}}\nroutes: [{match: {path: /b}, upstream: other}, {upstream: app}]\ndefault_class: batch",
-		"rules: [{class: none}]", // bad
-		"admin: \"off\"",         // impossible
-	}
-	g := start(t, configs[0], apps[0])
-	stop := make(chan struct{})
-	var clients sync.WaitGroup
-	var served atomic.Int64
-	for n := range 6 {
-		clients.Go(func() {
-			c := client(t)
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				path, body := fmt.Sprintf("/%c", 'a'+i%3), strings.Repeat("x", i%3*10_000)
-				if i%50 == n {
-					c.CloseIdleConnections() // come anew
-				}
-				f := g.fetchBy(c, "POST", path, strings.NewReader(body))
-				if f.err != nil || f.StatusCode != http.StatusOK || f.body != path+" "+body {
-					t.Errorf("POST %s: %v, %.100q", path, f.err, f.body)
-					return
-				}
-				served.Add(1)
-			}
-		})
-	}
-	refused := 0
-	for i := range 200 {
-		before := served.Load()
-		if g.tryReload(configs[i%len(configs)], apps[i/2%len(apps)]) != nil {
-			refused++
-		}
-		eventually(t, "requests are served", func() bool { return served.Load() > before+5 || t.Failed() })
-	}
-	close(stop)
-	clients.Wait()
-	if refused != 66 {
-		t.Errorf("%d reloads were refused, want 66", refused)
-	}
-	g.reloadTo(configs[0], apps[0])
-	g.alone()
-	if n := len(g.inUse()); n != 1 {
-		t.Errorf("%d upstreams are in use", n)
-	}
-	t.Logf("%d requests", served.Load())
-}
-
-// Changed files are seen by the gateway itself: the configuration's, and those that
-// it names, whichever they are by now.
-func TestReloadByFiles(t *testing.T) {
-	ca := newIssuer(t)
-	file, one, two := filepath.Join(t.TempDir(), "overtake.yaml"), t.TempDir(), t.TempDir()
-	yaml := func(dir string) string {
-		cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-		return fmt.Sprintf("listeners: [{address: \"127.0.0.1:0\", tls: {cert: %s, key: %s}}]", cert, key)
-	}
-	ca.issue(one, "one.example")
-	ca.issue(two, "two.example")
-	write(t, file, yaml(one))
-	app := deadAddress(t)
-	g := newGateway(t, yaml(one), app)
-	g.files = []string{file}
-	g.file = func() (*config.Config, error) {
-		text, err := os.ReadFile(file)
-		must(t, err)
-		return parseConfig(string(text), app)
-	}
-	g.run()
-	shows := func(name string) {
-		t.Helper()
-		eventually(t, "clients are shown "+name, func() bool { return g.shown("") == name })
-	}
-	shows("one.example")
-	ca.issue(one, "one.again.example")
-	shows("one.again.example")
-	write(t, file, yaml(two))
-	shows("two.example")
-	g.wantMetric(`overtake_reloads_total{result="success"} 1`)
-	ca.issue(two, "two.again.example")
-	shows("two.again.example")
-
-	// A reload in the middle of a rotation is made up for at its end.
-	key := filepath.Join(two, "key.pem")
-	right, err := os.ReadFile(key)
-	must(t, err)
-	_, other := ca.issue(t.TempDir(), "other.example")
-	must(t, os.Rename(other, key))
-	eventually(t, "the key is no good", func() bool { return strings.Contains(g.log.String(), "new certificates are no good") })
-	write(t, file, "expose: all\n"+yaml(two))
-	g.wantMetric(`overtake_reloads_total{result="failure"} 1`)
-	write(t, key, string(right))
-	g.wantMetric(`overtake_reloads_total{result="success"} 2`)
-	shows("two.again.example")
 }

@@ -163,7 +163,7 @@ func checkHeader(br *bufio.Reader) error {
 		}
 		_, err = br.Peek(br.Buffered() + 1)
 		switch {
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			return nil // reading the header fails as well, and says how far it came
 		case err != nil && br.Buffered() > 0 && hungUpErr(err):
 			return io.ErrUnexpectedEOF // the server has worked on the request

@@ -40,7 +40,7 @@ var errBodyAborted = errors.New("gateway: request body given up")
 
 func startSender(conn *upstreamConn, o *outbound) *sender {
 	s := &sender{done: make(chan struct{}), abort: o.abortBody}
-	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, deadline: o.deadline, ended: &s.readAll}
+	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, last: o.tryTimeout, deadline: o.deadline, ended: &s.readAll}
 	go func() {
 		defer close(s.done)
 		s.err = writeBody(conn.bw, body, o)
@@ -83,7 +83,8 @@ type patientBody struct {
 	io.Reader
 	conn     *upstreamConn
 	timeout  time.Duration
-	deadline time.Time // never moved past it
+	last     time.Duration // instead of timeout after the end of the body; 0 for no other
+	deadline time.Time     // never moved past it
 	until    time.Time
 	ended    *atomic.Bool // set when there is no more to read
 }
@@ -92,6 +93,9 @@ func (b *patientBody) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if now := time.Now(); err == io.EOF || b.until.Sub(now) < b.timeout/2 {
 		b.until = now.Add(b.timeout)
+		if err == io.EOF && b.last > 0 {
+			b.until = now.Add(b.last)
+		}
 		if !b.deadline.IsZero() && b.until.After(b.deadline) {
 			b.until = b.deadline
 		}

@@ -276,9 +276,8 @@ func TestHalfClosedClient(t *testing.T) {
 func TestPanicIsAnsweredAndCostsNoSlot(t *testing.T) {
 	app := newGate()
 	g := start(t, noRoom, serveApp(t, app.ServeHTTP))
-	u := g.upstreams["app"]
-	servers := u.servers
-	u.servers = nil // do picks one of none, with the slot in hand
+	server := g.upstreams["app"].servers[0]
+	server.refuse = func(net.Conn) error { panic("out of range") } // with the slot in hand
 	for range 3 {
 		f := g.fetch("POST", "/", strings.NewReader("body"))
 		if f.err != nil || f.StatusCode != http.StatusInternalServerError || !f.Close {
@@ -288,7 +287,7 @@ func TestPanicIsAnsweredAndCostsNoSlot(t *testing.T) {
 			t.Errorf("the client is told of internals: %s", f.body)
 		}
 	}
-	u.servers = servers
+	server.refuse = nil
 	g.hold(app)()
 	if !strings.Contains(g.log.String(), "panic while serving") {
 		t.Error("the panic is not in the log")

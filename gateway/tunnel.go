@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/classifier"
 )
 
 // tunnel is a connection whose bytes pass as they are: after CONNECT, or TLS on a
@@ -63,7 +65,7 @@ func (g *Gateway) dialTunnel(r *request, address string) (net.Conn, error) {
 	s := &server{name: address, network: "tcp", address: address, sockets: g.sockets, refuse: g.refuseOwn}
 	r.trail.Deadline = r.deadline()
 	conn, err := reach(&r.life, r.trail.Deadline, func(ctx context.Context) (net.Conn, error) {
-		return s.open(ctx, r.decision.Class)
+		return s.open(ctx, r.decision.Class, time.Time{})
 	})
 	if err != nil {
 		return nil, err
@@ -190,7 +192,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	r.gen = g.enter()
 	g.leavers.begin(c)
 	r.described = &about{host: c.original.String()}
-	r.started, r.decision = time.Now(), r.gen.decideCall(r.gen.claim(&r.trail, false), 0, false)
+	r.started, r.decision = time.Now(), r.gen.decideCall(&classifier.Request{Source: c.addr}, r.gen.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {
 		g.log.Debug("refused", "reason", asFailure(err).reason, "target", c.original, "client", c.addr, "error", err)

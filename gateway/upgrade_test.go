@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -148,4 +151,93 @@ func TestClientThatLeavesBeforeTheSwitch(t *testing.T) {
 	near.Close()
 	far.closed()
 	g.wholeAgain()
+}
+
+// TestUpgradeOfOtherConnections: to servers over TLS and unix sockets, and of an app's
+// own calls.
+func TestUpgradeOfOtherConnections(t *testing.T) {
+	// echo switches, and sends back what comes until that ends.
+	echo := func(w http.ResponseWriter, r *http.Request) {
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		io.WriteString(c, webSocket)
+		io.Copy(c, rw)
+	}
+	talk := func(p *peer) {
+		p.t.Helper()
+		p.send(askWebSocket)
+		if head := p.head(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+			p.t.Fatalf("got %q", head)
+		}
+		p.send(strings.Repeat("x", 100_000))
+		if err := closeWrite(p.Conn); err != nil {
+			p.t.Fatal(err)
+		}
+		if rest, err := io.ReadAll(p.br); len(rest) != 100_000 || err != nil {
+			p.t.Errorf("%d bytes came back, %v", len(rest), err)
+		}
+	}
+	t.Run("server over TLS", func(t *testing.T) {
+		a := newTestCA(t)
+		app := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{a.issue("app", "app.internal")}}, echo)
+		g := start(t, fmt.Sprintf("upstreams: {app: {servers: [$APP], tls: {ca: %s, server_name: app.internal}}}", a.file("ca.pem")), app)
+		talk(g.dial())
+	})
+	t.Run("server on a unix socket", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "app.sock")
+		ln, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(echo)}
+		done := make(chan struct{})
+		go func() { defer close(done); server.Serve(ln) }()
+		t.Cleanup(func() { server.Close(); <-done })
+		talk(start(t, "", "unix://"+path).dial())
+	})
+	t.Run("call of an app", func(t *testing.T) {
+		s := startSidecar(t, "", deadAddress(t))
+		p := s.dialOutbound()
+		to := strings.TrimPrefix(serveApp(t, echo), "http://")
+		p.send(strings.Replace(strings.Replace(askWebSocket, "/chat", "http://"+to+"/chat", 1), "Host: a", "Host: "+to, 1))
+		if head := p.head(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+			t.Fatalf("got %q", head)
+		}
+		p.send("ping")
+		if got := p.body(4); got != "ping" {
+			t.Errorf("got %q", got)
+		}
+		p.Close()
+	})
+}
+
+// TestUpgradeBehindAnotherRequest: the answer before comes first, and what was sent
+// behind the request is for the new protocol.
+func TestUpgradeBehindAnotherRequest(t *testing.T) {
+	app := serveRaw(t)
+	g := start(t, "", app.url())
+	near := g.dial()
+	near.send("GET /first HTTP/1.1\r\nHost: a\r\n\r\n", askWebSocket, "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n")
+	far := app.next()
+	far.head()
+	far.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
+	if head := far.head(); !strings.HasPrefix(head, "GET /chat ") {
+		t.Errorf("the app got %q", head)
+	}
+	far.send(webSocket)
+	if resp, body := near.response("GET"); resp.StatusCode != 200 || body != "first" {
+		t.Errorf("got %d %q", resp.StatusCode, body)
+	}
+	if head := near.head(); !strings.HasPrefix(head, "HTTP/1.1 101 ") {
+		t.Errorf("got %q", head)
+	}
+	if got := far.head(); got != "GET /evil HTTP/1.1\r\nHost: a\r\n\r\n" { // byte for byte: nobody read it
+		t.Errorf("through the tunnel came %q", got)
+	}
+	near.Close()
+	far.closed()
 }

@@ -144,7 +144,7 @@ func TestAdaptiveLimitIgnoresUnmeasured(t *testing.T) {
 	c := newCore(toldNothing(10 * time.Millisecond))
 	now := time.Hour
 	for range 10_000 {
-		id, ok := c.startNow(1, 0, now)
+		id, ok := c.startNow(1, 0, nil, now)
 		if !ok {
 			t.Fatal("no slot free")
 		}
@@ -187,14 +187,14 @@ func TestProbeEndsInTime(t *testing.T) {
 	c.tick(now)
 	var held []slotID
 	for range 8 {
-		id, _ := c.startNow(1, 0, now)
+		id, _ := c.startNow(1, 0, nil, now)
 		held = append(held, id)
 	}
 	l := c.servers[0].limiter
 	l.main = 1
 	l.beginProbe(now)
 	c.follow(0)
-	if _, ok := c.startNow(1, 0, now); ok {
+	if _, ok := c.startNow(1, 0, nil, now); ok {
 		t.Error("the probe holds nothing back")
 	}
 	for range 10 { // whatever ends is no sample
@@ -202,17 +202,17 @@ func TestProbeEndsInTime(t *testing.T) {
 		c.release(held[0], Unmeasured, now)
 		held = held[1:]
 		c.tick(now)
-		if id, ok := c.startNow(1, 0, now); ok {
+		if id, ok := c.startNow(1, 0, nil, now); ok {
 			held = append(held, id)
 			continue
 		}
-		id, _ := c.startNow(0, 0, now)
+		id, _ := c.startNow(0, 0, nil, now)
 		held = append(held, id)
 	}
 	if l.probing || c.prober >= 0 {
 		t.Errorf("after %v the probe goes on", shortestProbe)
 	}
-	if _, ok := c.startNow(1, 0, now); !ok {
+	if _, ok := c.startNow(1, 0, nil, now); !ok {
 		t.Error("after the probe, work is held back")
 	}
 }
@@ -233,7 +233,7 @@ func TestDownServerIsNotProbed(t *testing.T) {
 	}
 	c.setDown(1, false)
 	for range 32 {
-		if _, ok := c.startNow(1, 0, time.Hour); !ok {
+		if _, ok := c.startNow(1, 0, nil, time.Hour); !ok {
 			t.Fatal("two servers have less than 16 slots each")
 		}
 	}
@@ -329,7 +329,7 @@ func TestProbeEndsWithItsClass(t *testing.T) {
 		l.classes[1].low.take(lowSample{seconds: 10, inFlight: 1}) // 10 s each: the probe may take a while
 	}
 	now := time.Hour
-	id, _ := c.startNow(1, 0, now)
+	id, _ := c.startNow(1, 0, nil, now)
 	l.beginProbe(now)
 	c.follow(0)
 	c.tick(now + tickEvery)

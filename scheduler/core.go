@@ -113,7 +113,8 @@ func newCore(cfg Config) *core {
 	}
 	for i := range c.servers {
 		s := &c.servers[i]
-		s.limit, s.narrow = cfg.Limit, cfg.Limit
+		s.own, s.ownNarrow, s.share = cfg.Limit, cfg.Limit, whole
+		s.fit()
 		if a := cfg.Adaptive; a != nil {
 			s.limiter = newLimiter(cfg.Limit, a.Min, a.Max, len(cfg.Classes))
 		}
@@ -155,14 +156,15 @@ func (c *core) tick(now time.Duration) {
 // startNow takes a slot for class if nothing at all waits and one is free for
 // it. It is the way of all work as long as there is no contention.
 //
-// Work that is due at due, if that is not 0, has to be done then.
-func (c *core) startNow(class int, due, now time.Duration) (slotID, bool) {
+// Work that is due at due, if that is not 0, has to be done then; avoid is
+// [Work].Avoid.
+func (c *core) startNow(class int, due time.Duration, avoid []bool, now time.Duration) (slotID, bool) {
 	c.tick(now)
 	if c.waiting > 0 || c.draining || due != 0 && now+c.classes[class].durations.short(now) >= due || !c.open(class, now) {
 		return slotID{}, false
 	}
 	c.arrived(class)
-	id := c.start(class, now)
+	id := c.start(class, avoid, now)
 	c.waited(class, 0, c.inside(id), now)
 	return id, true
 }
@@ -247,8 +249,11 @@ func (c *core) learn(s sample, on int, now time.Duration) {
 	}
 }
 
-// mayProbe reports whether a probe of the server may begin: there is one at a time.
-func (c *core) mayProbe(on int) bool { return c.prober < 0 && !c.servers[on].down }
+// mayProbe reports whether a probe of the server may begin: there is one at a time,
+// and none where the limit is not what bounds the server.
+func (c *core) mayProbe(on int) bool {
+	return c.prober < 0 && !c.servers[on].down && c.servers[on].share == whole
+}
 
 // follow does what a server's limiter has come to.
 func (c *core) follow(on int) {
@@ -330,7 +335,7 @@ func (c *core) dispatch(now time.Duration) {
 		class.flows.advance()
 		c.dequeue(t, true)
 		c.count(t, now)
-		t.slot = c.start(i, now)
+		t.slot = c.start(i, t.avoid, now)
 		t.server = c.serverOf(t.slot)
 		c.waited(i, now-t.arrived, c.inside(t.slot), now)
 		c.decide(t, 0, now)
@@ -360,8 +365,8 @@ func (c *core) pick(now time.Duration) int {
 }
 
 // start takes a slot. There must be room for the class.
-func (c *core) start(class int, now time.Duration) slotID {
-	on := c.place(class)
+func (c *core) start(class int, avoid []bool, now time.Duration) slotID {
+	on := c.place(class, avoid)
 	c.alter(on, func(s *server) { s.running++ })
 	if l := c.servers[on].limiter; l != nil {
 		l.begin(now)

@@ -39,7 +39,11 @@ func (d *dryRun) holdNothingBack() {
 func (d *dryRun) acquire(t ticket, now time.Duration) (work *dryWork, server int) {
 	server = -1
 	for i, n := range d.running {
-		if d.core.serves(i) && (server < 0 || n < d.running[server]) {
+		better := server < 0 || n < d.running[server]
+		if server >= 0 && t.avoid != nil && t.avoid[i] != t.avoid[server] {
+			better = t.avoid[server]
+		}
+		if d.core.serves(i) && better {
 			server = i
 		}
 	}

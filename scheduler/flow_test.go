@@ -9,7 +9,7 @@ import (
 func TestMillionFlows(t *testing.T) {
 	const flows, room = 1_000_000, 1000
 	c := newCore(Config{Limit: 1, Classes: []ClassConfig{{MaxWaiting: room}}})
-	running, ok := c.startNow(0, 0, time.Hour)
+	running, ok := c.startNow(0, 0, nil, time.Hour)
 	if !ok {
 		t.Fatal("no slot free")
 	}
@@ -45,7 +45,7 @@ func TestMillionFlows(t *testing.T) {
 func TestBusyFlowLeavesRoom(t *testing.T) {
 	const room = 100
 	c := newCore(Config{Limit: 1, Classes: []ClassConfig{{MaxWaiting: room}}})
-	c.startNow(0, 0, time.Hour)
+	c.startNow(0, 0, nil, time.Hour)
 	shed := make(map[uint64]int)
 	arrive := func(flow uint64) {
 		c.arrive(&ticket{flow: flow}, time.Hour)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 )
@@ -13,6 +14,7 @@ type op struct {
 	flow  uint64
 	bytes int64
 	kept  bool
+	avoid []bool
 	until time.Duration // deadline, from now; 0 for none
 	which int           // release, withdraw: the n-th of those there are, modulo
 	by    time.Duration
@@ -26,8 +28,28 @@ type op struct {
 
 // place is what a test knows of a server; which is its index modulo their number.
 type place struct {
-	which, limit, narrow int
+	which, limit, narrow int // in effect
 	down                 bool
+	own, ownNarrow       int // without the share
+	share                BasisPoints
+}
+
+func newPlace(which, limit int) place {
+	return place{which: which, limit: limit, narrow: limit, own: limit, ownNarrow: limit, share: 10_000}
+}
+
+// book enters what o does to the server.
+func (s *place) book(o op) {
+	switch o.kind {
+	case opResize:
+		s.own, s.ownNarrow = o.place.limit, o.place.narrow
+	case opShare:
+		s.share = o.place.share
+	case opDown:
+		s.down = o.down
+	}
+	s.limit = int(math.Ceil(float64(s.own) * float64(s.share) / 10_000))
+	s.narrow = min(s.ownNarrow, s.limit)
 }
 
 type opKind uint8
@@ -40,6 +62,7 @@ const (
 	opAdvance // the clock only: expired work is still there
 	opExpire  // what is expired is shed, as the shell's timers do
 	opResize
+	opShare
 	opDown
 	opDrain
 	opReconfigure // what the classes may do
@@ -62,6 +85,8 @@ func (o op) String() string {
 		return "expire"
 	case opResize:
 		return fmt.Sprintf("resize server %d to %d, probe %d, of all %t", o.place.which, o.place.limit, o.place.narrow, o.all)
+	case opShare:
+		return fmt.Sprintf("server %d offers %d in 10,000", o.place.which, o.place.share)
 	case opReconfigure:
 		return fmt.Sprintf("reconfigure to %+v", o.classes)
 	case opDown:
@@ -108,13 +133,13 @@ func (p *player) apply(o op) []fate {
 	switch o.kind {
 	case opTry:
 		p.arrived++
-		if id, ok := p.core.startNow(o.class, p.after(o.until), p.now); ok {
+		if id, ok := p.core.startNow(o.class, p.after(o.until), o.avoid, p.now); ok {
 			p.started(p.arrived, id)
 			p.fates = append(p.fates, fate{id: p.arrived, wait: p.core.factsNow(o.class)})
 		}
 	case opArrive:
 		p.arrived++
-		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, due: p.after(o.until)}
+		t := &ticket{class: o.class, flow: o.flow, bytes: o.bytes, kept: o.kept, avoid: o.avoid, due: p.after(o.until)}
 		p.numbers[t] = p.arrived
 		p.waiting = append(p.waiting, t)
 		p.core.arrive(t, p.now)
@@ -144,6 +169,9 @@ func (p *player) apply(o op) []fate {
 	case opResize:
 		p.core.probesAll = o.all
 		p.core.resize(o.place.which%len(p.core.servers), o.place.limit, o.place.narrow)
+		p.core.dispatch(p.now)
+	case opShare:
+		p.core.setShare(o.place.which%len(p.core.servers), o.place.share)
 		p.core.dispatch(p.now)
 	case opDown:
 		p.core.setDown(o.place.which%len(p.core.servers), o.down)
@@ -291,6 +319,9 @@ func (pick choose) someOp(classes int) op {
 		if pick(4) == 3 {
 			o.until = time.Duration(pick(40) - 1)
 		}
+		if pick(8) == 7 {
+			o.avoid = []bool{pick(2) == 1, pick(2) == 1, pick(2) == 1, pick(2) == 1}
+		}
 		return o
 	case n < 157:
 		return op{kind: opRelease, which: pick(64), how: Outcome(pick(8) / 7)}
@@ -315,6 +346,8 @@ func (pick choose) someOp(classes int) op {
 			o.place.narrow = 1 + pick(o.place.limit)
 		}
 		return o
+	case n < 198:
+		return op{kind: opShare, place: place{which: pick(4), share: BasisPoints(1 + pick(4)*3333)}}
 	case n < 199:
 		return op{kind: opDown, place: place{which: pick(4)}, down: pick(2) == 1}
 	}

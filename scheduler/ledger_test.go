@@ -48,7 +48,7 @@ func newLedger(cfg Config) *ledger {
 		running: make([]int, len(cfg.Classes)), final: make(map[int]string),
 	}
 	for i := range max(cfg.Servers, 1) {
-		l.servers = append(l.servers, place{i, cfg.Limit, cfg.Limit, false})
+		l.servers = append(l.servers, newPlace(i, cfg.Limit))
 	}
 	l.on = make([]int, len(l.servers))
 	l.share()
@@ -131,11 +131,10 @@ func (l *ledger) book(o op) {
 	case opAdvance:
 		l.now += o.by
 	case opResize:
-		s := &l.servers[o.place.which%len(l.servers)]
-		s.limit, s.narrow, l.all = o.place.limit, o.place.narrow, o.all
-		l.share()
-	case opDown:
-		l.servers[o.place.which%len(l.servers)].down = o.down
+		l.all = o.all
+		fallthrough
+	case opShare, opDown:
+		l.servers[o.place.which%len(l.servers)].book(o)
 		l.share()
 	case opTry:
 		l.arrivals++

@@ -63,7 +63,7 @@ func newOracle(cfg Config) *oracle {
 		o.lastTurn[i], o.lengthAt[i] = make(turns), make(turns)
 	}
 	for i := range max(cfg.Servers, 1) {
-		o.servers = append(o.servers, place{i, cfg.Limit, cfg.Limit, false})
+		o.servers = append(o.servers, newPlace(i, cfg.Limit))
 	}
 	return o
 }
@@ -100,11 +100,10 @@ func (o *oracle) apply(do op) []fate {
 			}
 		}
 	case opResize:
-		s := &o.servers[do.place.which%len(o.servers)]
-		s.limit, s.narrow, o.all = do.place.limit, do.place.narrow, do.all
-		o.dispatch()
-	case opDown:
-		o.servers[do.place.which%len(o.servers)].down = do.down
+		o.all = do.all
+		fallthrough
+	case opShare, opDown:
+		o.servers[do.place.which%len(o.servers)].book(do)
 		o.dispatch()
 	case opReconfigure:
 		o.reconfigure(do.classes)
@@ -415,14 +414,24 @@ func (o *oracle) leaves(s place, class int, mind bool) int {
 
 // choose returns where work of the class starts: where the smallest part of the
 // limit is in use.
-func (o *oracle) choose(class int) int {
+func (o *oracle) choose(class int, avoid []bool) int {
 	mind := o.free(class, true) > 0
+	for i := range o.servers {
+		if avoid != nil && !avoid[i] && o.used(o.servers[i]) && o.runningOn(i) < o.leaves(o.servers[i], class, mind) {
+			return o.leastUsed(class, mind, func(i int) bool { return !avoid[i] })
+		}
+	}
+	return o.leastUsed(class, mind, func(int) bool { return true })
+}
+
+// leastUsed chooses among the servers that are in question.
+func (o *oracle) leastUsed(class int, mind bool, in func(int) bool) int {
 	best, least := -1, 0.0
 	for n := range o.servers {
 		i := (o.placed + 1 + n) % len(o.servers)
 		s := o.servers[i]
 		used := float64(o.runningOn(i)) / float64(s.limit)
-		if o.used(s) && o.runningOn(i) < o.leaves(s, class, mind) && (best < 0 || used < least) {
+		if in(i) && o.used(s) && o.runningOn(i) < o.leaves(s, class, mind) && (best < 0 || used < least) {
 			best, least = i, used
 		}
 	}
@@ -541,7 +550,7 @@ func (o *oracle) release(i int, how Outcome) {
 }
 
 func (o *oracle) start(j *job) {
-	server := o.choose(j.class)
+	server := o.choose(j.class, j.avoid)
 	o.placed = server
 	o.running = append(o.running, use{id: j.id, class: j.class, server: server, began: o.now})
 	o.counts[j.class].Dispatched++

@@ -27,6 +27,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the expected output in testda
 //	advance D                and shed what is expired then
 //	limit N
 //	down N, up N             a server
+//	share N P                server N offers P percent of its limit
 //	probe N                  all but the most urgent class may use N slots of the first server
 //	history N CLASS D        N pieces of work of the class took D each, one after the other
 //	drain
@@ -206,6 +207,8 @@ func (s *stage) play(args []string, out *strings.Builder) {
 		s.print(s.player.apply(op{kind: opResize, place: place{limit: limit, narrow: limit}}), out)
 	case "down", "up":
 		s.print(s.player.apply(op{kind: opDown, place: place{which: s.number(args[1])}, down: args[0] == "down"}), out)
+	case "share":
+		s.print(s.player.apply(op{kind: opShare, place: place{which: s.number(args[1]), share: BasisPoints(100 * s.number(args[2]))}}), out)
 	case "probe":
 		limit := s.player.core.servers[0].limit
 		s.print(s.player.apply(op{kind: opResize, place: place{limit: limit, narrow: s.number(args[1])}}), out)

@@ -25,6 +25,11 @@ type Work struct {
 	// order, such as the first message of a queue: it is neither bounded nor
 	// displaced, and max wait does not apply to it.
 	Kept bool
+	// Avoid are the servers, by index, that the work should not run on, such as one
+	// that has just failed it. It gets one of them all the same if no other has a
+	// free slot when its turn comes. It must have an element for each server, or
+	// none, and not be changed while the work waits.
+	Avoid []bool
 }
 
 // Scheduler hands out the slots of one upstream. All methods are safe for
@@ -103,7 +108,7 @@ func (s *Scheduler) TryAcquire(w Work) (Lease, bool) {
 	if s.dry != nil {
 		return s.acquireDry(w, now), true
 	}
-	slot, ok := s.core.startNow(int(w.Class), s.due(&w), now)
+	slot, ok := s.core.startNow(int(w.Class), s.due(&w), w.Avoid, now)
 	if !ok {
 		return Lease{}, false
 	}
@@ -162,7 +167,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 	if s.dry != nil {
 		return s.acquireDry(w, now), nil, nil
 	}
-	if slot, ok := s.core.startNow(int(w.Class), due, now); ok {
+	if slot, ok := s.core.startNow(int(w.Class), due, w.Avoid, now); ok {
 		return s.lease(slot, int(w.Class)), nil, nil
 	}
 	wt = s.waiters.Get().(*waiter)
@@ -179,7 +184,7 @@ func (s *Scheduler) arrive(ctx context.Context, w Work) (lease Lease, wt *waiter
 }
 
 func newTicket(w Work, due time.Duration) ticket {
-	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due}
+	return ticket{class: int(w.Class), flow: w.Flow, bytes: max(w.Bytes, 0), kept: w.Kept, due: due, avoid: w.Avoid}
 }
 
 // RetryAfter returns when work of the class that was refused should be tried
@@ -228,6 +233,19 @@ func (s *Scheduler) Reconfigure(cfg Config) {
 func (s *Scheduler) SetDown(server int, down bool) {
 	s.update(func(now time.Duration) {
 		s.core.setDown(server, down)
+		s.core.dispatch(now)
+	})
+}
+
+// SetShare has a server offer only a share of its limit, from 1 to 10,000, rounded up:
+// for one that is to get its work back step by step. An adaptive limit does not grow
+// beyond what its share lets it use. It panics if there is no such server.
+func (s *Scheduler) SetShare(server int, share BasisPoints) {
+	if share < 1 || share > whole {
+		panic("scheduler: SetShare out of range")
+	}
+	s.update(func(now time.Duration) {
+		s.core.setShare(server, share)
 		s.core.dispatch(now)
 	})
 }

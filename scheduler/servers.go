@@ -2,14 +2,23 @@ package scheduler
 
 // server is one of the places where work runs.
 type server struct {
-	limit   int
+	limit   int // in effect: its share of own
+	own     int
+	share   BasisPoints
 	running int
 	down    bool
 	limiter *limiter // nil where the limit is fixed
 
 	// A probe of the limiter keeps the slots above narrow from the classes it
-	// is for; without a probe, narrow is limit.
-	narrow int
+	// is for; without a probe, narrow is limit. Of the two, ownNarrow is for own.
+	narrow    int
+	ownNarrow int
+}
+
+// fit works out what is in effect of the server's own limit.
+func (s *server) fit() {
+	s.limit = shareOf(s.own, s.share)
+	s.narrow = min(s.ownNarrow, s.limit)
 }
 
 func (s *server) free() int { return max(0, s.limit-s.running) }
@@ -38,13 +47,23 @@ func (c *core) include(i, sign int) {
 // to the classes it is for. Running work keeps its slots. If anything waits,
 // dispatch must follow.
 func (c *core) resize(i, limit, narrow int) {
-	s := &c.servers[i]
-	if s.limit == limit && s.narrow == narrow {
-		return
+	if s := &c.servers[i]; s.own != limit || s.ownNarrow != narrow {
+		c.refit(i, func(s *server) { s.own, s.ownNarrow = limit, narrow })
 	}
-	resized := s.limit != limit
-	c.alter(i, func(s *server) { s.limit, s.narrow = limit, min(narrow, limit) })
-	if resized {
+}
+
+// setShare changes how much of its own limit a server offers. Otherwise it is like
+// resize.
+func (c *core) setShare(i int, share BasisPoints) {
+	if c.servers[i].share != share {
+		c.refit(i, func(s *server) { s.share = share })
+	}
+}
+
+func (c *core) refit(i int, change func(*server)) {
+	before := c.limit
+	c.alter(i, func(s *server) { change(s); s.fit() })
+	if c.limit != before {
 		c.share()
 	}
 }
@@ -62,8 +81,9 @@ func (c *core) setDown(i int, down bool) {
 			c.prober, c.probesAll = -1, false
 		}
 		s.limiter.restart()
-		s.limit = s.limiter.slots()
-		s.narrow = s.limit
+		s.own = s.limiter.slots()
+		s.ownNarrow = s.own
+		s.fit()
 	}
 	s.down = down
 	c.limit, c.free, c.freeInProbe = 0, 0, 0
@@ -96,9 +116,10 @@ func (c *core) exempt(class int) bool {
 }
 
 // place returns the server on which work of the class starts: of those with a
-// free slot, the one that is used least in proportion to its limit. Where a
-// probe leaves none, the class may go on against it.
-func (c *core) place(class int) int {
+// free slot, the one that is used least in proportion to its limit, and one to
+// avoid only if there is no other. Where a probe leaves none, the class may go on
+// against it.
+func (c *core) place(class int, avoid []bool) int {
 	if len(c.servers) == 1 {
 		return 0
 	}
@@ -114,7 +135,11 @@ func (c *core) place(class int) int {
 		if free == 0 || !c.serves(i) {
 			continue
 		}
-		if best < 0 || s.running*c.servers[best].limit < c.servers[best].running*s.limit {
+		better := best < 0 || s.running*c.servers[best].limit < c.servers[best].running*s.limit
+		if best >= 0 && avoid != nil && avoid[i] != avoid[best] {
+			better = avoid[best]
+		}
+		if better {
 			best = i
 		}
 	}

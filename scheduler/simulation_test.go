@@ -170,7 +170,7 @@ func (s *simulation) arrive(e event) {
 	if l.flows > 0 {
 		p.flow = uint64(s.random.IntN(l.flows))
 	}
-	if id, ok := s.core.startNow(p.class, 0, s.now); ok {
+	if id, ok := s.core.startNow(p.class, 0, nil, s.now); ok {
 		p.id = id
 		s.begin(p, 0)
 		return

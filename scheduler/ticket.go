@@ -12,6 +12,7 @@ type ticket struct {
 	kept    bool          // its place is elsewhere: not bounded, displaced or timed out
 	expires time.Duration // when it is shed if it still waits; 0: never
 	due     time.Duration // when it must be done; 0: whenever
+	avoid   []bool        // see Work
 	waiter  *waiter       // the shell's; nothing to the core
 
 	// Owned by the core.

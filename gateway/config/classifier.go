@@ -2,13 +2,19 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"overtake/classifier"
 )
 
-// Classifier returns what decides by the rules, or the built-in ones where there
-// are none, and the classes that it decides between.
-func (c *Config) Classifier() (*classifier.Classifier, classifier.Classes, error) {
+// Builtin reports whether the built-in rules apply: where no rule of the file decides.
+func (c *Config) Builtin() bool {
+	return !slices.ContainsFunc(c.Rules, func(r Rule) bool { return !r.DryRun })
+}
+
+// Classifier returns what decides by the rules, or the built-in ones where none of the
+// file decides, and the classes that it decides between. observer may be nil.
+func (c *Config) Classifier(observer classifier.Observer) (*classifier.Classifier, classifier.Classes, error) {
 	names := make([]string, len(c.Classes))
 	for i, class := range c.Classes {
 		names[i] = class.Name
@@ -17,21 +23,33 @@ func (c *Config) Classifier() (*classifier.Classifier, classifier.Classes, error
 	if err != nil {
 		return nil, classes, err
 	}
-	defaultClass, ok := classes.Lookup(c.DefaultClass)
-	if !ok {
-		return nil, classes, fmt.Errorf("config: default class %q is not among the classes", c.DefaultClass)
-	}
-	rules := make([]classifier.Rule, 0, len(c.Rules))
-	for _, r := range c.Rules {
-		class, ok := classes.Lookup(r.Class)
-		if !ok {
-			return nil, classes, fmt.Errorf("config: rule %q: class %q is not among the classes", r.Name, r.Class)
+	class := func(path, name string) classifier.Class {
+		class, ok := classes.Lookup(name)
+		if !ok && err == nil {
+			err = fmt.Errorf("config: %s: class %q is not among the classes", path, name)
 		}
-		rules = append(rules, classifier.Rule{Name: r.Name, Class: class, Match: r.Match.Spec()})
+		return class
 	}
-	if len(rules) == 0 {
-		rules = classifier.Builtin(classes)
+	cfg := classifier.Config{
+		Classes: classes, Default: class("default_class", c.DefaultClass), FlowHeader: c.Flow.Header, Observer: observer,
 	}
-	made, err := classifier.New(classifier.Config{Classes: classes, Default: defaultClass, Rules: rules})
+	for i, r := range c.Rules {
+		cfg.Rules = append(cfg.Rules, classifier.Rule{
+			Name: r.Name, Class: class(item("rules", i), r.Class), Match: r.Match.Spec(), DryRun: r.DryRun,
+		})
+	}
+	if c.Builtin() {
+		cfg.Rules = append(cfg.Rules, classifier.Builtin(classes)...)
+	}
+	for i, limit := range c.Flow.Ceilings {
+		path := item("flow.ceilings", i)
+		cfg.Ceilings = append(cfg.Ceilings, classifier.Ceiling{
+			Name: path, Class: class(path, limit.Class), Keys: limit.Keys, Sources: limit.Sources,
+		})
+	}
+	if err != nil {
+		return nil, classes, err
+	}
+	made, err := classifier.New(cfg)
 	return made, classes, err
 }

@@ -3,8 +3,6 @@ package config
 import (
 	"net/netip"
 	"time"
-
-	"overtake/classifier"
 )
 
 // Config is the whole configuration of one process, complete: defaults are
@@ -25,7 +23,7 @@ type Config struct {
 	// Flow says whose request it is. Default: the client address.
 	Flow Flow `yaml:"flow,omitempty"`
 	// Rules give requests their class; the first match wins. Default: the
-	// built-in rules of package classifier.
+	// built-in rules of package classifier, see [Config.Builtin].
 	Rules []Rule `yaml:"rules,omitempty"`
 	// Routes say where requests go; the first match wins, and what matches none
 	// is refused. Default: everything to the upstream, if there is just one.
@@ -148,134 +146,6 @@ type Class struct {
 	// Socket is what the kernel is told about the class's packets. Default:
 	// nothing.
 	Socket Socket `yaml:"socket,omitempty"`
-}
-
-// Flow names where the flow of a request is read from.
-type Flow struct {
-	// Header is the name of the header with the flow's key, such as X-Api-Key.
-	// Default: none, and the flow is the client address.
-	Header string `yaml:"header,omitempty"`
-}
-
-// Rule gives a class to the requests it matches.
-type Rule struct {
-	// Name is the rule in metrics and explanations, at most 64 characters.
-	// Default: rule-1, rule-2 and so on.
-	Name string `yaml:"name,omitempty"`
-	// Class is the latency class that the rule gives. Required.
-	Class string `yaml:"class,omitempty"`
-	// Match says which requests are meant. Default: all.
-	Match Match `yaml:"match,omitempty"`
-}
-
-// Route sends the requests it matches to an upstream or into a queue: one of
-// the two is required.
-type Route struct {
-	// Match says which requests are meant. Default: all.
-	Match Match `yaml:"match,omitempty"`
-	// Upstream is the name of the upstream that answers.
-	Upstream string `yaml:"upstream,omitempty"`
-	// Queue is the name of the queue that takes the request as a message.
-	Queue string `yaml:"queue,omitempty"`
-}
-
-// Match says which requests are meant; all fields that are given must hold.
-// Without any, it matches everything. Package classifier documents the
-// patterns.
-type Match struct {
-	// Hosts are the hosts, without port; one of them must match.
-	Hosts []string `yaml:"hosts,omitempty"`
-	// Path is a pattern for the path, such as /reports/**.
-	Path string `yaml:"path,omitempty"`
-	// Methods are the request methods; one of them must match.
-	Methods []string `yaml:"methods,omitempty"`
-	// Headers are patterns for header values, by header name.
-	Headers map[string]string `yaml:"headers,omitempty"`
-	// Query are patterns for the values of query parameters, by name.
-	Query map[string]string `yaml:"query,omitempty"`
-	// Sources are the networks of the client; one of them must match.
-	Sources []netip.Prefix `yaml:"sources,omitempty"`
-	// Size is the range of the request body's size.
-	Size *SizeRange `yaml:"size,omitempty"`
-	// ContentType is a pattern for the media type of the request body.
-	ContentType string `yaml:"content_type,omitempty"`
-	// Expr is an expression over the request that must be true.
-	Expr string `yaml:"expr,omitempty"`
-}
-
-// Spec returns the match in the words of package classifier.
-func (m Match) Spec() classifier.Match {
-	spec := classifier.Match{
-		Hosts:       m.Hosts,
-		Path:        m.Path,
-		Methods:     m.Methods,
-		Headers:     m.Headers,
-		Query:       m.Query,
-		Sources:     m.Sources,
-		ContentType: m.ContentType,
-		Expr:        m.Expr,
-	}
-	if m.Size != nil {
-		spec.MinSize, spec.MaxSize = int64(m.Size.Min), int64(m.Size.Max)
-	}
-	return spec
-}
-
-// SizeRange is a range of body sizes, both ends included.
-type SizeRange struct {
-	// Min is the smallest size. Default: 0, no bound.
-	Min Size `yaml:"min,omitempty"`
-	// Max is the largest size. Default: 0, no bound.
-	Max Size `yaml:"max,omitempty"`
-}
-
-// Upstream is one app: servers that share a scheduler.
-type Upstream struct {
-	// Servers are http://host:port or unix:///path, 1 to 1024. Required.
-	Servers []string `yaml:"servers,omitempty"`
-	// Limit is how many requests each server works on at once.
-	Limit Limit `yaml:"limit,omitempty"`
-	// Timeout is from the dispatch to the start of the response, more than 0.
-	// Default: 30s.
-	Timeout time.Duration `yaml:"timeout,omitempty"`
-	// Health is the active check of the servers. Default: none.
-	Health *Health `yaml:"health,omitempty"`
-	// Retry says what is tried again on another server. Default: a request
-	// whose connection could not be made.
-	Retry *Retry `yaml:"retry,omitempty"`
-}
-
-// Limit is how many requests each server of an upstream works on at the same
-// time.
-type Limit struct {
-	// Mode is adaptive (found by measuring, starts at Initial, moves between Min
-	// and Max), fixed (always Max) or off. Default: adaptive, but fixed where Max
-	// is all that is written.
-	Mode string `yaml:"mode,omitempty"`
-	// Initial is where an adaptive limit starts, Min to Max; a default Min or Max
-	// makes room for it. Default: 16, but Min or Max where those are beyond it.
-	Initial int `yaml:"initial,omitempty"`
-	// Min is the least an adaptive limit goes down to, at least 1. Default: 2.
-	Min int `yaml:"min,omitempty"`
-	// Max is the fixed limit, or the most an adaptive one goes up to, 1 to
-	// 100000. Default: fixed 64, adaptive 512.
-	Max int `yaml:"max,omitempty"`
-}
-
-// Health is the active check of an upstream's servers.
-type Health struct {
-	// Path is what the check asks for; it begins with a slash. Default: /.
-	Path string `yaml:"path,omitempty"`
-	// Interval is the time between two checks, at least 100ms. Default: 2s.
-	Interval time.Duration `yaml:"interval,omitempty"`
-}
-
-// Retry says how often a request is tried again, within a budget.
-type Retry struct {
-	// Attempts is how often a request is sent at most, 1 to 10. Default: 2.
-	Attempts int `yaml:"attempts,omitempty"`
-	// Budget is the share of requests that may be tried again. Default: 10%.
-	Budget Percent `yaml:"budget"`
 }
 
 // Provenance bounds what an outbound listener knows of the requests that were let

@@ -147,8 +147,8 @@ func (d *decoder) table(n ast.Node, v reflect.Value, path string) {
 func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		hint := ""
-		if text, isScalar := scalarText(n); isScalar && v.Type().Elem().Kind() != reflect.Struct {
+		hint := "write a list: [first, second], or a line with - for each"
+		if text, isScalar := scalarText(n); isScalar && wanted(reflect.New(v.Type().Elem()).Elem()) != "a mapping" {
 			hint = fmt.Sprintf("write [%s]", strconv.Quote(text))
 		}
 		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), hint)
@@ -166,6 +166,9 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 // longForm is how to write what people take for the plain value n.
 func longForm(n ast.Node, v reflect.Value) string {
 	text, plain := scalarText(n)
+	if v.Kind() == reflect.Map && v.Type().Elem().Kind() == reflect.String {
+		return `write {name: "value"}`
+	}
 	if !plain || strings.ContainsAny(text, "\n\"\\$") {
 		return ""
 	}
@@ -182,6 +185,10 @@ func longForm(n ast.Node, v reflect.Value) string {
 		return "write {name: " + text + "}"
 	case *Listener:
 		return "write {address: " + strconv.Quote(text) + "}"
+	case *Rule:
+		return "write {class: " + text + "}"
+	case *SizeRange:
+		return "write {min: " + text + "} or {max: " + text + "}"
 	case *Upstream:
 		return "write {servers: [" + strconv.Quote(text) + "]}"
 	case *Broker:
@@ -225,7 +232,7 @@ func (d *decoder) entries(n ast.Node, path string, v reflect.Value, yield func(s
 func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	text, ok := scalarText(n)
 	if !ok {
-		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), "")
+		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), "write one value, without [ ] or { }")
 		return
 	}
 	written := text

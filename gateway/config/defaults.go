@@ -147,7 +147,13 @@ func defaultUpstreamParts(u *Upstream, src *source, path string) {
 	if u.Health != nil {
 		setDefault(src, path+".health.path", &u.Health.Path, "/")
 		setDefault(src, path+".health.interval", &u.Health.Interval, 2*time.Second)
+		setDefault(src, path+".health.timeout", &u.Health.Timeout, 2*time.Second)
+		setDefault(src, path+".health.failures", &u.Health.Failures, 3)
+		setDefault(src, path+".health.successes", &u.Health.Successes, 2)
 	}
+	setDefault(src, path+".eject.failures", &u.Eject.Failures, 5)
+	setDefault(src, path+".eject.for", &u.Eject.For, 10*time.Second)
+	setDefault(src, path+".eject.ramp", &u.Eject.Ramp, 10*time.Second)
 	if u.Retry != nil {
 		setDefault(src, path+".retry.attempts", &u.Retry.Attempts, 2)
 		setDefault(src, path+".retry.budget", &u.Retry.Budget, 1000)

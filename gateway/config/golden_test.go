@@ -59,6 +59,31 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// Whoever makes a mistake in rules, routes or flows is told where it is, and what to
+// write instead.
+func TestRuleMistakesHaveRemedies(t *testing.T) {
+	text, err := os.ReadFile("testdata/rules.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, test := range strings.Split(string(text), "=== ")[1:] {
+		_, rest, _ := strings.Cut(test, "\n")
+		input, _, _ := strings.Cut("\n"+rest, "\n----\n")
+		_, err := Parse("overtake.yaml", []byte(strings.TrimPrefix(input, "\n")), lookup)
+		problems, _ := errors.AsType[Problems](err)
+		found += len(problems)
+		for _, p := range problems {
+			if p.Line == 0 || p.Column == 0 || p.Hint == "" {
+				t.Errorf("no place or no remedy: %s", p)
+			}
+		}
+	}
+	if found < 30 {
+		t.Errorf("%d mistakes, want 30 or more", found)
+	}
+}
+
 // verdict is what a user is told about a configuration.
 func verdict(input string) string {
 	c, err := Parse("overtake.yaml", []byte(input), lookup)

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 
 	"overtake/classifier"
 )
@@ -36,9 +35,7 @@ func validate(c *Config, src *source) {
 	v.validateRelays()
 	v.validateTracing()
 	v.validateAccessLog()
-	if h := c.Flow.Header; !only(strings.ToLower(h), "abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~") {
-		v.wrong("flow.header", h, "is not the name of a header", "write X-Api-Key")
-	}
+	v.validateFlow()
 	v.oneOf("expose", c.Expose, "an audience", "all", "trusted", "none")
 }
 
@@ -111,75 +108,6 @@ func (v validator) validateReserves() {
 	}
 }
 
-func (v validator) validateRules() {
-	names := map[string]string{}
-	var before []Match
-	for i, r := range v.Rules {
-		path := item("rules", i)
-		if r.Name == "" || len(r.Name) > 64 || strings.ContainsFunc(r.Name, func(c rune) bool { return !unicode.IsPrint(c) }) {
-			v.wrong(path+".name", r.Name, "is not a rule name", "want 1 to 64 printable characters")
-		}
-		if r.Name == classifier.RuleDefault || r.Name == classifier.RuleTrusted || r.Name == classifier.RuleProvenance || strings.HasPrefix(r.Name, "builtin:") {
-			v.wrong(path+".name", r.Name, "is kept for decisions that no rule of a file makes", "choose another name")
-		}
-		v.unique(names, path+".name", path, r.Name)
-		v.reference(path+".class", "class", r.Class, v.classNames(), "classes")
-		v.validateMatch(path+".match", r.Match)
-		v.reachable(path, "rules", before, r.Match)
-		before = append(before, r.Match)
-	}
-	if len(v.Rules) == 0 && !v.given("rules") && len(v.Classes) > 1 && len(v.Upstreams) > 0 {
-		v.warnNoRules()
-	}
-}
-
-// warnNoRules says that other classes than the default ones leave the built-in
-// rules without a meaning.
-func (v validator) warnNoRules() {
-	for _, d := range defaultClasses {
-		if !slices.Contains(v.classNames(), d.Name) {
-			v.warn("classes", "without %s the built-in rules are off, and there are no others: every request is %s", d.Name, v.DefaultClass)
-			return
-		}
-	}
-}
-
-func (v validator) validateRoutes() {
-	upstreams, queues := slices.Sorted(maps.Keys(v.Upstreams)), slices.Sorted(maps.Keys(v.Queues))
-	var before []Match
-	for i, r := range v.Routes {
-		path := item("routes", i)
-		toUpstream := r.Upstream != "" || v.given(path+".upstream")
-		toQueue := r.Queue != "" || v.given(path+".queue")
-		switch {
-		case toUpstream && toQueue:
-			v.problem(path, "keep one of them; a queue's deliver.upstream says who works on its messages", "names both an upstream and a queue")
-		case !toUpstream && !toQueue:
-			v.problem(path, "add upstream: or queue:", "goes nowhere")
-		}
-		if toUpstream {
-			v.reference(path+".upstream", "upstream", r.Upstream, upstreams, "upstreams")
-		}
-		if toQueue {
-			v.reference(path+".queue", "queue", r.Queue, queues, "queues")
-		}
-		v.validateMatch(path+".match", r.Match)
-		v.reachable(path, "routes", before, r.Match)
-		before = append(before, r.Match)
-	}
-	if len(v.Routes) == 0 && len(v.Upstreams) > 1 && !v.given("routes") {
-		v.problem("upstreams", "add routes:", "%d upstreams and no routes", len(v.Upstreams))
-	}
-	if len(v.Routes) == 0 && len(v.Upstreams) == 0 && len(v.Relays) == 0 && v.has(Ingress) {
-		v.warn("", "there is no upstream and no route, so every request is refused")
-	}
-	for _, name := range upstreams {
-		if len(v.Routes) > 0 && !v.isUsed(name) {
-			v.warn(join("upstreams", name), "is never used: no route and no queue names it")
-		}
-	}
-}
-
 func (v validator) isUsed(upstream string) bool {
 	for _, q := range v.Queues {
 		if q.Deliver != nil && q.Deliver.Upstream == upstream {
@@ -217,7 +145,7 @@ func (v validator) name(path, name string) {
 // unique checks that owner is the first to use value.
 func (v validator) unique(users map[string]string, path, owner, value string) {
 	if first, twice := users[value]; twice && value != "" {
-		v.wrong(path, value, "is used by "+first+" already", "")
+		v.wrong(path, value, "is used by "+first+" already", "choose another")
 		return
 	}
 	users[value] = owner

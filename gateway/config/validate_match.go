@@ -14,8 +14,16 @@ import (
 // nearly always another spelling of what was meant.
 func (v validator) validateSpelling(path string, m Match) {
 	for i, method := range m.Methods {
-		if upper := strings.ToUpper(method); method != upper {
+		if method == "*" {
+			v.wrong(item(path+".methods", i), method, "is no method", "leave methods out for all of them")
+		}
+		if upper := strings.ToUpper(method); method != upper && classifier.IsToken(method) {
 			v.wrong(item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
+		}
+	}
+	for name := range m.Query {
+		if name == "" || strings.ContainsAny(name, "?&=") {
+			v.wrong(join(path+".query", name), name, "is not the name of a parameter", "write page: \"2\" for ?page=2")
 		}
 	}
 	spelled := make(map[string]string, len(m.Headers))
@@ -39,21 +47,29 @@ func (v validator) validateMatch(path string, m Match) {
 		m.Size = nil
 	}
 	v.validateSpelling(path, m)
-	if _, err := classifier.Compile(m.Spec()); err != nil {
-		for _, e := range matchErrors(err) {
-			at := join(path, e.Field)
-			if e.Key != "" {
-				at = join(at, e.Key)
-			}
-			if v.anyBroken(at) {
-				continue
-			}
-			// The text of the error may quote the value.
-			if v.anyWritten(at) {
-				v.problem(at, "", "is not a pattern, after its variables are replaced")
-				continue
-			}
-			v.problem(at, "", "%v", e.Err)
+	_, err := classifier.Compile(m.Spec())
+	v.matchProblems(err, func(e *classifier.MatchError) string {
+		at := join(path, e.Field)
+		if e.Key != "" {
+			at = join(at, e.Key)
+		}
+		if e.Item >= 0 {
+			at = item(at, e.Item)
+		}
+		return at
+	})
+}
+
+// matchProblems reports the errors of classifier.Compile; at says where each one is.
+func (v validator) matchProblems(err error, at func(*classifier.MatchError) string) {
+	for _, e := range matchErrors(err) {
+		path := at(e)
+		switch {
+		case v.anyBroken(path):
+		case v.anyWritten(path): // the text of the error may quote the value
+			v.problem(path, "look at what their values make of it", "is not a pattern, after its variables are replaced")
+		default:
+			v.problem(path, e.Remedy, "%v", e.Err)
 		}
 	}
 }
@@ -70,18 +86,24 @@ func matchErrors(err error) []*classifier.MatchError {
 		}
 		return all
 	}
-	return []*classifier.MatchError{{Field: "expr", Err: err}}
+	return nil
 }
 
-// reachable warns of a rule or route that an earlier one always wins over.
-func (v validator) reachable(path, list string, before []Match, m Match) {
-	for i, earlier := range before {
+// earlier is a match that was before another one in its list.
+type earlier struct {
+	path  string
+	match Match
+}
+
+// reachable warns of what an earlier one always wins over.
+func (v validator) reachable(path string, before []earlier, m Match) {
+	for _, e := range before {
 		switch {
-		case earlier.isEverything():
-			v.warn(path, "is never reached: %s matches everything", item(list, i))
+		case e.match.isEverything():
+			v.warn(path, "is never reached: %s matches everything", e.path)
 			return
-		case sameMatch(earlier, m):
-			v.warn(path, "is never reached: %s has the same match", item(list, i))
+		case sameMatch(e.match, m):
+			v.warn(path, "is never reached: %s has the same match", e.path)
 			return
 		}
 	}

@@ -97,17 +97,22 @@ func (v validator) validateBrokerTLS(path string, t BrokerTLS) {
 	if t == (BrokerTLS{}) {
 		v.problem(path, "name the authority of the server as ca, or write a tls:// URL alone", "names no file")
 	}
-	if t.CA != "" {
-		if pem := v.readable(path+".ca", t.CA); pem != nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			v.wrong(path+".ca", t.CA, "has no certificate", "name a PEM file")
+	v.validateTLSFiles(path, t.CA, t.Cert, t.Key)
+}
+
+// validateTLSFiles checks the files of one end of TLS connections. None is needed.
+func (v validator) validateTLSFiles(path, ca, cert, key string) {
+	if ca != "" {
+		if pem := v.readable(path+".ca", ca); pem != nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			v.wrong(path+".ca", ca, "has no certificate", "name a PEM file")
 		}
 	}
 	switch {
-	case t.Cert == "" && t.Key == "":
-	case t.Cert == "" || t.Key == "":
+	case cert == "" && key == "":
+	case cert == "" || key == "":
 		v.problem(path, "give both, or none", "has one of cert and key")
-	case v.readable(path+".cert", t.Cert) != nil && v.readable(path+".key", t.Key) != nil:
-		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+	case v.readable(path+".cert", cert) != nil && v.readable(path+".key", key) != nil:
+		if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 			v.problem(path, "", "not a certificate and its key: %v", err)
 		}
 	}

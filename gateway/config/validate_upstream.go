@@ -33,14 +33,20 @@ func (v validator) validateUpstream(name string, u Upstream) {
 		v.problem(path+".timeout", "write 30s", "must be more than 0")
 	}
 	v.validateLimit(path+".limit", u.Limit)
-	if h := u.Health; h != nil {
-		v.absolutePath(path+".health.path", h.Path)
-		if h.Interval < 100*time.Millisecond {
-			v.problem(path+".health.interval", "want 100ms or more", "%s is too short", h.Interval)
-		}
+	if t := u.TryTimeout; t != 0 && t < time.Millisecond {
+		v.problem(path+".try_timeout", "want 1ms or more, or 0s for as long as timeout", "%s is too short", t)
+	} else if t > 0 && u.Timeout > 0 && t >= u.Timeout {
+		v.warn(path+".try_timeout", "has no effect: timeout is no longer, %s", u.Timeout)
 	}
-	if r := u.Retry; r != nil {
-		v.within(path+".retry.attempts", r.Attempts, 1, 10)
+	if u.TLS != nil {
+		v.validateUpstreamTLS(path+".tls", u)
+	}
+	if u.Health != nil {
+		v.validateHealth(path+".health", u.Health)
+	}
+	v.validateEject(path+".eject", u.Eject)
+	if u.Retry != nil {
+		v.within(path+".retry.attempts", u.Retry.Attempts, 1, 10)
 	}
 }
 
@@ -77,7 +83,7 @@ func (v validator) server(path, server string) {
 		}
 		return
 	}
-	hint := "write http://HOST:PORT or unix:///PATH"
+	hint := "write http://HOST:PORT, https://HOST:PORT or unix:///PATH"
 	u, err := url.Parse(server)
 	switch {
 	case !strings.Contains(server, "://"):
@@ -87,10 +93,8 @@ func (v validator) server(path, server string) {
 		v.wrong(path, server, "is not a URL", hint)
 	case err != nil:
 		v.wrong(path, server, "is not a URL", hint)
-	case u.Scheme == "https":
-		v.noTLSToUpstream(path)
-	case u.Scheme != "http":
-		v.wrong(path, server, "is not an http:// or unix:// URL", hint)
+	case u.Scheme != "http" && u.Scheme != "https":
+		v.wrong(path, server, "is not an http://, https:// or unix:// URL", hint)
 	case u.User != nil:
 		v.problem(path, "let the app's callers send them", "a server's URL can't carry credentials")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
@@ -102,6 +106,9 @@ func (v validator) server(path, server string) {
 	}
 }
 
+// usualPorts are those of URLs without one.
+var usualPorts = map[string]string{"http": "80", "https": "443"}
+
 // notOurselves checks that a server is none of this process's own listeners.
 func (v validator) notOurselves(path, server string, u *url.URL) {
 	own := map[string]string{"admin": v.Admin}
@@ -110,7 +117,7 @@ func (v validator) notOurselves(path, server string, u *url.URL) {
 	}
 	for _, part := range slices.Sorted(maps.Keys(own)) {
 		host, port, ok := splitAddress(own[part])
-		if ok && port == cmp.Or(u.Port(), "80") && reaches(u.Hostname(), strings.Trim(host, "[]")) {
+		if ok && port == cmp.Or(u.Port(), usualPorts[u.Scheme]) && reaches(u.Hostname(), strings.Trim(host, "[]")) {
 			v.wrong(path, server, "is the gateway itself: the address of "+part, "write that of the app")
 			return
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // adaptive asks nobody how much the servers can do.
-const adaptive = "upstreams: {app: {servers: [%q, %q], limit: {mode: adaptive, initial: 4}}}"
+const adaptive = "upstreams: {app: {servers: [%q, %q], limit: {mode: adaptive, initial: 4}, eject: {ramp: 0s}}}"
 
 // A server that takes no connections gets no requests while there is another, and
 // gets them again when it is back; no client notices.
