@@ -129,6 +129,7 @@ func FuzzResponseHeader(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nConnection: close, x-a\r\nX-A: 1\r\nX-B: 2\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n",
 		"HTTP/1.0 304 Not Modified\r\nlatency-class: x\r\nOvertake-Reason: y\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 5\r\n\r\n",
 		"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nKeep-Alive: 1\r\nX-A: 1\r\n folded\r\n\r\n",
 		"HTTP/1.1 000 \x1b[31m\r\nX: a\nOvertake-Reason: draining\r\nContent-Type: application/problem+json\r\n\r\n",
 		"HTTP/1.1 503 No\r\nLatency-Class: a\r\nServer-Timing: queue;dur=1.000, upstream;dur=2.000\r\nServer-Timing: db;dur=1\r\n\r\n",

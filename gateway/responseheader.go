@@ -30,14 +30,16 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 }
 
 // cleanOrdinary is cleanAny in one pass for what most responses are: without lines for
-// this hop but Connection, which lists no fields. It reports whether h is such a one,
-// and leaves it alone otherwise.
+// this hop but Connection, which lists no fields, and Keep-Alive. It reports whether h
+// is such a one, and leaves it alone otherwise.
 func cleanOrdinary(h *fasthttp.ResponseHeader) bool {
 	const connection = "Connection"
 	var spelled [len(connection)]byte
-	lines := 0
+	lines, timed := 0, false
 	for name, value := range h.All() {
 		switch n := alias(name); {
+		case n == "Keep-Alive":
+			timed = true
 		case len(n) == len(connection) && strings.EqualFold(n, connection):
 			v := alias(value)
 			if lines > 0 && n != string(spelled[:]) || !strings.EqualFold(v, "keep-alive") && !strings.EqualFold(v, "close") {
@@ -51,6 +53,9 @@ func cleanOrdinary(h *fasthttp.ResponseHeader) bool {
 	}
 	if lines > 0 {
 		h.DelBytes(spelled[:])
+	}
+	if timed {
+		h.Del("Keep-Alive")
 	}
 	return true
 }
