@@ -206,8 +206,8 @@ func (g *Gateway) Config() *config.Config { return g.present.Load().config }
 // returns when nothing is left, or ctx has ended and the rest was cut off. The
 // admin listener goes last.
 func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.reloading.Lock() // a reload under way ends first, and none begins any more
 	g.draining.Store(true)
-	g.reloading.Lock() // until a reload under way has ended; none begins any more
 	g.reloading.Unlock()
 	g.stopCouriers()
 	drained := make(chan struct{})

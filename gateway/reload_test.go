@@ -98,10 +98,8 @@ func TestReloadWithRequestsInFlight(t *testing.T) {
 	if f := g.fetchBy(kept, "GET", "/", nil); f.body != "new" || f.Header.Get("Latency-Class") != "interactive" || f.Close {
 		t.Errorf("after the reload: %q, class %q, closing %v", f.body, f.Header.Get("Latency-Class"), f.Close)
 	}
-	select {
-	case f := <-running:
-		t.Errorf("the running request was answered: %+v", f)
-	default:
+	if len(running) > 0 {
+		t.Error("the running request has been answered")
 	}
 	close(old.pass)
 	if f := receive(t, "its answer", running); f.body != "ok" || f.Header.Get("Latency-Class") != "batch" {
@@ -277,10 +275,10 @@ func TestShutdownAfterReload(t *testing.T) {
 	if f := receive(t, "the first's answer", first); f.err == nil && f.StatusCode < 500 {
 		t.Errorf("the first was answered with %s", f.Status)
 	}
+	g.Reload() // does nothing any more
 	if n := len(g.generations); n > 0 {
 		t.Errorf("%d generations have not ended", n)
 	}
-	g.Reload() // does nothing any more
 }
 
 // What is wrong, or can't change, changes nothing at all, and is told with its line.

@@ -69,8 +69,8 @@ func (w *watcher) again() {
 
 // run watches until stop is closed.
 func (w *watcher) run(stop <-chan struct{}) {
-	defer w.notify.Close()
-	settled := time.NewTimer(settleTime) // something may have happened since watch
+	defer func() { _ = w.notify.Close() }() // it has nothing to say
+	settled := time.NewTimer(settleTime)    // something may have happened since watch
 	defer settled.Stop()
 	for {
 		select {
