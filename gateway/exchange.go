@@ -69,7 +69,7 @@ func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseH
 		}
 	}
 	if cause := life.guard(conn.raw); cause != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, cause
 	}
 	a := &o.answer
