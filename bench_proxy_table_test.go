@@ -78,12 +78,12 @@ func idleTable(sides []*proxySide) string {
 // nginx.
 func proxyPicture(t *testing.T, sides []*proxySide) {
 	t.Helper()
-	pic := picture.New("Processor time of a request", "", "to nginx's")
-	pic.Legend.Top, pic.Legend.Left = true, true
+	pic := picture.New("Processor time of a request", "body, connections", "to nginx's")
+	pic.Legend.Top = true
 	width := vg.Points(13)
 	var names []string
 	for _, c := range sides[0].Cells {
-		names = append(names, fmt.Sprintf("%s,\n%d connections", bodyName(c.Body), c.Connections))
+		names = append(names, fmt.Sprintf("%s,\n%d", bodyName(c.Body), c.Connections))
 	}
 	reference := sides[1]
 	for i, s := range sides {

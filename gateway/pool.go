@@ -226,7 +226,7 @@ func (s *server) dial(ctx context.Context, class classifier.Class, by time.Time)
 		c.raw = t.NetConn()
 	}
 	if c.fd, err = descriptor(c.raw); err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	c.br, c.bw = bufio.NewReaderSize(c, bufferSize), bufio.NewWriterSize(c, bufferSize)
