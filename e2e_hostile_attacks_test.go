@@ -78,7 +78,8 @@ var attacks = []attack{
 	{name: "body that is asked for and never comes", does: says(postA + "Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n"), sees: answered(100)},
 	{name: "body byte by byte", does: goesOn(postA+"Content-Length: 1000000\r\n\r\n", "x", 100*time.Millisecond), sees: answered(408)},
 	{name: "chunks byte by byte", does: goesOn(chunkedA, "1\r\nx\r\n", 100*time.Millisecond), sees: answered(408)},
-	{name: "chunks without end", does: goesOn(chunkedA, strings.Repeat("1\r\nx\r\n", 1000), 0), sees: answered(413)},
+	{name: "chunks without end", does: goesOn(chunkedA, "4000\r\n"+strings.Repeat("x", 0x4000)+"\r\n", 0), sees: answered(413)},
+	{name: "chunks of one byte without end", does: goesOn(chunkedA, strings.Repeat("1\r\nx\r\n", 1000), 0), sees: "HTTP/1.1 "},
 	{name: "chunk that is not there", does: says(chunkedA + "ffffff\r\nx"), sees: answered(408)},
 	{name: "empty chunks", does: says(chunkedA + strings.Repeat("0\r\n", 100_000)), sees: answered(400)},
 	{name: "chunk extension of 1 MiB", does: says(chunkedA + "1;" + strings.Repeat("x", 1<<20) + "\r\nx\r\n0\r\n\r\nGET\r\n\r\n"), sees: "HTTP/1.1 "},
@@ -108,8 +109,8 @@ var attacks = []attack{
 	{name: "reads byte by byte", does: func(c *net.TCPConn) {
 		_ = c.SetReadBuffer(1)
 		_, err := io.WriteString(c, "GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
-		for one := make([]byte, 1); err == nil; {
-			_, err = c.Read(one)
+		for n := 0; n < 500 && err == nil; n++ {
+			_, err = c.Read(make([]byte, 1))
 			time.Sleep(10 * time.Millisecond) // this is how it attacks
 		}
 	}, deaf: true},

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/pem"
 	"flag"
@@ -275,14 +274,13 @@ func (s *soak) results() map[string]int {
 // checkOnce checks by what the servers have noted that nothing was repeated that must
 // not be, and that what was answered was worked on.
 func (s *soak) checkOnce() {
-	f, err := os.Open(filepath.Join(s.dir, "log"))
+	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer f.Close()
 	times := make(map[string]int)
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		times[lines.Text()]++
+	for line := range strings.Lines(string(log)) {
+		times[strings.TrimSpace(line)]++
 	}
 	for id, status := range s.once {
 		if n := times[id]; n > 1 || n == 0 && status == 200 {

@@ -2,6 +2,7 @@ package classifier
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"testing"
 )
@@ -57,9 +58,7 @@ var browserHeaders = map[string]string{
 func mixedRequests() map[string]*Request {
 	browser := func(change func(r *Request, f *testFields)) *Request {
 		f := &testFields{headers: map[string]string{}, query: map[string]string{"page": "2"}}
-		for name, value := range browserHeaders {
-			f.headers[name] = value
-		}
+		maps.Copy(f.headers, browserHeaders)
 		r := &Request{Method: "POST", Host: "shop.example", Path: "/cart/items/17", Source: netip.MustParseAddr("192.0.2.7"), BodySize: 120, Fields: f}
 		change(r, f)
 		return r

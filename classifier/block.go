@@ -116,8 +116,8 @@ func (b *block) columnOf(i int, at miss) int {
 	return fieldColumns[at.field]
 }
 
-// strike removes from left what the request's value in a column rules out.
-func (b *block) strike(left *ruleSet, r *Request, column int, f field) {
+// strike removes from left what the request's value in the column of a miss rules out.
+func (b *block) strike(left *ruleSet, r *Request, column int, at miss) {
 	switch column {
 	case methodColumn:
 		if set, ok := b.methods[r.Method]; ok {
@@ -134,9 +134,7 @@ func (b *block) strike(left *ruleSet, r *Request, column int, f field) {
 	case pathColumn:
 		b.paths.strike(left, r.Path)
 	default:
-		v := &b.values[column-typeColumn]
-		value, ok := r.value(f, v.name)
-		v.strike(left, value, ok)
+		b.values[column-typeColumn].strike(left, at.value, at.ok)
 	}
 }
 

@@ -63,7 +63,7 @@ func (s *search) next(r *Request) int {
 		}
 		if column := b.columnOf(i, at); column != noColumn && !s.struck.has(column) {
 			s.struck.add(column)
-			b.strike(&s.left, r, column, at.field)
+			b.strike(&s.left, r, column, at)
 		}
 	}
 }

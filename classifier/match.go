@@ -108,11 +108,14 @@ func (m *Matcher) Matches(r *Request) bool {
 	return m.miss(r).field == fieldNone
 }
 
-// miss is the field of a match that did not hold, and for headers and query the
-// position of its pattern. The zero miss says that all held.
+// miss is the field of a match that did not hold. The zero miss says that all held.
 type miss struct {
 	field field
-	i     int
+	i     int // position of the pattern in headers or query
+	// value is what the request has there, in a field that has patterns for values,
+	// and ok whether it has any. It is valid as long as the request.
+	value string
+	ok    bool
 	err   error // why the expression could not be evaluated
 }
 
@@ -135,18 +138,20 @@ func (m *Matcher) miss(r *Request) miss {
 	}
 	for i := range m.headers {
 		p := &m.headers[i]
-		if !p.matches(r.header(p.name)) {
-			return miss{field: fieldHeaders, i: i}
+		if value, ok := r.header(p.name); !p.matches(value, ok) {
+			return miss{field: fieldHeaders, i: i, value: value, ok: ok}
 		}
 	}
 	for i := range m.query {
 		p := &m.query[i]
-		if !p.matches(r.query(p.name)) {
-			return miss{field: fieldQuery, i: i}
+		if value, ok := r.query(p.name); !p.matches(value, ok) {
+			return miss{field: fieldQuery, i: i, value: value, ok: ok}
 		}
 	}
-	if m.contentType != nil && !m.contentType.matches(r.mediaType()) {
-		return miss{field: fieldContentType}
+	if m.contentType != nil {
+		if value, ok := r.mediaType(); !m.contentType.matches(value, ok) {
+			return miss{field: fieldContentType, value: value, ok: ok}
+		}
 	}
 	if m.expr != nil {
 		if holds, err := m.expr.eval(r); !holds {
@@ -232,9 +237,8 @@ func (m *Matcher) seen(r *Request, at miss) string {
 		}
 		return "false"
 	}
-	value, ok := r.value(at.field, m.key(at))
-	if !ok {
+	if !at.ok {
 		return "absent"
 	}
-	return strconv.Quote(value)
+	return strconv.Quote(at.value)
 }

@@ -46,17 +46,6 @@ func (r *Request) query(name string) (string, bool) {
 	return r.Fields.Query(name)
 }
 
-// value returns the value of a field that has patterns for values.
-func (r *Request) value(f field, name string) (string, bool) {
-	switch f {
-	case fieldHeaders:
-		return r.header(name)
-	case fieldQuery:
-		return r.query(name)
-	}
-	return r.mediaType()
-}
-
 // mediaType returns the Content-Type without its parameters.
 func (r *Request) mediaType() (string, bool) {
 	value, ok := r.header("Content-Type")

@@ -3,7 +3,6 @@ package gateway
 import (
 	"fmt"
 	"io"
-	"net/http/httputil"
 	"strings"
 	"time"
 
@@ -21,7 +20,7 @@ type answer struct {
 	header *fasthttp.ResponseHeader
 
 	left    int64 // bytes of the body still to come; -1 chunked, -2 until close
-	chunks  io.Reader
+	chunks  *chunkedBody
 	timeout time.Duration
 	until   time.Time // the read deadline that is set
 	// deadline is the request's; the body is broken off there. Zero is none.
@@ -44,8 +43,7 @@ func (a *answer) frame(bodyless bool) error {
 		a.ended = true
 	case length == -1:
 		a.left = -1
-		// Leaves the trailer section unread.
-		a.chunks = httputil.NewChunkedReader(a.conn.br)
+		a.chunks = &chunkedBody{chunks: chunks{br: a.conn.br}}
 	case length < 0:
 		a.left = -2
 		a.keep = false
@@ -89,7 +87,8 @@ func (a *answer) Read(p []byte) (int, error) {
 	case -1:
 		n, err := a.chunks.Read(p)
 		if err == io.EOF {
-			err = a.trailer()
+			setTrailer(a.header, a.chunks.trailer) // the header has been written by now
+			a.ended = true
 		}
 		if err != nil && err != io.EOF {
 			return n, a.fail(err)
@@ -136,18 +135,6 @@ func (a *answer) takeWhole(resp *fasthttp.Response) bool {
 	_, _ = br.Discard(len(body))
 	a.left, a.ended = 0, true
 	return true
-}
-
-// trailer reads the trailer section and the end of a chunked body. The header has been
-// written by now.
-func (a *answer) trailer() error {
-	f, err := readTrailer(a.conn.br)
-	if err != nil {
-		return err
-	}
-	setTrailer(a.header, f)
-	a.ended = true
-	return io.EOF
 }
 
 func (a *answer) fail(err error) error {

@@ -124,10 +124,10 @@ func TestEjectedServerComesBack(t *testing.T) {
 	if got := g.ask(20); got["one 200"] != 10 || got["two 200"] != 10 {
 		t.Errorf("when it ramps and is well, the answers are %v", got)
 	}
-	text := g.log.String()
-	if ejected := strings.Count(text, "server is ejected"); ejected < 2 || strings.Count(text, "server is back") != ejected {
-		t.Error("not every change is in the log, once")
-	}
+	eventually(t, "every change is in the log, once", func() bool {
+		ejected := strings.Count(g.log.String(), "server is ejected")
+		return ejected >= 2 && strings.Count(g.log.String(), "server is back") == ejected
+	})
 }
 
 // TestLastServerIsNotEjected: what it answers is better than nothing.

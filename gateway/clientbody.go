@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"overtake/gateway/config"
 )
 
@@ -19,8 +17,8 @@ const (
 	bodyGrace = 10 * time.Second
 	// drainBytes is how much of an unwanted body is read to save a connection.
 	drainBytes = 16 << 10
-	// prefetched is how much of a body of known length fasthttp reads before the
-	// handler runs.
+	// prefetched is the length of a body that fasthttp reads before the handler runs,
+	// at the most: so much it would read of any. Of longer ones it reads a byte.
 	prefetched = 8 << 10
 )
 
@@ -42,8 +40,6 @@ func timeFor(rate config.Size, n int) time.Duration {
 // request.
 type clientBody struct {
 	stream  io.Reader
-	header  *fasthttp.RequestHeader // which gets the trailer when a chunked body has ended
-	before  int                     // fields that were in it, if the body is chunked
 	client  *clientConn
 	until   time.Time // the read deadline that is set
 	read    int64     // bytes of the body
@@ -55,31 +51,20 @@ type clientBody struct {
 	credit time.Duration
 }
 
-func newClientBody(stream io.Reader, header *fasthttp.RequestHeader, client *clientConn) *clientBody {
-	b := &clientBody{
-		stream: stream, header: header, client: client,
-		credit: bodyTime(client.settings.limits.BodyRate, 0),
+func newClientBody(stream io.Reader, chunked bool, client *clientConn) *clientBody {
+	if chunked {
+		stream = &chunkedBody{chunks: chunks{br: behind(stream)}}
 	}
-	if b.header.ContentLength() == -1 {
-		b.before = len(b.all())
-	}
-	return b
-}
-
-// all returns the fields that fasthttp has, those of the trailer last, if it has read
-// it. Called by whoever reads the body.
-func (b *clientBody) all() (f fields) {
-	for name, value := range b.header.All() {
-		f = append(f, field{alias(name), alias(value)})
-	}
-	if b.header.ConnectionClose() {
-		f = f[:len(f)-1] // it comes behind all others
-	}
-	return f
+	return &clientBody{stream: stream, client: client, credit: bodyTime(client.settings.limits.BodyRate, 0)}
 }
 
 // trailer returns the fields that came behind a chunked body, which has been read.
-func (b *clientBody) trailer() fields { return b.all()[b.before:] }
+func (b *clientBody) trailer() fields {
+	if c, ok := b.stream.(*chunkedBody); ok {
+		return c.trailer
+	}
+	return nil
+}
 
 // Read implements io.Reader, with a deadline that moves on as data comes.
 func (b *clientBody) Read(p []byte) (int, error) {
@@ -105,7 +90,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	case limits.BodyBytes > 0 && b.read > int64(limits.BodyBytes):
 		return 0, tooLarge(limits.BodyBytes)
 	case err == io.EOF && b.client.ended.Load():
-		err = io.ErrUnexpectedEOF // between two chunks; fasthttp says EOF
+		err = io.ErrUnexpectedEOF // before Content-Length; fasthttp says EOF
 	case err == io.EOF:
 		b.eof = true
 	case err != nil && b.aborted.Load():

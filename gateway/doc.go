@@ -19,7 +19,8 @@
 //	              health.go, minder.go     which servers are up, down, ejected or just back; check.go asks them
 //	forward       forward.go, header.go    header rewritten, body streamed
 //	              responseheader.go        and the response's
-//	              trailer.go, upgrade.go   what comes behind a body, and instead of one
+//	              chunks.go, trailer.go    bodies in chunks, and what comes behind them
+//	              upgrade.go               a tunnel instead of an answer
 //	              exchange.go, answer.go   one request and its response on an upstream connection
 //	              pool.go, servertls.go    the connections of a server
 //	refuse        refuse.go                503, 504, 502 with a reason

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -286,6 +288,50 @@ func FuzzAuthority(f *testing.F) {
 			t.Errorf("%q: %v, %v", s, u, err)
 		case !strings.Contains(s, "%") && (u.Host != s || u.Hostname() != hostname(s)):
 			t.Errorf("%q: host %q, port %q", s, u.Hostname(), u.Port())
+		}
+	})
+}
+
+// FuzzChunks: what passes for a chunked body is the same body to a more lenient reader,
+// however the bytes come.
+func FuzzChunks(f *testing.F) {
+	for _, s := range []string{
+		"0\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n", "A;x=y\r\n0123456789\r\n1 \r\nx\r\n0\r\nX: 1\r\n\r\nrest", "5\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n",
+		"+5\r\nhello\r\n0\r\n\r\n", "0x5\r\n", "fffffffffffffff\r\n", "ffffffffffffffff\r\n", "\r\n", ";\r\n", "1\r\nx\r\n1\r\ny\r\n",
+	} {
+		f.Add([]byte(s), 7)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte, size int) {
+		body := &chunkedBody{chunks: chunks{br: bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(raw)), 64)}}
+		if size%2 == 0 {
+			body.br = bufio.NewReader(bytes.NewReader(raw))
+		}
+		var got []byte
+		part := make([]byte, 1+(size&0x3f))
+		for {
+			n, err := body.Read(part)
+			got = append(got, part[:n]...)
+			if n > 0 && err != nil {
+				t.Fatalf("%d bytes came with %v", n, err)
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return
+			}
+		}
+		if n, err := body.Read(part); n != 0 || err != io.EOF {
+			t.Errorf("behind the end: %d, %v", n, err)
+		}
+		br := bufio.NewReader(bytes.NewReader(raw))
+		want, err := io.ReadAll(httputil.NewChunkedReader(br))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%q reads as %q, and to others as %q, %v", raw, got, want, err)
+		}
+		trailer, err := readTrailer(br)
+		if err != nil || len(trailer) != len(body.trailer) {
+			t.Errorf("%q: trailer %q, and to others %q, %v", raw, body.trailer, trailer, err)
 		}
 	})
 }

@@ -123,7 +123,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.ticket, r.tunnelled, r.jobClass = tracing.Ticket{}, false, ""
 	r.bytesIn, r.bytesOut = 0, 0
 	if stream := ctx.RequestBodyStream(); stream != nil {
-		r.bodyRead = newClientBody(stream, &ctx.Request.Header, client)
+		r.bodyRead = newClientBody(stream, ctx.Request.Header.ContentLength() == -1, client)
 	}
 }
 

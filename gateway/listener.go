@@ -172,15 +172,20 @@ func contains(networks []netip.Prefix, addr netip.Addr) bool {
 
 // headerReceived lets fasthttp find an expectation that is spelled in another
 // case: it would wait for a body that its client sends only after a 100. It also
-// gives the beginning of a body, which fasthttp reads, the time of a body.
+// says how much of a body of known length fasthttp is to read before the handler
+// runs, and gives it the time of a body.
 func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
 	for _, name := range []string{fasthttp.HeaderExpect, "expect"} {
 		if strings.EqualFold(alias(h.Peek(name)), "100-continue") {
 			h.Set(fasthttp.HeaderExpect, "100-continue")
 		}
 	}
-	if length := h.ContentLength(); length > 0 {
-		c.ReadTimeout = bodyTime(s.limits.BodyRate, min(length, prefetched))
+	switch length := h.ContentLength(); {
+	case length > prefetched:
+		c.MaxRequestBodySize = 1 // the rest is streamed
+		c.ReadTimeout = bodyTime(s.limits.BodyRate, 1)
+	case length > 0:
+		c.ReadTimeout = bodyTime(s.limits.BodyRate, length)
 	}
 	return c
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"time"
 
 	"overtake/gateway/config"
@@ -98,6 +97,12 @@ func (u *upstream) check(ctx context.Context, s *server) error {
 // note changes what is known of a server, and does what follows. event gets to know
 // whether no other server is in use.
 func (u *upstream) note(i int, event func(h *health, now time.Time, last bool)) {
+	for _, c := range u.noted(i, event) {
+		c.log(u)
+	}
+}
+
+func (u *upstream) noted(i int, event func(h *health, now time.Time, last bool)) []change {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
@@ -107,18 +112,19 @@ func (u *upstream) note(i int, event func(h *health, now time.Time, last bool)) 
 	}
 	event(&u.minded[i].health, now, last)
 	u.servers[i].failing.Store(u.minded[i].failed > 0)
-	u.followLocked(now)
+	return u.followLocked(now)
 }
 
-// followLocked tells the scheduler and the log what has changed. A server that ramps
-// has its whole limit if none is there to make up for what it leaves.
-func (u *upstream) followLocked(now time.Time) {
-	if !slices.ContainsFunc(u.minded, func(m minded) bool { return m.serves() }) {
+// followLocked tells the scheduler what has changed, and returns what the log is to be
+// told. A server that ramps has its whole limit if none is there to make up for what
+// it leaves.
+func (u *upstream) followLocked(now time.Time) (changes []change) {
+	if !u.anyLocked((*health).serves) {
 		for i := range u.minded {
 			u.minded[i].recall(now)
 		}
 	}
-	anyUp := slices.ContainsFunc(u.minded, func(m minded) bool { return m.standing == serverUp })
+	anyUp := u.anyLocked(func(h *health) bool { return h.standing == serverUp })
 	for i := range u.minded {
 		m := &u.minded[i]
 		share := rampSteps
@@ -133,30 +139,47 @@ func (u *upstream) followLocked(now time.Time) {
 			continue
 		}
 		u.scheduler.SetDown(i, !m.serves())
-		u.say(i, m)
+		changes = append(changes, change{i, m.health, m.told, !u.anyLocked((*health).serves)})
 		m.told = m.standing
 		select {
 		case m.look <- struct{}{}:
 		default:
 		}
 	}
+	return changes
 }
 
-// say logs that the standing of a server has changed.
-func (u *upstream) say(i int, m *minded) {
-	log := u.log.With("server", u.servers[i].name)
-	alone := !slices.ContainsFunc(u.minded, func(m minded) bool { return m.serves() })
+// anyLocked reports whether f holds for a server.
+func (u *upstream) anyLocked(f func(*health) bool) bool {
+	for i := range u.minded {
+		if f(&u.minded[i].health) {
+			return true
+		}
+	}
+	return false
+}
+
+// change is what the log is told of a server whose standing has changed.
+type change struct {
+	server int
+	health
+	before standing
+	alone  bool // no server is in use
+}
+
+func (c *change) log(u *upstream) {
+	log := u.log.With("server", u.servers[c.server].name)
 	switch {
-	case m.standing == serverDown && alone:
-		log.Warn("upstream can't be reached; its requests get 502 until it can: is it running there?", "error", m.why)
-	case m.standing == serverDown:
-		log.Warn("server is down; it is tried until it is fit for requests again", "error", m.why)
-	case m.standing == serverEjected:
-		log.Warn("server is ejected for a while: its answers failed", "for", m.until.Sub(m.since), "error", m.why)
-	case m.standing == serverRamping:
-		log.Info("server is back, with a share of its limit that grows", "after", m.told.String(), "within", m.rules.ramp)
+	case c.standing == serverDown && c.alone:
+		log.Warn("upstream can't be reached; its requests get 502 until it can: is it running there?", "error", c.why)
+	case c.standing == serverDown:
+		log.Warn("server is down; it is tried until it is fit for requests again", "error", c.why)
+	case c.standing == serverEjected:
+		log.Warn("server is ejected for a while: its answers failed", "for", c.until.Sub(c.since), "error", c.why)
+	case c.standing == serverRamping:
+		log.Info("server is back, with a share of its limit that grows", "after", c.before.String(), "within", c.rules.ramp)
 	default:
-		log.Info("server is back, with its whole limit", "after", m.told.String())
+		log.Info("server is back, with its whole limit", "after", c.before.String())
 	}
 }
 

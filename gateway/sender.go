@@ -50,7 +50,7 @@ func startSender(conn *upstreamConn, o *outbound) *sender {
 		var bodyErr *clientBodyError
 		if errors.As(s.err, &bodyErr) {
 			// The server would wait in vain for the rest.
-			conn.Close()
+			_ = conn.Close()
 		}
 	}()
 	return s

@@ -93,7 +93,7 @@ func (l *listener) meet(c *clientConn) *turnedAway {
 
 // turnAway closes a connection without serving it, and counts it.
 func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
-	defer c.Close() // nobody can act on its error
+	defer func() { _ = c.Close() }() // nobody can act on its error
 	if refused.cause == "" || l.stopping() {
 		return
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// readTrailer reads the trailer section of a chunked response, with the empty line
-// that ends it. It is no larger than a header may be.
+// readTrailer reads the trailer section of a chunked body, with the empty line that
+// ends it. It is no larger than a header may be.
 func readTrailer(br *bufio.Reader) (fields, error) {
 	var f fields
 	for left := bufferSize; ; {
@@ -72,9 +72,10 @@ func containsName(f fields, name string) bool {
 // appendTrailer appends the lines behind a chunked request body that are meant for
 // the app. options are those of the request's Connection.
 func (r *request) appendTrailer(head []byte, options string) ([]byte, error) {
+	var probe fasthttp.RequestHeader
 	for _, line := range r.bodyRead.trailer() {
-		if !isToken(line.name) {
-			return nil, fmt.Errorf("the name %.40q in the trailer is not a token (RFC 9110 section 5.1)", line.name)
+		if probe.SetTrailer(line.name) != nil {
+			return nil, fmt.Errorf("%.40q can't be in a trailer (RFC 9110 section 6.5.1)", line.name)
 		}
 		if !isWrittenHere(line.name) && !endsHere(line, options, &r.trail, false) {
 			head = appendField(head, line.name, line.value)

@@ -59,8 +59,11 @@ func hostname(authority string) string {
 // from a target in absolute form, which overrides it (RFC 9112 section 3.2.2).
 func authority(ctx *fasthttp.RequestCtx) string {
 	target := alias(ctx.Request.Header.RequestURI())
+	if target[0] == '/' || target == "*" {
+		return alias(ctx.Request.Header.Host())
+	}
 	_, rest, absolute := strings.Cut(target, "://")
-	if !absolute || target[0] == '/' || target == "*" {
+	if !absolute {
 		return alias(ctx.Request.Header.Host())
 	}
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
@@ -72,20 +75,26 @@ func authority(ctx *fasthttp.RequestCtx) string {
 // checkTarget refuses a target, and a host, that others may read as another.
 func checkTarget(ctx *fasthttp.RequestCtx) error {
 	target, host := alias(ctx.Request.Header.RequestURI()), authority(ctx)
-	scheme, _, absolute := strings.Cut(target, "://")
+	origin := target[0] == '/' || target == "*"
 	switch {
 	case ctx.IsConnect():
 		return nil // connect looks at it
 	case target == "*" && string(ctx.Method()) != fasthttp.MethodOptions:
 		return errors.New("the target * of another method than OPTIONS (RFC 9112 section 3.2.4)")
-	case absolute && target[0] != '/' && !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https"):
-		return fmt.Errorf("the target's scheme %.20q is neither http nor https", scheme)
-	case host == "" && (target[0] != '/' && target != "*" || ctx.Request.Header.IsHTTP11()):
+	case !origin && !isWeb(target):
+		return fmt.Errorf("the target %.80q is neither a path nor of http or https", target)
+	case host == "" && (!origin || ctx.Request.Header.IsHTTP11()):
 		return errors.New("no Host field (RFC 9112 section 3.2)")
 	case host != "" && !isAuthority(host):
 		return fmt.Errorf("the host %.80q is none, or has two readings (RFC 3986 section 3.2)", host)
 	}
 	return nil
+}
+
+// isWeb reports whether an absolute target is of a scheme that is served.
+func isWeb(target string) bool {
+	scheme, _, _ := strings.Cut(target, "://")
+	return strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
 }
 
 // isAuthority reports whether s is a host, with or without a port, that is read in one
