@@ -76,7 +76,6 @@ const blockSize = 1024
 type ruleSet [blockSize / 64]uint64
 
 func (s *ruleSet) add(i int)      { s[i/64] |= 1 << (i % 64) }
-func (s *ruleSet) remove(i int)   { s[i/64] &^= 1 << (i % 64) }
 func (s *ruleSet) has(i int) bool { return s[i/64]&(1<<(i%64)) != 0 }
 
 // keep removes what is not in other.
