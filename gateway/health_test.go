@@ -171,9 +171,11 @@ func TestHealthAlwaysComesBack(t *testing.T) {
 				row = 0
 			}
 		}
+		// A long ejection takes many checks, ten a second at the most.
+		most := 200 + int(rules.ejectFor.Seconds())*longestEjection*10
 		for n := 0; h.standing != serverUp; n++ {
 			at := h.next(now)
-			if at.IsZero() || n > 200 {
+			if at.IsZero() || n > most {
 				t.Fatalf("%v for ever, after %d steps, with %+v", h.standing, n, rules)
 			}
 			if at.After(now) {
