@@ -149,7 +149,7 @@ type (
 	queuesState struct {
 		Upstreams map[string]upstreamState `json:"upstreams"`
 		Queues    map[string]queueState    `json:"queues"`
-		// Kernel is missing where no class marks its packets.
+		// Kernel is missing where no class has options for its sockets.
 		Kernel []qdisc.Report `json:"kernel,omitempty"`
 		// KernelError is about devices that are not known.
 		KernelError string `json:"kernel_error,omitempty"`
