@@ -229,6 +229,12 @@ func checkRelayed(t *testing.T, class string, ids []string, killed, repeats bool
 	}
 	if !slices.Equal(ids, want) {
 		t.Errorf("%s: %d messages, want %d, the same", class, len(ids), len(want))
+		for i := range min(len(ids), len(want)) {
+			if ids[i] != want[i] {
+				t.Errorf("%d: %q, want %q", i, ids[i:min(i+4, len(ids))], want[i:min(i+4, len(want))])
+				break
+			}
+		}
 	}
 }
 

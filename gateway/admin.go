@@ -165,7 +165,7 @@ type (
 		Queues    map[string]queueState    `json:"queues"`
 		// Closing are the upstreams of earlier configurations that still have work.
 		Closing []closingState `json:"closing,omitempty"`
-		// Kernel is missing where no class marks its packets.
+		// Kernel is missing where no class has options for its sockets.
 		Kernel []qdisc.Report `json:"kernel,omitempty"`
 		// KernelError is about devices that are not known.
 		KernelError string `json:"kernel_error,omitempty"`

@@ -151,11 +151,15 @@ func (s *StreamSource) Waiting(ctx context.Context) (int, error) {
 	return int(info.NumPending) + info.NumAckPending, nil
 }
 
+// quiet bounds how long the server holds back messages while a source is closed.
+const quiet = 2 * time.Second
+
 // Close implements [broker.Source]. What is not given back, because there is no
 // connection, comes again after AckWait.
 func (s *StreamSource) Close(ctx context.Context) error {
 	s.cancel()
 	s.wg.Wait()
+	paused := s.pause(ctx)
 	s.giveBackUnseen()
 	s.mu.Lock()
 	for r := range s.held {
@@ -163,10 +167,30 @@ func (s *StreamSource) Close(ctx context.Context) error {
 	}
 	clear(s.held)
 	s.mu.Unlock()
+	if paused {
+		_ = s.conn.request(ctx, func(ctx context.Context) error {
+			_, err := s.conn.js.ResumeConsumer(ctx, s.cfg.Stream, s.cfg.Durable)
+			return err
+		})
+	}
 	if err := s.conn.request(ctx, s.conn.nc.FlushWithContext); err != nil {
 		return fmt.Errorf("nats: close source %q: %w", s.cfg.Stream, err)
 	}
 	return nil
+}
+
+// pause makes the server send nothing for a moment, and reports whether it does so.
+// What it sends while the iterator leaves gets lost, and comes again after AckWait,
+// behind newer messages. Servers before 2.11 know no pause: there, the order is lost.
+func (s *StreamSource) pause(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, quiet)
+	defer cancel()
+	return s.conn.request(ctx, func(ctx context.Context) error {
+		if _, err := s.conn.js.PauseConsumer(ctx, s.cfg.Stream, s.cfg.Durable, time.Now().Add(quiet)); err != nil {
+			return err
+		}
+		return s.conn.nc.FlushWithContext(ctx) // what it sent before that is here
+	}) == nil
 }
 
 // giveBackUnseen ends the iterator and gives back what had come and not been taken.
