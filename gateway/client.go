@@ -146,6 +146,7 @@ func (c *clientConn) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	afterOthers()
 	return c.Conn.Write(p)
 }
 
