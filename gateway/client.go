@@ -146,7 +146,7 @@ func (c *clientConn) Write(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	afterOthers()
+	afterOthers(len(p))
 	return c.Conn.Write(p)
 }
 

@@ -28,6 +28,8 @@ const (
 	// (nginx 75 s, Go none, gunicorn 2 s: see alive).
 	maxIdleTime = 60 * time.Second
 	dialTimeout = 5 * time.Second
+	// smallWrite is up to how many bytes a write waits for others, see afterOthers.
+	smallWrite = 12 << 10
 	// bufferSize is for reading and writing the upstream side. A response header
 	// must fit into it.
 	bufferSize = 16 << 10
@@ -69,16 +71,21 @@ type upstreamConn struct {
 
 // Write implements net.Conn.
 func (c *upstreamConn) Write(p []byte) (int, error) {
-	afterOthers()
+	afterOthers(len(p))
 	n, err := c.Conn.Write(p)
 	c.sent += int64(n)
 	return n, err
 }
 
-// afterOthers lets the goroutines run that are ready. Before a write, that makes the
-// writes of all of them one burst: the kernel wakes the receiver once, not for each,
-// and every stage of a request finds its code and data in the processor's caches.
-func afterOthers() { runtime.Gosched() }
+// afterOthers lets the goroutines run that are ready, before a write of n bytes. So the
+// writes of all of them are one burst: the kernel wakes the receiver once, not for each,
+// and every stage of a request finds its code and data in the processor's caches. Of
+// many bytes it finds more there if they are written at once.
+func afterOthers(n int) {
+	if n <= smallWrite {
+		runtime.Gosched()
+	}
+}
 
 // Read implements net.Conn.
 func (c *upstreamConn) Read(p []byte) (int, error) {
