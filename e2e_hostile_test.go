@@ -23,11 +23,12 @@ import (
 )
 
 // TestE2EHostileClients: while all the attacks of e2e_hostile_attacks_test.go go on
-// at once, good clients see no error; each attack ends as it should, and by the
+// at once, good clients, wrk among them, see no error; each attack ends as it should, and by the
 // gateway's own doing; and then nothing is left of them.
 func TestE2EHostileClients(t *testing.T) {
 	g := startAttacked(t)
 	good := g.goodClients(t)
+	wrk := startTool(t, nil, "wrk", "-t1", "-c4", "-d1h", g.url+"/good")
 	good.more(t, 200)
 	goroutines, memory, files := g.goroutines(t), g.heap(t), g.files(t)
 	var all sync.WaitGroup
@@ -50,6 +51,14 @@ func TestE2EHostileClients(t *testing.T) {
 		hold.Close()
 	}
 	good.stop(t)
+	wrk.signal(t, syscall.SIGINT)
+	wrk.find(t, `(requests in )`)
+	wrk.wait(t)
+	if said := wrk.text(); strings.Contains(said, "Socket errors") || strings.Contains(said, "Non-2xx") {
+		t.Errorf("wrk, which is a good client, says\n%s", said)
+	} else {
+		t.Log(said)
+	}
 	g.checkRSS(t)
 	g.stop(t)
 }
