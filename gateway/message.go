@@ -12,6 +12,7 @@ import (
 
 	"overtake/broker"
 	"overtake/classifier"
+	"overtake/gateway/config"
 	"overtake/tracing"
 )
 
@@ -59,10 +60,9 @@ func (s stampedMessage) Del(name string) { delete(s.header, strings.ToLower(name
 // as it came in".
 func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Header {
 	h := make(broker.Header, len(r.fields)+8)
-	options := connectionOptions(r.fields)
+	client, options := clientOf(ctx.Conn()), connectionOptions(r.fields)
 	for _, f := range r.fields {
-		if hopByHop(f.name) || rewritten(f.name) || r.trail.Owns(f.name, f.value) || listed(options, f.name) ||
-			strings.EqualFold(f.name, "Idempotency-Key") {
+		if endsHere(f, options, &r.trail, r.trusted || client.listener.role == config.Outbound) || strings.EqualFold(f.name, "Idempotency-Key") {
 			continue
 		}
 		name := messageField + f.name
@@ -75,7 +75,7 @@ func (g *Gateway) messageHeader(ctx *fasthttp.RequestCtx, r *request) broker.Hea
 	if contentType := ctx.Request.Header.ContentType(); len(contentType) > 0 {
 		h.Set(broker.HeaderContentType, string(contentType))
 	}
-	via := forwardedFor{client: clientOf(ctx.Conn()).addr, host: host, tls: ctx.IsTLS()}
+	via := forwardedFor{client: client.addr, host: host, tls: ctx.IsTLS()}
 	if r.trusted {
 		via.received = r.fields
 	}

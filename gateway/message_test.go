@@ -16,7 +16,7 @@ func TestDeliveryIsTheRequestAsItCameIn(t *testing.T) {
 	p := g.dial()
 	p.send("PUT /jobs/batch/a%2Fb//c?x=1&y HTTP/1.1\r\nHost: App.Example\r\nContent-Type: text/x; a=b\r\nX-A: 1\r\nX-A: 2\r\nCookie: a=1\r\n" +
 		"X-Hop: 1\r\nConnection: X-Hop\r\nTE: trailers\r\nLatency-Attempt: 99\r\nIdempotency-Key: k\r\nLatency-Class: interactive\r\n" +
-		"X-Forwarded-For: 10.0.0.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: a=1\r\n" +
+		"X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Port: 1\r\nX-Real-IP: 10.4.4.4\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: a=1\r\n" +
 		"baggage: user=7\r\nContent-Length: 0\r\n\r\n")
 	resp, _ := p.response("PUT")
 	id := strings.TrimPrefix(resp.Header.Get("Location"), "/_overtake/jobs/")
@@ -30,7 +30,7 @@ func TestDeliveryIsTheRequestAsItCameIn(t *testing.T) {
 	wantFields(t, head, map[string][]string{
 		"Content-Type": {"text/x; a=b"}, "X-A": {"1", "2"}, "Cookie": {"a=1"}, "X-Hop": nil, "Connection": nil, "TE": nil,
 		"Latency-Attempt": {"1"}, "Idempotency-Key": {id}, "Content-Length": {"0"}, "tracestate": {"a=1"},
-		"X-Forwarded-For": {"127.0.0.1"}, "baggage": {"latency.class=batch,user=7"}, "Latency-Class": {"batch"},
+		"X-Forwarded-For": {"127.0.0.1"}, "X-Forwarded-Port": nil, "X-Real-IP": nil, "baggage": {"latency.class=batch,user=7"}, "Latency-Class": {"batch"},
 	})
 	if parent := values(head, "traceparent"); len(parent) != 1 || !strings.HasPrefix(parent[0], "00-0af7651916cd43dd8448eb211c80319c-") {
 		t.Errorf("traceparent %q, want the client's trace", parent)

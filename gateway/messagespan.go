@@ -74,6 +74,7 @@ func (c *courier) handle(d *broker.Delivery, e *entry, taken time.Time) *handlin
 // use has what is done next use gen, which was entered for it.
 func (h *handling) use(gen *generation, q *queue) {
 	h.gen, h.slot.upstream, h.trail.Propagate = gen, gen.upstreams[q.deliverTo], gen.propagate
+	h.slot.work.Avoid = nil // those were servers of what was used before
 }
 
 // record records a message that has been settled, if it was sampled or is worth it.

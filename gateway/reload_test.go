@@ -383,6 +383,26 @@ queues: {jobs: {deliver: {upstream: app}}}
 	g.alone()
 }
 
+// So do those that have been refused by each of fewer servers.
+func TestReloadToMoreServers(t *testing.T) {
+	f := farm{urls: []string{deadAddress(t), deadAddress(t)}}
+	const jobs = `
+routes: [{match: {path: /jobs}, queue: jobs}, {upstream: app}]
+queues: {jobs: {deliver: {upstream: app}}}
+`
+	g := start(t, f.upstream("timeout: 1m")+jobs, "", newFakeQueue().open())
+	g.fetch("POST", "/jobs", strings.NewReader("work"))
+	eventually(t, "the message is in hand and the app away", func() bool {
+		return strings.Contains(g.log.String(), "the app can't be reached")
+	})
+	more := serveFarm(t, 4, fails("", 0))
+	g.reloadTo(more.upstream("timeout: 1m")+jobs, "")
+	eventually(t, "the message is done", func() bool { return g.settlements("done") == 1 })
+	if calls := more.all(); len(calls) != 1 || calls[0].body != "work" {
+		t.Errorf("the app got %+v", calls)
+	}
+}
+
 // What a listener believes changes for the next request.
 func TestReloadOfTrust(t *testing.T) {
 	app := serveApp(t, says("ok"))

@@ -61,7 +61,6 @@ type call struct {
 // The slot is held afterwards if there is an answer, and only then.
 func (u *upstream) do(life *lifetime, s *slot, o *outbound, header *fasthttp.ResponseHeader, idempotent bool) (*answer, error) {
 	c := call{u: u, life: life, slot: s, out: o, idempotent: idempotent, began: time.Now()}
-	s.work.Avoid = nil
 	c.until = c.began.Add(u.timeout)
 	if err := c.prepare(); err != nil {
 		s.release(scheduler.Unmeasured)
