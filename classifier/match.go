@@ -221,7 +221,10 @@ func (m *Matcher) seen(r *Request, at miss) string {
 	case fieldMethods:
 		return strconv.Quote(r.Method)
 	case fieldSources:
-		return r.source().String()
+		if source := r.source(); source.IsValid() {
+			return source.String()
+		}
+		return "unknown"
 	case fieldSize:
 		if r.BodySize < 0 {
 			return "unknown"

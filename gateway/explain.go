@@ -133,7 +133,7 @@ func (q Question) listeners(cfg *config.Config) ([]config.Listener, error) {
 // target returns the request's target and its Host. Those of CONNECT are an authority
 // (RFC 9112 section 3.2.3), which need not be a URL.
 func (q Question) target() (target, host string, err error) {
-	if strings.EqualFold(q.Method, fasthttp.MethodConnect) {
+	if q.Method == fasthttp.MethodConnect {
 		_, err := dialAddress(q.URL, "")
 		return q.URL, q.URL, err
 	}
@@ -154,7 +154,7 @@ func (q Question) read(ctx *fasthttp.RequestCtx, role string) (fields, error) {
 		return nil, fmt.Errorf("method %q: want a name such as GET", q.Method)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", strings.ToUpper(q.Method), target, host)
+	fmt.Fprintf(&text, "%s %s HTTP/1.1\r\nHost: %s\r\n", q.Method, target, host)
 	for _, line := range q.Header {
 		name, value, ok := strings.Cut(line, ":")
 		value = strings.TrimSpace(value)

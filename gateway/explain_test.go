@@ -34,7 +34,7 @@ queues: {jobs: {}}
 		class, rule, upstream, queue string
 	}{
 		{Question{Method: "GET", URL: "/a/b"}, "interactive", "urgent", "app", ""},
-		{Question{Method: "get", URL: "/a/b"}, "interactive", "urgent", "app", ""},
+		{Question{Method: "get", URL: "/a/b"}, "standard", "default", "app", ""},
 		{Question{Method: "POST", URL: "/a/b"}, "standard", "default", "app", ""},
 		{Question{Method: "GET", URL: "/a/x/../b"}, "interactive", "urgent", "app", ""},
 		{Question{Method: "GET", URL: "/a/%62"}, "interactive", "urgent", "app", ""},
@@ -63,7 +63,7 @@ queues: {jobs: {}}
 				host, target, _ = strings.Cut(rest, "/")
 				target = "/" + target
 			}
-			p.send(strings.ToUpper(tc.Method), " ", target, " HTTP/1.1\r\nHost: ", host, "\r\n", strings.Join(tc.Header, "\r\n"))
+			p.send(tc.Method, " ", target, " HTTP/1.1\r\nHost: ", host, "\r\n", strings.Join(tc.Header, "\r\n"))
 			if len(tc.Header) > 0 {
 				p.send("\r\n")
 			}
@@ -132,7 +132,7 @@ upstreams: {app: {servers: [$APP]}, b: {servers: ["http://127.0.0.1:1"]}}
 		{"outbound", "GET", "http://c.internal:81/x", "Latency-Class: interactive", "standard", "", "c.internal:81", false},
 		{"outbound", "GET", "/x", "", "standard", "", "", false},
 		{"outbound", "CONNECT", "b.internal:443", "", "standard", "", "b.internal:443", false},
-		{"outbound", "connect", "127.0.0.1:443", "Latency-Class: batch", "batch", "", "127.0.0.1:443", false},
+		{"outbound", "CONNECT", "127.0.0.1:443", "Latency-Class: batch", "batch", "", "127.0.0.1:443", false},
 		{"outbound", "CONNECT", "[::1]:443", "Latency-Class: urgent", "standard", "", "[::1]:443", false},
 	} {
 		q := Question{Method: tc.method, URL: tc.url, Listener: tc.listener, Source: netip.MustParseAddr("127.0.0.1")}

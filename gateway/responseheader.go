@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
 // cleanResponse makes a header that was read from an upstream fit for the
 // client: hop-by-hop fields go, what an Overtake behind this one tells its own
-// clients too, and the protocol is ours.
+// clients too, the protocol is ours, and one without a Date gets it (RFC 9110 section
+// 6.6.1).
 func cleanResponse(h *fasthttp.ResponseHeader) {
 	h.ResetConnectionClose()
 	h.SetProtocol([]byte("HTTP/1.1"))
@@ -27,6 +29,18 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	if h.StatusCode() == fasthttp.StatusNoContent {
 		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
 	}
+	if !isDated(h) {
+		h.SetBytesV("Date", fasthttp.AppendHTTPDate(nil, time.Now()))
+	}
+}
+
+func isDated(h *fasthttp.ResponseHeader) bool {
+	for name := range h.All() {
+		if strings.EqualFold(alias(name), "Date") {
+			return true
+		}
+	}
+	return false
 }
 
 // cleanOrdinary is cleanAny in one pass for what most responses are: without lines for
