@@ -137,7 +137,7 @@ func FuzzResponseHeader(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if checkHeader(bufio.NewReaderSize(bytes.NewReader(raw), len(raw)+16)) != nil {
+		if _, err := checkHeader(bufio.NewReaderSize(bytes.NewReader(raw), len(raw)+16)); err != nil {
 			return
 		}
 		var h fasthttp.ResponseHeader
@@ -146,7 +146,6 @@ func FuzzResponseHeader(f *testing.F) {
 			return
 		}
 		status, cookies, refused := h.StatusCode(), countSetCookies(&h), isRefusal(&h)
-		keepAlive(&h)
 		var ordinary, other fasthttp.ResponseHeader
 		h.CopyTo(&ordinary)
 		h.CopyTo(&other)
