@@ -198,9 +198,10 @@ func TestRedirectedConnections(t *testing.T) {
 	}
 
 	app, served = accepted(server.ln.Addr()) // sends nothing
-	s.shutdown()
+	ended, _ := s.shutdown()
 	app.closed()
 	receive(t, "the end of the connection", served)
+	receive(t, "the end of the gateway", ended) // and of what writes its log
 	linesIn(t, path)[0].want(t, logged{"host": server.ln.Addr().String(), "status": 200.0, "route": ""})
 }
 
