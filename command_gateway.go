@@ -70,6 +70,8 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 // serve runs a gateway from start to drained.
 func serve(ctx context.Context, options gateway.Options) (err error) {
 	cfg, log := options.Config, options.Logger
+	hangups := make(chan os.Signal, 1) // from now on, since a SIGHUP by default ends the process
+	signal.Notify(hangups, syscall.SIGHUP)
 	sockets := socket.NewSetter(cfg.SocketOptions(), log)
 	brokers := newBrokers(cfg, log)
 	brokers.sockets = sockets
@@ -98,7 +100,7 @@ func serve(ctx context.Context, options gateway.Options) (err error) {
 	}
 	g.FindDown(ctx)
 	kernel.of(cfg).log(ctx, log)
-	stop := onHangup(func() {
+	stop := onHangup(hangups, func() {
 		if err := g.ReopenAccessLog(); err != nil {
 			log.Error("access log not opened again; the old file goes on", "error", err)
 		}
@@ -117,11 +119,8 @@ func serve(ctx context.Context, options gateway.Options) (err error) {
 	return nil
 }
 
-// onHangup calls f at each SIGHUP, which by default would end the process without
-// a drain, until stop is called.
-func onHangup(f func()) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+// onHangup calls f for each signal in hangups, until stop is called.
+func onHangup(hangups chan os.Signal, f func()) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -37,7 +37,6 @@ type answer struct {
 func (a *answer) frame(bodyless bool) error {
 	h := a.header
 	status := h.StatusCode()
-	a.keep = keepAlive(h)
 	switch length := h.ContentLength(); {
 	case bodyless || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
 		a.ended = true
@@ -52,18 +51,6 @@ func (a *answer) frame(bodyless bool) error {
 		a.ended = length == 0
 	}
 	return nil
-}
-
-// keepAlive reports whether the server will take another request on the
-// connection. fasthttp sees "close" only in lower case and alone in the last
-// Connection field.
-func keepAlive(h *fasthttp.ResponseHeader) bool {
-	for name, value := range h.All() {
-		if len(name) == len(fasthttp.HeaderConnection) && strings.EqualFold(alias(name), fasthttp.HeaderConnection) && listed(alias(value), "close") {
-			return false
-		}
-	}
-	return true
 }
 
 // Read implements io.Reader over the body.

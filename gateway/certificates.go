@@ -91,13 +91,9 @@ func load(files *config.TLS, content map[string][]byte) (*tls.Config, error) {
 	return loaded, nil
 }
 
-// trusts reports whether the client has shown a valid certificate with a name that
-// is trusted.
-func (c *certificates) trusts(state tls.ConnectionState) bool {
-	if len(state.VerifiedChains) == 0 {
-		return false
-	}
-	for _, name := range namesOf(state.VerifiedChains[0][0]) {
+// trusts reports whether one of the names that a client has shown is trusted.
+func (c *certificates) trusts(names []string) bool {
+	for _, name := range names {
 		for _, pattern := range c.files.Trust {
 			if config.Names(pattern, name) {
 				return true

@@ -120,7 +120,7 @@ func chunkSize(line []byte) (int64, error) {
 	digits = bytes.TrimRight(digits, " \t")
 	const most = 15 // of 4 bits each
 	size, err := strconv.ParseUint(alias(digits), 16, 63)
-	if err != nil || len(digits) > most || digits[0] == '+' {
+	if err != nil || len(digits) > most {
 		return 0, fmt.Errorf("%.20q is not the size of a chunk", digits)
 	}
 	return int64(size), nil

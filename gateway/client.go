@@ -40,13 +40,12 @@ type clientConn struct {
 	// heard says that the client was read from since its last request was answered.
 	// Until then fasthttp may still hold that answer back, for another that it has
 	// read the request of. Used by whoever reads.
-	heard bool
-	// trustedName says that its certificate has a name that is trusted.
-	trustedName bool
-	unread      []byte // what came together with a PROXY protocol header
-	session     session
-	request     request
-	counted     bool // it is in listener.clients, whose mutex guards this
+	heard   bool
+	names   []string // of its certificate, if that is valid
+	unread  []byte   // what came together with a PROXY protocol header
+	session session
+	request request
+	counted bool // it is in listener.clients, whose mutex guards this
 
 	waitMu sync.Mutex
 	waits  bool // for the client, with nothing to answer; see waitUntil

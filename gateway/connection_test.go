@@ -51,7 +51,7 @@ func TestClientMayAskToClose(t *testing.T) {
 }
 
 func TestServerMayAskToClose(t *testing.T) {
-	for _, line := range []string{"Connection: close", "connection: Close", "Connection: X-A, close"} {
+	for _, line := range []string{"Connection: close", "connection: Close", "Connection: X-A, close", "Connection: close\r\nConnection: X-A"} {
 		app := serveRaw(t)
 		g := start(t, "", app.url())
 		p := g.dial()

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"strings"
 
 	"overtake/classifier"
 	"overtake/gateway/config"
@@ -74,7 +75,7 @@ func (d *decider) claim(trail *tracing.Trail, trusted bool) classifier.Claim {
 
 // route returns the position of the request's route, or -1 for none.
 func (d *decider) route(view *classifier.Request) int {
-	if len(view.Path) > len(ownPrefix) && view.Path[:len(ownPrefix)] == ownPrefix {
+	if strings.HasPrefix(view.Path, ownPrefix) {
 		return -1 // the gateway's own: see serveOwn
 	}
 	return d.routes.First(view)

@@ -156,10 +156,11 @@ func (a *answer) send(o *outbound) error {
 func (a *answer) readHeader(o *outbound) error {
 	const maxInterim = 100
 	for range maxInterim {
-		if err := checkHeader(a.conn.br); err != nil {
+		var err error
+		if a.keep, err = checkHeader(a.conn.br); err != nil {
 			return err
 		}
-		if err := a.header.Read(a.conn.br); err != nil {
+		if err = a.header.Read(a.conn.br); err != nil {
 			return err
 		}
 		switch status := a.header.StatusCode(); {

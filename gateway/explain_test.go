@@ -195,3 +195,13 @@ rules:
 		t.Error("an explanation counts as a decision")
 	}
 }
+
+// No route leads to what the gateway answers itself.
+func TestExplainKnowsOwnPaths(t *testing.T) {
+	g := newGateway(t, "", deadAddress(t))
+	for path, route := range map[string]int{"/_overtake/": -1, "/_overtake/x": -1, "/_overtake": 0} {
+		if e, err := Explain(g.config, Question{Method: "GET", URL: path}); err != nil || e.Route != route {
+			t.Errorf("%s: route %d, %v, want %d", path, e.Route, err, route)
+		}
+	}
+}

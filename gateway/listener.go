@@ -163,7 +163,8 @@ func (l *listener) stopping() bool {
 
 // trusts reports whether what a client says about classes is believed.
 func (gen *generation) trusts(c *clientConn) bool {
-	return c.trustedName || contains(gen.settings[c.listener.number].trust, c.addr)
+	s := gen.settings[c.listener.number]
+	return contains(s.trust, c.addr) || s.certificates != nil && s.certificates.trusts(c.names)
 }
 
 func contains(networks []netip.Prefix, addr netip.Addr) bool {

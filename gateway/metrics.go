@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
@@ -122,13 +121,18 @@ func (m *metrics) forget(old, present *config.Config) {
 			m.queueWait.forget(prometheus.Labels{"upstream": name})
 		}
 	}
+	gone := make(map[string]bool)
 	for _, rule := range rulesOfMetrics(old) {
-		if !slices.Contains(rulesOfMetrics(present), rule) {
-			labels := prometheus.Labels{"rule": rule}
-			m.classified.forget(labels)
-			m.dryRuns.DeletePartialMatch(labels)
-			m.exprErrors.DeletePartialMatch(labels)
-		}
+		gone[rule] = true
+	}
+	for _, rule := range rulesOfMetrics(present) {
+		delete(gone, rule)
+	}
+	for rule := range gone {
+		labels := prometheus.Labels{"rule": rule}
+		m.classified.forget(labels)
+		m.dryRuns.DeletePartialMatch(labels)
+		m.exprErrors.DeletePartialMatch(labels)
 	}
 }
 

@@ -121,18 +121,11 @@ func calledAddress(ctx *fasthttp.RequestCtx, original netip.AddrPort) (string, e
 		}
 		return "", nil
 	}
-	scheme, rest, _ := strings.Cut(target, "://")
+	scheme, _, _ := strings.Cut(target, "://")
 	if !strings.EqualFold(scheme, "http") {
 		return "", badCall("%.20q: only http:// can be sent on; https:// goes through CONNECT", scheme+"://")
 	}
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		rest = rest[:i]
-	}
-	address, err := dialAddress(rest, "80")
-	if err == nil && !strings.EqualFold(rest, alias(ctx.Host())) {
-		err = badCall("the target %.80q has two readings", target)
-	}
-	return address, err
+	return dialAddress(authority(ctx), "80")
 }
 
 // dialAddress checks an authority that somebody else wrote and returns it as

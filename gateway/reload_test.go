@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -415,5 +416,29 @@ func TestReloadOfTrust(t *testing.T) {
 	g.reloadTo(fmt.Sprintf(yaml, "127.0.0.0/8"), app)
 	if got := ask(); got != "interactive" {
 		t.Errorf("from one that is trusted now: %s", got)
+	}
+}
+
+// The names that a certificate had are believed by what the file says now.
+func TestReloadOfTrustInNames(t *testing.T) {
+	ca := newIssuer(t)
+	cert, key := ca.issue(t.TempDir(), "gateway.example")
+	app := serveApp(t, says("ok"))
+	yaml := `
+listeners: [{address: "127.0.0.1:0", tls: {cert: ` + cert + `, key: ` + key + `, client_ca: ` + ca.file + `, trust: ["%s"]}}]
+expose: all
+`
+	g := start(t, fmt.Sprintf(yaml, "*.internal"), app)
+	c, err := tls.Dial("tcp", g.addr, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{ca.pair("hop.internal")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPeer(t, c)
+	for _, trusted := range []bool{true, false, true} {
+		p.send("GET / HTTP/1.1\r\nHost: a\r\nLatency-Class: interactive\r\n\r\n")
+		if resp, _ := p.response("GET"); (resp.Header.Get("Latency-Class") == "interactive") != trusted {
+			t.Errorf("class %s, trusted %v", resp.Header.Get("Latency-Class"), trusted)
+		}
+		g.reloadTo(fmt.Sprintf(yaml, map[bool]string{true: "nobody", false: "hop.*"}[trusted]), app)
 	}
 }

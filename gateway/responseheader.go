@@ -185,14 +185,15 @@ func printable(phrase []byte) bool {
 // what fasthttp would wait on for ever or read as something else: lines that end in a
 // bare LF (RFC 9112 section 2.2 allows that), a status that is none, lines that are no
 // field, and two ways of framing the body. Any other failure shows when the header is
-// read, unless nothing came.
-func checkHeader(br *bufio.Reader) error {
+// read, unless nothing came. It reports whether the server will take another request
+// on the connection: fasthttp sees "close" only alone in the last Connection field.
+func checkHeader(br *bufio.Reader) (keep bool, err error) {
 	checked, status := 0, false
 	var framing responseFraming
 	for {
 		b, err := br.Peek(br.Buffered())
 		if err != nil {
-			return err
+			return false, err
 		}
 		for {
 			i := bytes.IndexByte(b[checked:], '\n')
@@ -203,48 +204,57 @@ func checkHeader(br *bufio.Reader) error {
 			checked += i + 1
 			switch {
 			case !bytes.HasSuffix(line, crlf):
-				return errors.New("a line of the response's header ends without CR (RFC 9112 section 2.2)")
+				return false, errors.New("a line of the response's header ends without CR (RFC 9112 section 2.2)")
 			case len(line) > len(crlf) && !status:
 				status = true
 				if err := checkStatus(line); err != nil {
-					return err
+					return false, err
 				}
 				framing.old = line[len("HTTP/1.")] == '0'
 			case len(line) == len(crlf) && status:
-				return framing.check()
+				return framing.keep(), framing.check()
 			case status:
 				if err := framing.add(line); err != nil {
-					return err
+					return false, err
 				}
 			}
 		}
 		_, err = br.Peek(br.Buffered() + 1)
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return nil // reading the header fails as well, and says how far it came
+			return false, nil // reading the header fails as well, and says how far it came
 		case err != nil && br.Buffered() > 0 && hungUpErr(err):
-			return io.ErrUnexpectedEOF // the server has worked on the request
+			return false, io.ErrUnexpectedEOF // the server has worked on the request
 		case err != nil:
-			return err
+			return false, err
 		}
 	}
 }
 
 var crlf = []byte("\r\n")
 
-// responseFraming is what the lines of a response's header say about its body.
-type responseFraming struct{ old, length, coded bool }
+// responseFraming is what the lines of a response's header say about its body, and
+// about what comes behind it.
+type responseFraming struct{ old, length, coded, closes, keeps bool }
 
 // add notes a line, which must be a field: what is folded has two readings.
 func (f *responseFraming) add(line []byte) error {
-	name, _, ok := bytes.Cut(line, []byte(":"))
+	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok || !isToken(alias(name)) {
 		return fmt.Errorf("a line of the response's header is no field (RFC 9112 section 5): %.40q", line)
 	}
 	f.length = f.length || strings.EqualFold(alias(name), fasthttp.HeaderContentLength)
 	f.coded = f.coded || strings.EqualFold(alias(name), fasthttp.HeaderTransferEncoding)
+	if strings.EqualFold(alias(name), fasthttp.HeaderConnection) {
+		options := alias(bytes.TrimSuffix(value, crlf))
+		f.closes = f.closes || listed(options, "close")
+		f.keeps = f.keeps || listed(options, "keep-alive")
+	}
 	return nil
 }
+
+// keep reports whether the connection persists, RFC 9112 section 9.3.
+func (f *responseFraming) keep() bool { return !f.closes && (!f.old || f.keeps) }
 
 // check refuses what RFC 9112 section 6.1 calls faulty.
 func (f *responseFraming) check() error {

@@ -35,6 +35,32 @@ routes:
 	g.wantMetric(`overtake_classified_total{class="interactive",rule="builtin:navigation"} 3`)
 }
 
+// Rules see the host and the path that an app gets which merges slashes.
+func TestSpellingDoesNotGetAroundRules(t *testing.T) {
+	app := serveApp(t, func(http.ResponseWriter, *http.Request) {})
+	g := start(t, `
+expose: all
+rules:
+  - {name: reports, class: batch, match: {hosts: [a], path: "/reports/**"}}
+  - {name: old, class: bulk, match: {path: "/reports/**"}}
+classes: [{name: interactive}, {name: standard}, {name: batch}, {name: bulk}]
+`, app)
+	for head, class := range map[string]string{
+		"GET //reports/big?u=:// HTTP/1.1\r\nHost: A":          "batch",
+		"GET //reports/%2e/big/../x HTTP/1.1\r\nHost: a":       "batch",
+		"GET http://a//reports/big?u=:// HTTP/1.1\r\nHost: b":  "batch",
+		"GET //reports/big HTTP/1.1\r\nHost: b":                "bulk",
+		"GET //reports/big HTTP/1.0\r\nConnection: keep-alive": "bulk",
+	} {
+		p := g.dial()
+		p.send(head + "\r\n\r\n")
+		if resp, _ := p.response("GET"); resp.Header.Get("Latency-Class") != class {
+			t.Errorf("%q: %s, class %s, want %s", head, resp.Status, resp.Header.Get("Latency-Class"), class)
+		}
+		p.Close()
+	}
+}
+
 // A flow stays below its ceiling, whatever a rule or a trusted network says, and so do
 // the calls of an app. What the app gets says so, and explain does.
 func TestCeilingsHold(t *testing.T) {

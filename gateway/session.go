@@ -86,7 +86,9 @@ func (l *listener) meet(c *clientConn) *turnedAway {
 	} else if err != nil {
 		return &turnedAway{cause: causeTLS, err: err}
 	}
-	c.trustedName = settings.certificates.trusts(conn.ConnectionState())
+	if chains := conn.ConnectionState().VerifiedChains; len(chains) > 0 {
+		c.names = namesOf(chains[0][0])
+	}
 	c.session.Conn = tlsConn{conn}
 	return nil
 }

@@ -191,7 +191,7 @@ func (g *Gateway) passTLS(c *clientConn) {
 	r.life.reset()
 	r.gen = g.enter()
 	g.leavers.begin(c)
-	r.described = &about{host: c.original.String()}
+	r.described, r.route = &about{host: c.original.String()}, -1
 	r.started, r.decision = time.Now(), r.gen.decideCall(&classifier.Request{Source: c.addr}, r.gen.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {

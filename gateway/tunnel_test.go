@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -131,7 +132,8 @@ func TestTunnelIsDrained(t *testing.T) {
 // served, and a tunnel that comes back to its own process is refused. The redirect
 // itself takes netfilter and is tested from outside.
 func TestRedirectedConnections(t *testing.T) {
-	s := startSidecar(t, "", deadAddress(t))
+	path := filepath.Join(t.TempDir(), "access.log")
+	s := startSidecar(t, loggingTo(path), deadAddress(t))
 	outbound := s.listeners[1]
 	// accepted is a connection as Accept makes it of one that was redirected.
 	accepted := func(original net.Addr) (app *peer, served <-chan struct{}) {
@@ -196,9 +198,11 @@ func TestRedirectedConnections(t *testing.T) {
 	}
 
 	app, served = accepted(server.ln.Addr()) // sends nothing
-	s.shutdown()
+	ended, _ := s.shutdown()
 	app.closed()
 	receive(t, "the end of the connection", served)
+	receive(t, "the end of the gateway", ended) // and of what writes its log
+	linesIn(t, path)[0].want(t, logged{"host": server.ln.Addr().String(), "status": 200.0, "route": ""})
 }
 
 // What follows a CONNECT that is refused was for the tunnel: it is no request.

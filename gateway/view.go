@@ -31,8 +31,13 @@ func (v *viewFields) Query(name string) (string, bool) {
 
 // viewOf is what the rules see of a request. The path is decoded and without dot
 // segments, so that a rule can't be walked around by spelling; what is forwarded
-// is the target as it came.
+// is the target as it came. Host, path and query are cut out of it as for forwarding:
+// fasthttp takes the host from the path of //a/b, and from one that :// follows.
 func viewOf(ctx *fasthttp.RequestCtx, v *viewFields, source netip.Addr) classifier.Request {
+	path, query, _ := strings.Cut(originForm(alias(ctx.Request.Header.RequestURI())), "?")
+	v.uri.SetHost(authority(ctx))
+	v.uri.SetPath(path)
+	v.uri.SetQueryString(query)
 	size := int64(ctx.Request.Header.ContentLength())
 	switch {
 	case size == -1: // chunked
@@ -40,7 +45,7 @@ func viewOf(ctx *fasthttp.RequestCtx, v *viewFields, source netip.Addr) classifi
 		size = 0 // no body
 	}
 	return classifier.Request{
-		Method: alias(ctx.Method()), Host: hostname(alias(ctx.Host())), Path: alias(v.uri.Path()),
+		Method: alias(ctx.Method()), Host: hostname(alias(v.uri.Host())), Path: alias(v.uri.Path()),
 		Source: source, BodySize: size, Fields: v,
 	}
 }
@@ -58,18 +63,35 @@ func hostname(authority string) string {
 // authority returns the host that the request is for, as it came: from Host, or
 // from a target in absolute form, which overrides it (RFC 9112 section 3.2.2).
 func authority(ctx *fasthttp.RequestCtx) string {
-	target := alias(ctx.Request.Header.RequestURI())
-	if target[0] == '/' || target == "*" {
-		return alias(ctx.Request.Header.Host())
-	}
-	_, rest, absolute := strings.Cut(target, "://")
+	authority, _, absolute := splitTarget(alias(ctx.Request.Header.RequestURI()))
 	if !absolute {
 		return alias(ctx.Request.Header.Host())
 	}
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		rest = rest[:i]
+	return authority
+}
+
+// originForm returns a request target as an origin server gets it (RFC 9112
+// section 3.2.1): byte for byte what came, but for a target in absolute form,
+// whose authority goes into Host.
+func originForm(target string) string {
+	_, origin, _ := splitTarget(target)
+	return origin
+}
+
+// splitTarget cuts the authority off a target in absolute form; others stay whole.
+func splitTarget(target string) (authority, origin string, absolute bool) {
+	_, rest, absolute := strings.Cut(target, "://")
+	if !absolute || target[0] == '/' {
+		return "", target, false
 	}
-	return rest
+	at := strings.IndexAny(rest, "/?")
+	switch {
+	case at < 0:
+		return rest, "/", true
+	case rest[at] == '?':
+		return rest[:at], "/" + rest[at:], true
+	}
+	return rest[:at], rest[at:], true
 }
 
 // checkTarget refuses a target, and a host, that others may read as another.
@@ -79,6 +101,8 @@ func checkTarget(ctx *fasthttp.RequestCtx) error {
 	switch {
 	case ctx.IsConnect():
 		return nil // connect looks at it
+	case strings.Contains(target, "#"):
+		return fmt.Errorf("the target %.80q has a fragment (RFC 9112 section 3.2)", target)
 	case target == "*" && string(ctx.Method()) != fasthttp.MethodOptions:
 		return errors.New("the target * of another method than OPTIONS (RFC 9112 section 3.2.4)")
 	case !origin && !isWeb(target):
@@ -98,7 +122,8 @@ func isWeb(target string) bool {
 }
 
 // isAuthority reports whether s is a host, with or without a port, that is read in one
-// way: no credentials, list or path, and nothing that some reader would cut it at.
+// way: no credentials, list or path, and nothing that some reader would cut it at or
+// decode.
 func isAuthority(s string) bool {
 	host, port := s, ""
 	if i := strings.LastIndexByte(s, ':'); i > strings.LastIndexByte(s, ']') {
@@ -114,27 +139,9 @@ func isAuthority(s string) bool {
 	}
 	for i := range len(host) {
 		c := host[i] | 0x20
-		if (c < 'a' || c > 'z') && (host[i] < '0' || host[i] > '9') && strings.IndexByte("-._~%", host[i]) < 0 {
+		if (c < 'a' || c > 'z') && (host[i] < '0' || host[i] > '9') && strings.IndexByte("-._~", host[i]) < 0 {
 			return false
 		}
 	}
 	return host != ""
-}
-
-// originForm returns a request target as an origin server gets it (RFC 9112
-// section 3.2.1): byte for byte what came, but for a target in absolute form,
-// whose authority goes into Host.
-func originForm(target string) string {
-	_, rest, absolute := strings.Cut(target, "://")
-	if !absolute || target[0] == '/' || target == "*" {
-		return target
-	}
-	at := strings.IndexAny(rest, "/?")
-	switch {
-	case at < 0:
-		return "/"
-	case rest[at] == '?':
-		return "/" + rest[at:]
-	}
-	return rest[at:]
 }
