@@ -184,12 +184,13 @@ func (c *change) log(u *upstream) {
 }
 
 // blame notes that a server failed a request that it got at began. That a connection
-// took longer than this request had does not mean that none can be made.
-func (u *upstream) blame(on int, began time.Time, f *failure) {
+// took longer than this request had does not mean that none can be made; and that a
+// hurried try, see call, had too little time says nothing of the server.
+func (u *upstream) blame(on int, began time.Time, hurried bool, f *failure) {
 	var timeout net.Error
 	impatient := errors.As(f.err, &timeout) && timeout.Timeout() && time.Since(began) < dialTimeout
 	switch {
-	case u.unrouted:
+	case u.unrouted, hurried && (impatient || f.reason == reasonUpstreamTimeout):
 	case f.reason == reasonConnectFailed && !impatient:
 		u.note(on, func(h *health, now time.Time, _ bool) { h.unreachable(now, began, f.err) })
 	case f.reason == reasonConnectFailed, f.reason == reasonUpstreamTimeout, f.reason == reasonUpstreamFailed && !errors.Is(f.err, errStale):

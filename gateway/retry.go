@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -154,7 +155,8 @@ func (c *call) failed(on int, err error) error {
 	if f.far != unsent {
 		c.sent++
 	}
-	c.u.blame(on, c.began, f) // first, so that nobody gets the slot who would fail as well
+	hurried := c.hurried()
+	c.u.blame(on, c.began, hurried, f) // first, so that nobody gets the slot who would fail as well
 	stale := errors.Is(f.err, errStale)
 	switch {
 	case stale && !c.stale && (f.far == unsent && c.rewound() || c.idempotent && c.out.body == nil):
@@ -164,12 +166,15 @@ func (c *call) failed(on int, err error) error {
 		c.slot.release(scheduler.Unmeasured)
 		return c.elsewhere(on, err, false)
 	case c.maySendAgain(f):
-		c.slot.release(outcomeOf(err))
+		c.slot.release(outcomeOf(err, hurried))
 		return c.elsewhere(on, err, true)
 	}
-	c.slot.release(outcomeOf(err))
+	c.slot.release(outcomeOf(err, hurried))
 	return c.over(retryFailed, err)
 }
+
+// hurried reports whether the present try has only the time that those before it left.
+func (c *call) hurried() bool { return c.retried && c.out.answerBy.Equal(c.until) }
 
 // over counts the end of a request that had been sent on to another server before.
 func (c *call) over(result retryResult, err error) error {
@@ -213,12 +218,18 @@ func (c *call) elsewhere(on int, failed error, budgeted bool) error {
 		return c.over(retryNoBudget, failed)
 	}
 	c.slot.work.Avoid = c.tried
-	if err := c.slot.acquire(c.life); err != nil {
+	ctx, cancel := context.WithDeadlineCause(c.life, c.until, failed)
+	defer cancel()
+	if err := c.slot.acquire(ctx); err != nil {
 		return c.over(retryFailed, err)
 	}
-	if c.tried[c.slot.lease.Server] {
+	switch {
+	case c.tried[c.slot.lease.Server]:
 		c.slot.release(scheduler.Unmeasured)
 		return c.over(retryNoServer, failed)
+	case !c.slot.got.Before(c.until):
+		c.slot.release(scheduler.Unmeasured)
+		return c.over(retryFailed, failed)
 	}
 	c.retried, c.began = true, c.slot.got
 	return nil

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/time/rate"
+
+	"overtake/scheduler"
 )
 
 // farm is servers of one upstream that answer alike and note what came to which of
@@ -209,7 +211,43 @@ func TestTryTimeout(t *testing.T) {
 		if n := len(f.all()); n > 2 {
 			t.Errorf("%d tries of 120ms in 200ms", n)
 		}
+		blamed := 0
+		for _, h := range g.upstreams["app"].standings() {
+			blamed += h.failed
+		}
+		if blamed != 1 { // the second try had not the time of one
+			t.Errorf("%d servers are blamed", blamed)
+		}
 	})
+}
+
+// TestRetryWaitsNoLongerThanTheAnswer: while the other server's slots are taken, a
+// second try waits until the upstream's timeout; then the first one's error counts.
+func TestRetryWaitsNoLongerThanTheAnswer(t *testing.T) {
+	bad := serveRaw(t)
+	g := start(t, fmt.Sprintf(`
+classes: [{name: standard, max_wait: 0s}]
+upstreams: {app: {servers: [$APP, %q], limit: {max: 1}, timeout: 500ms, retry: {}}}`, deadAddress(t)), bad.url())
+	u := g.upstreams["app"]
+	other, _ := u.scheduler.TryAcquire(scheduler.Work{Avoid: []bool{true, false}})
+	answers := make(chan fetched, 1)
+	go func() { answers <- g.fetch("GET", "/", nil) }()
+	up := bad.next()
+	up.head()
+	leases := make(chan scheduler.Lease, 1)
+	go func() { // gets the bad server's slot before the second try
+		lease, err := u.scheduler.Acquire(testContext(t), scheduler.Work{})
+		if err != nil {
+			t.Error(err)
+		}
+		leases <- lease
+	}()
+	eventually(t, "somebody else waits", func() bool { return g.waiting() == 1 })
+	up.Close()
+	lease := receive(t, "the bad server's slot", leases)
+	wantRefusal(t, receive(t, "the answer", answers), http.StatusBadGateway, "upstream_failed")
+	lease.Release()
+	other.Release()
 }
 
 // TestDeliveryIsNotSentAgain: a message comes again by its queue alone, as many times
