@@ -177,6 +177,7 @@ func (a *answer) readHeader(o *outbound) error {
 // failed drops the connection and says why the exchange broke off.
 func (a *answer) failed(err error, late string) error {
 	conn := a.conn
+	forClient := a.sender != nil && a.sender.waiting.Load()
 	a.drop()
 	far := conn.progress() // after the sender has ended
 	var bodyErr *clientBodyError
@@ -188,6 +189,8 @@ func (a *answer) failed(err error, late string) error {
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout):
 		if late == reasonDeadline {
 			err = errDeadline
+		} else if forClient {
+			return tooSlow("the body came too slowly: nothing for as long as the app is waited for")
 		}
 		return &failure{reason: late, err: err, far: far}
 	case conn.reused && a.sender == nil && far != inDoubt && hungUpErr(err):
