@@ -33,6 +33,9 @@ type outbound struct {
 	upgrade string
 	// interim takes interim responses; nil where nobody could.
 	interim io.Writer
+	// fresh says that it needs a new connection, as one that was kept proved to be
+	// closed.
+	fresh bool
 	// bodyTaken says that it has begun to be read, so that it can't be sent again.
 	bodyTaken bool
 	// answerBy is when the response's header must have come; for a streamed body,
@@ -60,7 +63,10 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn := s.kept(o.class)
+	var conn *upstreamConn
+	if !o.fresh {
+		conn = s.kept(o.class)
+	}
 	if conn == nil {
 		var err error
 		conn, err = reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.dial(ctx, o.class, o.answerBy) })

@@ -45,7 +45,6 @@ type call struct {
 	began   time.Time // of the present try
 	tried   []bool    // by server; nil while none has failed
 	sent    int       // how often something of it was sent
-	stale   bool      // a kept connection proved to be closed
 	retried bool      // this is not its first server
 }
 
@@ -157,10 +156,9 @@ func (c *call) failed(on int, err error) error {
 	}
 	hurried := c.hurried()
 	c.u.blame(on, c.began, hurried, f) // first, so that nobody gets the slot who would fail as well
-	stale := errors.Is(f.err, errStale)
 	switch {
-	case stale && !c.stale && (f.far == unsent && c.rewound() || c.idempotent && c.out.body == nil):
-		c.stale = true
+	case errors.Is(f.err, errStale) && (f.far == unsent && c.rewound() || c.idempotent && c.out.body == nil):
+		c.out.fresh = true
 		return nil
 	case f.far == unsent && c.rewound():
 		c.slot.release(scheduler.Unmeasured)

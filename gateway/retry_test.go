@@ -322,6 +322,45 @@ func TestRetryWaitsInLine(t *testing.T) {
 	}
 }
 
+// TestStaleConnectionIsMadeAnew: a request that met a kept connection which its server
+// just closed goes on by a new one, not by the next of those.
+func TestStaleConnectionIsMadeAnew(t *testing.T) {
+	app := serveRaw(t)
+	g := start(t, "", app.url())
+	answers := make(chan fetched, 2)
+	var kept []*peer
+	for range 2 {
+		go func() { answers <- g.fetch("GET", "/", nil) }()
+		up := app.next()
+		up.head()
+		kept = append(kept, up)
+	}
+	for _, up := range kept {
+		up.send(okNoBody)
+		receive(t, "an answer", answers)
+	}
+	eventually(t, "both connections are kept", func() bool { return len(idleConns(g)) == 2 })
+	for _, up := range kept {
+		go func() { // when the next request comes
+			if _, err := readHead(up.br); err == nil {
+				up.Close()
+			}
+		}()
+	}
+	go func() { answers <- g.fetch("GET", "/", nil) }()
+	select {
+	case c := <-app.accepted:
+		up := newPeer(t, c)
+		up.head()
+		up.send(okNoBody)
+		if got := receive(t, "the answer", answers); got.StatusCode != 200 {
+			t.Errorf("got %v, %v", got.Response, got.err)
+		}
+	case got := <-answers:
+		t.Errorf("without a new connection: %v, %v", got.Response, got.err)
+	}
+}
+
 // TestKeptConnectionOfAServerThatDied: what was sent on it is repeated by another
 // server without a retry being configured, if it may be.
 func TestKeptConnectionOfAServerThatDied(t *testing.T) {
