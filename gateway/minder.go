@@ -159,6 +159,24 @@ func (u *upstream) anyLocked(f func(*health) bool) bool {
 	return false
 }
 
+// leaves reports whether requests go to a server that has not been tried: to those in
+// use, or to all of them if none is.
+func (u *upstream) leaves(tried []bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	none := true
+	for i := range u.minded {
+		if !u.minded[i].serves() {
+			continue
+		}
+		if !tried[i] {
+			return true
+		}
+		none = false
+	}
+	return none
+}
+
 // change is what the log is told of a server whose standing has changed.
 type change struct {
 	server int

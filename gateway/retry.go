@@ -212,6 +212,8 @@ func (c *call) elsewhere(on int, failed error, budgeted bool) error {
 	switch now := time.Now(); {
 	case !slices.Contains(c.tried, false) || !now.Before(c.until):
 		return c.over(retryFailed, failed)
+	case !c.u.leaves(c.tried):
+		return c.over(retryNoServer, failed)
 	case budgeted && !c.u.budget.take(now):
 		return c.over(retryNoBudget, failed)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -221,6 +222,47 @@ func TestTryTimeout(t *testing.T) {
 	})
 }
 
+// waitForSlot waits for a slot of the app, in front of all that comes later.
+func (g *testGateway) waitForSlot() <-chan scheduler.Lease {
+	g.t.Helper()
+	leases := make(chan scheduler.Lease, 1)
+	go func() {
+		lease, err := g.upstreams["app"].scheduler.Acquire(testContext(g.t), scheduler.Work{})
+		if err != nil {
+			g.t.Error(err)
+		}
+		leases <- lease
+	}()
+	eventually(g.t, "somebody waits", func() bool { return g.waiting() == 1 })
+	return leases
+}
+
+// TestNoServerToRetry: where the other servers are down, nobody waits for them, and the
+// budget is not spent.
+func TestNoServerToRetry(t *testing.T) {
+	bad := serveRaw(t)
+	dead := deadAddress(t)
+	g := start(t, fmt.Sprintf(`
+classes: [{name: standard, max_wait: 0s}]
+upstreams: {app: {servers: [$APP, %q], limit: {max: 1}, retry: {budget: 0%%}}}`, dead), bad.url())
+	u := g.upstreams["app"]
+	u.budget.anyway = rate.NewLimiter(0, 1)
+	u.findDown(testContext(t))
+	<-bad.accepted // by findDown
+	answers := make(chan fetched, 1)
+	go func() { answers <- g.fetch("GET", "/", nil) }()
+	up := bad.next()
+	up.head()
+	leases := g.waitForSlot() // gets the bad server's before the second try
+	up.Close()
+	wantRefusal(t, receive(t, "the answer", answers), http.StatusBadGateway, "upstream_failed")
+	g.wantMetric(`overtake_retries_total{result="no_server",upstream="app"} 1`)
+	if !u.budget.take(time.Now()) {
+		t.Error("the budget is spent")
+	}
+	receive(t, "the bad server's slot", leases).Release()
+}
+
 // TestRetryWaitsNoLongerThanTheAnswer: while the other server's slots are taken, a
 // second try waits until the upstream's timeout; then the first one's error counts.
 func TestRetryWaitsNoLongerThanTheAnswer(t *testing.T) {
@@ -234,15 +276,7 @@ upstreams: {app: {servers: [$APP, %q], limit: {max: 1}, timeout: 500ms, retry: {
 	go func() { answers <- g.fetch("GET", "/", nil) }()
 	up := bad.next()
 	up.head()
-	leases := make(chan scheduler.Lease, 1)
-	go func() { // gets the bad server's slot before the second try
-		lease, err := u.scheduler.Acquire(testContext(t), scheduler.Work{})
-		if err != nil {
-			t.Error(err)
-		}
-		leases <- lease
-	}()
-	eventually(t, "somebody else waits", func() bool { return g.waiting() == 1 })
+	leases := g.waitForSlot() // gets the bad server's before the second try
 	up.Close()
 	lease := receive(t, "the bad server's slot", leases)
 	wantRefusal(t, receive(t, "the answer", answers), http.StatusBadGateway, "upstream_failed")
