@@ -152,6 +152,7 @@ func (a *answer) send(o *outbound) error {
 	if o.body != nil {
 		o.bodyTaken = true
 		if err := writeBody(bw, o.body, o); err != nil {
+			a.conn.closeWithoutBody(err)
 			return err
 		}
 	}
@@ -190,7 +191,7 @@ func (a *answer) failed(err error, late string) error {
 	switch {
 	case a.life.Err() != nil:
 		return a.life.Err()
-	case a.sender != nil && errors.As(a.sender.err, &bodyErr):
+	case errors.As(err, &bodyErr) || a.sender != nil && errors.As(a.sender.err, &bodyErr):
 		return bodyErr.failure()
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout):
 		if late == reasonDeadline {

@@ -99,7 +99,7 @@ func (c *call) prepare() error {
 	}
 	body := make([]byte, o.length)
 	if _, err := io.ReadFull(o.body, body); err != nil {
-		return &failure{reason: reasonBadRequest, err: &clientBodyError{err}}
+		return (&clientBodyError{err}).failure()
 	}
 	o.head, o.body = append(o.head, body...), nil
 	return nil

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 
 	"overtake/scheduler"
@@ -429,4 +431,30 @@ func TestKeptConnectionOfAServerThatDied(t *testing.T) {
 		}
 	}
 	eventually(t, "the server is known to be down", func() bool { return g.upstreams["app"].standings()[0].standing == serverDown })
+}
+
+// TestBodyThatIsReadAtOnceFails: the client is told why, also where its body is not
+// streamed, and the server is not to blame.
+func TestBodyThatIsReadAtOnceFails(t *testing.T) {
+	app := serveRaw(t)
+	app.answering("") // nothing, that is
+	g := start(t, "upstreams: {app: {servers: [$APP], limit: {max: 1}, retry: {}}}", app.url())
+	u := g.upstreams["app"]
+	for _, idempotent := range []bool{true, false} { // read before the head is sent, or after
+		s := &slot{upstream: u}
+		if err := s.acquire(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		o := &outbound{
+			head: []byte("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"), length: 5,
+			body: iotest.ErrReader(tooSlow("it does not come")), timeout: patience,
+		}
+		_, err := u.do(new(lifetime), s, o, new(fasthttp.ResponseHeader), idempotent)
+		if f := asFailure(err); f.reason != reasonBadRequest || f.code() != http.StatusRequestTimeout {
+			t.Errorf("idempotent %v: %d, %v", idempotent, f.code(), err)
+		}
+		if h := u.standings()[0]; h.failed != 0 {
+			t.Errorf("idempotent %v: the server failed %d times", idempotent, h.failed)
+		}
+	}
 }

@@ -48,13 +48,18 @@ func startSender(conn *upstreamConn, o *outbound) *sender {
 		if s.err == nil {
 			s.err = conn.bw.Flush()
 		}
-		var bodyErr *clientBodyError
-		if errors.As(s.err, &bodyErr) {
-			// The server would wait in vain for the rest.
-			_ = conn.Close()
-		}
+		conn.closeWithoutBody(s.err)
 	}()
 	return s
+}
+
+// closeWithoutBody closes the connection if err is of a body that did not come: the
+// server would wait in vain for the rest.
+func (c *upstreamConn) closeWithoutBody(err error) {
+	var bodyErr *clientBodyError
+	if errors.As(err, &bodyErr) {
+		_ = c.Close()
+	}
 }
 
 // stop waits for the goroutine, which has ended already in a normal exchange, or
