@@ -33,6 +33,9 @@ type outbound struct {
 	upgrade string
 	// interim takes interim responses; nil where nobody could.
 	interim io.Writer
+	// fresh says that it needs a new connection, as one that was kept proved to be
+	// closed.
+	fresh bool
 	// bodyTaken says that it has begun to be read, so that it can't be sent again.
 	bodyTaken bool
 	// answerBy is when the response's header must have come; for a streamed body,
@@ -60,7 +63,10 @@ var errDeadline = errors.New("gateway: the request's deadline passed")
 // returns a *failure whose reason tells what went wrong, or the cause of life's
 // end.
 func exchange(life *lifetime, s *server, o *outbound, header *fasthttp.ResponseHeader) (*answer, error) {
-	conn := s.kept(o.class)
+	var conn *upstreamConn
+	if !o.fresh {
+		conn = s.kept(o.class)
+	}
 	if conn == nil {
 		var err error
 		conn, err = reach(life, o.deadline, func(ctx context.Context) (*upstreamConn, error) { return s.dial(ctx, o.class, o.answerBy) })
@@ -146,6 +152,7 @@ func (a *answer) send(o *outbound) error {
 	if o.body != nil {
 		o.bodyTaken = true
 		if err := writeBody(bw, o.body, o); err != nil {
+			a.conn.closeWithoutBody(err)
 			return err
 		}
 	}
@@ -178,17 +185,20 @@ func (a *answer) readHeader(o *outbound) error {
 // failed drops the connection and says why the exchange broke off.
 func (a *answer) failed(err error, late string) error {
 	conn := a.conn
+	forClient := a.sender != nil && a.sender.waiting.Load()
 	a.drop()
 	far := conn.progress() // after the sender has ended
 	var bodyErr *clientBodyError
 	switch {
 	case a.life.Err() != nil:
 		return a.life.Err()
-	case a.sender != nil && errors.As(a.sender.err, &bodyErr):
+	case errors.As(err, &bodyErr) || a.sender != nil && errors.As(a.sender.err, &bodyErr):
 		return bodyErr.failure()
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout):
 		if late == reasonDeadline {
 			err = errDeadline
+		} else if forClient {
+			return tooSlow("the body came too slowly: nothing for as long as the app is waited for")
 		}
 		return &failure{reason: late, err: err, far: far}
 	case conn.reused && a.sender == nil && far != inDoubt && hungUpErr(err):

@@ -177,6 +177,25 @@ func TestBodyRate(t *testing.T) {
 	}
 }
 
+// TestClientOutlastsTheTimeout: the app is not to blame for a body that does not come.
+func TestClientOutlastsTheTimeout(t *testing.T) {
+	app := serveApp(t, func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+	for name, sent := range map[string]string{
+		"after a part":     "Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 0x3000),
+		"before the first": "Transfer-Encoding: chunked\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, "upstreams: {app: {servers: [$APP], limit: {max: 4}, timeout: 400ms, try_timeout: 200ms}}", app)
+			p := g.dial()
+			p.send("PUT / HTTP/1.1\r\nHost: a\r\n", sent)
+			p.refusedWith(http.StatusRequestTimeout)
+			if h := g.upstreams["app"].standings()[0]; h.failed != 0 {
+				t.Errorf("the server failed %d times", h.failed)
+			}
+		})
+	}
+}
+
 func TestRequestTimeout(t *testing.T) {
 	app := newGate()
 	g := start(t, limited("request_timeout: 200ms"), serveApp(t, app.ServeHTTP))

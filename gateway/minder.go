@@ -159,6 +159,24 @@ func (u *upstream) anyLocked(f func(*health) bool) bool {
 	return false
 }
 
+// leaves reports whether requests go to a server that has not been tried: to those in
+// use, or to all of them if none is.
+func (u *upstream) leaves(tried []bool) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	none := true
+	for i := range u.minded {
+		if !u.minded[i].serves() {
+			continue
+		}
+		if !tried[i] {
+			return true
+		}
+		none = false
+	}
+	return none
+}
+
 // change is what the log is told of a server whose standing has changed.
 type change struct {
 	server int
@@ -184,12 +202,13 @@ func (c *change) log(u *upstream) {
 }
 
 // blame notes that a server failed a request that it got at began. That a connection
-// took longer than this request had does not mean that none can be made.
-func (u *upstream) blame(on int, began time.Time, f *failure) {
+// took longer than this request had does not mean that none can be made; and that a
+// hurried try, see call, had too little time says nothing of the server.
+func (u *upstream) blame(on int, began time.Time, hurried bool, f *failure) {
 	var timeout net.Error
 	impatient := errors.As(f.err, &timeout) && timeout.Timeout() && time.Since(began) < dialTimeout
 	switch {
-	case u.unrouted:
+	case u.unrouted, hurried && (impatient || f.reason == reasonUpstreamTimeout):
 	case f.reason == reasonConnectFailed && !impatient:
 		u.note(on, func(h *health, now time.Time, _ bool) { h.unreachable(now, began, f.err) })
 	case f.reason == reasonConnectFailed, f.reason == reasonUpstreamTimeout, f.reason == reasonUpstreamFailed && !errors.Is(f.err, errStale):

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -44,7 +45,6 @@ type call struct {
 	began   time.Time // of the present try
 	tried   []bool    // by server; nil while none has failed
 	sent    int       // how often something of it was sent
-	stale   bool      // a kept connection proved to be closed
 	retried bool      // this is not its first server
 }
 
@@ -98,7 +98,7 @@ func (c *call) prepare() error {
 	}
 	body := make([]byte, o.length)
 	if _, err := io.ReadFull(o.body, body); err != nil {
-		return &failure{reason: reasonBadRequest, err: &clientBodyError{err}}
+		return (&clientBodyError{err}).failure()
 	}
 	o.head, o.body = append(o.head, body...), nil
 	return nil
@@ -153,22 +153,25 @@ func (c *call) failed(on int, err error) error {
 	if f.far != unsent {
 		c.sent++
 	}
-	c.u.blame(on, c.began, f) // first, so that nobody gets the slot who would fail as well
-	stale := errors.Is(f.err, errStale)
+	hurried := c.hurried()
+	c.u.blame(on, c.began, hurried, f) // first, so that nobody gets the slot who would fail as well
 	switch {
-	case stale && !c.stale && (f.far == unsent && c.rewound() || c.idempotent && c.out.body == nil):
-		c.stale = true
+	case errors.Is(f.err, errStale) && (f.far == unsent && c.rewound() || c.idempotent && c.out.body == nil):
+		c.out.fresh = true
 		return nil
 	case f.far == unsent && c.rewound():
 		c.slot.release(scheduler.Unmeasured)
 		return c.elsewhere(on, err, false)
 	case c.maySendAgain(f):
-		c.slot.release(outcomeOf(err))
+		c.slot.release(outcomeOf(err, hurried))
 		return c.elsewhere(on, err, true)
 	}
-	c.slot.release(outcomeOf(err))
+	c.slot.release(outcomeOf(err, hurried))
 	return c.over(retryFailed, err)
 }
+
+// hurried reports whether the present try has only the time that those before it left.
+func (c *call) hurried() bool { return c.retried && c.out.answerBy.Equal(c.until) }
 
 // over counts the end of a request that had been sent on to another server before.
 func (c *call) over(result retryResult, err error) error {
@@ -208,16 +211,24 @@ func (c *call) elsewhere(on int, failed error, budgeted bool) error {
 	switch now := time.Now(); {
 	case !slices.Contains(c.tried, false) || !now.Before(c.until):
 		return c.over(retryFailed, failed)
+	case !c.u.leaves(c.tried):
+		return c.over(retryNoServer, failed)
 	case budgeted && !c.u.budget.take(now):
 		return c.over(retryNoBudget, failed)
 	}
 	c.slot.work.Avoid = c.tried
-	if err := c.slot.acquire(c.life); err != nil {
+	ctx, cancel := context.WithDeadlineCause(c.life, c.until, failed)
+	defer cancel()
+	if err := c.slot.acquire(ctx); err != nil {
 		return c.over(retryFailed, err)
 	}
-	if c.tried[c.slot.lease.Server] {
+	switch {
+	case c.tried[c.slot.lease.Server]:
 		c.slot.release(scheduler.Unmeasured)
 		return c.over(retryNoServer, failed)
+	case !c.slot.got.Before(c.until):
+		c.slot.release(scheduler.Unmeasured)
+		return c.over(retryFailed, failed)
 	}
 	c.retried, c.began = true, c.slot.got
 	return nil

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 
+	"github.com/valyala/fasthttp"
 	"golang.org/x/time/rate"
 )
 
@@ -209,6 +211,13 @@ func TestTryTimeout(t *testing.T) {
 		if n := len(f.all()); n > 2 {
 			t.Errorf("%d tries of 120ms in 200ms", n)
 		}
+		blamed := 0
+		for _, h := range g.upstreams["app"].standings() {
+			blamed += h.failed
+		}
+		if blamed != 1 { // the second try had not the time of one
+			t.Errorf("%d servers are blamed", blamed)
+		}
 	})
 }
 
@@ -256,31 +265,42 @@ queues: {jobs: {deliver: {upstream: app}, attempts: 1}}
 	}
 }
 
-// TestRetryWaitsInLine: the second try needs a slot as well, of another server.
-func TestRetryWaitsInLine(t *testing.T) {
-	app := newGate()
-	good := serveApp(t, app.ServeHTTP)
-	f := serveFarm(t, 1, fails("", -1))
-	f.urls = append(f.urls, good)
-	g := start(t, strings.Replace(f.upstream("retry: {budget: 100%}, eject: {failures: 0}"), "max: 4", "max: 1", 1), "")
-	answers := make(chan fetched, 8)
+// TestStaleConnectionIsMadeAnew: a request that met a kept connection which its server
+// just closed goes on by a new one, not by the next of those.
+func TestStaleConnectionIsMadeAnew(t *testing.T) {
+	app := serveRaw(t)
+	g := start(t, "", app.url())
+	answers := make(chan fetched, 2)
+	var kept []*peer
 	for range 2 {
 		go func() { answers <- g.fetch("GET", "/", nil) }()
+		up := app.next()
+		up.head()
+		kept = append(kept, up)
 	}
-	receive(t, "one at the good server", app.arrived)
-	// The other one failed, and finds only the bad server's slot free.
-	got := receive(t, "an answer", answers)
-	wantRefusal(t, got, http.StatusBadGateway, "upstream_failed")
-	g.wantMetric(`overtake_retries_total{result="no_server",upstream="app"} 1`)
-	app.pass <- struct{}{}
-	if got := receive(t, "the other answer", answers); got.body != "ok" {
-		t.Errorf("got %q, %v", got.body, got.err)
+	for _, up := range kept {
+		up.send(okNoBody)
+		receive(t, "an answer", answers)
+	}
+	eventually(t, "both connections are kept", func() bool { return len(idleConns(g)) == 2 })
+	for _, up := range kept {
+		go func() { // when the next request comes
+			if _, err := readHead(up.br); err == nil {
+				up.Close()
+			}
+		}()
 	}
 	go func() { answers <- g.fetch("GET", "/", nil) }()
-	receive(t, "the next one, whichever server was asked first", app.arrived)
-	app.pass <- struct{}{}
-	if got := receive(t, "its answer", answers); got.body != "ok" {
-		t.Errorf("got %q, %v", got.body, got.err)
+	select {
+	case c := <-app.accepted:
+		up := newPeer(t, c)
+		up.head()
+		up.send(okNoBody)
+		if got := receive(t, "the answer", answers); got.StatusCode != 200 {
+			t.Errorf("got %v, %v", got.Response, got.err)
+		}
+	case got := <-answers:
+		t.Errorf("without a new connection: %v, %v", got.Response, got.err)
 	}
 }
 
@@ -318,4 +338,30 @@ func TestKeptConnectionOfAServerThatDied(t *testing.T) {
 		}
 	}
 	eventually(t, "the server is known to be down", func() bool { return g.upstreams["app"].standings()[0].standing == serverDown })
+}
+
+// TestBodyThatIsReadAtOnceFails: the client is told why, also where its body is not
+// streamed, and the server is not to blame.
+func TestBodyThatIsReadAtOnceFails(t *testing.T) {
+	app := serveRaw(t)
+	app.answering("") // nothing, that is
+	g := start(t, "upstreams: {app: {servers: [$APP], limit: {max: 1}, retry: {}}}", app.url())
+	u := g.upstreams["app"]
+	for _, idempotent := range []bool{true, false} { // read before the head is sent, or after
+		s := &slot{upstream: u}
+		if err := s.acquire(testContext(t)); err != nil {
+			t.Fatal(err)
+		}
+		o := &outbound{
+			head: []byte("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"), length: 5,
+			body: iotest.ErrReader(tooSlow("it does not come")), timeout: patience,
+		}
+		_, err := u.do(new(lifetime), s, o, new(fasthttp.ResponseHeader), idempotent)
+		if f := asFailure(err); f.reason != reasonBadRequest || f.code() != http.StatusRequestTimeout {
+			t.Errorf("idempotent %v: %d, %v", idempotent, f.code(), err)
+		}
+		if h := u.standings()[0]; h.failed != 0 {
+			t.Errorf("idempotent %v: the server failed %d times", idempotent, h.failed)
+		}
+	}
 }

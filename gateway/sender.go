@@ -17,6 +17,7 @@ type sender struct {
 	done    chan struct{} // closed when the goroutine has ended
 	err     error         // then: why the body was not sent completely
 	readAll atomic.Bool   // the body has come from the client completely
+	waiting atomic.Bool   // for the client to send more of it
 	abort   func()
 }
 
@@ -40,20 +41,25 @@ var errBodyAborted = errors.New("gateway: request body given up")
 
 func startSender(conn *upstreamConn, o *outbound) *sender {
 	s := &sender{done: make(chan struct{}), abort: o.abortBody}
-	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, last: o.tryTimeout, deadline: o.deadline, ended: &s.readAll}
+	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, last: o.tryTimeout, deadline: o.deadline, sender: s}
 	go func() {
 		defer close(s.done)
 		s.err = writeBody(conn.bw, body, o)
 		if s.err == nil {
 			s.err = conn.bw.Flush()
 		}
-		var bodyErr *clientBodyError
-		if errors.As(s.err, &bodyErr) {
-			// The server would wait in vain for the rest.
-			_ = conn.Close()
-		}
+		conn.closeWithoutBody(s.err)
 	}()
 	return s
+}
+
+// closeWithoutBody closes the connection if err is of a body that did not come: the
+// server would wait in vain for the rest.
+func (c *upstreamConn) closeWithoutBody(err error) {
+	var bodyErr *clientBodyError
+	if errors.As(err, &bodyErr) {
+		_ = c.Close()
+	}
 }
 
 // stop waits for the goroutine, which has ended already in a normal exchange, or
@@ -86,11 +92,13 @@ type patientBody struct {
 	last     time.Duration // instead of timeout after the end of the body; 0 for no other
 	deadline time.Time     // never moved past it
 	until    time.Time
-	ended    *atomic.Bool // set when there is no more to read
+	sender   *sender
 }
 
 func (b *patientBody) Read(p []byte) (int, error) {
+	b.sender.waiting.Store(true)
 	n, err := b.Reader.Read(p)
+	b.sender.waiting.Store(false)
 	if now := time.Now(); err == io.EOF || b.until.Sub(now) < b.timeout/2 {
 		b.until = now.Add(b.timeout)
 		if err == io.EOF && b.last > 0 {
@@ -102,7 +110,7 @@ func (b *patientBody) Read(p []byte) (int, error) {
 		_ = b.conn.SetDeadline(b.until) // on a closed connection, the next write says so
 	}
 	if err == io.EOF {
-		b.ended.Store(true)
+		b.sender.readAll.Store(true)
 	}
 	return n, err
 }

@@ -60,10 +60,11 @@ func (s *slot) release(outcome scheduler.Outcome) {
 }
 
 // outcomeOf is what an exchange that failed tells about its server: it takes at
-// least as long as somebody was ready to wait for it, and nothing otherwise.
-func outcomeOf(err error) scheduler.Outcome {
+// least as long as somebody was ready to wait for it, if that was not too hurried to
+// say anything, and nothing otherwise.
+func outcomeOf(err error, hurried bool) scheduler.Outcome {
 	var f *failure
-	if errors.As(err, &f) && (f.reason == reasonUpstreamTimeout || f.reason == reasonDeadline) {
+	if !hurried && errors.As(err, &f) && (f.reason == reasonUpstreamTimeout || f.reason == reasonDeadline) {
 		return scheduler.Done
 	}
 	return scheduler.Unmeasured
