@@ -8,7 +8,9 @@ import (
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -56,20 +58,39 @@ func compileExpr(text string) (*expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	ast, issues := env.Compile(text)
+	checked, issues := env.Compile(text)
 	if issues.Err() != nil {
 		return nil, issuesError(issues)
 	}
-	if ast.OutputType() != cel.BoolType {
-		return nil, &mistake{fmt.Sprintf("gives %s, want bool", ast.OutputType()), "compare it with something: request.size > 1000"}
+	if checked.OutputType() != cel.BoolType {
+		return nil, &mistake{fmt.Sprintf("gives %s, want bool", checked.OutputType()), "compare it with something: request.size > 1000"}
 	}
-	// OptOptimize compiles constant regular expressions now, and finds the
-	// wrong ones.
-	program, err := env.Program(ast, cel.CostLimit(exprCostLimit), cel.EvalOptions(cel.OptOptimize))
+	if err := constantPatterns(checked.NativeRep()); err != nil {
+		return nil, err
+	}
+	// OptOptimize compiles the regular expressions now, and finds the wrong ones.
+	program, err := env.Program(checked, cel.CostLimit(exprCostLimit), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return nil, &mistake{err.Error(), exprRemedy}
 	}
 	return &expr{program: program}, nil
+}
+
+// constantPatterns refuses regular expressions that are not written out: what it
+// takes to compile one is not in the cost of an evaluation, and a client could
+// choose one that takes a second.
+func constantPatterns(checked *ast.AST) error {
+	for _, call := range ast.MatchDescendants(ast.NavigateAST(checked), ast.FunctionMatcher(overloads.Matches)) {
+		args := call.AsCall().Args() // without what is before the dot
+		if args[len(args)-1].Kind() != ast.LiteralKind {
+			at := checked.SourceInfo().GetStartLocation(call.ID())
+			return &mistake{
+				fmt.Sprintf("column %d: the regular expression of matches is not constant", at.Column()+1),
+				`write it out: request.path.matches("^/a"); contains and startsWith take any text`,
+			}
+		}
+	}
+	return nil
 }
 
 // issuesError puts what the checker found into one line.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -47,7 +46,7 @@ func (c *certificates) reload() (changed bool, err error) {
 	content := make(map[string][]byte)
 	sum := sha256.New()
 	for _, name := range c.files.Files() {
-		if content[name], err = os.ReadFile(name); err != nil {
+		if content[name], err = config.ReadFile(name); err != nil {
 			fmt.Fprintf(sum, "%s: %v", name, err)
 		}
 		fmt.Fprintf(sum, "%d:%s", len(content[name]), content[name])

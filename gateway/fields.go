@@ -38,7 +38,8 @@ func (f fields) read(h *fasthttp.RequestHeader) (fields, error) {
 
 // checkLines refuses lines that end in a bare LF, and folded ones. RFC 9112
 // sections 2.2 and 5.2 allow both to be refused; fasthttp's passes over a header
-// do not agree about them.
+// do not agree about them. The end of the request line is not in raw: fasthttp does
+// not tell which one it was.
 func checkLines(raw []byte) error {
 	for rest := raw; ; {
 		i := bytes.IndexByte(rest, '\n')

@@ -206,9 +206,11 @@ func (g *Gateway) Config() *config.Config { return g.present.Load().config }
 // returns when nothing is left, or ctx has ended and the rest was cut off. The
 // admin listener goes last.
 func (g *Gateway) Shutdown(ctx context.Context) error {
-	g.reloading.Lock() // a reload under way ends first, and none begins any more
 	g.draining.Store(true)
-	g.reloading.Unlock()
+	awhile(func() { // a reload under way ends first, and none begins any more
+		g.reloading.Lock()
+		defer g.reloading.Unlock()
+	})
 	g.stopCouriers()
 	drained := make(chan struct{})
 	go func() {
@@ -231,10 +233,24 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.cut()
 	close(g.stopHousework)
 	g.present.Load().leave() // the last one to do so
-	g.housework.Wait()
+	awhile(g.housework.Wait)
 	g.access.close(g.log)
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
+}
+
+// awhile waits for what may read files, which takes for ever where a network file
+// system hangs: after a moment, it is left to itself.
+func awhile(wait func()) {
+	const moment = 2 * time.Second
+	done := make(chan struct{})
+	go func() { defer close(done); wait() }()
+	timer := time.NewTimer(moment)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
 
 // cutOffAll sheds what waits and ends what runs. Clients get a moment to read

@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -119,7 +118,7 @@ func (u *upstream) goesOn(before, after *config.Config) bool {
 // upstream goes by what it said when the upstream was made.
 func authoritiesIn(c *config.UpstreamTLS) (pem []byte) {
 	if c != nil && c.CA != "" {
-		pem, _ = os.ReadFile(c.CA) // who makes an upstream of it says what is wrong
+		pem, _ = config.ReadFile(c.CA) // who makes an upstream of it says what is wrong
 	}
 	return pem
 }

@@ -75,6 +75,21 @@ func TestSilentClient(t *testing.T) {
 	g.dial().closed()
 }
 
+// TestEmptyLines: empty lines begin a request, which has to come in time; they keep no
+// connection open.
+func TestEmptyLines(t *testing.T) {
+	app := serveRaw(t)
+	app.answering(okNoBody)
+	g := start(t, limited("header_timeout: 300ms, idle_timeout: 1h"), app.url())
+	fresh, served := g.dial(), g.dial()
+	served.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	served.response("GET")
+	for _, p := range []*peer{fresh, served} {
+		p.send("\r\n")
+		p.closed()
+	}
+}
+
 func TestBodyBytes(t *testing.T) {
 	app := serveRaw(t)
 	seen := app.answering(okNoBody)

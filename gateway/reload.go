@@ -33,6 +33,10 @@ func (g *Gateway) Reload() {
 		g.refused(err)
 		return
 	}
+	if g.draining.Load() { // nobody waits for it any more
+		after.discard(before)
+		return
+	}
 	fresh, gone := changes(before, after)
 	g.install(after)
 	if w := g.watcher.Load(); w != nil {

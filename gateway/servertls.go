@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 
 	"overtake/gateway/config"
 )
@@ -19,7 +18,7 @@ func tlsTo(c *config.UpstreamTLS) (*tls.Config, error) {
 	}
 	t.ServerName = c.ServerName
 	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
+		pem, err := config.ReadFile(c.CA)
 		if err != nil {
 			return nil, fmt.Errorf("gateway: authorities of servers: %w", err)
 		}
@@ -31,19 +30,31 @@ func tlsTo(c *config.UpstreamTLS) (*tls.Config, error) {
 	if c.Cert == "" {
 		return t, nil
 	}
-	last, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	last, err := keyPair(c.Cert, c.Key)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: certificate for servers: %s: %w", c.Cert, err)
 	}
 	// Certificates are replaced in place, often by short-lived ones; while one is half
 	// written, that of the start is good enough.
 	t.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		if now, err := tls.LoadX509KeyPair(c.Cert, c.Key); err == nil {
+		if now, err := keyPair(c.Cert, c.Key); err == nil {
 			return &now, nil
 		}
 		return &last, nil
 	}
 	return t, nil
+}
+
+func keyPair(cert, key string) (pair tls.Certificate, err error) {
+	certPEM, err := config.ReadFile(cert)
+	if err != nil {
+		return pair, err
+	}
+	keyPEM, err := config.ReadFile(key)
+	if err != nil {
+		return pair, err
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
 }
 
 // remedyTLS says what to do about a handshake that failed.

@@ -147,6 +147,7 @@ type session struct {
 	first    [1]byte // what came while it was waited for
 	unread   bool    // it has yet to be read
 	idle     bool    // the last Read timed out between two requests
+	begun    uint64  // clientConn.serial of the request that has begun to come, be it with empty lines
 	parked   atomic.Bool
 }
 
@@ -157,6 +158,7 @@ func (s *session) await(patience time.Duration) bool {
 	n, _ := s.Conn.Read(s.first[:]) // whatever the error is, nothing more is to come
 	s.client.waited()
 	s.unread, s.idle = n == 1, false
+	s.begun = s.client.serial.Load() + 1
 	return s.unread
 }
 
@@ -167,7 +169,12 @@ func (s *session) Read(p []byte) (int, error) {
 		return 1, nil
 	}
 	n, err := s.Conn.Read(p)
-	s.idle = n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && s.client.busySince.Load() == 0
+	next := s.client.serial.Load() + 1
+	between := s.client.busySince.Load() == 0
+	if between && n > 0 {
+		s.begun = next
+	}
+	s.idle = between && s.begun != next && errors.Is(err, os.ErrDeadlineExceeded)
 	return n, err
 }
 

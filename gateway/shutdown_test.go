@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"overtake/gateway/config"
 )
 
 // shutdown runs Shutdown aside. cut ends its patience.
@@ -195,5 +197,27 @@ func TestStartFailsOnATakenAddress(t *testing.T) {
 		if err := g.Start(); err == nil || !strings.Contains(err.Error(), taken) {
 			t.Errorf("start: %v, want an error that names %s", err, taken)
 		}
+	}
+}
+
+// A reload that hangs, as on a file system that does, does not hold up the end.
+func TestShutdownDuringReload(t *testing.T) {
+	g := start(t, "", deadAddress(t))
+	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	g.file = func() (*config.Config, error) {
+		close(begun)
+		<-release
+		return g.Config(), nil
+	}
+	go func() { defer close(ended); g.Reload() }()
+	receive(t, "the reload", begun)
+	if err := g.Shutdown(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	before := g.present.Load()
+	close(release)
+	receive(t, "the end of the reload", ended)
+	if g.present.Load() != before {
+		t.Error("a reload after the end")
 	}
 }

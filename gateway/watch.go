@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"overtake/gateway/config"
 )
 
 // settleTime is for how long nothing must happen to a file before it is read:
@@ -56,7 +59,7 @@ func (w *watcher) watch(changed func(), names func() []string) {
 	files := &watchedFiles{names: names, changed: changed}
 	w.groups = append(w.groups, files)
 	w.follow()
-	files.seen = files.sum()
+	files.seen, _ = files.sum() // who reads them next says what is wrong
 }
 
 // again has run ask which files are to be watched. It does not block.
@@ -95,7 +98,10 @@ func (w *watcher) run(stop <-chan struct{}) {
 func (w *watcher) look() {
 	w.follow() // before they are read, so that no change goes unseen
 	for _, files := range w.groups {
-		if sum := files.sum(); sum != files.seen {
+		if sum, err := files.sum(); sum != files.seen {
+			if err != nil {
+				w.log.Warn("files that are watched can't be read", "error", err)
+			}
 			files.seen = sum
 			files.changed()
 		}
@@ -128,15 +134,17 @@ func (w *watcher) follow() {
 	}
 }
 
-// sum is different if any of the files is, or can't be read any more.
-func (f *watchedFiles) sum() (sum [sha256.Size]byte) {
+// sum is different if any of the files is, or can't be read any more, which is an
+// error too.
+func (f *watchedFiles) sum() (sum [sha256.Size]byte, unreadable error) {
 	all := sha256.New()
 	for _, name := range f.names() {
-		content, err := os.ReadFile(name)
+		content, err := config.ReadFile(name)
+		unreadable = errors.Join(unreadable, err)
 		fmt.Fprintf(all, "%d %v %s", len(content), err != nil, content)
 	}
 	all.Sum(sum[:0])
-	return sum
+	return sum, unreadable
 }
 
 // entriesOf returns the directory entries on which it depends what is read as name:

@@ -13,7 +13,7 @@ import (
 // ${NAME}; os.LookupEnv is the usual one. Every error is [Problems]: all that
 // are wrong, by position.
 func Load(path string, lookupEnv func(string) (string, bool)) (*Config, error) {
-	d := readFile(path, lookupEnv)
+	d := readFile(path, os.ReadFile, lookupEnv)
 	return d.finish()
 }
 
@@ -43,8 +43,8 @@ func newDraft(file string) *draft {
 	return &draft{config: &Config{}, source: newSource(file)}
 }
 
-func readFile(path string, lookupEnv func(string) (string, bool)) *draft {
-	data, err := os.ReadFile(path)
+func readFile(path string, readFile func(string) ([]byte, error), lookupEnv func(string) (string, bool)) *draft {
+	data, err := readFile(path)
 	if err != nil {
 		d := newDraft(path)
 		d.source.report("", place{file: path}, "can't be read: "+cause(err), "")

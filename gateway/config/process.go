@@ -190,7 +190,7 @@ func draftOf(p Process, lookupEnv func(string) (string, bool)) *draft {
 	if p.Config == "" {
 		return newDraft("")
 	}
-	return readFile(p.Config, lookupEnv)
+	return readFile(p.Config, ReadFile, lookupEnv)
 }
 
 // overlayListener gives the first listener with the role, or the first at all

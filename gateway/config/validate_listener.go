@@ -3,7 +3,6 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -82,7 +81,7 @@ func (v validator) file(at, name string) (text []byte, ok bool) {
 		v.problem(at, "name a PEM file", "is missing")
 		return nil, false
 	}
-	text, err := os.ReadFile(name)
+	text, err := ReadFile(name)
 	if err != nil {
 		v.wrong(at, name, "can't be read: "+cause(err), "")
 		return nil, false

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"net"
 	"net/url"
-	"os"
 )
 
 // validateNATS checks what only NATS brokers have, and which of it belongs
@@ -121,7 +120,7 @@ func (v validator) validateTLSFiles(path, ca, cert, key string) {
 // readable reports a file that can't be read, and returns what is in it
 // otherwise.
 func (v validator) readable(path, name string) []byte {
-	content, err := os.ReadFile(name)
+	content, err := ReadFile(name)
 	if err != nil {
 		v.wrong(path, name, "can't be read: "+cause(err), "")
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"crypto/tls"
-	"os"
 	"strings"
 )
 
@@ -21,7 +20,7 @@ func (v validator) validateRabbitMQ(path string, b Broker) {
 		if file.name == "" {
 			continue
 		}
-		if _, err := os.ReadFile(file.name); err != nil {
+		if _, err := ReadFile(file.name); err != nil {
 			v.wrong(join(path, file.key), file.name, "can't be read: "+cause(err), "")
 			readable = false
 		}
