@@ -145,6 +145,7 @@ type session struct {
 	first    [1]byte // what came while it was waited for
 	unread   bool    // it has yet to be read
 	idle     bool    // the last Read timed out between two requests
+	taken    bool    // fasthttp is about to hand it over, see hijack
 	parked   atomic.Bool
 }
 
@@ -166,6 +167,18 @@ func (s *session) Read(p []byte) (int, error) {
 	}
 	n, err := s.Conn.Read(p)
 	s.idle = n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && s.client.busySince.Load() == 0
+	return n, err
+}
+
+// Write does not fail where fasthttp sends what it has held back and then hands the
+// connection over: it would forget the handler. Nothing may follow what broke off, so
+// that the connection is closed.
+func (s *session) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	if err != nil && s.taken {
+		_ = s.Conn.Close()
+		return len(p), nil
+	}
 	return n, err
 }
 

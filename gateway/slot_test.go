@@ -273,6 +273,36 @@ func TestHalfClosedClient(t *testing.T) {
 	})
 }
 
+// TestLeaverBeforeItsConnectionIsTakenOver: what fasthttp has held back for the next
+// answer can't be sent any more, and the next one, for which the connection was to be
+// taken over, ends all the same.
+func TestLeaverBeforeItsConnectionIsTakenOver(t *testing.T) {
+	for name, next := range map[string]struct{ request, answer string }{
+		"body until close": {"GET /stream HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello"},
+		"upgrade":          {askWebSocket, webSocket},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := serveRaw(t)
+			g := start(t, `listeners: [{address: "127.0.0.1:0", abort_on_close: false}]`, app.url())
+			p := g.dial()
+			p.send("GET /small HTTP/1.1\r\nHost: a\r\n\r\n", next.request)
+			up := app.next()
+			up.head()
+			up.send(okNoBody)
+			up.head()
+			_ = p.Conn.(*net.TCPConn).SetLinger(0)
+			p.Close()
+			up.send(next.answer)
+			up.Close()
+			g.wholeAgain()
+			ended, _ := g.shutdown()
+			if err := receive(t, "the end of Shutdown", ended); err != nil || len(g.generations) > 0 {
+				t.Errorf("shutdown: %v, with %d generations that have not ended", err, len(g.generations))
+			}
+		})
+	}
+}
+
 func TestPanicIsAnsweredAndCostsNoSlot(t *testing.T) {
 	app := newGate()
 	g := start(t, noRoom, serveApp(t, app.ServeHTTP))
