@@ -203,6 +203,7 @@ func (g *Gateway) hijack(ctx *fasthttp.RequestCtx, client *clientConn, r *reques
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		defer g.streams.Done()
+		defer g.recovered(nil, client)
 		client.session.taken = false
 		serve(c)
 	})

@@ -19,6 +19,7 @@ const parkAfter = 100 * time.Millisecond
 
 // converse is the life of a client connection.
 func (g *Gateway) converse(l *listener, c *clientConn) {
+	defer g.recovered(nil, c)
 	patience := c.settings.limits.HeaderTimeout
 	c.waitUntil(time.Now().Add(patience))
 	if refused := l.meet(c); refused != nil {
@@ -32,6 +33,7 @@ func (g *Gateway) converse(l *listener, c *clientConn) {
 // the connection ends or is parked; fresh says that it is the first. A parked one
 // gets another goroutine: the stack of this one has grown by what it has served.
 func (g *Gateway) attend(l *listener, c *clientConn, patience time.Duration, fresh bool) {
+	defer g.recovered(nil, c)
 	s := &c.session
 	if !s.await(patience) || fresh && g.redirected(l, c) {
 		_ = s.Conn.Close() // a client that has nothing to say
