@@ -62,6 +62,7 @@ type clientConn struct {
 	linger     atomic.Bool // throw away what is unread before closing
 	closed     atomic.Bool
 	patientTil time.Time // write deadline; used by the writing goroutine alone
+	answerBy   time.Time // when the answer is broken off; zero for never, as in a dry run
 }
 
 func newClientConn(c net.Conn, l *listener) *clientConn {
@@ -139,8 +140,8 @@ func (c tlsConn) Read(p []byte) (int, error) {
 func (c *clientConn) Write(p []byte) (int, error) {
 	if now := time.Now(); c.patientTil.Sub(now) < writePatience/2 {
 		c.patientTil = now.Add(writePatience)
-		if until := c.request.until; !until.IsZero() && !c.tunnelled.Load() {
-			c.patientTil = earlier(c.patientTil, until.Add(lingerTime)) // for a refusal that says so
+		if !c.answerBy.IsZero() && !c.tunnelled.Load() {
+			c.patientTil = earlier(c.patientTil, c.answerBy.Add(lingerTime)) // for a refusal that says so
 		}
 		if err := c.SetWriteDeadline(c.patientTil); err != nil {
 			return 0, err

@@ -113,6 +113,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	if patience := client.settings.limits.RequestTimeout; patience > 0 {
 		r.until = r.started.Add(patience)
 	}
+	if client.answerBy = r.until; r.gen.config.DryRun {
+		client.answerBy = time.Time{}
+	}
 	r.decision = classifier.Decision{Class: r.gen.defaultClass}
 	r.trail.Reset()
 	r.trail.Propagate = r.gen.propagate
