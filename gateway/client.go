@@ -37,7 +37,8 @@ type clientConn struct {
 	// original is where a connection to an outbound listener was going to before
 	// it was redirected; invalid for one that was not.
 	original netip.AddrPort
-	// heard says that the client was read from since its last request was answered.
+	// heard says that the client was read from since its last request was answered, for
+	// more than a body.
 	// Until then fasthttp may still hold that answer back, for another that it has
 	// read the request of. Used by whoever reads.
 	heard bool
@@ -104,7 +105,7 @@ func (c *clientConn) mark(s *socket.Setter, class classifier.Class) {
 // the end of a chunked body.
 func (c *clientConn) Read(p []byte) (int, error) {
 	if len(c.unread) > 0 {
-		c.heard = true
+		c.heard = c.heard || c.session.waits <= 2
 		n := copy(p, c.unread)
 		if c.unread = c.unread[n:]; len(c.unread) == 0 {
 			c.unread = nil // it is part of a buffer
@@ -112,7 +113,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
-	c.heard = true
+	c.heard = c.heard || c.session.waits <= 2
 	if err == io.EOF {
 		c.ended.Store(true)
 	}

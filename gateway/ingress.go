@@ -365,7 +365,7 @@ func appendMillis(b []byte, d time.Duration) []byte {
 // finish ends a request whose answer is complete or given up.
 func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	client.listener.leavers.end(client)
-	client.heard = false
+	client.heard, client.session.waits = false, 0
 	now := time.Now()
 	if g.provenance != nil {
 		g.provenance.Ended(now, r.ticket)

@@ -147,6 +147,7 @@ type session struct {
 	first    [1]byte // what came while it was waited for
 	unread   bool    // it has yet to be read
 	idle     bool    // the last Read timed out between two requests
+	waits    int     // what fasthttp has waited for since the last answer, see SetReadDeadline
 	taken    bool    // fasthttp is about to hand it over, see hijack
 	parked   atomic.Bool
 }
@@ -192,6 +193,14 @@ func (s *session) Close() error {
 		return nil
 	}
 	return s.Conn.Close()
+}
+
+// SetReadDeadline counts what fasthttp waits for: the first byte of a request, its
+// header, and the beginning of a body that headerReceived gives a time. Before it reads
+// one of the first two, but not the third, it sends the answers that it has held back.
+func (s *session) SetReadDeadline(t time.Time) error {
+	s.waits++
+	return s.Conn.SetReadDeadline(t)
 }
 
 // SetDeadline never fails, as fasthttp would forget the handler of a hijacked
