@@ -23,7 +23,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		f = tooSlow("the header, or the beginning of the body, did not come in time")
 	}
-	client.request.until = time.Time{} // that of the request before
+	client.answerBy = time.Time{} // that of the request before
 	class := g.present.Load().defaultClass
 	refuse(ctx, f, "", class)
 	client.mark(g.sockets, class)

@@ -37,7 +37,8 @@ type clientConn struct {
 	// original is where a connection to an outbound listener was going to before
 	// it was redirected; invalid for one that was not.
 	original netip.AddrPort
-	// heard says that the client was read from since its last request was answered.
+	// heard says that the client was read from since its last request was answered, for
+	// more than a body.
 	// Until then fasthttp may still hold that answer back, for another that it has
 	// read the request of. Used by whoever reads.
 	heard   bool
@@ -61,6 +62,7 @@ type clientConn struct {
 	linger     atomic.Bool // throw away what is unread before closing
 	closed     atomic.Bool
 	patientTil time.Time // write deadline; used by the writing goroutine alone
+	answerBy   time.Time // when the answer is broken off; zero for never, as in a dry run
 }
 
 func newClientConn(c net.Conn, l *listener) *clientConn {
@@ -102,7 +104,7 @@ func (c *clientConn) mark(s *socket.Setter, class classifier.Class) {
 // the end of a chunked body.
 func (c *clientConn) Read(p []byte) (int, error) {
 	if len(c.unread) > 0 {
-		c.heard = true
+		c.heard = c.heard || c.session.waits <= 2
 		n := copy(p, c.unread)
 		if c.unread = c.unread[n:]; len(c.unread) == 0 {
 			c.unread = nil // it is part of a buffer
@@ -110,7 +112,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
-	c.heard = true
+	c.heard = c.heard || c.session.waits <= 2
 	if err == io.EOF {
 		c.ended.Store(true)
 	}
@@ -138,8 +140,8 @@ func (c tlsConn) Read(p []byte) (int, error) {
 func (c *clientConn) Write(p []byte) (int, error) {
 	if now := time.Now(); c.patientTil.Sub(now) < writePatience/2 {
 		c.patientTil = now.Add(writePatience)
-		if until := c.request.until; !until.IsZero() && !c.tunnelled.Load() {
-			c.patientTil = earlier(c.patientTil, until.Add(lingerTime)) // for a refusal that says so
+		if !c.answerBy.IsZero() && !c.tunnelled.Load() {
+			c.patientTil = earlier(c.patientTil, c.answerBy.Add(lingerTime)) // for a refusal that says so
 		}
 		if err := c.SetWriteDeadline(c.patientTil); err != nil {
 			return 0, err

@@ -212,6 +212,13 @@ var (
 func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *outbound, s *slot) (out outcome, err error) {
 	defer s.release(scheduler.Unmeasured)
 	life := new(lifetime)
+	defer func() {
+		if p := recover(); p != nil {
+			c.g.logPanic(p)
+			life.end(errPanicked) // closes the connection of an exchange that broke off
+			out, err = outcome{}, errPanicked
+		}
+	}()
 	defer context.AfterFunc(c.g.cutOff, func() { life.end(errCutOff) })()
 	if e.book != nil {
 		defer e.book.records.Watch(d.ID, func() { life.end(errCancelled) })()

@@ -6,17 +6,26 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // A dry run sends everything on at once and counts what it would have done.
 func TestDryRun(t *testing.T) {
 	app := newGate()
 	g := start(t, `
+listeners: [{address: "127.0.0.1:0", limits: {request_timeout: 1h}}]
 dry_run: true
 classes: [{name: interactive, max_waiting: 2, max_wait: 0s}, {name: batch, max_waiting: 2, max_wait: 0s}]
 default_class: batch
 upstreams: {app: {servers: [$APP], limit: {max: 1}}}
 `, serveApp(t, app.ServeHTTP))
+	g.settings[0].server.Handler = func(ctx *fasthttp.RequestCtx) {
+		g.serve(ctx)
+		if client := clientOf(ctx.Conn()); client.request.until.IsZero() || !client.answerBy.IsZero() {
+			t.Errorf("a request that would end at %v is answered until %v", client.request.until, client.answerBy)
+		}
+	}
 	answers := make(chan fetched, 10)
 	for range 10 {
 		go func() { answers <- g.fetch("GET", "/", nil) }()

@@ -182,7 +182,7 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	ctx.SetConnectionClose()
 	a.header.Del(fasthttp.HeaderContentLength)
 	head := append([]byte(nil), a.header.Header()...)
-	g.hijack(ctx, r, func(conn net.Conn) {
+	g.hijack(ctx, client, r, func(conn net.Conn) {
 		client.patientTil = time.Time{} // fasthttp has taken the deadlines off
 		_, err := conn.Write(head)
 		if err == nil {
@@ -196,12 +196,15 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 
 // hijack takes the connection from fasthttp when the handler has returned. The request
 // ends in serve, by when fasthttp will have reset what it knew of it.
-func (g *Gateway) hijack(ctx *fasthttp.RequestCtx, r *request, serve func(net.Conn)) {
+func (g *Gateway) hijack(ctx *fasthttp.RequestCtx, client *clientConn, r *request, serve func(net.Conn)) {
 	g.streams.Add(1)
+	client.session.taken = true
 	r.described, r.ctx = describe(ctx, r), nil
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
 		defer g.streams.Done()
+		defer g.recovered(nil, client)
+		client.session.taken = false
 		serve(c)
 	})
 }

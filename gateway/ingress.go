@@ -66,8 +66,8 @@ type request struct {
 func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 	client := clientOf(ctx.Conn())
 	r := &client.request
-	g.begin(ctx, client, r)
 	defer g.recovered(ctx, client)
+	g.begin(ctx, client, r)
 	err := g.handle(ctx, client, r)
 	client.mark(g.sockets, r.answerClass())
 	if listed(connectionOptions(r.fields), "close") {
@@ -113,6 +113,9 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	if patience := client.settings.limits.RequestTimeout; patience > 0 {
 		r.until = r.started.Add(patience)
 	}
+	if client.answerBy = r.until; r.gen.config.DryRun {
+		client.answerBy = time.Time{}
+	}
 	r.decision = classifier.Decision{Class: r.gen.defaultClass}
 	r.trail.Reset()
 	r.trail.Propagate = r.gen.propagate
@@ -138,14 +141,15 @@ func (r *request) answerClass() classifier.Class {
 	return r.decision.Class
 }
 
-// recovered turns a panic of the handler into a 500, since fasthttp would let it
-// take the process down.
+// recovered ends the request under way at a panic, which would take the process down.
+// It is answered with a 500 in ctx; nil is where no answer can be given any more, and
+// the connection is closed.
 func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	g.log.Error("panic while serving a request", "panic", p, "stack", string(debug.Stack()))
+	g.logPanic(p)
 	r := &client.request
 	if r.bodyRead != nil {
 		r.bodyRead.abort()
@@ -157,15 +161,27 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 	}
 	r.life.end(errPanicked) // closes the connection of an exchange that broke off
 	r.slot.release(scheduler.Unmeasured)
-	ctx.Response.Reset()
-	ctx.Error("internal error", fasthttp.StatusInternalServerError)
-	ctx.SetConnectionClose()
-	client.mark(g.sockets, r.answerClass())
-	g.finish(fasthttp.StatusInternalServerError, client, r)
+	if ctx != nil {
+		ctx.Response.Reset()
+		ctx.Error("internal error", fasthttp.StatusInternalServerError)
+		ctx.SetConnectionClose()
+		client.mark(g.sockets, r.answerClass())
+	}
+	if r.gen != nil { // else it has been finished, or not begun
+		g.finish(fasthttp.StatusInternalServerError, client, r)
+	}
+	if ctx == nil {
+		_ = client.Close() // nobody can act on its error
+	}
 }
 
-// errPanicked ends the lifetime of a request whose handler panicked.
-var errPanicked = errors.New("gateway: the handler panicked")
+// logPanic is for the function that has recovered from p.
+func (g *Gateway) logPanic(p any) {
+	g.log.Error("panic while serving a request", "panic", p, "stack", string(debug.Stack()))
+}
+
+// errPanicked ends the lifetime of a request or a delivery that panicked.
+var errPanicked = errors.New("gateway: panic")
 
 // handle brings the request to its route. Where it returns nil and r.answer is
 // set, the response's body is still to be streamed.
@@ -349,7 +365,7 @@ func appendMillis(b []byte, d time.Duration) []byte {
 // finish ends a request whose answer is complete or given up.
 func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	client.listener.leavers.end(client)
-	client.heard = false
+	client.heard, client.session.waits = false, 0
 	now := time.Now()
 	if g.provenance != nil {
 		g.provenance.Ended(now, r.ticket)

@@ -39,6 +39,21 @@ func TestInterimResponsesArePassedOn(t *testing.T) {
 	if !slices.Equal(got, []int{103, 100, 200, 200, 200}) {
 		t.Errorf("three requests at once got %v", got)
 	}
+	p.send(get + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+	p.head()
+	p.head()
+	p.send("hi") // its body comes while the answer before is held back
+	for range 2 {
+		if resp, _ := p.response("GET"); resp.StatusCode != 200 {
+			t.Errorf("got %d before the answer before", resp.StatusCode)
+		}
+	}
+	p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+	if resp, _ := p.response("GET"); resp.StatusCode != 103 {
+		t.Errorf("a request with a body, alone, got %d first", resp.StatusCode)
+	}
+	p.head()
+	p.response("GET")
 	p.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n") // which knows of none
 	if resp, body := p.response("GET"); resp.StatusCode != 200 || body != "hi" {
 		t.Errorf("a client of HTTP/1.0 got %d %q", resp.StatusCode, body)

@@ -21,12 +21,13 @@ func (b *responseBody) Read(p []byte) (int, error) { return b.client.request.ans
 
 // WriteTo implements io.WriterTo with larger parts than fasthttp's own copying.
 // Before it waits for more of the body, it lets the client have what there is.
-func (b *responseBody) WriteTo(w io.Writer) (int64, error) {
+func (b *responseBody) WriteTo(w io.Writer) (sent int64, err error) {
+	err = errPanicked // what is returned after a panic
+	defer b.g.recovered(nil, b.client)
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
 	buffered, _ := w.(*bufio.Writer) // nil where each Write is flushed anyway
 	a := b.client.request.answer
-	var sent int64
 	for {
 		n, err := a.Read(*buf)
 		if n > 0 {
@@ -54,7 +55,9 @@ func (b *responseBody) SupportsBodyWriteTo() bool { return true }
 
 // Close implements io.Closer. Its error makes fasthttp close the connection, with
 // the response visibly incomplete: nothing is ever appended to a broken one.
-func (b *responseBody) Close() error {
+func (b *responseBody) Close() (err error) {
+	err = errPanicked // what is returned after a panic
+	defer b.g.recovered(nil, b.client)
 	r := &b.client.request
 	if r.answer == nil {
 		return nil

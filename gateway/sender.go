@@ -3,8 +3,10 @@ package gateway
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,11 +16,12 @@ import (
 // sender sends a request body that comes from the network, while the response is
 // being read.
 type sender struct {
-	done    chan struct{} // closed when the goroutine has ended
-	err     error         // then: why the body was not sent completely
-	readAll atomic.Bool   // the body has come from the client completely
-	waiting atomic.Bool   // for the client to send more of it
-	abort   func()
+	done     chan struct{} // closed when the goroutine has ended
+	err      error         // then: why the body was not sent completely
+	panicked any           // then: what the goroutine panicked with; see end
+	readAll  atomic.Bool   // the body has come from the client completely
+	waiting  atomic.Bool   // for the client to send more of it
+	abort    func()
 }
 
 // clientBodyError is a request body that broke off or was framed wrongly.
@@ -44,6 +47,12 @@ func startSender(conn *upstreamConn, o *outbound) *sender {
 	body := &patientBody{Reader: o.body, conn: conn, timeout: o.timeout, last: o.tryTimeout, deadline: o.deadline, sender: s}
 	go func() {
 		defer close(s.done)
+		defer func() {
+			if p := recover(); p != nil {
+				s.panicked, s.err = fmt.Sprintf("%v, in %s", p, debug.Stack()), errPanicked
+				_ = conn.Close() // the server would wait in vain for the rest
+			}
+		}()
 		s.err = writeBody(conn.bw, body, o)
 		if s.err == nil {
 			s.err = conn.bw.Flush()
@@ -69,18 +78,28 @@ func (c *upstreamConn) closeWithoutBody(err error) {
 func (s *sender) stop(conn net.Conn) error {
 	if s.readAll.Load() {
 		_ = conn.SetWriteDeadline(time.Now().Add(lookEvery))
-		<-s.done
-		return s.err
+		return s.end()
 	}
 	select {
 	case <-s.done:
-		return s.err
+		return s.end()
 	default:
 	}
 	conn.Close()
 	s.abort()
-	<-s.done
+	_ = s.end() // it was given up
 	return errBodyAborted
+}
+
+// end waits for the goroutine. What it panicked with goes on here, once, where the
+// request is served.
+func (s *sender) end() error {
+	<-s.done
+	if p := s.panicked; p != nil {
+		s.panicked = nil
+		panic(p)
+	}
+	return s.err
 }
 
 // patientBody moves the connection's deadline on as the body makes progress, so

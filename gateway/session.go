@@ -19,6 +19,7 @@ const parkAfter = 100 * time.Millisecond
 
 // converse is the life of a client connection.
 func (g *Gateway) converse(l *listener, c *clientConn) {
+	defer g.recovered(nil, c)
 	patience := c.settings.limits.HeaderTimeout
 	c.waitUntil(time.Now().Add(patience))
 	if refused := l.meet(c); refused != nil {
@@ -32,6 +33,7 @@ func (g *Gateway) converse(l *listener, c *clientConn) {
 // the connection ends or is parked; fresh says that it is the first. A parked one
 // gets another goroutine: the stack of this one has grown by what it has served.
 func (g *Gateway) attend(l *listener, c *clientConn, patience time.Duration, fresh bool) {
+	defer g.recovered(nil, c)
 	s := &c.session
 	if !s.await(patience) || fresh && g.redirected(l, c) {
 		_ = s.Conn.Close() // a client that has nothing to say
@@ -148,6 +150,8 @@ type session struct {
 	unread   bool    // it has yet to be read
 	idle     bool    // the last Read timed out between two requests
 	begun    uint64  // clientConn.serial of the request that has begun to come, be it with empty lines
+	waits    int     // what fasthttp has waited for since the last answer, see SetReadDeadline
+	taken    bool    // fasthttp is about to hand it over, see hijack
 	parked   atomic.Bool
 }
 
@@ -178,6 +182,18 @@ func (s *session) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write does not fail where fasthttp sends what it has held back and then hands the
+// connection over: it would forget the handler. Nothing may follow what broke off, so
+// that the connection is closed.
+func (s *session) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	if err != nil && s.taken {
+		_ = s.Conn.Close()
+		return len(p), nil
+	}
+	return n, err
+}
+
 // Close implements net.Conn: it parks an idle connection.
 func (s *session) Close() error {
 	if s.idle && !s.client.linger.Load() && !s.client.closed.Load() {
@@ -186,6 +202,14 @@ func (s *session) Close() error {
 		return nil
 	}
 	return s.Conn.Close()
+}
+
+// SetReadDeadline counts what fasthttp waits for: the first byte of a request, its
+// header, and the beginning of a body that headerReceived gives a time. Before it reads
+// one of the first two, but not the third, it sends the answers that it has held back.
+func (s *session) SetReadDeadline(t time.Time) error {
+	s.waits++
+	return s.Conn.SetReadDeadline(t)
 }
 
 // SetDeadline never fails, as fasthttp would forget the handler of a hijacked

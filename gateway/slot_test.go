@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"overtake/scheduler"
 )
 
@@ -273,6 +275,36 @@ func TestHalfClosedClient(t *testing.T) {
 	})
 }
 
+// TestLeaverBeforeItsConnectionIsTakenOver: what fasthttp has held back for the next
+// answer can't be sent any more, and the next one, for which the connection was to be
+// taken over, ends all the same.
+func TestLeaverBeforeItsConnectionIsTakenOver(t *testing.T) {
+	for name, next := range map[string]struct{ request, answer string }{
+		"body until close": {"GET /stream HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nhello"},
+		"upgrade":          {askWebSocket, webSocket},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := serveRaw(t)
+			g := start(t, `listeners: [{address: "127.0.0.1:0", abort_on_close: false}]`, app.url())
+			p := g.dial()
+			p.send("GET /small HTTP/1.1\r\nHost: a\r\n\r\n", next.request)
+			up := app.next()
+			up.head()
+			up.send(okNoBody)
+			up.head()
+			_ = p.Conn.(*net.TCPConn).SetLinger(0)
+			p.Close()
+			up.send(next.answer)
+			up.Close()
+			g.wholeAgain()
+			ended, _ := g.shutdown()
+			if err := receive(t, "the end of Shutdown", ended); err != nil || len(g.generations) > 0 {
+				t.Errorf("shutdown: %v, with %d generations that have not ended", err, len(g.generations))
+			}
+		})
+	}
+}
+
 func TestPanicIsAnsweredAndCostsNoSlot(t *testing.T) {
 	app := newGate()
 	g := start(t, noRoom, serveApp(t, app.ServeHTTP))
@@ -291,5 +323,67 @@ func TestPanicIsAnsweredAndCostsNoSlot(t *testing.T) {
 	g.hold(app)()
 	if !strings.Contains(g.log.String(), "panic while serving") {
 		t.Error("the panic is not in the log")
+	}
+}
+
+// TestPanicElsewhere: what goes on outside of a request's handler has no more power
+// over the process, and gives back as much.
+func TestPanicElsewhere(t *testing.T) {
+	var g *testGateway
+	const get, post = "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+	body := func(length int) func(*fasthttp.RequestCtx) {
+		return func(ctx *fasthttp.RequestCtx) { ctx.Request.SetBodyStream(panicking{}, length); g.serve(ctx) }
+	}
+	answer := func(ctx *fasthttp.RequestCtx) { g.serve(ctx); clientOf(ctx.Conn()).request.answer.chunks = nil }
+	for name, tc := range map[string]struct {
+		request string
+		handler func(*fasthttp.RequestCtx)
+		reply   string // how it begins
+	}{
+		"at the beginning":             {post, body(-1), "HTTP/1.1 500 "},
+		"sending the request's body":   {post, body(prefetched + 1), "HTTP/1.1 500 "},
+		"passing the answer's body on": {get, answer, ""},
+		"until the connection's end":   {"GET / HTTP/1.0\r\n\r\n", answer, "HTTP/1.1 200 "},
+		"on a connection taken over": {get, func(ctx *fasthttp.RequestCtx) {
+			client := clientOf(ctx.Conn())
+			g.begin(ctx, client, &client.request)
+			g.hijack(ctx, client, &client.request, func(net.Conn) { panic("out of range") })
+		}, ""},
+		"on the connection": {get, func(ctx *fasthttp.RequestCtx) { g.serve(ctx); panic("out of range") }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := serveRaw(t)
+			if !strings.Contains(tc.reply, "500") {
+				app.answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+			}
+			g = start(t, "", app.url())
+			g.settings[0].server.Handler = tc.handler
+			p := g.dial()
+			p.send(tc.request)
+			if reply, _ := io.ReadAll(p.br); !strings.HasPrefix(string(reply), tc.reply) || tc.reply == "" && len(reply) > 0 {
+				t.Errorf("the client got %q", reply)
+			}
+			g.wantMetric(`overtake_requests_total{class="standard",code="500",listener="public"} 1`)
+			if n := strings.Count(g.log.String(), "panic while serving"); n != 1 {
+				t.Errorf("%d panics are in the log", n)
+			}
+		})
+	}
+}
+
+// panicking is a body that can't be read.
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("out of range") }
+
+func TestPanicOfADeliveryIsAFailedAttempt(t *testing.T) {
+	q := newFakeQueue()
+	app := serveRaw(t)
+	app.answering(okNoBody)
+	g := start(t, jobsTo, app.url(), q.open())
+	g.upstreams["app"].servers[0].refuse = func(net.Conn) error { panic("out of range") }
+	g.fetch("POST", "/jobs/1", nil)
+	if got := q.settlement(t, 2); !strings.Contains(got, "dead: attempt 2 of 2 failed") {
+		t.Errorf("settled as %q", got)
 	}
 }

@@ -53,7 +53,7 @@ func (g *Gateway) connect(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 	}
 	t := &tunnel{client: client, near: client.session.Conn, server: server, status: fasthttp.StatusOK}
 	r.tunnelled = true
-	g.hijack(ctx, r, func(c net.Conn) {
+	g.hijack(ctx, client, r, func(c net.Conn) {
 		t.sent = c // with what fasthttp has read ahead
 		g.pass(t, "HTTP/1.1 200 Connection Established\r\n\r\n")
 	})

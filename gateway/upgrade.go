@@ -58,7 +58,7 @@ func (g *Gateway) switchOver(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 	a.conn = nil
 	r.tunnelled = true
 	r.slot.release(scheduler.Unmeasured)
-	g.hijack(ctx, r, func(c net.Conn) {
+	g.hijack(ctx, client, r, func(c net.Conn) {
 		t.sent = c // with what fasthttp has read ahead
 		g.pass(t, greeting)
 	})
