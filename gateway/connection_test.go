@@ -147,7 +147,7 @@ func TestExpectationIsAnswered(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s|%s", body, r.Header.Get("Expect"))
 	}))
-	for _, line := range []string{"Expect: 100-continue", "expect: 100-Continue"} {
+	for _, line := range []string{"Expect: 100-continue", "expect: 100-Continue", "EXPECT: 100-continue", "eXpect: 100-continue"} {
 		p := g.dial()
 		p.send("POST /ok HTTP/1.1\r\nHost: a\r\n", line, "\r\nContent-Length: 4\r\n\r\n")
 		if head := p.head(); head != "HTTP/1.1 100 Continue\r\n\r\n" {

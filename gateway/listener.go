@@ -170,15 +170,16 @@ func contains(networks []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// headerReceived lets fasthttp find an expectation that is spelled in another
-// case: it would wait for a body that its client sends only after a 100. It also
-// says how much of a body of known length fasthttp is to read before the handler
-// runs, and gives it the time of a body.
+// headerReceived lets fasthttp find an expectation that is spelled in another way: it
+// would wait for a body that its client sends only after a 100. It also says how much
+// of a body of known length fasthttp is to read before the handler runs, and gives it
+// the time of a body.
 func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	for _, name := range []string{fasthttp.HeaderExpect, "expect"} {
-		if strings.EqualFold(alias(h.Peek(name)), "100-continue") {
-			h.Set(fasthttp.HeaderExpect, "100-continue")
-		}
+	switch {
+	case !h.IsHTTP11():
+		h.Del(fasthttp.HeaderExpect) // RFC 9110 section 10.1.1: to be ignored
+	case expects100(h):
+		h.Set(fasthttp.HeaderExpect, "100-continue")
 	}
 	switch length := h.ContentLength(); {
 	case length > prefetched:
@@ -188,6 +189,19 @@ func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp
 		c.ReadTimeout = bodyTime(s.limits.BodyRate, length)
 	}
 	return c
+}
+
+// expects100 reports whether a client waits for a 100 before it sends the body.
+func expects100(h *fasthttp.RequestHeader) bool {
+	if h.ContentLength() == -2 {
+		return false // there is none
+	}
+	for name, value := range h.All() { // AllInOrder would unfold the lines that fields.read refuses
+		if strings.EqualFold(alias(name), fasthttp.HeaderExpect) && strings.EqualFold(alias(value), "100-continue") {
+			return true
+		}
+	}
+	return false
 }
 
 // fasthttpLog puts what fasthttp has to say into the log. It is about single
