@@ -88,6 +88,17 @@ func TestBodyBytes(t *testing.T) {
 			t.Errorf("the app got %q", heads)
 		}
 	})
+	for _, line := range []string{"", "Expect: 100-continue\r\n", "Expect: else\r\n"} {
+		t.Run("by its length alone, "+line, func(t *testing.T) {
+			p := newPeer(t, g.dial().Conn)
+			p.send("POST / HTTP/1.1\r\nHost: a\r\n", line, "Content-Length: 20001\r\n\r\n")
+			if line == "Expect: else\r\n" {
+				p.refusedWith(417)
+			} else {
+				p.refusedWith(413)
+			}
+		})
+	}
 	for _, tc := range []struct {
 		size, status int
 	}{{20_000, 200}, {20_001, 413}} {

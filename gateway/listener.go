@@ -92,6 +92,7 @@ func (g *Gateway) listenerSettings(cfg config.Listener) (*listenerSettings, erro
 	s.server = &fasthttp.Server{
 		Handler:                       g.serve,
 		HeaderReceived:                s.headerReceived,
+		ExpectHandler:                 g.expected,
 		ErrorHandler:                  g.badRequest,
 		Name:                          "overtake",
 		NoDefaultServerHeader:         true,
@@ -173,9 +174,11 @@ func contains(networks []netip.Prefix, addr netip.Addr) bool {
 // headerReceived lets fasthttp find an expectation that is spelled in another way: it
 // would wait for a body that its client sends only after a 100. It also says how much
 // of a body of known length fasthttp is to read before the handler runs, and gives it
-// the time of a body.
+// the time of a body. Of one that is too large it reads nothing: expected is asked first.
 func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
 	switch {
+	case tooLong(h, &s.limits) != nil:
+		h.Set(fasthttp.HeaderExpect, "100-continue")
 	case !h.IsHTTP11():
 		h.Del(fasthttp.HeaderExpect) // RFC 9110 section 10.1.1: to be ignored
 	case expects100(h):
@@ -189,6 +192,18 @@ func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp
 		c.ReadTimeout = bodyTime(s.limits.BodyRate, length)
 	}
 	return c
+}
+
+// expected says what a client gets before its body is read: a 100, or, if the body is
+// too large, the whole answer.
+func (g *Gateway) expected(ctx *fasthttp.RequestCtx) int {
+	client := clientOf(ctx.Conn())
+	if tooLong(&ctx.Request.Header, &client.settings.limits) == nil {
+		return fasthttp.StatusContinue
+	}
+	g.serve(ctx)
+	client.linger.Store(true)
+	return ctx.Response.StatusCode()
 }
 
 // expects100 reports whether a client waits for a 100 before it sends the body.
