@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"overtake/gateway/config"
 )
 
@@ -194,6 +196,32 @@ func TestRequestTimeout(t *testing.T) {
 	wantRefusal(t, g.get("/"), http.StatusGatewayTimeout, reasonDeadline)
 	if r := receive(t, "the request", app.arrived); r.Header.Get("Latency-Deadline") == "" {
 		t.Error("the app was not told of it")
+	}
+}
+
+// TestRequestTimeoutOfABody: it is not for the app alone.
+func TestRequestTimeoutOfABody(t *testing.T) {
+	g := start(t, limited("request_timeout: 200ms, body_rate: 10B"), deadAddress(t))
+	p := newPeer(t, g.dial().Conn)
+	p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nx")
+	p.refusedWith(http.StatusRequestTimeout)
+}
+
+// TestHeaderAt: the time until a short body is there counts.
+func TestHeaderAt(t *testing.T) {
+	for _, limits := range []config.ListenerLimits{{}, {BodyRate: 240}, {RequestTimeout: time.Second}} {
+		s := &listenerSettings{limits: limits}
+		near, _ := net.Pipe()
+		c := &session{Conn: near, client: &clientConn{settings: s}}
+		now := time.Now()
+		for _, length := range []int{1, prefetched, prefetched + 1} {
+			var h fasthttp.RequestHeader
+			h.SetContentLength(length)
+			_ = c.SetReadDeadline(now.Add(s.headerReceived(&h).ReadTimeout)) // as fasthttp does
+			if at := c.headerAt(now.Add(time.Hour), length); !at.Equal(now) {
+				t.Errorf("%v, %d bytes: the header came %v late", limits, length, at.Sub(now))
+			}
+		}
 	}
 }
 

@@ -184,14 +184,26 @@ func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp
 	case expects100(h):
 		h.Set(fasthttp.HeaderExpect, "100-continue")
 	}
-	switch length := h.ContentLength(); {
-	case length > prefetched:
-		c.MaxRequestBodySize = 1 // the rest is streamed
-		c.ReadTimeout = bodyTime(s.limits.BodyRate, 1)
-	case length > 0:
-		c.ReadTimeout = bodyTime(s.limits.BodyRate, length)
+	if length := h.ContentLength(); length > 0 {
+		c.ReadTimeout = s.prefetchTime(length)
+		if length > prefetched {
+			c.MaxRequestBodySize = 1 // the rest is streamed
+		}
 	}
 	return c
+}
+
+// prefetchTime is how long fasthttp may take to read the beginning of a body of known
+// length, or all of a short one.
+func (s *listenerSettings) prefetchTime(length int) time.Duration {
+	if length > prefetched {
+		length = 1
+	}
+	d := bodyTime(s.limits.BodyRate, length)
+	if most := s.limits.RequestTimeout; most > 0 {
+		d = min(d, most)
+	}
+	return d
 }
 
 // expected says what a client gets before its body is read: a 100, or, if the body is

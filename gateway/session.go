@@ -146,6 +146,7 @@ type session struct {
 	unread   bool    // it has yet to be read
 	idle     bool    // the last Read timed out between two requests
 	parked   atomic.Bool
+	readBy   time.Time // the read deadline that fasthttp has set
 }
 
 // await waits for the first byte of a request. It gives up when that takes longer
@@ -177,6 +178,21 @@ func (s *session) Close() error {
 		return nil
 	}
 	return s.Conn.Close()
+}
+
+// SetReadDeadline implements net.Conn.
+func (s *session) SetReadDeadline(t time.Time) error {
+	s.readBy = t
+	return s.Conn.SetReadDeadline(t)
+}
+
+// headerAt is when the header of a request was there, whose handler begins now. If it
+// has a length, fasthttp has waited for the body since, by a deadline from then on.
+func (s *session) headerAt(now time.Time, length int) time.Time {
+	if length > 0 {
+		return s.readBy.Add(-s.client.settings.prefetchTime(length))
+	}
+	return now
 }
 
 // SetDeadline never fails, as fasthttp would forget the handler of a hijacked
