@@ -71,6 +71,28 @@ func TestHeaderLimits(t *testing.T) {
 	g.wantMetric(`overtake_requests_total{class="",code="408",listener="public"} 4`)
 }
 
+// TestTrailerLimits: they are those of a header.
+func TestTrailerLimits(t *testing.T) {
+	g := start(t, limited("header_bytes: 8KiB, header_fields: 10"), serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	for trailer, status := range map[string]int{
+		strings.Repeat("X: 1\r\n", 10): 200, strings.Repeat("X: 1\r\n", 11): 431,
+		"X: " + strings.Repeat("x", 3<<10) + "\r\n": 200, "X: " + strings.Repeat("x", 9<<10) + "\r\n": 431,
+		strings.Repeat("X: "+strings.Repeat("x", 1<<10)+"\r\n", 8): 431,
+	} {
+		p := newPeer(t, g.dial().Conn)
+		p.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", trailer, "\r\n")
+		if status == 431 {
+			p.refusedWith(status)
+		} else if resp, _ := p.response("POST"); resp.StatusCode != status {
+			t.Errorf("%.40q: status %d", trailer, resp.StatusCode)
+		}
+	}
+}
+
 // TestSilentClient: who never says anything gets no answer.
 func TestSilentClient(t *testing.T) {
 	g := start(t, limited("header_timeout: 100ms"), deadAddress(t))
