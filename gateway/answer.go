@@ -3,6 +3,7 @@ package gateway
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -42,7 +43,12 @@ func (a *answer) frame(bodyless bool) error {
 		a.ended = true
 	case length == -1:
 		a.left = -1
-		a.chunks = &chunkedBody{chunks: chunks{br: a.conn.br}}
+		a.chunks = &chunkedBody{chunks: chunks{br: a.conn.br}, bytesAllowed: bufferSize, linesAllowed: math.MaxInt}
+		if a.chunks.canBegin() { // else it can't be refused any more, if it is faulty
+			if a.chunks.err = a.chunks.begin(); a.chunks.err != io.EOF {
+				return a.chunks.err
+			}
+		}
 	case length < 0:
 		a.left = -2
 		a.keep = false

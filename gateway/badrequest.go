@@ -39,6 +39,11 @@ func excessive(h *fasthttp.RequestHeader, f fields, limits *config.ListenerLimit
 	if len(f) > limits.HeaderFields {
 		return tooMuchHeader("it has %d fields, and %d are allowed", len(f), limits.HeaderFields)
 	}
+	return tooLong(h, limits)
+}
+
+// tooLong refuses a body that is said to be longer than the limits allow.
+func tooLong(h *fasthttp.RequestHeader, limits *config.ListenerLimits) *failure {
 	if most := limits.BodyBytes; most > 0 && int64(h.ContentLength()) > int64(most) {
 		return tooLarge(most)
 	}

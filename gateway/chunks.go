@@ -53,6 +53,8 @@ type chunkedBody struct {
 	chunks
 	trailer fields
 	ended   bool
+	// bytesAllowed and linesAllowed bound the trailer.
+	bytesAllowed, linesAllowed int
 }
 
 // Read implements io.Reader.
@@ -60,7 +62,7 @@ func (b *chunkedBody) Read(p []byte) (int, error) {
 	n, err := b.chunks.Read(p)
 	if err == io.EOF && !b.ended {
 		b.ended = true
-		if b.trailer, err = readTrailer(b.br); err == nil {
+		if b.trailer, err = readTrailer(b.br, b.bytesAllowed, b.linesAllowed); err == nil {
 			err = io.EOF
 		}
 		b.err = err

@@ -168,3 +168,13 @@ func (c *clientConn) Close() error {
 	}
 	return c.Conn.Close()
 }
+
+// reset closes the connection so that the client can tell the end of what it got from
+// that of an answer which ends with the connection. With TLS, nothing says it is over.
+func (c *clientConn) reset() {
+	if conn, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = conn.SetLinger(0) // on a closed connection, nothing is to be told any more
+	}
+	c.linger.Store(false)
+	_ = c.Close()
+}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -53,7 +54,10 @@ type clientBody struct {
 
 func newClientBody(stream io.Reader, chunked bool, client *clientConn) *clientBody {
 	if chunked {
-		stream = &chunkedBody{chunks: chunks{br: behind(stream)}}
+		limits := &client.settings.limits
+		stream = &chunkedBody{
+			chunks: chunks{br: behind(stream)}, bytesAllowed: int(limits.HeaderBytes), linesAllowed: limits.HeaderFields,
+		}
 	}
 	return &clientBody{stream: stream, client: client, credit: bodyTime(client.settings.limits.BodyRate, 0)}
 }
@@ -75,7 +79,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	// A little more than the credit saves setting a deadline for each part.
 	const more = time.Second
 	if left := b.until.Sub(began); left < b.credit || left > b.credit+more {
-		b.until = began.Add(b.credit + more)
+		b.until = earlier(began.Add(b.credit+more), b.client.request.until)
 		if err := b.client.SetReadDeadline(b.until); err != nil {
 			return 0, err
 		}
@@ -95,8 +99,12 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.eof = true
 	case err != nil && b.aborted.Load():
 		err = errBodyAborted
+	case err != nil && b.client.request.late():
+		err = &failure{reason: reasonDeadline, err: errDeadline}
 	case err != nil && !time.Now().Before(b.until):
 		err = tooSlow(fmt.Sprintf("the body came too slowly: nothing for a while, or less than %d bytes a second", limits.BodyRate))
+	case errors.Is(err, errLargeTrailer):
+		err = tooMuchHeader("its trailer has more than %d bytes or %d fields", limits.HeaderBytes, limits.HeaderFields)
 	case err == nil:
 		b.earn(time.Since(began), n)
 	}

@@ -147,7 +147,7 @@ func TestExpectationIsAnswered(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s|%s", body, r.Header.Get("Expect"))
 	}))
-	for _, line := range []string{"Expect: 100-continue", "expect: 100-Continue"} {
+	for _, line := range []string{"Expect: 100-continue", "expect: 100-Continue", "EXPECT: 100-continue", "eXpect: 100-continue"} {
 		p := g.dial()
 		p.send("POST /ok HTTP/1.1\r\nHost: a\r\n", line, "\r\nContent-Length: 4\r\n\r\n")
 		if head := p.head(); head != "HTTP/1.1 100 Continue\r\n\r\n" {
@@ -201,6 +201,38 @@ func TestHTTP10Client(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestHTTP10ClientOfABrokenAnswer: the end of the connection is not that of the answer.
+func TestHTTP10ClientOfABrokenAnswer(t *testing.T) {
+	cert, key := selfSigned(t)
+	app := serveRaw(t)
+	g := start(t, `listeners: [{address: "127.0.0.1:0"}, {address: "127.0.0.1:0", tls: {cert: `+cert+`, key: `+key+`}}]`, app.url())
+	for _, header := range []string{"Transfer-Encoding: chunked\r\n\r\n4\r\n", "\r\n"} {
+		for name, dial := range map[string]func() (net.Conn, error){
+			"plain": func() (net.Conn, error) { return net.Dial("tcp", g.addr) },
+			"TLS": func() (net.Conn, error) {
+				return tls.Dial("tcp", g.listeners[1].inner.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+			},
+		} {
+			c, err := dial()
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPeer(t, c)
+			p.send("GET / HTTP/1.0\r\n\r\n")
+			up := app.next()
+			up.head()
+			up.send("HTTP/1.1 200 OK\r\n", header, "half")
+			p.head()
+			p.body(4)
+			_ = up.Conn.(*net.TCPConn).SetLinger(0)
+			up.Close()
+			if rest, err := io.ReadAll(p.br); len(rest) > 0 || err == nil || isTimeout(err) {
+				t.Errorf("%s, %q: at the end came %q, %v", name, header, rest, err)
+			}
 		}
 	}
 }

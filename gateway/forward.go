@@ -190,6 +190,7 @@ func (g *Gateway) untilClose(ctx *fasthttp.RequestCtx, client *clientConn, r *re
 		}
 		if err = errors.Join(err, body.Close()); err != nil {
 			g.log.Debug("answer to an HTTP/1.0 client broken off", "error", err)
+			client.reset()
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -242,7 +243,7 @@ func FuzzTrailer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		br := bufio.NewReader(bytes.NewReader(append(raw, "rest"...)))
-		lines, err := readTrailer(br)
+		lines, err := readTrailer(br, bufferSize, math.MaxInt)
 		if err != nil {
 			return
 		}
@@ -254,7 +255,7 @@ func FuzzTrailer(f *testing.F) {
 		_ = h.SetTrailer("X-Announced")
 		setTrailer(&h, lines)
 		sent := h.TrailerHeader()
-		again, err := readTrailer(bufio.NewReader(bytes.NewReader(sent)))
+		again, err := readTrailer(bufio.NewReader(bytes.NewReader(sent)), bufferSize, math.MaxInt)
 		if err != nil || len(again) > len(lines) {
 			t.Fatalf("%q is sent on as %q: %v", raw, sent, err)
 		}
@@ -300,7 +301,7 @@ func FuzzChunks(f *testing.F) {
 		f.Add([]byte(s), 7)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte, size int) {
-		body := &chunkedBody{chunks: chunks{br: bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(raw)), 64)}}
+		body := &chunkedBody{chunks: chunks{br: bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(raw)), 64)}, bytesAllowed: bufferSize, linesAllowed: math.MaxInt}
 		if size%2 == 0 {
 			body.br = bufio.NewReader(bytes.NewReader(raw))
 		}
@@ -327,7 +328,7 @@ func FuzzChunks(f *testing.F) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%q reads as %q, and to others as %q, %v", raw, got, want, err)
 		}
-		trailer, err := readTrailer(br)
+		trailer, err := readTrailer(br, bufferSize, math.MaxInt)
 		if err != nil || len(trailer) != len(body.trailer) {
 			t.Errorf("%q: trailer %q, and to others %q, %v", raw, body.trailer, trailer, err)
 		}

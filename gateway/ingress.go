@@ -111,7 +111,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
 	r.started, r.until = time.Now(), time.Time{}
 	if patience := client.settings.limits.RequestTimeout; patience > 0 {
-		r.until = r.started.Add(patience)
+		r.until = client.session.headerAt(r.started, ctx.Request.Header.ContentLength()).Add(patience)
 	}
 	if client.answerBy = r.until; r.gen.config.DryRun {
 		client.answerBy = time.Time{}
@@ -286,6 +286,9 @@ func (r *request) deadline() time.Time {
 	}
 	return deadline
 }
+
+// late reports whether the listener's request_timeout has passed.
+func (r *request) late() bool { return !r.until.IsZero() && !time.Now().Before(r.until) }
 
 // earlier returns the earlier of two times, of which a zero one is never.
 func earlier(a, b time.Time) time.Time {

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"overtake/gateway/config"
 )
 
@@ -69,6 +71,28 @@ func TestHeaderLimits(t *testing.T) {
 	g.wantMetric(`overtake_requests_total{class="",code="408",listener="public"} 4`)
 }
 
+// TestTrailerLimits: they are those of a header.
+func TestTrailerLimits(t *testing.T) {
+	g := start(t, limited("header_bytes: 8KiB, header_fields: 10"), serveApp(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	for trailer, status := range map[string]int{
+		strings.Repeat("X: 1\r\n", 10): 200, strings.Repeat("X: 1\r\n", 11): 431,
+		"X: " + strings.Repeat("x", 3<<10) + "\r\n": 200, "X: " + strings.Repeat("x", 9<<10) + "\r\n": 431,
+		strings.Repeat("X: "+strings.Repeat("x", 1<<10)+"\r\n", 8): 431,
+	} {
+		p := newPeer(t, g.dial().Conn)
+		p.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n", trailer, "\r\n")
+		if status == 431 {
+			p.refusedWith(status)
+		} else if resp, _ := p.response("POST"); resp.StatusCode != status {
+			t.Errorf("%.40q: status %d", trailer, resp.StatusCode)
+		}
+	}
+}
+
 // TestSilentClient: who never says anything gets no answer.
 func TestSilentClient(t *testing.T) {
 	g := start(t, limited("header_timeout: 100ms"), deadAddress(t))
@@ -103,6 +127,17 @@ func TestBodyBytes(t *testing.T) {
 			t.Errorf("the app got %q", heads)
 		}
 	})
+	for _, line := range []string{"", "Expect: 100-continue\r\n", "Expect: else\r\n"} {
+		t.Run("by its length alone, "+line, func(t *testing.T) {
+			p := newPeer(t, g.dial().Conn)
+			p.send("POST / HTTP/1.1\r\nHost: a\r\n", line, "Content-Length: 20001\r\n\r\n")
+			if line == "Expect: else\r\n" {
+				p.refusedWith(417)
+			} else {
+				p.refusedWith(413)
+			}
+		})
+	}
 	for _, tc := range []struct {
 		size, status int
 	}{{20_000, 200}, {20_001, 413}} {
@@ -217,6 +252,32 @@ func TestRequestTimeout(t *testing.T) {
 	wantRefusal(t, g.get("/"), http.StatusGatewayTimeout, reasonDeadline)
 	if r := receive(t, "the request", app.arrived); r.Header.Get("Latency-Deadline") == "" {
 		t.Error("the app was not told of it")
+	}
+}
+
+// TestRequestTimeoutOfABody: it is not for the app alone.
+func TestRequestTimeoutOfABody(t *testing.T) {
+	g := start(t, limited("request_timeout: 200ms, body_rate: 10B"), deadAddress(t))
+	p := newPeer(t, g.dial().Conn)
+	p.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nx")
+	p.refusedWith(http.StatusRequestTimeout)
+}
+
+// TestHeaderAt: the time until a short body is there counts.
+func TestHeaderAt(t *testing.T) {
+	for _, limits := range []config.ListenerLimits{{}, {BodyRate: 240}, {RequestTimeout: time.Second}} {
+		s := &listenerSettings{limits: limits}
+		near, _ := net.Pipe()
+		c := &session{Conn: near, client: &clientConn{settings: s}}
+		now := time.Now()
+		for _, length := range []int{1, prefetched, prefetched + 1} {
+			var h fasthttp.RequestHeader
+			h.SetContentLength(length)
+			_ = c.SetReadDeadline(now.Add(s.headerReceived(&h).ReadTimeout)) // as fasthttp does
+			if at := c.headerAt(now.Add(time.Hour), length); !at.Equal(now) {
+				t.Errorf("%v, %d bytes: the header came %v late", limits, length, at.Sub(now))
+			}
+		}
 	}
 }
 

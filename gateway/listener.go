@@ -92,6 +92,7 @@ func (g *Gateway) listenerSettings(cfg config.Listener) (*listenerSettings, erro
 	s.server = &fasthttp.Server{
 		Handler:                       g.serve,
 		HeaderReceived:                s.headerReceived,
+		ExpectHandler:                 g.expected,
 		ErrorHandler:                  g.badRequest,
 		Name:                          "overtake",
 		NoDefaultServerHeader:         true,
@@ -171,24 +172,64 @@ func contains(networks []netip.Prefix, addr netip.Addr) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(addr) })
 }
 
-// headerReceived lets fasthttp find an expectation that is spelled in another
-// case: it would wait for a body that its client sends only after a 100. It also
-// says how much of a body of known length fasthttp is to read before the handler
-// runs, and gives it the time of a body.
+// headerReceived lets fasthttp find an expectation that is spelled in another way: it
+// would wait for a body that its client sends only after a 100. It also says how much
+// of a body of known length fasthttp is to read before the handler runs, and gives it
+// the time of a body. Of one that is too large it reads nothing: expected is asked first.
 func (s *listenerSettings) headerReceived(h *fasthttp.RequestHeader) (c fasthttp.RequestConfig) {
-	for _, name := range []string{fasthttp.HeaderExpect, "expect"} {
-		if strings.EqualFold(alias(h.Peek(name)), "100-continue") {
-			h.Set(fasthttp.HeaderExpect, "100-continue")
+	switch {
+	case tooLong(h, &s.limits) != nil:
+		h.Set(fasthttp.HeaderExpect, "100-continue")
+	case !h.IsHTTP11():
+		h.Del(fasthttp.HeaderExpect) // RFC 9110 section 10.1.1: to be ignored
+	case expects100(h):
+		h.Set(fasthttp.HeaderExpect, "100-continue")
+	}
+	if length := h.ContentLength(); length > 0 {
+		c.ReadTimeout = s.prefetchTime(length)
+		if length > prefetched {
+			c.MaxRequestBodySize = 1 // the rest is streamed
 		}
 	}
-	switch length := h.ContentLength(); {
-	case length > prefetched:
-		c.MaxRequestBodySize = 1 // the rest is streamed
-		c.ReadTimeout = bodyTime(s.limits.BodyRate, 1)
-	case length > 0:
-		c.ReadTimeout = bodyTime(s.limits.BodyRate, length)
-	}
 	return c
+}
+
+// prefetchTime is how long fasthttp may take to read the beginning of a body of known
+// length, or all of a short one.
+func (s *listenerSettings) prefetchTime(length int) time.Duration {
+	if length > prefetched {
+		length = 1
+	}
+	d := bodyTime(s.limits.BodyRate, length)
+	if most := s.limits.RequestTimeout; most > 0 {
+		d = min(d, most)
+	}
+	return d
+}
+
+// expected says what a client gets before its body is read: a 100, or, if the body is
+// too large, the whole answer.
+func (g *Gateway) expected(ctx *fasthttp.RequestCtx) int {
+	client := clientOf(ctx.Conn())
+	if tooLong(&ctx.Request.Header, &client.settings.limits) == nil {
+		return fasthttp.StatusContinue
+	}
+	g.serve(ctx)
+	client.linger.Store(true)
+	return ctx.Response.StatusCode()
+}
+
+// expects100 reports whether a client waits for a 100 before it sends the body.
+func expects100(h *fasthttp.RequestHeader) bool {
+	if h.ContentLength() == -2 {
+		return false // there is none
+	}
+	for name, value := range h.All() { // AllInOrder would unfold the lines that fields.read refuses
+		if strings.EqualFold(alias(name), fasthttp.HeaderExpect) && strings.EqualFold(alias(value), "100-continue") {
+			return true
+		}
+	}
+	return false
 }
 
 // fasthttpLog puts what fasthttp has to say into the log. It is about single

@@ -22,7 +22,6 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	if !printable(h.StatusMessage()) {
 		h.SetStatusMessage(nil) // fasthttp writes the standard one
 	}
-	keepTrailers(h)
 	if !cleanOrdinary(h) {
 		cleanAny(h)
 	}
@@ -131,18 +130,23 @@ func isRefusal(h *fasthttp.ResponseHeader) bool {
 	return known && lines == 1 && h.StatusCode() >= 400 && strings.EqualFold(alias(h.ContentType()), problemType)
 }
 
-// keepTrailers takes back what the upstream announced as a trailer and this hop, or
-// fasthttp, writes in the header: it would be left out there.
-func keepTrailers(h *fasthttp.ResponseHeader) {
-	var kept []string
-	names := h.PeekTrailerKeys()
-	for _, name := range names {
-		if !isWrittenHere(alias(name)) {
-			kept = append(kept, string(name))
+// keepTrailers takes names out of the line of a response that announces trailers: those
+// that can't be one, for which fasthttp would refuse the response, and those that this
+// hop writes in the header, which would be left out there.
+func keepTrailers(line []byte) {
+	_, list, _ := bytes.Cut(bytes.TrimSuffix(line, crlf), []byte(":"))
+	kept := make([]byte, 0, len(list))
+	for name := range bytes.SplitSeq(list, []byte(",")) {
+		var probe fasthttp.ResponseHeader
+		if name = bytes.Trim(name, " \t"); len(name) > 0 && !isWrittenHere(alias(name)) && probe.SetTrailerBytes(name) == nil {
+			if len(kept) > 0 {
+				kept = append(kept, ',')
+			}
+			kept = append(kept, name...)
 		}
 	}
-	if len(kept) < len(names) {
-		_ = h.SetTrailer(strings.Join(kept, ", ")) // each of them was good before
+	for i := copy(list, kept); i < len(list); i++ {
+		list[i] = ' '
 	}
 }
 
@@ -185,8 +189,9 @@ func printable(phrase []byte) bool {
 // what fasthttp would wait on for ever or read as something else: lines that end in a
 // bare LF (RFC 9112 section 2.2 allows that), a status that is none, lines that are no
 // field, and two ways of framing the body. Any other failure shows when the header is
-// read, unless nothing came. It reports whether the server will take another request
-// on the connection: fasthttp sees "close" only alone in the last Connection field.
+// read, unless nothing came. What is announced as a trailer and can't be one goes. It
+// reports whether the server will take another request on the connection: fasthttp sees
+// "close" only alone in the last Connection field.
 func checkHeader(br *bufio.Reader) (keep bool, err error) {
 	checked, status := 0, false
 	var framing responseFraming
@@ -242,6 +247,9 @@ func (f *responseFraming) add(line []byte) error {
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok || !isToken(alias(name)) {
 		return fmt.Errorf("a line of the response's header is no field (RFC 9112 section 5): %.40q", line)
+	}
+	if strings.EqualFold(alias(name), fasthttp.HeaderTrailer) {
+		keepTrailers(line)
 	}
 	f.length = f.length || strings.EqualFold(alias(name), fasthttp.HeaderContentLength)
 	f.coded = f.coded || strings.EqualFold(alias(name), fasthttp.HeaderTransferEncoding)

@@ -136,6 +136,26 @@ func TestReasonInAnyCase(t *testing.T) {
 	}
 }
 
+// TestForbiddenTrailerIsNotAnnounced: its name is left out, and the response is good.
+func TestForbiddenTrailerIsNotAnnounced(t *testing.T) {
+	for list, want := range map[string]string{
+		"Set-Cookie": "", "content-type": "", "Authorization": "", "WWW-Authenticate": "", "": "", "Keep-Alive": "",
+		"X-T, Content-Length": "X-T", "Content-Length,X-T,X-U": "X-T, X-U", ",X-T,,": "X-T",
+	} {
+		app := serveRaw(t)
+		app.answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\ntrailer:" + list + "\r\n\r\n2\r\nok\r\n0\r\nSet-Cookie: a=1\r\n\r\n")
+		p := start(t, "", app.url()).dial()
+		p.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		head := p.head()
+		if got := strings.Join(values(head, "Trailer"), "|"); !strings.HasPrefix(head, "HTTP/1.1 200 ") || got != want {
+			t.Errorf("of %q came %q", list, head)
+		}
+		if rest := p.body(12); rest != "2\r\nok\r\n0\r\n\r\n" {
+			t.Errorf("behind %q came %q", list, rest)
+		}
+	}
+}
+
 // TestTrailerTakesNothingAway: what is announced as a trailer is left out of the header,
 // which is no way to remove what this hop writes there, or to write it.
 func TestTrailerTakesNothingAway(t *testing.T) {

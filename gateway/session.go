@@ -153,6 +153,7 @@ type session struct {
 	waits    int     // what fasthttp has waited for since the last answer, see SetReadDeadline
 	taken    bool    // fasthttp is about to hand it over, see hijack
 	parked   atomic.Bool
+	readBy   time.Time // the read deadline that fasthttp has set
 }
 
 // await waits for the first byte of a request. It gives up when that takes longer
@@ -209,7 +210,17 @@ func (s *session) Close() error {
 // one of the first two, but not the third, it sends the answers that it has held back.
 func (s *session) SetReadDeadline(t time.Time) error {
 	s.waits++
+	s.readBy = t
 	return s.Conn.SetReadDeadline(t)
+}
+
+// headerAt is when the header of a request was there, whose handler begins now. If it
+// has a length, fasthttp has waited for the body since, by a deadline from then on.
+func (s *session) headerAt(now time.Time, length int) time.Time {
+	if length > 0 {
+		return s.readBy.Add(-s.client.settings.prefetchTime(length))
+	}
+	return now
 }
 
 // SetDeadline never fails, as fasthttp would forget the handler of a hijacked

@@ -12,19 +12,19 @@ import (
 )
 
 // readTrailer reads the trailer section of a chunked body, with the empty line that
-// ends it. It is no larger than a header may be.
-func readTrailer(br *bufio.Reader) (fields, error) {
+// ends it. It fails with errLargeTrailer if that has more bytes or lines than are allowed.
+func readTrailer(br *bufio.Reader, bytesAllowed, linesAllowed int) (fields, error) {
 	var f fields
-	for left := bufferSize; ; {
+	for left := bytesAllowed; ; {
 		line, err := br.ReadSlice('\n')
 		left -= len(line)
 		switch {
 		case err == io.EOF:
 			return nil, io.ErrUnexpectedEOF
+		case left < 0, errors.Is(err, bufio.ErrBufferFull), len(f) == linesAllowed && len(line) > len(crlf):
+			return nil, errLargeTrailer
 		case err != nil:
 			return nil, err
-		case left < 0:
-			return nil, fmt.Errorf("the trailer is larger than %d bytes", bufferSize)
 		case !bytes.HasSuffix(line, crlf):
 			return nil, errors.New("a line of the trailer ends without CR (RFC 9112 section 2.2)")
 		case len(line) == len(crlf):
@@ -38,6 +38,9 @@ func readTrailer(br *bufio.Reader) (fields, error) {
 		f = append(f, field{name, value})
 	}
 }
+
+// errLargeTrailer is a trailer that is larger than a header may be.
+var errLargeTrailer = errors.New("the trailer is larger than a header may be")
 
 // setTrailer makes f what fasthttp writes behind the body, in place of what was
 // announced, but what can't be in a trailer (RFC 9110 section 6.5.1) and what this hop

@@ -22,7 +22,7 @@ func upgradeOf(ctx *fasthttp.RequestCtx, r *request, options string) string {
 	if !isToken(name) || versioned && !isToken(version) {
 		return "" // none, or a list, of which the app would choose what is not for it
 	}
-	for _, behind := range []string{"h2c", "HTTP", "TLS"} {
+	for _, behind := range []string{"h2c", "h2", "h3", "HTTP", "HTTPS", "TLS"} {
 		if strings.EqualFold(name, behind) {
 			return "" // more requests, which nobody would have classified
 		}
