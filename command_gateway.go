@@ -119,11 +119,10 @@ func serve(ctx context.Context, options gateway.Options) (err error) {
 	return nil
 }
 
-// onHangup calls f for each signal in hangups, until stop is called.
+// onHangup calls f for each signal in hangups, until stop is called. That does not wait
+// for f, which may hang in a file system.
 func onHangup(hangups chan os.Signal, f func()) (stop func()) {
-	done := make(chan struct{})
 	go func() {
-		defer close(done)
 		for range hangups {
 			f()
 		}
@@ -131,7 +130,6 @@ func onHangup(hangups chan os.Signal, f func()) (stop func()) {
 	return func() {
 		signal.Stop(hangups)
 		close(hangups)
-		<-done
 	}
 }
 

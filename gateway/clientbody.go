@@ -79,7 +79,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	// A little more than the credit saves setting a deadline for each part.
 	const more = time.Second
 	if left := b.until.Sub(began); left < b.credit || left > b.credit+more {
-		b.until = earlier(began.Add(b.credit+more), b.client.request.until)
+		b.until = earlier(began.Add(b.credit+more), b.client.answerBy)
 		if err := b.client.SetReadDeadline(b.until); err != nil {
 			return 0, err
 		}
@@ -99,7 +99,7 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.eof = true
 	case err != nil && b.aborted.Load():
 		err = errBodyAborted
-	case err != nil && b.client.request.late():
+	case err != nil && b.client.late():
 		err = &failure{reason: reasonDeadline, err: errDeadline}
 	case err != nil && !time.Now().Before(b.until):
 		err = tooSlow(fmt.Sprintf("the body came too slowly: nothing for a while, or less than %d bytes a second", limits.BodyRate))

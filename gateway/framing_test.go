@@ -67,7 +67,7 @@ func (c *framingCase) add(verb, rest string) (err error) {
 	case ">":
 		c.sent += text
 	case "client":
-		for _, word := range strings.Fields(rest) {
+		for word := range strings.FieldsSeq(rest) {
 			status, times, _ := strings.Cut(word, "*")
 			n, _ := strconv.Atoi(times) // none is one
 			c.client = append(c.client, slices.Repeat([]string{status}, max(n, 1))...)

@@ -88,7 +88,7 @@ func (g *Gateway) serve(ctx *fasthttp.RequestCtx) {
 		client.linger.Store(true)
 		ctx.SetConnectionClose()
 	}
-	client.heard = false // of the body's rest
+	client.heard, client.session.begun = false, client.serial.Load() // of the body's rest
 }
 
 // bodyBytes is how long the body of a response is that the handler has made.
@@ -165,13 +165,15 @@ func (g *Gateway) recovered(ctx *fasthttp.RequestCtx, client *clientConn) {
 		ctx.Response.Reset()
 		ctx.Error("internal error", fasthttp.StatusInternalServerError)
 		ctx.SetConnectionClose()
-		client.mark(g.sockets, r.answerClass())
+		if r.gen != nil {
+			client.mark(g.sockets, r.answerClass())
+		}
 	}
 	if r.gen != nil { // else it has been finished, or not begun
 		g.finish(fasthttp.StatusInternalServerError, client, r)
 	}
 	if ctx == nil {
-		_ = client.Close() // nobody can act on its error
+		client.reset() // what was written must not look whole
 	}
 }
 
@@ -288,7 +290,7 @@ func (r *request) deadline() time.Time {
 }
 
 // late reports whether the listener's request_timeout has passed.
-func (r *request) late() bool { return !r.until.IsZero() && !time.Now().Before(r.until) }
+func (c *clientConn) late() bool { return !c.answerBy.IsZero() && !time.Now().Before(c.answerBy) }
 
 // earlier returns the earlier of two times, of which a zero one is never.
 func earlier(a, b time.Time) time.Time {

@@ -114,6 +114,24 @@ func TestEmptyLines(t *testing.T) {
 	}
 }
 
+// The rest of a body that nobody wanted does not count as the next request's beginning:
+// the connection may idle after it.
+func TestRefusedBodyIsNoRequest(t *testing.T) {
+	g := start(t, "routes: [{match: {path: /app}, upstream: app}]", serveApp(t, says("ok")))
+	p := g.dial()
+	p.send("POST /else HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+	time.Sleep(parkAfter / 4) // the body comes by itself, behind the header
+	p.send("4\r\nwork\r\n0\r\n\r\n")
+	if resp, _ := p.response("POST"); resp.StatusCode != 404 || resp.Close {
+		t.Fatalf("status %d, close %v", resp.StatusCode, resp.Close)
+	}
+	time.Sleep(2 * parkAfter) // it does not matter if that is too short
+	p.send("GET /app HTTP/1.1\r\nHost: a\r\n\r\n")
+	if resp, _ := p.response("GET"); resp.StatusCode != 200 {
+		t.Errorf("then status %d", resp.StatusCode)
+	}
+}
+
 func TestBodyBytes(t *testing.T) {
 	app := serveRaw(t)
 	seen := app.answering(okNoBody)

@@ -28,8 +28,20 @@ func cleanResponse(h *fasthttp.ResponseHeader) {
 	if h.StatusCode() == fasthttp.StatusNoContent {
 		h.Del("Content-Length") // RFC 9110 section 8.6: MUST NOT
 	}
-	if !isDated(h) {
-		h.SetBytesV("Date", fasthttp.AppendHTTPDate(nil, time.Now()))
+	if h.StatusCode() >= fasthttp.StatusOK && !isDated(h) {
+		setDate(h, time.Now())
+	}
+}
+
+// setDate adds the Date. fasthttp takes none, but for its own, which would replace an
+// app's: so the field is renamed where it lies.
+func setDate(h *fasthttp.ResponseHeader, now time.Time) {
+	const stand = "Dat-"
+	h.SetBytesV(stand, fasthttp.AppendHTTPDate(nil, now))
+	for name := range h.All() {
+		if alias(name) == stand {
+			name[len(stand)-1] = 'e'
+		}
 	}
 }
 

@@ -170,3 +170,19 @@ func TestTrailerTakesNothingAway(t *testing.T) {
 		t.Errorf("trailer %q", f.Trailer)
 	}
 }
+
+// RFC 9110 section 6.6.1: who forwards a response without a Date adds one.
+func TestResponsesHaveADate(t *testing.T) {
+	for _, line := range []string{"", "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", "date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"} {
+		app := serveRaw(t)
+		app.answering("HTTP/1.1 200 OK\r\n" + line + "Content-Length: 0\r\n\r\n")
+		g := start(t, "", app.url())
+		dates := g.get("/").Header.Values("Date")
+		if len(dates) != 1 {
+			t.Fatalf("%q: dates %q", line, dates)
+		}
+		if at, err := http.ParseTime(dates[0]); err != nil || (at.Year() == 1994) != (line != "") {
+			t.Errorf("%q: date %q, error %v", line, dates[0], err)
+		}
+	}
+}

@@ -52,13 +52,14 @@ func setTrailer(h *fasthttp.ResponseHeader, f fields) {
 		if !first || isWrittenHere(line.name) || hopByHop(line.name) || h.AddTrailer(line.name) != nil {
 			continue
 		}
-		value := line.value
+		var value strings.Builder
+		value.WriteString(line.value)
 		for _, more := range f[i+1:] {
 			if more.name == line.name { // fasthttp writes one line for each name
-				value += ", " + more.value
+				value.WriteString(", " + more.value)
 			}
 		}
-		h.Set(line.name, value)
+		h.Set(line.name, value.String())
 	}
 }
 

@@ -33,14 +33,14 @@ func upgradeOf(ctx *fasthttp.RequestCtx, r *request, options string) string {
 // upgrade notes that the server has switched to another protocol. It must be the one
 // that it was asked for.
 func (a *answer) upgrade(asked string) error {
-	got := ""
+	var got strings.Builder
 	for name, value := range a.header.All() {
 		if strings.EqualFold(alias(name), "Upgrade") {
-			got += alias(value)
+			got.WriteString(alias(value))
 		}
 	}
-	if asked == "" || !strings.EqualFold(got, asked) {
-		return fmt.Errorf("the server switched to %.40q, and was asked for %.40q", got, asked)
+	if asked == "" || !strings.EqualFold(got.String(), asked) {
+		return fmt.Errorf("the server switched to %.40q, and was asked for %.40q", got.String(), asked)
 	}
 	a.upgraded = asked
 	return nil
