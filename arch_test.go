@@ -143,7 +143,7 @@ var archImporters = map[string][]string{
 	"github.com/prometheus/client_golang":     {"overtake/gateway"},
 	"github.com/rabbitmq/amqp091-go":          {"overtake/broker/rabbitmq"},
 	"github.com/uber/jaeger-client-go":        {"overtake/tracing/export"},
-	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen"}, // a server each
+	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen", "overtake/loadgen/app"}, // servers, and the clients that measure them
 	"go.opentelemetry.io/otel":                {"overtake/tracing/export"},
 	"go.opentelemetry.io/proto/otlp":          {"overtake/tracing/export"},
 	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/gateway/socket/qdisc", "overtake/loadgen"}, // extends the standard library

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
 )
 
 // How many jobs per second the gateway has to accept on the embedded broker, and
@@ -65,13 +67,13 @@ func postJobs(t *testing.T) posted {
 		p.Rates = append(p.Rates, rate)
 	}
 	report, err := loadgen.Run(t.Context(), loadgen.Scenario{
-		Target: g.url, Duration: *benchMeasure, Seed: 1,
-		Streams: []loadgen.Stream{{Name: "jobs", Rate: goalJobs / 2, Method: http.MethodPost, Path: "/jobs", Body: benchBody}},
-	}, loadgen.Options{Warmup: 2 * time.Second})
+		Target: g.url, Warmup: 2 * time.Second, Duration: *benchMeasure, Seed: 1,
+		Classes: []loadgen.Class{{Name: "jobs", Arrivals: arrival.Steady(goalJobs / 2), Request: content.Spec{Method: http.MethodPost, Path: "/jobs", Body: benchBody}}},
+	}, loadgen.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stream(t, report.Phases[0], "jobs")
+	s := stream(t, report.Runs[0], "jobs")
 	p.P50, p.P99 = float64(s.Latency.P50), float64(s.Latency.P99)
 	p.Refused, p.Verdict = s.ShedTotal()+s.FailedTotal(), report.Verdict.String()
 	fmt.Printf("POST to 202 at %d/s: p50 %.1f ms, p99 %.1f ms, %d refused, %s\n", goalJobs/2, p.P50, p.P99, p.Refused, p.Verdict)

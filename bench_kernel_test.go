@@ -19,6 +19,8 @@ import (
 	"overtake/broker/nats/natstest"
 	"overtake/broker/rabbitmq/rabbitmqtest"
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
 )
 
 // What the p99 of interactive requests may be beside batch ones, compared with the
@@ -99,7 +101,7 @@ type kernelPart struct {
 
 	routed      bool   // the gateway's host is not the bottleneck
 	config      string // of the gateway
-	interactive loadgen.Stream
+	interactive loadgen.Class
 	batch       func(*kernelLoad) error // does one request
 	moved       counter                 // of batch
 }
@@ -207,7 +209,7 @@ func answersPart(name string, size int, sides ...[]kernelSide) *kernelPart {
 	path := "/work?ms=0&bytes="
 	return &kernelPart{
 		Name: name, Rows: kernelRows(sides...), config: nearApp,
-		interactive: loadgen.Stream{Path: path + strconv.Itoa(smallSize)},
+		interactive: loadgen.Class{Request: content.Spec{Path: path + strconv.Itoa(smallSize)}},
 		batch: func(l *kernelLoad) error {
 			return l.do(http.MethodGet, path+strconv.Itoa(size), nil, http.StatusOK)
 		},
@@ -218,7 +220,7 @@ func answersPart(name string, size int, sides ...[]kernelSide) *kernelPart {
 func requestsPart(t *testing.T) *kernelPart {
 	p := &kernelPart{
 		Name: "requests to the app, 2 KiB and 1 MiB", Rows: kernelRows(kernelSides),
-		interactive: loadgen.Stream{Method: http.MethodPost, Path: "/", BodyBytes: smallSize},
+		interactive: loadgen.Class{Request: content.Spec{Method: http.MethodPost, Path: "/", BodyBytes: smallSize}},
 		batch: func(l *kernelLoad) error {
 			return l.do(http.MethodPost, "/", largeBody, http.StatusOK)
 		},
@@ -235,7 +237,7 @@ func requestsPart(t *testing.T) *kernelPart {
 func publishesPart(t *testing.T, name, kind, url, address string) *kernelPart {
 	p := &kernelPart{
 		Name: name, Rows: kernelRows(kernelSides),
-		interactive: loadgen.Stream{Method: http.MethodPost, Path: "/", BodyBytes: smallSize},
+		interactive: loadgen.Class{Request: content.Spec{Method: http.MethodPost, Path: "/", BodyBytes: smallSize}},
 		config: nearApp + fmt.Sprintf(`
 brokers: {far: {type: %s, url: %q}}
 queues: {jobs: {broker: far, deliver: {upstream: app, path: /work}}}
@@ -332,15 +334,16 @@ tc qdisc add dev eth0 root handle 1: tbf rate 100mbit burst 16k limit 10m; tc qd
 		time.Sleep(ramp)
 	}
 	interactive := part.interactive
-	interactive.Name, interactive.Rate, interactive.Header = "interactive", 100, http.Header{"Latency-Class": {"interactive"}}
-	scenario := loadgen.Scenario{Target: g.url, Duration: *benchMeasure, Seed: seed, Streams: []loadgen.Stream{interactive}}
+	interactive.Name, interactive.Arrivals = "interactive", arrival.Steady(100)
+	interactive.Request.Fields = []content.Field{{Name: "Latency-Class", Value: "interactive"}}
+	scenario := loadgen.Scenario{Target: g.url, Warmup: time.Second, Duration: *benchMeasure, Seed: seed, Classes: []loadgen.Class{interactive}}
 	before, start := part.moved.Load(), time.Now()
-	report, err := loadgen.Run(t.Context(), scenario, loadgen.Options{Warmup: time.Second})
+	report, err := loadgen.Run(t.Context(), scenario, loadgen.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Batch = append(r.Batch, float64(part.moved.Load()-before)*8/time.Since(start).Seconds())
-	s := stream(t, report.Phases[0], "interactive")
+	s := stream(t, report.Runs[0], "interactive")
 	r.P50, r.P99 = append(r.P50, float64(s.Latency.P50)), append(r.P99, float64(s.Latency.P99))
 	r.curves = append(r.curves, s.Curve)
 	starved := part.routed && s.OK == 0

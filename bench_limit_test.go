@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
 )
 
 var (
@@ -67,19 +69,19 @@ func watchLimit(t *testing.T, g gatewayProgram, what string, workers int, d time
 }
 
 // overloaded runs the variant's load at url until stopped.
-func overloaded(t *testing.T, v variant, url string) (stop func() loadgen.Phase) {
+func overloaded(t *testing.T, v variant, url string) (stop func() loadgen.RunResult) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan loadgen.Phase, 1)
+	done := make(chan loadgen.RunResult, 1)
 	go func() {
-		report, _ := loadgen.Run(ctx, loadgen.Scenario{Target: url, Duration: time.Hour, Streams: v.streams()}, loadgen.Options{Grace: -1})
+		report, _ := loadgen.Run(ctx, loadgen.Scenario{Target: url, Duration: time.Hour, Classes: v.streams()}, loadgen.Options{Grace: -1})
 		if report == nil {
-			report = &loadgen.Report{Phases: []loadgen.Phase{{}}}
+			report = &loadgen.Report{Runs: []loadgen.RunResult{{}}}
 		}
-		done <- report.Phases[0]
+		done <- report.Runs[0]
 	}()
 	t.Cleanup(cancel)
-	return func() loadgen.Phase { cancel(); return <-done }
+	return func() loadgen.RunResult { cancel(); return <-done }
 }
 
 // TestBenchLimit watches the adaptive limit find an app's number of workers.
@@ -130,7 +132,7 @@ func (w limitWatch) row() string {
 		w.What, w.Workers, w.Settled, w.Outside, w.Samples, w.Least, w.Most, w.Refused, w.GoalsMet)
 }
 
-func (w *limitWatch) refusedOf(t *testing.T, phase loadgen.Phase) {
+func (w *limitWatch) refusedOf(t *testing.T, phase loadgen.RunResult) {
 	interactive := stream(t, phase, "interactive")
 	w.Refused = interactive.ShedTotal() + interactive.FailedTotal()
 }
@@ -145,11 +147,11 @@ func TestBenchLimitBelowCapacity(t *testing.T) {
 			app := startAppWith(t, v)
 			config := strings.Replace(overloadConfig, "reserve: auto", "reserve: "+reserve, 1)
 			g := startGateway(t, fmt.Sprintf(config, app.find(t, `http://\S+`)))
-			report, err := loadgen.Run(t.Context(), loadgen.Scenario{Target: g.url, Duration: *benchMeasure, Streams: v.streams()}, loadgen.Options{})
+			report, err := loadgen.Run(t.Context(), loadgen.Scenario{Target: g.url, Duration: *benchMeasure, Classes: v.streams()}, loadgen.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range report.Phases[0].Streams {
+			for _, s := range report.Runs[0].Classes {
 				fmt.Printf("%d workers, reserve %s, %s: %d sent, %d refused, %d failed\n", workers, reserve, s.Name, s.Sent, s.ShedTotal(), s.FailedTotal())
 				if reserve == "0" && s.ShedTotal()+s.FailedTotal() > 0 {
 					t.Errorf("%d workers, %s: shed %v, failed %v of %d below capacity", workers, s.Name, s.Shed, s.Failed, s.Sent)
@@ -169,13 +171,13 @@ func TestBenchLimitLightLoad(t *testing.T) {
 	off := startGateway(t, strings.Replace(fmt.Sprintf(overloadConfig, url), "mode: adaptive", "mode: off", 1))
 	p50 := func(g gatewayProgram, round int) float64 {
 		report, err := loadgen.Run(t.Context(), loadgen.Scenario{
-			Target: g.url, Duration: *benchMeasure / 5, Seed: uint64(round),
-			Streams: []loadgen.Stream{{Name: "interactive", Rate: 100, Path: "/work?ms=5&for=page"}},
-		}, loadgen.Options{Warmup: time.Second})
+			Target: g.url, Warmup: time.Second, Duration: *benchMeasure / 5, Seed: uint64(round),
+			Classes: []loadgen.Class{{Name: "interactive", Arrivals: arrival.Steady(100), Request: content.Spec{Path: "/work?ms=5&for=page"}}},
+		}, loadgen.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return float64(report.Phases[0].Streams[0].Latency.P50)
+		return float64(report.Runs[0].Classes[0].Latency.P50)
 	}
 	var ratios []float64
 	for round := range *benchLightRounds {

@@ -18,6 +18,8 @@ import (
 
 	"overtake/broker/brokertest/freeport"
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
 )
 
 var (
@@ -54,11 +56,11 @@ var overloadVariants = []variant{
 
 // The reference load: interactive work for one worker in eight, and over times as
 // much batch work as the others can do.
-func (v variant) streams() []loadgen.Stream {
+func (v variant) streams() []loadgen.Class {
 	n := float64(v.workers)
-	return []loadgen.Stream{
-		{Name: "interactive", Rate: 25 * n, Path: "/work?ms=5&for=page"},
-		{Name: "batch", Rate: 17.5 * n * v.over, Path: "/work?ms=50&for=report"},
+	return []loadgen.Class{
+		{Name: "interactive", Arrivals: arrival.Steady(25 * n), Request: content.Spec{Path: "/work?ms=5&for=page"}},
+		{Name: "batch", Arrivals: arrival.Steady(17.5 * n * v.over), Request: content.Spec{Path: "/work?ms=50&for=report"}},
 	}
 }
 
@@ -203,18 +205,18 @@ func measureOverload(t *testing.T, v variant, url string, round int) outcome {
 			const within = 50 * time.Millisecond
 			_, _ = loadgen.Run(t.Context(), loadgen.Scenario{
 				Target: url, Duration: within, Seed: uint64(round),
-				Streams: []loadgen.Stream{{Name: "burst", Rate: float64(v.burst) / within.Seconds(), Path: "/work?ms=50&for=report"}},
+				Classes: []loadgen.Class{{Name: "burst", Arrivals: arrival.Steady(float64(v.burst) / within.Seconds()), Request: content.Spec{Path: "/work?ms=50&for=report"}}},
 			}, loadgen.Options{Grace: *benchMeasure / 2})
 		})
 	}
 	report, err := loadgen.Run(t.Context(), loadgen.Scenario{
-		Target: url, Duration: *benchMeasure, Seed: uint64(round), Streams: v.streams(),
-	}, loadgen.Options{Warmup: *benchWarmup, Grace: time.Second})
+		Target: url, Warmup: *benchWarmup, Duration: *benchMeasure, Seed: uint64(round), Classes: v.streams(),
+	}, loadgen.Options{Grace: time.Second})
 	burst.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
-	phase := report.Phases[0]
+	phase := report.Runs[0]
 	interactive, batch := stream(t, phase, "interactive"), stream(t, phase, "batch")
 	return outcome{
 		P50: float64(interactive.Latency.P50), P99: float64(interactive.Latency.P99),

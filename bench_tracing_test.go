@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
 )
 
 // What recording one request in a hundred may cost in the processor, and a collector
@@ -225,15 +227,15 @@ func benchCollectors(t *testing.T) []*tracedSide {
 func (s *tracedSide) underLoad(t *testing.T, round int) {
 	t.Helper()
 	scenario := loadgen.Scenario{
-		Target: s.gateway.url, Duration: *benchMeasure, Seed: uint64(round + 1),
-		Streams: []loadgen.Stream{{Name: "work", Rate: 1000, Path: "/work?ms=5"}},
+		Target: s.gateway.url, Warmup: time.Second, Duration: *benchMeasure, Seed: uint64(round + 1),
+		Classes: []loadgen.Class{{Name: "work", Arrivals: arrival.Steady(1000), Request: content.Spec{Path: "/work?ms=5"}}},
 	}
 	for try := 1; ; try++ {
-		report, err := loadgen.Run(t.Context(), scenario, loadgen.Options{Warmup: time.Second})
+		report, err := loadgen.Run(t.Context(), scenario, loadgen.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		work := stream(t, report.Phases[0], "work")
+		work := stream(t, report.Runs[0], "work")
 		fmt.Printf("round %d of %d: %s: p50 %.2f ms, p99 %.2f ms, %d of %d answered, %s\n", round+1, *benchRounds,
 			s.Name, work.Latency.P50, work.Latency.P99, work.OK, work.Sent, report.Verdict)
 		valid := work.OK == work.Sent && report.Verdict.State == loadgen.Valid

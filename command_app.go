@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"overtake/loadgen"
+	"overtake/loadgen/app"
 )
 
 type appCommand struct {
@@ -28,8 +28,8 @@ Example:
 
 // Run serves until ctx ends.
 func (c *appCommand) Run(ctx context.Context) error {
-	if c.Workers < 1 || c.Workers > loadgen.MaxWorkers {
-		return &usageError{fmt.Errorf("--workers %d, want 1 to %d", c.Workers, loadgen.MaxWorkers)}
+	if c.Workers < 1 || c.Workers > app.MaxWorkers {
+		return &usageError{fmt.Errorf("--workers %d, want 1 to %d", c.Workers, app.MaxWorkers)}
 	}
 	if c.Service != "fixed" && c.Service != "exponential" {
 		return &usageError{fmt.Errorf("--service %q, want fixed or exponential", c.Service)}
@@ -42,11 +42,11 @@ func (c *appCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("app: %w; free the address or give another with --listen", err)
 	}
 	fmt.Printf("app: %d workers on http://%s\n", c.Workers, ln.Addr())
-	app := loadgen.NewApp(loadgen.AppConfig{
+	sample := app.New(app.Config{
 		Workers: c.Workers, Sharing: c.Sharing, Exponential: c.Service == "exponential", Seed: uint64(time.Now().UnixNano()),
 	})
 	served := make(chan error, 1)
-	go func() { served <- app.Serve(ln) }()
+	go func() { served <- sample.Serve(ln) }()
 	select {
 	case err := <-served:
 		return err
@@ -54,5 +54,5 @@ func (c *appCommand) Run(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(app.Shutdown(drain), <-served)
+	return errors.Join(sample.Shutdown(drain), <-served)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/live"
 )
 
 type demoCommand struct {
@@ -153,19 +154,19 @@ func (c *demoCommand) play(ctx context.Context, phase demoPhase, dir string) (_ 
 
 // drive sends the load.
 func (c *demoCommand) drive(ctx context.Context, phase, target, appURL string) (*loadgen.Report, error) {
-	scenario := loadgen.Scenario{Target: target, Duration: c.Duration, Seed: 1}
+	scenario := loadgen.Scenario{Target: target, Warmup: 500 * time.Millisecond, Duration: c.Duration, Seed: 1}
 	for _, flag := range demoLoad {
 		stream, err := loadgen.ParseClassFlag(flag)
 		if err != nil {
 			return nil, err
 		}
 		stream.Class, _, _ = strings.Cut(stream.Name, "-")
-		stream.Job = stream.Method == "POST"
-		scenario.Streams = append(scenario.Streams, stream)
+		stream.Job = stream.Request.Method == "POST"
+		scenario.Classes = append(scenario.Classes, stream)
 	}
 	return loadgen.Run(ctx, scenario, loadgen.Options{
-		Phase: phase, Completions: appURL + "/completions", Version: version(),
-		Warmup: 500 * time.Millisecond, Grace: time.Second,
-		Progress: loadgen.ProgressLine(os.Stderr, isTerminal(os.Stderr)),
+		Condition: phase, Completions: appURL + "/completions", Version: version(),
+		Grace:    time.Second,
+		Progress: live.Line(os.Stderr, isTerminal(os.Stderr)),
 	})
 }

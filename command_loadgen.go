@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/live"
+	reports "overtake/loadgen/report"
 )
 
 type loadgenCommand struct {
@@ -40,8 +42,8 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 		return err
 	}
 	report, err := loadgen.Run(ctx, scenario, loadgen.Options{
-		Warmup: c.Warmup, Completions: c.Completions, Version: version(),
-		Progress: loadgen.ProgressLine(os.Stderr, isTerminal(os.Stderr)),
+		Completions: c.Completions, Version: version(),
+		Progress: live.Line(os.Stderr, isTerminal(os.Stderr)),
 	})
 	if report == nil {
 		return err
@@ -58,11 +60,11 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 // worth says why a report is no result; nil if it is one.
 func worth(report *loadgen.Report) error {
 	ok := int64(0)
-	for _, phase := range report.Phases {
+	for _, phase := range report.Runs {
 		if phase.Verdict.State != loadgen.Valid {
 			return fmt.Errorf("not a result: %s; run it again with nothing else running, or with lower rates", phase.Verdict)
 		}
-		for _, s := range phase.Streams {
+		for _, s := range phase.Classes {
 			ok += s.OK
 		}
 	}
@@ -73,7 +75,7 @@ func worth(report *loadgen.Report) error {
 }
 
 func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
-	s := loadgen.Scenario{Target: c.Target, Duration: c.Duration, Seed: c.Seed}
+	s := loadgen.Scenario{Target: c.Target, Warmup: c.Warmup, Duration: c.Duration, Seed: c.Seed}
 	jobs := make(map[string]bool, len(c.Job))
 	for _, name := range c.Job {
 		jobs[name] = true
@@ -85,7 +87,7 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 		}
 		stream.Job = jobs[stream.Name]
 		delete(jobs, stream.Name)
-		s.Streams = append(s.Streams, stream)
+		s.Classes = append(s.Classes, stream)
 	}
 	for name := range jobs {
 		return s, fmt.Errorf("--job %s: there is no such --class", name)
@@ -93,7 +95,7 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	if c.Duration <= 0 {
 		return s, fmt.Errorf("--duration %v, want more than 0s", c.Duration)
 	}
-	if len(s.Streams) == 0 {
+	if len(s.Classes) == 0 {
 		return s, errors.New("no load given; add --class 'interactive=200:/work?ms=5'")
 	}
 	return s, s.Validate()
@@ -114,7 +116,7 @@ func makeReportFolder(dir string) error {
 // writeReport prints the table, and writes the files into dir, which is there,
 // unless it is "".
 func writeReport(report *loadgen.Report, dir string) error {
-	if err := loadgen.WriteTable(os.Stdout, report); err != nil {
+	if err := reports.WriteTable(os.Stdout, report); err != nil {
 		return err
 	}
 	if dir == "" {
@@ -128,7 +130,7 @@ func writeReport(report *loadgen.Report, dir string) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("report: %w", err), html.Close())
 	}
-	return errors.Join(loadgen.WriteHTML(html, report), html.Close(), loadgen.WriteJSON(json, report), json.Close())
+	return errors.Join(reports.WriteHTML(html, report), html.Close(), reports.WriteJSON(json, report), json.Close())
 }
 
 func isTerminal(f *os.File) bool {

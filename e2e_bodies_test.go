@@ -16,7 +16,7 @@ import (
 	"strconv"
 	"testing"
 
-	"overtake/loadgen"
+	"overtake/loadgen/app"
 )
 
 // body returns n bytes that are the same every time and like no others.
@@ -194,7 +194,7 @@ func checkGigabyte(t *testing.T, gateway string) {
 	}
 	for _, length := range []int64{size, -1} {
 		r := upload(t, file, length, "-X", "POST", gateway+"/echo")
-		var echo loadgen.Echo
+		var echo app.Echo
 		if err := json.Unmarshal([]byte(r.stdout), &echo); err != nil || echo.BodyBytes != size || echo.Method != "POST" {
 			t.Errorf("upload of length %d: curl exited with %d, the app got %d bytes: %s", length, r.code, echo.BodyBytes, r.stderr)
 		}

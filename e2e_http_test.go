@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"overtake/loadgen"
+	"overtake/loadgen/app"
 )
 
 // reused is what curl says about the second of two URLs on one connection.
@@ -122,7 +122,7 @@ func checkPipelining(t *testing.T) {
 		if err != nil {
 			t.Fatalf("answer %d: %v", i, err)
 		}
-		var echo loadgen.Echo
+		var echo app.Echo
 		if err := json.Unmarshal(text, &echo); err != nil {
 			t.Fatalf("answer %d: %v: %s", i, err, text)
 		}

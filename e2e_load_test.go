@@ -54,7 +54,7 @@ func tryLoad(t *testing.T, args ...string) (loadgen.Report, result, string) {
 
 // checkFaster checks that fast beats slow: by a factor of ten and without a
 // refusal, or at all on a machine that was too busy to measure.
-func checkFaster(t *testing.T, r loadgen.Report, fast, slow loadgen.StreamResult) {
+func checkFaster(t *testing.T, r loadgen.Report, fast, slow loadgen.ClassResult) {
 	t.Helper()
 	times, shed := loadgen.Millis(10), int64(0)
 	if r.Verdict.State != loadgen.Valid {
@@ -68,15 +68,15 @@ func checkFaster(t *testing.T, r loadgen.Report, fast, slow loadgen.StreamResult
 	}
 }
 
-func stream(t *testing.T, phase loadgen.Phase, name string) loadgen.StreamResult {
+func stream(t *testing.T, phase loadgen.RunResult, name string) loadgen.ClassResult {
 	t.Helper()
-	for _, s := range phase.Streams {
+	for _, s := range phase.Classes {
 		if s.Name == name {
 			return s
 		}
 	}
-	t.Fatalf("phase %q has no stream %q", phase.Name, name)
-	return loadgen.StreamResult{}
+	t.Fatalf("phase %q has no stream %q", phase.Condition, name)
+	return loadgen.ClassResult{}
 }
 
 // The demo shows what it is there to show: with class order, interactive
@@ -95,14 +95,14 @@ func TestE2EDemo(t *testing.T) {
 		}
 	}
 	checkSelfContained(t, filepath.Join(dir, "report.html"))
-	if len(report.Phases) != 2 {
-		t.Fatalf("the report has %d phases, want 2", len(report.Phases))
+	if len(report.Runs) != 2 {
+		t.Fatalf("the report has %d phases, want 2", len(report.Runs))
 	}
 
-	first, last := report.Phases[0], report.Phases[1]
+	first, last := report.Runs[0], report.Runs[1]
 	before, after := stream(t, first, "interactive"), stream(t, last, "interactive")
 	checkFaster(t, report, after, before)
-	batch := func(p loadgen.Phase) float64 {
+	batch := func(p loadgen.RunResult) float64 {
 		return stream(t, p, "batch-http").DonePerSecond + stream(t, p, "batch-jobs").DonePerSecond
 	}
 	if report.Verdict.State == loadgen.Valid && batch(last) < 0.6*batch(first) {
@@ -169,7 +169,7 @@ upstreams: {app: {servers: [%q], limit: {max: %d}}}
 	if !strings.Contains(r.stdout, string(report.Verdict.State)) {
 		t.Errorf("the verdict is not printed:\n%s", r.stdout)
 	}
-	interactive, batch := stream(t, report.Phases[0], "interactive"), stream(t, report.Phases[0], "batch")
+	interactive, batch := stream(t, report.Runs[0], "interactive"), stream(t, report.Runs[0], "batch")
 	checkFaster(t, report, interactive, batch)
 	if batch.OK == 0 {
 		t.Error("no batch request was answered")

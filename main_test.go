@@ -240,7 +240,7 @@ func TestLoadgenScenario(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Streams) != 2 || s.Streams[0].Job || !s.Streams[1].Job || s.Streams[1].Method != "POST" {
+	if len(s.Classes) != 2 || s.Classes[0].Job || !s.Classes[1].Job || s.Classes[1].Request.Method != "POST" {
 		t.Errorf("the scenario is %+v", s)
 	}
 }

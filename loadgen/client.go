@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/loadgen/completion"
 )
 
 const (
@@ -62,31 +64,33 @@ type requestTemplate struct {
 	job       bool
 }
 
-func newTemplate(t target, s Stream) requestTemplate {
+func newTemplate(t target, s Class) requestTemplate {
 	req := &fasthttp.Request{}
 	req.Header.DisableNormalizing()
-	req.Header.SetMethod(s.Method)
-	req.SetRequestURI(t.url + s.Path)
-	for name, values := range s.Header {
-		for _, value := range values {
-			if strings.EqualFold(name, "Host") {
-				req.UseHostHeader = true
-				req.Header.SetHost(value)
-				continue
-			}
-			req.Header.Add(name, value)
-		}
+	method := s.Request.Method
+	if method == "" {
+		method = "GET"
 	}
-	return requestTemplate{request: req, body: s.Body, bodyBytes: s.BodyBytes, job: s.Job}
+	req.Header.SetMethod(method)
+	req.SetRequestURI(t.url + s.Request.Path)
+	for _, f := range s.Request.Fields {
+		if strings.EqualFold(f.Name, "Host") {
+			req.UseHostHeader = true
+			req.Header.SetHost(f.Value)
+			continue
+		}
+		req.Header.Add(f.Name, f.Value)
+	}
+	return requestTemplate{request: req, body: s.Request.Body, bodyBytes: s.Request.BodyBytes, job: s.Job}
 }
 
 // do sends one request, reads the answer to its end and judges it.
-func (c *client) do(t requestTemplate, id string) outcome {
+func (c *client) do(t requestTemplate, id string) Outcome {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
 	t.request.CopyTo(req)
-	req.Header.Set(HeaderID, id)
+	req.Header.Set(completion.HeaderID, id)
 	req.SetTimeout(c.timeout)
 	switch {
 	case len(t.body) > 0:
@@ -107,16 +111,16 @@ func (c *client) do(t requestTemplate, id string) outcome {
 		size = n
 	}
 	o := classifyStatus(resp.StatusCode(), string(resp.Header.Peek(HeaderReason)), t.job)
-	o.bytes = size
+	o.Bytes = size
 	return o
 }
 
-func (c *client) judgeError(err error, size int64) outcome {
+func (c *client) judgeError(err error, size int64) Outcome {
 	o := classifyError(err)
 	if c.aborted.Load() {
-		o = outcome{kind: outcomeUnfinished}
+		o = Outcome{Kind: OutcomeUnfinished}
 	}
-	o.bytes = size
+	o.Bytes = size
 	return o
 }
 
@@ -198,4 +202,14 @@ func probe(ctx context.Context, t target) error {
 	default:
 		return fmt.Errorf("loadgen: target %s can't be reached: %w", t.url, err)
 	}
+}
+
+// filler is an endless reader of printable Bytes: payload that costs no memory.
+type filler struct{}
+
+func (filler) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
 }

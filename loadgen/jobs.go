@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"overtake/loadgen/completion"
 )
 
 const (
@@ -43,11 +45,11 @@ func (j *jobs) post(id string, r *recorder, intended, started time.Duration) {
 }
 
 // answer records the outcome of a post. A refused job is forgotten.
-func (j *jobs) answer(id string, o outcome, at time.Duration) {
+func (j *jobs) answer(id string, o Outcome, at time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	job := j.byID[id]
-	if o.kind != outcomeOK {
+	if o.Kind != OutcomeOK {
 		delete(j.byID, id)
 		job.recorder.finish(o, job.intended, job.started, at)
 		return
@@ -76,7 +78,7 @@ func (j *jobs) complete(id string, at time.Duration) {
 	job.done, job.doneAt = true, at
 	if job.accepted {
 		j.open--
-		job.recorder.finish(outcome{kind: outcomeOK}, job.intended, job.started, at)
+		job.recorder.finish(Outcome{Kind: OutcomeOK}, job.intended, job.started, at)
 	}
 }
 
@@ -93,7 +95,7 @@ func (j *jobs) expire(at time.Duration) {
 	defer j.mu.Unlock()
 	for id, job := range j.byID {
 		if job.accepted && !job.done {
-			job.recorder.finish(outcome{kind: outcomeUnfinished}, job.intended, job.started, at)
+			job.recorder.finish(Outcome{Kind: OutcomeUnfinished}, job.intended, job.started, at)
 			delete(j.byID, id)
 		}
 	}
@@ -128,7 +130,7 @@ func openCompletions(ctx context.Context, rawURL string) (*completionsReader, er
 }
 
 // poll passes all new completions to each.
-func (r *completionsReader) poll(ctx context.Context, each func(completion)) error {
+func (r *completionsReader) poll(ctx context.Context, each func(completion.Item)) error {
 	for {
 		page, err := r.get(ctx, r.next)
 		if err != nil {
@@ -145,7 +147,7 @@ func (r *completionsReader) poll(ctx context.Context, each func(completion)) err
 	}
 }
 
-func (r *completionsReader) get(ctx context.Context, after uint64) (page completionsPage, err error) {
+func (r *completionsReader) get(ctx context.Context, after uint64) (page completion.Page, err error) {
 	u := *r.url
 	query := u.Query()
 	query.Set("after", strconv.FormatUint(after, 10))

@@ -9,6 +9,11 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/loadgen/app"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/completion"
+	"overtake/loadgen/content"
 )
 
 // jobGateway answers every POST with 202 and delivers it to the app later, as
@@ -25,14 +30,14 @@ func jobGateway(t *testing.T, appURL string) string {
 		n++
 		times := 1 + n%10/9
 		mu.Unlock()
-		id, query, body := string(ctx.Request.Header.Peek(HeaderID)), string(ctx.QueryArgs().QueryString()), bytes.Clone(ctx.PostBody())
+		id, query, body := string(ctx.Request.Header.Peek(completion.HeaderID)), string(ctx.QueryArgs().QueryString()), bytes.Clone(ctx.PostBody())
 		deliveries.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			for range times {
 				req, _ := http.NewRequest("POST", appURL+"/work?"+query, bytes.NewReader(body))
 				req.Close = true
-				req.Header.Set(HeaderID, id)
+				req.Header.Set(completion.HeaderID, id)
 				if resp, err := http.DefaultClient.Do(req); err == nil {
 					_ = resp.Body.Close()
 				}
@@ -43,11 +48,11 @@ func jobGateway(t *testing.T, appURL string) string {
 }
 
 func TestJobsAreMeasuredToTheirCompletion(t *testing.T) {
-	app, appURL := startApp(t, AppConfig{Workers: 1})
+	app, appURL := startApp(t, app.Config{Workers: 1})
 	ask(t, "GET", appURL+"/work?ms=0", "jobs/1", "") // of somebody else, before
 	url := jobGateway(t, appURL)
-	got, phase := runStream(t, url, 500*time.Millisecond,
-		Stream{Name: "jobs", Class: "batch", Rate: 60, Method: "POST", Path: "/jobs?ms=20", Body: []byte("x"), Job: true},
+	got, phase := runClass(t, url, 500*time.Millisecond,
+		Class{Name: "jobs", Class: "batch", Arrivals: arrival.Steady(60), Request: content.Spec{Method: "POST", Path: "/jobs?ms=20", Body: []byte("x")}, Job: true},
 		Options{Completions: appURL + "/completions"})
 	if got.Sent == 0 || got.Accepted != got.Sent || got.OK != got.Sent || !got.Job {
 		t.Errorf("sent %d, accepted %d, completed %d, failed %v", got.Sent, got.Accepted, got.OK, got.Failed)
@@ -64,14 +69,14 @@ func TestJobsAreMeasuredToTheirCompletion(t *testing.T) {
 }
 
 func TestJobsThatAreNeverDoneAreUnfinished(t *testing.T) {
-	_, appURL := startApp(t, AppConfig{})
+	_, appURL := startApp(t, app.Config{})
 	url := serve(t, func(ctx *fasthttp.RequestCtx) {
-		if bytes.HasSuffix(ctx.Request.Header.Peek(HeaderID), []byte("0")) {
+		if bytes.HasSuffix(ctx.Request.Header.Peek(completion.HeaderID), []byte("0")) {
 			return // 200 is the wrong answer to a job
 		}
 		ctx.SetStatusCode(202)
 	})
-	got, _ := runStream(t, url, 300*time.Millisecond, Stream{Name: "jobs", Rate: 200, Method: "POST", Path: "/", Job: true},
+	got, _ := runClass(t, url, 300*time.Millisecond, Class{Name: "jobs", Arrivals: arrival.Steady(200), Request: content.Spec{Method: "POST", Path: "/"}, Job: true},
 		Options{Completions: appURL + "/completions", Grace: 100 * time.Millisecond})
 	if got.OK != 0 || got.Unfinished != got.Accepted || got.Failed[FailWrong] != got.Sent-got.Accepted || got.Failed[FailWrong] == 0 {
 		t.Errorf("sent %d, accepted %d, ok %d, failed %v", got.Sent, got.Accepted, got.OK, got.Failed)
@@ -80,7 +85,7 @@ func TestJobsThatAreNeverDoneAreUnfinished(t *testing.T) {
 
 func TestJobStreamsNeedACompletionsURL(t *testing.T) {
 	url := serve(t, func(*fasthttp.RequestCtx) {})
-	sc := Scenario{Target: url, Duration: time.Hour, Streams: []Stream{{Name: "jobs", Rate: 1, Path: "/", Job: true}}}
+	sc := Scenario{Target: url, Duration: time.Hour, Classes: []Class{{Name: "jobs", Arrivals: arrival.Steady(1), Request: content.Spec{Path: "/"}, Job: true}}}
 	if _, err := Run(t.Context(), sc, Options{}); !errors.Is(err, errNoCompletions) {
 		t.Errorf("%v", err)
 	}
@@ -97,7 +102,7 @@ func TestJobBooks(t *testing.T) {
 		r.start(0, 0)
 		j.post(id, r, 0, 0)
 	}
-	ok := outcome{kind: outcomeOK}
+	ok := Outcome{Kind: OutcomeOK}
 	j.answer("a", ok, time.Second)
 	j.complete("a", 2*time.Second)
 	j.complete("a", 3*time.Second) // delivered again
@@ -111,7 +116,7 @@ func TestJobBooks(t *testing.T) {
 		t.Errorf("%d pending, want d", n)
 	}
 	j.expire(4 * time.Second)
-	got := checkBooks(t, r.result(Stream{}, time.Minute))
+	got := checkBooks(t, r.result(Class{}, time.Minute))
 	if got.OK != 2 || got.Accepted != 3 || got.Repeated != 1 || got.Failed[FailRead] != 1 || got.Unfinished != 1 ||
 		near(got.Latency.Max, 2000) {
 		t.Errorf("%+v", got)

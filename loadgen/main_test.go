@@ -5,11 +5,16 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/valyala/fasthttp"
 	"go.uber.org/goleak"
+
+	"overtake/loadgen/app"
+	"overtake/loadgen/completion"
 )
 
 func TestMain(m *testing.M) {
@@ -52,23 +57,46 @@ func serve(t *testing.T, handler fasthttp.RequestHandler) string {
 }
 
 // startApp runs a sample app until the test ends.
-func startApp(t *testing.T, cfg AppConfig) (*App, string) {
+func startApp(t *testing.T, cfg app.Config) (*app.App, string) {
 	t.Helper()
 	ln, url := listen(t)
-	app := NewApp(cfg)
+	a := app.New(cfg)
 	ended := make(chan error, 1)
-	go func() { ended <- app.Serve(ln) }()
+	go func() { ended <- a.Serve(ln) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := app.Shutdown(ctx); err != nil {
+		if err := a.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return app, url
+	return a, url
+}
+
+// ask sends one request on a connection of its own.
+func ask(t *testing.T, method, url, id, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	if id != "" {
+		req.Header.Set(completion.HeaderID, id)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer)
 }
 
 // eventually fails the test unless cond holds within 10 s.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -13,7 +14,7 @@ import (
 // HeaderReason is the response header that says why a gateway refused.
 const HeaderReason = "Overtake-Reason"
 
-// Kinds of failure, as they appear in [StreamResult.Failed]. A status without
+// Kinds of failure, as they appear in [ClassResult.Failed]. A status without
 // a reason is counted under its own name, such as "status 500".
 const (
 	FailConnect = "connect" // no connection to the target
@@ -23,35 +24,42 @@ const (
 	FailWrong   = "wrong"   // a success, but not the 202 that a job stream expects
 )
 
-type outcomeKind uint8
+// OutcomeKind says whether a request was answered.
+type OutcomeKind uint8
 
+// The kinds of outcome. Any other than these is a mistake of a [Sender].
 const (
-	outcomeOK         outcomeKind = iota // answered as expected
-	outcomeShed                          // refused with a reason
-	outcomeFailed                        // anything else that is known
-	outcomeUnfinished                    // the run ended before the answer came
+	OutcomeOK         OutcomeKind = iota // answered as expected
+	OutcomeShed                          // refused with a reason
+	OutcomeFailed                        // anything else that is known
+	OutcomeUnfinished                    // the run ended before the answer came
 )
 
-// outcome is what became of one request.
-type outcome struct {
-	kind  outcomeKind
-	cause string // shed reason or kind of failure
-	bytes int64  // of the response body
+// Outcome is what became of one request.
+type Outcome struct {
+	Kind  OutcomeKind
+	Cause string // shed reason or kind of failure
+	Bytes int64  // of the response body
+	// Queue is how long the request waited in a gateway, as its Server-Timing
+	// tells. Negative if nothing told.
+	Queue time.Duration
+	// At is when the outcome was. The zero value is when it is recorded.
+	At time.Time
 }
 
-func failed(cause string) outcome { return outcome{kind: outcomeFailed, cause: cause} }
+func failed(cause string) Outcome { return Outcome{Kind: OutcomeFailed, Cause: cause} }
 
 // classifyStatus judges a complete answer. Only a refusal or a deadline (503,
 // 504) with a reason is a shed: any other status with a reason, such as 502
 // connect_failed, is a failure behind the gateway.
-func classifyStatus(status int, reason string, job bool) outcome {
+func classifyStatus(status int, reason string, job bool) Outcome {
 	switch {
 	case status/100 == 2 && job && status != fasthttp.StatusAccepted:
 		return failed(FailWrong)
 	case status/100 == 2:
-		return outcome{kind: outcomeOK}
+		return Outcome{Kind: OutcomeOK}
 	case reason != "" && (status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusGatewayTimeout):
-		return outcome{kind: outcomeShed, cause: reason}
+		return Outcome{Kind: OutcomeShed, Cause: reason}
 	}
 	cause := "status " + strconv.Itoa(status)
 	if reason != "" {
@@ -61,7 +69,7 @@ func classifyStatus(status int, reason string, job bool) outcome {
 }
 
 // classifyError judges a request that got no complete answer.
-func classifyError(err error) outcome {
+func classifyError(err error) Outcome {
 	var op *net.OpError
 	var timeout net.Error
 	switch {

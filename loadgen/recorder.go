@@ -106,25 +106,25 @@ func (r *recorder) repeat(intended time.Duration) {
 }
 
 // finish records what became of a request: at is when that was known.
-func (r *recorder) finish(o outcome, intended, started, at time.Duration) {
+func (r *recorder) finish(o Outcome, intended, started, at time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.update(intended, func(c *counts) {
-		c.bytes += o.bytes
-		switch o.kind {
-		case outcomeOK:
+		c.bytes += o.Bytes
+		switch o.Kind {
+		case OutcomeOK:
 			c.ok++
-		case outcomeShed:
-			countCause(c.shed, o.cause)
-		case outcomeFailed:
-			countCause(c.failed, o.cause)
-		case outcomeUnfinished:
+		case OutcomeShed:
+			countCause(c.shed, o.Cause)
+		case OutcomeFailed:
+			countCause(c.failed, o.Cause)
+		case OutcomeUnfinished:
 			c.unfinished++
 		}
 	})
 	second := r.secondAt(at)
-	switch o.kind {
-	case outcomeOK:
+	switch o.Kind {
+	case OutcomeOK:
 		r.interval.record(at - intended)
 		if r.measures(intended) {
 			r.latency.record(at - intended)
@@ -137,11 +137,11 @@ func (r *recorder) finish(o outcome, intended, started, at time.Duration) {
 			second.Done++
 			r.second.record(at - intended)
 		}
-	case outcomeShed:
+	case OutcomeShed:
 		if second != nil {
 			second.Shed++
 		}
-	case outcomeFailed:
+	case OutcomeFailed:
 		if second != nil {
 			second.Failed++
 		}
@@ -179,10 +179,10 @@ func (r *recorder) closeSecond() {
 }
 
 // progress returns the figures since the last call, and starts anew.
-func (r *recorder) progress(s Stream, now time.Duration) StreamProgress {
+func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := StreamProgress{
+	p := ClassProgress{
 		Name: s.Name, Class: s.Class,
 		Sent: r.total.sent, OK: r.total.ok, Skipped: r.total.skipped,
 		Shed: sum(r.total.shed), Failed: sum(r.total.failed),
@@ -197,18 +197,22 @@ func (r *recorder) progress(s Stream, now time.Duration) StreamProgress {
 }
 
 // result condenses everything for the report; window is how long was measured.
-func (r *recorder) result(s Stream, window time.Duration) StreamResult {
+func (r *recorder) result(s Class, window time.Duration) ClassResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closeSecond()
 	c := r.counts.clone()
-	result := StreamResult{
-		Name: s.Name, Class: s.Class, Rate: s.Rate, Method: s.Method, Path: s.Path, Job: s.Job,
-		Intended: c.intended, Sent: c.sent, OK: c.ok, Accepted: c.accepted, Repeated: c.repeated,
-		Unfinished: c.unfinished, Skipped: c.skipped, Bytes: c.bytes, Shed: c.shed, Failed: c.failed,
+	result := ClassResult{
+		Name: s.Name, Class: s.Class, Endpoint: s.Endpoint, Rate: s.Arrivals.Mean(r.from, r.to),
+		Method: s.Request.Method, Path: s.Request.Path, Job: s.Job,
+		Counts: Counts{
+			Intended: c.intended, Sent: c.sent, OK: c.ok, Unfinished: c.unfinished, Skipped: c.skipped,
+			Shed: c.shed, Failed: c.failed,
+		},
+		Accepted: c.accepted, Repeated: c.repeated, Bytes: c.bytes,
 		Latency: r.latency.summary(), Service: r.service.summary(), Lag: r.lag.summary(),
-		Curve: r.latency.curve(), Distribution: r.latency.distribution(),
-		Series: append([]Second{}, r.series...),
+		Curve: r.latency.curve(), ServiceCurve: r.service.curve(), Distribution: r.latency.distribution(),
+		Series: append([]Second{}, r.series...), Slowest: []SlowRequest{},
 	}
 	if window > 0 {
 		result.DonePerSecond = round3(float64(r.inWindow) / window.Seconds())

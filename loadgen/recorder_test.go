@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func TestHistogramTakesAnything(t *testing.T) {
 // start.
 func TestRecorderWindow(t *testing.T) {
 	r := newRecorder(time.Second, 3*time.Second)
-	ok := outcome{kind: outcomeOK}
+	ok := Outcome{Kind: OutcomeOK}
 	for _, x := range []struct{ intended, at time.Duration }{
 		{100 * time.Millisecond, 900 * time.Millisecond},   // all in the warm-up
 		{900 * time.Millisecond, 1100 * time.Millisecond},  // from the warm-up, answered in the window
@@ -67,7 +66,7 @@ func TestRecorderWindow(t *testing.T) {
 		r.start(x.intended, x.intended)
 		r.finish(ok, x.intended, x.intended, x.at)
 	}
-	got := r.result(Stream{}, 2*time.Second)
+	got := r.result(Class{}, 2*time.Second)
 	if got.Sent != 2 || got.OK != 2 || got.Latency.Count != 2 || got.DonePerSecond != 1 {
 		t.Errorf("sent %d, ok %d, %d latencies, %v/s", got.Sent, got.OK, got.Latency.Count, got.DonePerSecond)
 	}
@@ -84,10 +83,10 @@ func TestRecorderWindow(t *testing.T) {
 func TestCausesAreBounded(t *testing.T) {
 	r := newRecorder(0, time.Minute)
 	for i := range 1000 {
-		r.finish(outcome{kind: outcomeShed, cause: fmt.Sprint("reason ", i)}, 0, 0, 0)
-		r.finish(outcome{kind: outcomeFailed, cause: strings.Repeat("x", 65+i)}, 0, 0, 0)
+		r.finish(Outcome{Kind: OutcomeShed, Cause: fmt.Sprint("reason ", i)}, 0, 0, 0)
+		r.finish(Outcome{Kind: OutcomeFailed, Cause: strings.Repeat("x", 65+i)}, 0, 0, 0)
 	}
-	got := r.result(Stream{}, time.Minute)
+	got := r.result(Class{}, time.Minute)
 	if len(got.Shed) != maxCauses+1 || got.ShedTotal() != 1000 || got.Failed["other"] != 1000 {
 		t.Errorf("%d reasons, %d shed, failed %v", len(got.Shed), got.ShedTotal(), got.Failed)
 	}
@@ -109,30 +108,8 @@ func TestClassifyError(t *testing.T) {
 		{io.ErrUnexpectedEOF, FailRead},
 		{errors.New("anything"), FailRead},
 	} {
-		if got := classifyError(test.err); got.kind != outcomeFailed || got.cause != test.want {
+		if got := classifyError(test.err); got.Kind != OutcomeFailed || got.Cause != test.want {
 			t.Errorf("%v: %+v, want %s", test.err, got, test.want)
 		}
-	}
-}
-
-func TestProgressLine(t *testing.T) {
-	stream := StreamProgress{Name: "batch", Sent: 1200, DonePerSecond: 137.4, P50: 2 * time.Second, P99: 5 * time.Second, Shed: 3}
-	at := func(elapsed time.Duration, final bool) Progress {
-		return Progress{Phase: "run", Elapsed: elapsed, Total: 30 * time.Second, Final: final, Streams: []StreamProgress{stream}}
-	}
-	var plain, tty bytes.Buffer
-	onPlain, onTTY := ProgressLine(&plain, false), ProgressLine(&tty, true)
-	for ms := 500; ms <= 4500; ms += 500 {
-		onPlain(at(time.Duration(ms)*time.Millisecond, false))
-		onTTY(at(time.Duration(ms)*time.Millisecond, false))
-	}
-	onPlain(at(31*time.Second, true))
-	onTTY(at(31*time.Second, true))
-	lines := strings.Split(strings.TrimSpace(plain.String()), "\n")
-	if len(lines) != 4 || lines[1] != "run 2/30s | batch: sent 1200, done 137/s, p50 2,000 p99 5,000 ms, shed 3" || lines[3] != "run 30/30s done | batch: sent 1200, shed 3" {
-		t.Errorf("plain:\n%s", plain.String())
-	}
-	if n := strings.Count(tty.String(), "\n"); n != 1 || strings.Count(tty.String(), "\r") != 10 {
-		t.Errorf("tty: %q", tty.String())
 	}
 }

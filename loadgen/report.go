@@ -1,35 +1,37 @@
 package loadgen
 
 import (
-	"encoding/json"
-	"fmt"
-	"io"
-	"maps"
 	"math"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"time"
 )
 
 // ReportSchema is the version of the JSON form of [Report]. It rises when a
 // field changes its meaning or goes; new fields may come at any time.
-const ReportSchema = 1
+const ReportSchema = 2
 
 // Report is the result of one or more runs. Its JSON form is report.json, and
 // is embedded in report.html. Durations are numbers of milliseconds with µs
-// resolution and have names that end in _ms.
+// resolution and have names that end in _ms; shares are from 0 to 1.
 type Report struct {
 	Schema      int         `json:"schema"`
 	Created     time.Time   `json:"created"`
+	Scenario    string      `json:"scenario"` // its name, may be empty
 	Target      string      `json:"target"`
 	Environment Environment `json:"environment"`
-	// Verdict is VALID only if that of each phase is.
+	// Jaeger is the base URL of the Jaeger in which trace ids are looked up;
+	// empty if none was given.
+	Jaeger string `json:"jaeger,omitempty"`
+	// Verdict is VALID only if that of each run is.
 	Verdict Verdict `json:"verdict"`
-	// Phases are runs under different conditions, in the order they were made,
-	// such as "first come, first served" and "class order".
-	Phases []Phase `json:"phases"`
+	// Expectations are what was asked of the figures, and whether they hold.
+	Expectations []Expectation `json:"expectations,omitempty"`
+	// Conditions sum up the runs that were made under the same condition.
+	Conditions []Condition `json:"conditions"`
+	// Runs are in the order they were made.
+	Runs []RunResult `json:"runs"`
 }
 
 // Environment says where the generator ran.
@@ -42,9 +44,49 @@ type Environment struct {
 	GOMAXPROCS int    `json:"gomaxprocs"`
 }
 
-// Phase is the result of one run.
-type Phase struct {
-	Name            string    `json:"name"`
+// Expectation is one --expect and what came of it.
+type Expectation struct {
+	Text string `json:"text"` // as it was given: interactive.p99<50ms
+	// Got is the figure, formatted with its unit: the worst of all runs.
+	Got string `json:"got"`
+	Met bool   `json:"met"`
+}
+
+// Condition sums up repeated runs under one condition, such as "classes ignored"
+// and "class order".
+type Condition struct {
+	Name    string         `json:"name"`
+	Runs    int            `json:"runs"`
+	Classes []ClassSummary `json:"classes"`
+}
+
+// ClassSummary is what one class got over the runs of a condition.
+type ClassSummary struct {
+	Name          string `json:"name"`
+	Class         string `json:"class"`
+	DonePerSecond Spread `json:"done_per_second"`
+	Goodput       Spread `json:"goodput_per_second"`
+	P50           Spread `json:"p50_ms"`
+	P90           Spread `json:"p90_ms"`
+	P99           Spread `json:"p99_ms"`
+	P999          Spread `json:"p99_9_ms"`
+	Max           Spread `json:"max_ms"`
+	RefusedShare  Spread `json:"refused_share"` // shed or failed, of those sent
+	QueueShare    Spread `json:"queue_share"`   // see [ClassResult.QueueShare]
+}
+
+// Spread is one figure over the runs of a condition.
+type Spread struct {
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
+}
+
+// RunResult is the result of one run.
+type RunResult struct {
+	Condition       string    `json:"condition"`
+	Repeat          int       `json:"repeat"` // 1 is the first run of its condition
+	Target          string    `json:"target"`
 	Started         time.Time `json:"started"` // of the schedule, warm-up included
 	WarmupSeconds   float64   `json:"warmup_seconds"`
 	DurationSeconds float64   `json:"duration_seconds"` // measured, without the warm-up
@@ -53,56 +95,109 @@ type Phase struct {
 	Interrupted bool           `json:"interrupted"`
 	Verdict     Verdict        `json:"verdict"`
 	Generator   GeneratorUsage `json:"generator"`
-	Streams     []StreamResult `json:"streams"`
+	// Phases are the parts of the measured time; empty without phases.
+	Phases  []PhaseSpan   `json:"phases,omitempty"`
+	Classes []ClassResult `json:"classes"`
+}
+
+// PhaseSpan is when a phase was, from the end of the warm-up.
+type PhaseSpan struct {
+	Name         string  `json:"name"`
+	StartSeconds float64 `json:"start_seconds"`
+	EndSeconds   float64 `json:"end_seconds"`
 }
 
 // GeneratorUsage is what the verdict is based on.
 type GeneratorUsage struct {
-	LagP99       Millis  `json:"lag_p99_ms"`    // of the worst stream
-	SkippedShare float64 `json:"skipped_share"` // of the intended requests, 0 to 1
-	// CPUShare is the CPU time of this process over that of all cores, 0 to 1.
-	// Whatever else runs in the process, such as a demo's gateway, is in it.
-	CPUShare        float64 `json:"cpu_share"`
+	LagP99       Millis  `json:"lag_p99_ms"`    // of the worst class
+	SkippedShare float64 `json:"skipped_share"` // of the intended requests
+	// CPUShare is the CPU time of this process over that of all cores that it
+	// may use. Whatever else runs in the process is in it.
+	CPUShare float64 `json:"cpu_share"`
+	// CPUWaitShare is the time that the threads of this process were ready to
+	// run and had no core, over the time that they ran. 0 where the system does
+	// not tell.
+	CPUWaitShare    float64 `json:"cpu_wait_share"`
 	SocketFailures  int64   `json:"socket_failures"`
 	LostCompletions uint64  `json:"lost_completions"` // of jobs, missed between two polls
 }
 
-// StreamResult is what one stream got in one phase. Requests whose intended
-// start lies in the warm-up are left out of everything but DonePerSecond and
+// ClassResult is what one class got in one run. Requests whose intended start
+// lies in the warm-up are left out of everything but DonePerSecond, Goodput and
 // Series.
 //
 // Every intended request ends up in exactly one place: intended = sent +
 // skipped, and sent = ok + unfinished + the sums of shed and failed.
-type StreamResult struct {
+type ClassResult struct {
 	Name     string  `json:"name"`
 	Class    string  `json:"class"`
-	Rate     float64 `json:"rate"` // requests per second that the schedule asked for
-	Method   string  `json:"method"`
+	Endpoint string  `json:"endpoint,omitempty"` // its name; empty is the target
+	Rate     float64 `json:"rate"`               // mean requests per second that the schedule asked for
+	Method   string  `json:"method"`             // as templates, before anything is drawn
 	Path     string  `json:"path"`
 	Job      bool    `json:"job"`
-	Intended int64   `json:"intended"`
-	Sent     int64   `json:"sent"`
-	OK       int64   `json:"ok"`       // answered with success; for jobs: completed
-	Accepted int64   `json:"accepted"` // jobs answered with 202
-	Repeated int64   `json:"repeated"` // jobs completed more than once
+	Counts
+	Accepted int64 `json:"accepted"` // jobs answered with 202
+	Repeated int64 `json:"repeated"` // jobs and messages that came more than once
+	Bytes    int64 `json:"bytes"`    // of response bodies
+	// DonePerSecond counts the successes that came within the measured window,
+	// whenever they were sent, over its length.
+	DonePerSecond float64 `json:"done_per_second"`
+	// Goodput counts those of them within Objective.
+	Objective Millis  `json:"objective_ms"` // 0 if the class has none
+	Goodput   float64 `json:"goodput_per_second"`
+	Latency   Latency `json:"latency"` // of successes, from the intended start
+	Service   Latency `json:"service"` // of successes, from the real start
+	Lag       Latency `json:"lag"`     // real start - intended start
+	// Queue is how long successes waited in the gateway, as its Server-Timing
+	// tells (queue;dur=), and QueueShare the sum of that over the sum of their
+	// service times. Count is 0 where nothing told.
+	Queue      Latency `json:"queue"`
+	QueueShare float64 `json:"queue_share"`
+	// Curve and ServiceCurve are the percentiles of Latency and Service on the
+	// HDR scale, Distribution the histogram of Latency in steps of a tenth of a
+	// decade.
+	Curve        []CurvePoint `json:"curve"`
+	ServiceCurve []CurvePoint `json:"service_curve"`
+	Distribution []Bucket     `json:"distribution"`
+	Series       []Second     `json:"series"`
+	// Phases are the figures of each phase, by the intended start.
+	Phases []PhaseResult `json:"phases,omitempty"`
+	// Slowest are the slowest successes, the slowest first.
+	Slowest []SlowRequest `json:"slowest"`
+}
+
+// Counts say what became of requests.
+type Counts struct {
+	Intended int64 `json:"intended"`
+	Sent     int64 `json:"sent"`
+	OK       int64 `json:"ok"` // answered with success; for jobs and messages: completed
+	// WithinObjective are those of OK that came within the class's objective.
+	WithinObjective int64 `json:"within_objective"`
 	// Unfinished were sent and neither answered nor completed when the run
 	// ended: under overload, the backlog.
 	Unfinished int64            `json:"unfinished"`
 	Skipped    int64            `json:"skipped"` // not sent: too many were unanswered
 	Shed       map[string]int64 `json:"shed"`    // by reason
 	Failed     map[string]int64 `json:"failed"`  // by kind
-	Bytes      int64            `json:"bytes"`   // of response bodies
-	// DonePerSecond counts the successes that came within the measured window,
-	// whenever they were sent, over its length.
-	DonePerSecond float64 `json:"done_per_second"`
-	Latency       Latency `json:"latency"` // of successes, from the intended start
-	Service       Latency `json:"service"` // of successes, from the real start
-	Lag           Latency `json:"lag"`     // real start - intended start
-	// Curve are the percentiles of Latency on the HDR scale, Distribution its
-	// histogram in steps of a tenth of a decade.
-	Curve        []CurvePoint `json:"curve"`
-	Distribution []Bucket     `json:"distribution"`
-	Series       []Second     `json:"series"`
+}
+
+// PhaseResult is what a class got in one phase.
+type PhaseResult struct {
+	Name string `json:"name"`
+	Counts
+	Latency Latency `json:"latency"`
+}
+
+// SlowRequest is one of the slowest requests of a class.
+type SlowRequest struct {
+	TraceID string  `json:"trace_id"` // as sent in traceparent, 32 hexadecimal digits
+	URL     string  `json:"url,omitempty"`
+	Request string  `json:"request"`    // method and target, or where a message was published
+	At      float64 `json:"at_seconds"` // intended start, from the end of the warm-up
+	Latency Millis  `json:"latency_ms"`
+	Service Millis  `json:"service_ms"`
+	Queue   Millis  `json:"queue_ms"` // 0 if the gateway did not tell
 }
 
 // Latency summarizes one histogram.
@@ -131,12 +226,16 @@ type Bucket struct {
 // Second is one second of the measured window, by the time of the answers. The
 // series goes on after the window until the last answer.
 type Second struct {
-	Second int    `json:"second"` // 0 is the first after the warm-up
-	Done   int64  `json:"done"`
-	Shed   int64  `json:"shed"`
-	Failed int64  `json:"failed"`
-	P50    Millis `json:"p50_ms"` // 0 if nothing was done
-	P99    Millis `json:"p99_ms"`
+	Second  int    `json:"second"` // 0 is the first after the warm-up
+	Sent    int64  `json:"sent"`   // by the real start
+	Done    int64  `json:"done"`
+	Good    int64  `json:"good"` // done within the objective
+	Shed    int64  `json:"shed"`
+	Failed  int64  `json:"failed"`
+	Skipped int64  `json:"skipped"`
+	P50     Millis `json:"p50_ms"` // 0 if nothing was done
+	P99     Millis `json:"p99_ms"`
+	Queue   Millis `json:"queue_mean_ms"` // in the gateway; 0 if nothing told
 }
 
 // Millis is a duration in milliseconds.
@@ -163,49 +262,26 @@ func Merge(reports ...*Report) *Report {
 		return &Report{Schema: ReportSchema}
 	}
 	merged := *reports[0]
-	merged.Phases = nil
+	merged.Runs = nil
 	for _, r := range reports {
-		merged.Phases = append(merged.Phases, r.Phases...)
+		merged.Runs = append(merged.Runs, r.Runs...)
 	}
-	merged.Verdict = mergeVerdicts(merged.Phases)
+	merged.Verdict = mergeVerdicts(merged.Runs)
 	return &merged
 }
 
-// WriteJSON writes the report as indented JSON.
-func WriteJSON(w io.Writer, r *Report) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(r); err != nil {
-		return fmt.Errorf("loadgen: report: %w", err)
-	}
-	return nil
-}
-
 // ShedTotal returns the number of requests that were refused with a reason.
-func (s StreamResult) ShedTotal() int64 { return sum(s.Shed) }
+func (c Counts) ShedTotal() int64 { return sum(c.Shed) }
 
 // FailedTotal returns the number of requests that failed.
-func (s StreamResult) FailedTotal() int64 { return sum(s.Failed) }
+func (c Counts) FailedTotal() int64 { return sum(c.Failed) }
 
-// label names the stream in tables and plots.
-func (s StreamResult) label() string {
+// Label names the stream in tables and plots.
+func (s ClassResult) Label() string {
 	if s.Class == "" || s.Class == s.Name {
 		return s.Name
 	}
 	return s.Name + " (" + s.Class + ")"
-}
-
-// sortedKeys returns the keys of m, the most frequent first.
-func sortedKeys(m map[string]int64) []string {
-	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
-		if m[a] != m[b] {
-			return int(m[b] - m[a])
-		}
-		if a < b {
-			return -1
-		}
-		return 1
-	})
 }
 
 func environment(version string) Environment {

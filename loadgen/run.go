@@ -10,26 +10,28 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/completion"
 )
 
 // Options are the conditions of a run. The zero value is usable, but for job
-// streams, which need Completions.
+// classes, which need Completions.
 type Options struct {
-	// Phase names the run in the report. Empty is "run".
-	Phase string
-	// Warmup is sent before the measured part and left out of the figures.
-	Warmup time.Duration
+	// Condition says in the report under which condition the run was made, such
+	// as "class order". Empty is "run".
+	Condition string
 	// Grace is how long the run waits, after the last intended start, for
 	// answers and completions; what is missing then is counted as unfinished.
 	// 0 is 10 s, negative is none.
 	Grace time.Duration
 	// RequestTimeout bounds one request from its real start. 0 is 60 s.
 	RequestTimeout time.Duration
-	// MaxOutstanding bounds the unanswered requests of each stream; above it,
+	// MaxOutstanding bounds the unanswered requests of each class; above it,
 	// requests are skipped and counted. 0 is 20000.
 	MaxOutstanding int
 	// Completions is the URL at which the sample app lists finished work, such
-	// as http://127.0.0.1:9000/completions. Required if a stream posts jobs.
+	// as http://127.0.0.1:9000/completions. Required if a class posts jobs.
 	Completions string
 	// Progress, if set, is called every 500 ms, never concurrently. It must
 	// return soon. See [ProgressLine].
@@ -41,8 +43,8 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Phase == "" {
-		o.Phase = "run"
+	if o.Condition == "" {
+		o.Condition = "run"
 	}
 	if o.Grace == 0 {
 		o.Grace = 10 * time.Second
@@ -53,12 +55,11 @@ func (o Options) withDefaults() Options {
 	if o.MaxOutstanding <= 0 {
 		o.MaxOutstanding = 20_000
 	}
-	o.Warmup = max(o.Warmup, 0)
 	return o
 }
 
-// errNoCompletions: a job stream without a place to see jobs done.
-var errNoCompletions = errors.New("loadgen: a job stream needs the app's completions URL")
+// errNoCompletions: a job class without a place to see jobs done.
+var errNoCompletions = errors.New("loadgen: a job class needs the app's completions URL")
 
 // Run sends the scenario and returns what came of it, as a report with one
 // phase. It returns an error and no report if the scenario is wrong or nothing
@@ -97,8 +98,8 @@ type run struct {
 	target   target
 	client   *client
 	jobs     *jobs
-	finished *completionsReader // nil without job streams
-	streams  []*streamRun
+	finished *completionsReader // nil without job classs
+	classes  []*classRun
 
 	start    time.Time
 	end      time.Duration // of the schedule, since start
@@ -110,41 +111,41 @@ type run struct {
 	interrupted bool
 }
 
-type streamRun struct {
-	Stream
+type classRun struct {
+	Class
 	template    requestTemplate
 	recorder    *recorder
-	schedule    *schedule
+	schedule    *arrival.Schedule
 	outstanding atomic.Int64
 }
 
 func newRun(sc Scenario, opts Options, t target) *run {
-	maxConns := opts.MaxOutstanding*len(sc.Streams) + 1
+	maxConns := opts.MaxOutstanding*len(sc.Classes) + 1
 	r := &run{
 		scenario: sc, opts: opts, target: t,
 		client: newClient(t, maxConns, opts.RequestTimeout, opts.TLS),
 		jobs:   newJobs(),
-		end:    opts.Warmup + sc.Duration,
+		end:    sc.Warmup + sc.Duration,
 	}
-	for _, s := range sc.Streams {
+	for _, s := range sc.Classes {
 		s = s.withDefaults()
-		r.streams = append(r.streams, &streamRun{
-			Stream:   s,
+		r.classes = append(r.classes, &classRun{
+			Class:    s,
 			template: newTemplate(t, s),
-			recorder: newRecorder(opts.Warmup, r.end),
-			schedule: newSchedule(sc.Seed, s.Name, s.Rate),
+			recorder: newRecorder(sc.Warmup, r.end),
+			schedule: s.Arrivals.Open(sc.Seed, s.Name),
 		})
 	}
 	return r
 }
 
 func (r *run) openCompletions(ctx context.Context) error {
-	for _, s := range r.streams {
+	for _, s := range r.classes {
 		if !s.Job {
 			continue
 		}
 		if r.opts.Completions == "" {
-			return fmt.Errorf("%w (stream %q)", errNoCompletions, s.Name)
+			return fmt.Errorf("%w (class %q)", errNoCompletions, s.Name)
 		}
 		reader, err := openCompletions(ctx, r.opts.Completions)
 		r.finished = reader
@@ -161,7 +162,7 @@ func (r *run) execute(ctx context.Context) {
 
 	cpuBefore := cpuTime()
 	r.start = time.Now()
-	for _, s := range r.streams {
+	for _, s := range r.classes {
 		schedules.Go(func() { r.follow(ctx, s) })
 	}
 	if r.finished != nil {
@@ -192,14 +193,15 @@ func (r *run) execute(ctx context.Context) {
 
 // follow starts the requests of s at their intended times. It never waits for
 // an answer; when it is late it sends at once what is due.
-func (r *run) follow(ctx context.Context, s *streamRun) {
+func (r *run) follow(ctx context.Context, s *classRun) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	// Numbers begin at the clock, so that the completions of an earlier run
 	// against the same app are not taken for those of this one.
 	for number := r.start.UnixMilli() * 1e6; ; number++ {
-		intended := s.schedule.next()
-		if intended >= r.end {
+		due, more := s.schedule.Next()
+		intended := due.At
+		if !more || intended >= r.end {
 			return
 		}
 		if !sleepUntil(ctx, timer, r.start.Add(intended)) {
@@ -232,7 +234,7 @@ func sleepUntil(ctx context.Context, timer *time.Timer, t time.Time) bool {
 	}
 }
 
-func (r *run) send(s *streamRun, number int64, intended time.Duration) {
+func (r *run) send(s *classRun, number int64, intended time.Duration) {
 	id := s.Name + "/" + strconv.FormatInt(number, 10)
 	started := time.Since(r.start)
 	s.recorder.start(intended, started)
@@ -256,7 +258,7 @@ func (r *run) watchCompletions(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			_ = r.finished.poll(ctx, func(c completion) {
+			_ = r.finished.poll(ctx, func(c completion.Item) {
 				r.jobs.complete(c.ID, time.Unix(0, c.FinishedUnixNano).Sub(r.start.Round(0)))
 			})
 		}
@@ -286,42 +288,43 @@ func (r *run) drain(ctx context.Context, answered <-chan struct{}) {
 
 // report condenses the run. It is called after execute.
 func (r *run) report() *Report {
-	window := min(r.scheduled, r.end) - r.opts.Warmup
-	phase := Phase{
-		Name: r.opts.Phase, Started: r.start.UTC(), Seed: r.scenario.Seed,
-		WarmupSeconds:   round3(r.opts.Warmup.Seconds()),
+	window := min(r.scheduled, r.end) - r.scenario.Warmup
+	result := RunResult{
+		Condition: r.opts.Condition, Repeat: 1, Target: r.target.url, Started: r.start.UTC(), Seed: r.scenario.Seed,
+		WarmupSeconds:   round3(r.scenario.Warmup.Seconds()),
 		DurationSeconds: round3(max(window, 0).Seconds()),
 		Interrupted:     r.interrupted,
 	}
 	if !r.interrupted { // the last request comes a little before the end
 		window = r.scenario.Duration
-		phase.DurationSeconds = round3(window.Seconds())
+		result.DurationSeconds = round3(window.Seconds())
 	}
 	var intended, skipped int64
-	for _, s := range r.streams {
-		result := s.recorder.result(s.Stream, window)
-		intended += result.Intended
-		skipped += result.Skipped
-		phase.Generator.LagP99 = max(phase.Generator.LagP99, result.Lag.P99)
-		phase.Generator.SocketFailures += result.Failed[FailSockets]
-		phase.Streams = append(phase.Streams, result)
+	for _, s := range r.classes {
+		class := s.recorder.result(s.Class, window)
+		intended += class.Intended
+		skipped += class.Skipped
+		result.Generator.LagP99 = max(result.Generator.LagP99, class.Lag.P99)
+		result.Generator.SocketFailures += class.Failed[FailSockets]
+		result.Classes = append(result.Classes, class)
 	}
 	if intended > 0 {
-		phase.Generator.SkippedShare = float64(skipped) / float64(intended)
+		result.Generator.SkippedShare = float64(skipped) / float64(intended)
 	}
 	if r.scheduled > 0 {
-		phase.Generator.CPUShare = round3(r.cpu.Seconds() / (r.scheduled.Seconds() * float64(runtime.GOMAXPROCS(0))))
+		result.Generator.CPUShare = round3(r.cpu.Seconds() / (r.scheduled.Seconds() * float64(runtime.GOMAXPROCS(0))))
 	}
 	if r.finished != nil {
-		phase.Generator.LostCompletions = r.finished.lost
+		result.Generator.LostCompletions = r.finished.lost
 	}
-	phase.Verdict = judge(phase.Generator)
+	result.Verdict = judge(result.Generator)
 	return &Report{
 		Schema:      ReportSchema,
+		Scenario:    r.scenario.Name,
 		Created:     time.Now().UTC(),
 		Target:      r.target.url,
 		Environment: environment(r.opts.Version),
-		Verdict:     mergeVerdicts([]Phase{phase}),
-		Phases:      []Phase{phase},
+		Verdict:     mergeVerdicts([]RunResult{result}),
+		Runs:        []RunResult{result},
 	}
 }

@@ -12,20 +12,24 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/completion"
+	"overtake/loadgen/content"
 )
 
-// runStream runs one stream and returns its result.
-func runStream(t *testing.T, url string, d time.Duration, s Stream, opts Options) (StreamResult, Phase) {
+// runClass runs one stream and returns its result.
+func runClass(t *testing.T, url string, d time.Duration, s Class, opts Options) (ClassResult, RunResult) {
 	t.Helper()
-	report, err := Run(t.Context(), Scenario{Target: url, Duration: d, Seed: 1, Streams: []Stream{s}}, opts)
+	report, err := Run(t.Context(), Scenario{Target: url, Duration: d, Seed: 1, Classes: []Class{s}}, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return checkBooks(t, report.Phases[0].Streams[0]), report.Phases[0]
+	return checkBooks(t, report.Runs[0].Classes[0]), report.Runs[0]
 }
 
 // checkBooks checks that every intended request ended up in one place.
-func checkBooks(t *testing.T, s StreamResult) StreamResult {
+func checkBooks(t *testing.T, s ClassResult) ClassResult {
 	t.Helper()
 	if s.Intended != s.Sent+s.Skipped {
 		t.Errorf("%s: intended %d, sent %d, skipped %d", s.Name, s.Intended, s.Sent, s.Skipped)
@@ -45,7 +49,7 @@ func TestRunSendsItsSchedule(t *testing.T) {
 	url := serve(t, func(ctx *fasthttp.RequestCtx) {
 		mu.Lock()
 		defer mu.Unlock()
-		ids[string(ctx.Request.Header.Peek(HeaderID))] = true
+		ids[string(ctx.Request.Header.Peek(completion.HeaderID))] = true
 		if string(ctx.Request.Header.Peek("X-Plan")) != "gold" || string(ctx.RequestURI()) != "/a%2Fb/../c?x=%20" ||
 			len(ctx.PostBody()) != 3 {
 			ctx.SetStatusCode(500)
@@ -53,14 +57,14 @@ func TestRunSendsItsSchedule(t *testing.T) {
 		ctx.SetBodyString("hello")
 	})
 	const rate = 300
-	got, phase := runStream(t, url, time.Second, Stream{
-		Name: "a", Rate: rate, Method: "POST", Path: "/a%2Fb/../c?x=%20",
-		Header: map[string][]string{"X-Plan": {"gold"}}, BodyBytes: 3,
+	got, phase := runClass(t, url, time.Second, Class{
+		Name: "a", Arrivals: arrival.Steady(rate), Request: content.Spec{Method: "POST", Path: "/a%2Fb/../c?x=%20",
+			Fields: []content.Field{{Name: "X-Plan", Value: "gold"}}, BodyBytes: 3},
 	}, Options{})
 	var want int64
-	for _, at := range intendedTimes(1, "a", rate, 2*rate) {
-		if at < time.Second {
-			want++
+	for due := arrival.Steady(rate).Open(1, "a"); ; want++ {
+		if a, _ := due.Next(); a.At >= time.Second {
+			break
 		}
 	}
 	if got.Sent != want || got.OK != want || int64(len(ids)) != want || got.Bytes != 5*want {
@@ -93,7 +97,7 @@ func TestLatencyCountsFromTheIntendedStart(t *testing.T) {
 		})
 		time.Sleep(time.Until(time.Unix(0, stalledUntil.Load())))
 	})
-	got, _ := runStream(t, url, time.Second, Stream{Name: "a", Rate: 200, Path: "/"}, Options{})
+	got, _ := runClass(t, url, time.Second, Class{Name: "a", Arrivals: arrival.Steady(200), Request: content.Spec{Path: "/"}}, Options{})
 	<-begun
 	// Requests are due all through the stall: their latencies spread evenly
 	// over it instead of clustering at a single value.
@@ -117,8 +121,8 @@ func TestLatencyCountsFromTheIntendedStart(t *testing.T) {
 func TestLagIsPartOfLatency(t *testing.T) {
 	r := newRecorder(0, time.Minute)
 	r.start(10*time.Millisecond, 40*time.Millisecond)
-	r.finish(outcome{}, 10*time.Millisecond, 40*time.Millisecond, 45*time.Millisecond)
-	got := r.result(Stream{}, time.Minute)
+	r.finish(Outcome{}, 10*time.Millisecond, 40*time.Millisecond, 45*time.Millisecond)
+	got := r.result(Class{}, time.Minute)
 	if near(got.Latency.Max, 35) || near(got.Service.Max, 5) || near(got.Lag.Max, 30) {
 		t.Errorf("latency %v, service %v, lag %v ms; want 35, 5, 30", got.Latency.Max, got.Service.Max, got.Lag.Max)
 	}
@@ -146,7 +150,7 @@ func TestOutcomes(t *testing.T) {
 			ctx.SetStatusCode(502)
 		}
 	})
-	got, _ := runStream(t, url, 500*time.Millisecond, Stream{Name: "a", Rate: 300, Path: "/"}, Options{})
+	got, _ := runClass(t, url, 500*time.Millisecond, Class{Name: "a", Arrivals: arrival.Steady(300), Request: content.Spec{Path: "/"}}, Options{})
 	shed := slices.Sorted(maps.Keys(got.Shed))
 	fails := slices.Sorted(maps.Keys(got.Failed))
 	if !slices.Equal(shed, []string{"deadline", "queue_full"}) ||
@@ -166,7 +170,7 @@ func TestBrokenAnswerIsAReadFailure(t *testing.T) {
 		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\npart"))
 		_ = conn.Close()
 	})
-	got, _ := runStream(t, url, 200*time.Millisecond, Stream{Name: "a", Rate: 100, Path: "/"}, Options{})
+	got, _ := runClass(t, url, 200*time.Millisecond, Class{Name: "a", Arrivals: arrival.Steady(100), Request: content.Spec{Path: "/"}}, Options{})
 	if got.OK != 0 || got.Failed[FailRead] != got.Sent {
 		t.Errorf("ok %d, failed %v of %d", got.OK, got.Failed, got.Sent)
 	}
@@ -179,7 +183,7 @@ func TestSkipsAboveMaxOutstanding(t *testing.T) {
 	var arrived atomic.Int64
 	url := serve(t, func(*fasthttp.RequestCtx) { arrived.Add(1); <-release })
 	t.Cleanup(func() { close(release) }) // before the server shuts down
-	got, phase := runStream(t, url, 300*time.Millisecond, Stream{Name: "a", Rate: 200, Path: "/"},
+	got, phase := runClass(t, url, 300*time.Millisecond, Class{Name: "a", Arrivals: arrival.Steady(200), Request: content.Spec{Path: "/"}},
 		Options{MaxOutstanding: 1, Grace: 50 * time.Millisecond})
 	if got.Sent != 1 || arrived.Load() != 1 || got.Skipped != got.Intended-1 || got.Unfinished != 1 {
 		t.Errorf("intended %d, sent %d, arrived %d, skipped %d, failed %v",
@@ -194,7 +198,7 @@ func TestRequestTimeout(t *testing.T) {
 	release := make(chan struct{})
 	url := serve(t, func(*fasthttp.RequestCtx) { <-release })
 	t.Cleanup(func() { close(release) })
-	got, _ := runStream(t, url, 100*time.Millisecond, Stream{Name: "a", Rate: 100, Path: "/"},
+	got, _ := runClass(t, url, 100*time.Millisecond, Class{Name: "a", Arrivals: arrival.Steady(100), Request: content.Spec{Path: "/"}},
 		Options{RequestTimeout: 50 * time.Millisecond})
 	if got.OK != 0 || got.Failed[FailTimeout] != got.Sent {
 		t.Errorf("ok %d, failed %v of %d", got.OK, got.Failed, got.Sent)
@@ -204,8 +208,14 @@ func TestRequestTimeout(t *testing.T) {
 func TestWarmupIsLeftOut(t *testing.T) {
 	var arrived atomic.Int64
 	url := serve(t, func(*fasthttp.RequestCtx) { arrived.Add(1) })
-	got, phase := runStream(t, url, 300*time.Millisecond, Stream{Name: "a", Rate: 200, Path: "/"},
-		Options{Warmup: 300 * time.Millisecond})
+	report, err := Run(t.Context(), Scenario{
+		Target: url, Warmup: 300 * time.Millisecond, Duration: 300 * time.Millisecond,
+		Classes: []Class{{Name: "a", Arrivals: arrival.Steady(200), Request: content.Spec{Path: "/"}}},
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, phase := checkBooks(t, report.Runs[0].Classes[0]), report.Runs[0]
 	if got.Sent == 0 || arrived.Load() <= got.Sent || phase.WarmupSeconds != 0.3 || phase.DurationSeconds != 0.3 {
 		t.Errorf("sent %d of %d, phase %+v", got.Sent, arrived.Load(), phase)
 	}
@@ -214,7 +224,7 @@ func TestWarmupIsLeftOut(t *testing.T) {
 func TestUnreachableTarget(t *testing.T) {
 	ln, url := listen(t)
 	_ = ln.Close()
-	sc := Scenario{Target: url, Duration: time.Hour, Streams: []Stream{{Name: "a", Rate: 1, Path: "/"}}}
+	sc := Scenario{Target: url, Duration: time.Hour, Classes: []Class{{Name: "a", Arrivals: arrival.Steady(1), Request: content.Spec{Path: "/"}}}}
 	_, err := Run(t.Context(), sc, Options{})
 	if want := "loadgen: target " + url + " refused the connection; is the gateway running there?"; err == nil ||
 		!strings.HasPrefix(err.Error(), want) {
@@ -235,26 +245,26 @@ func TestCancelledRunStillReports(t *testing.T) {
 		<-release
 	})
 	t.Cleanup(func() { close(release) })
-	report, err := Run(ctx, Scenario{Target: url, Duration: time.Hour, Streams: []Stream{{Name: "a", Rate: 200, Path: "/"}}}, Options{})
+	report, err := Run(ctx, Scenario{Target: url, Duration: time.Hour, Classes: []Class{{Name: "a", Arrivals: arrival.Steady(200), Request: content.Spec{Path: "/"}}}}, Options{})
 	if !errors.Is(err, enough) || report == nil {
 		t.Fatalf("%v, report %v", err, report)
 	}
-	got := checkBooks(t, report.Phases[0].Streams[0])
-	if !report.Phases[0].Interrupted || got.Unfinished != got.Sent || got.Sent < 10 {
-		t.Errorf("interrupted %v, sent %d, unfinished %d", report.Phases[0].Interrupted, got.Sent, got.Unfinished)
+	got := checkBooks(t, report.Runs[0].Classes[0])
+	if !report.Runs[0].Interrupted || got.Unfinished != got.Sent || got.Sent < 10 {
+		t.Errorf("interrupted %v, sent %d, unfinished %d", report.Runs[0].Interrupted, got.Sent, got.Unfinished)
 	}
 }
 
 func TestProgressCountsUp(t *testing.T) {
 	url := serve(t, func(*fasthttp.RequestCtx) {})
 	var seen []Progress
-	got, _ := runStream(t, url, 1200*time.Millisecond, Stream{Name: "a", Rate: 100, Path: "/"},
+	got, _ := runClass(t, url, 1200*time.Millisecond, Class{Name: "a", Arrivals: arrival.Steady(100), Request: content.Spec{Path: "/"}},
 		Options{Progress: func(p Progress) { seen = append(seen, p) }})
-	if len(seen) < 2 || !seen[len(seen)-1].Final || seen[len(seen)-1].Streams[0].OK != got.OK {
+	if len(seen) < 2 || !seen[len(seen)-1].Final || seen[len(seen)-1].Classes[0].OK != got.OK {
 		t.Fatalf("progress: %+v", seen)
 	}
 	for i := 1; i < len(seen); i++ {
-		if seen[i].Streams[0].Sent < seen[i-1].Streams[0].Sent || seen[i-1].Final {
+		if seen[i].Classes[0].Sent < seen[i-1].Classes[0].Sent || seen[i-1].Final {
 			t.Errorf("call %d: %+v after %+v", i, seen[i], seen[i-1])
 		}
 	}

@@ -69,12 +69,12 @@ func judge(u GeneratorUsage) Verdict {
 }
 
 // mergeVerdicts is valid if that of each phase is.
-func mergeVerdicts(phases []Phase) Verdict {
+func mergeVerdicts(phases []RunResult) Verdict {
 	var reasons []string
 	for _, p := range phases {
 		for _, reason := range p.Verdict.Reasons {
 			if len(phases) > 1 {
-				reason = p.Name + ": " + reason
+				reason = p.Condition + ": " + reason
 			}
 			reasons = append(reasons, reason)
 		}

@@ -1,25 +1,30 @@
-package loadgen
+package report
 
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
+
+	"overtake/loadgen"
 )
 
 // WriteTable writes the report as aligned text: a row for each class in each
 // phase, what was refused and what failed, and the verdict.
-func WriteTable(w io.Writer, r *Report) error {
+func WriteTable(w io.Writer, r *loadgen.Report) error {
 	rows := [][]string{{"phase", "class", "sent", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "shed", "failed", "unfinished", "skipped"}}
-	for _, p := range r.Phases {
-		for i, s := range p.Streams {
-			phase := p.Name
+	for _, p := range r.Runs {
+		for i, s := range p.Classes {
+			phase := p.Condition
 			if i > 0 {
 				phase = ""
 			}
 			rows = append(rows, []string{
-				phase, s.label(), formatCount(s.Sent), formatRate(s.DonePerSecond),
+				phase, s.Label(), formatCount(s.Sent), formatRate(s.DonePerSecond),
 				latencyCell(s, s.Latency.P50), latencyCell(s, s.Latency.P99), latencyCell(s, s.Latency.P999),
 				formatCount(s.ShedTotal()), formatCount(s.FailedTotal()), formatCount(s.Unfinished), formatCount(s.Skipped),
 			})
@@ -28,8 +33,8 @@ func WriteTable(w io.Writer, r *Report) error {
 	var b strings.Builder
 	writeAligned(&b, rows, 2)
 	var causes []string
-	for _, p := range r.Phases {
-		for _, s := range p.Streams {
+	for _, p := range r.Runs {
+		for _, s := range p.Classes {
 			causes = append(causes, causeLines(p, s)...)
 		}
 	}
@@ -41,7 +46,7 @@ func WriteTable(w io.Writer, r *Report) error {
 	}
 	b.WriteString("\ngenerator: " + r.Verdict.String() + "\n")
 	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("loadgen: table: %w", err)
+		return fmt.Errorf("report: table: %w", err)
 	}
 	return nil
 }
@@ -72,18 +77,31 @@ func writeAligned(b *strings.Builder, rows [][]string, left int) {
 }
 
 // causeLines says why requests of one stream were refused or failed.
-func causeLines(p Phase, s StreamResult) []string {
+func causeLines(p loadgen.RunResult, s loadgen.ClassResult) []string {
 	var lines []string
 	if len(s.Shed) > 0 {
-		lines = append(lines, fmt.Sprintf("%s: %s shed: %s", p.Name, s.label(), formatCauses(s.Shed)))
+		lines = append(lines, fmt.Sprintf("%s: %s shed: %s", p.Condition, s.Label(), formatCauses(s.Shed)))
 	}
 	if len(s.Failed) > 0 {
-		lines = append(lines, fmt.Sprintf("%s: %s failed: %s", p.Name, s.label(), formatCauses(s.Failed)))
+		lines = append(lines, fmt.Sprintf("%s: %s failed: %s", p.Condition, s.Label(), formatCauses(s.Failed)))
 	}
 	if s.Repeated > 0 {
-		lines = append(lines, fmt.Sprintf("%s: %s jobs done more than once: %s", p.Name, s.label(), formatCount(s.Repeated)))
+		lines = append(lines, fmt.Sprintf("%s: %s jobs done more than once: %s", p.Condition, s.Label(), formatCount(s.Repeated)))
 	}
 	return lines
+}
+
+// sortedKeys returns the keys of m, the most frequent first.
+func sortedKeys(m map[string]int64) []string {
+	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
+		if m[a] != m[b] {
+			return int(m[b] - m[a])
+		}
+		if a < b {
+			return -1
+		}
+		return 1
+	})
 }
 
 func formatCauses(m map[string]int64) string {
@@ -94,15 +112,20 @@ func formatCauses(m map[string]int64) string {
 	return strings.Join(parts, ", ")
 }
 
-func latencyCell(s StreamResult, m Millis) string {
+func latencyCell(s loadgen.ClassResult, m loadgen.Millis) string {
 	if s.Latency.Count == 0 {
 		return "-"
 	}
 	return formatMillis(m)
 }
 
+// Milliseconds writes d as a number of milliseconds, without the unit.
+func Milliseconds(d time.Duration) string {
+	return formatMillis(loadgen.Millis(float64(d.Microseconds()) / 1000))
+}
+
 // formatMillis writes three significant digits or the whole milliseconds.
-func formatMillis(m Millis) string {
+func formatMillis(m loadgen.Millis) string {
 	switch {
 	case m < 9.995:
 		return strconv.FormatFloat(float64(m), 'f', 2, 64)

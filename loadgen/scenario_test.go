@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
 )
 
 func TestParseClassFlag(t *testing.T) {
@@ -22,7 +25,7 @@ func TestParseClassFlag(t *testing.T) {
 			t.Errorf("%s: %v", test.flag, err)
 			continue
 		}
-		if s.Name != test.name || s.Class != test.name || s.Rate != test.rate || s.Method != test.method || s.Path != test.path {
+		if s.Name != test.name || s.Class != test.name || s.rate() != test.rate || s.Request.Method != test.method || s.Request.Path != test.path {
 			t.Errorf("%s: %+v", test.flag, s)
 		}
 	}
@@ -70,8 +73,8 @@ func FuzzParseClassFlag(f *testing.F) {
 		if err := s.check(); err != nil {
 			t.Fatalf("%q gave a stream that is wrong: %v", flag, err)
 		}
-		again, err := ParseClassFlag(s.Name + "=" + strings.SplitN(strings.SplitN(flag, "=", 2)[1], ":", 2)[0] + ":" + s.Method + " " + s.Path)
-		if err != nil || again.Path != s.Path || again.Method != s.Method || again.Rate != s.Rate {
+		again, err := ParseClassFlag(s.Name + "=" + strings.SplitN(strings.SplitN(flag, "=", 2)[1], ":", 2)[0] + ":" + s.Request.Method + " " + s.Request.Path)
+		if err != nil || again.Request.Path != s.Request.Path || again.Request.Method != s.Request.Method || again.rate() != s.rate() {
 			t.Fatalf("%q: %+v came back as %+v, %v", flag, s, again, err)
 		}
 	})
@@ -82,7 +85,7 @@ func TestScenarioTellsAllProblems(t *testing.T) {
 	err := Scenario{
 		Target:   "ftp://host",
 		Duration: -time.Second,
-		Streams:  []Stream{{Name: "a", Rate: 1, Path: "/"}, {Name: "a", Rate: 1, Path: "x"}},
+		Classes:  []Class{{Name: "a", Arrivals: arrival.Steady(1), Request: content.Spec{Path: "/"}}, {Name: "a", Arrivals: arrival.Steady(1), Request: content.Spec{Path: "x"}}},
 	}.Validate()
 	if err == nil {
 		t.Fatal("taken")

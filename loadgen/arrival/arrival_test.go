@@ -1,4 +1,4 @@
-package loadgen
+package arrival
 
 import (
 	"math"
@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-func intendedTimes(seed uint64, stream string, rate float64, n int) []time.Duration {
-	s := newSchedule(seed, stream, rate)
+func intendedTimes(seed uint64, class string, rate float64, n int) []time.Duration {
+	s := Steady(rate).Open(seed, class)
 	times := make([]time.Duration, n)
 	for i := range times {
-		times[i] = s.next()
+		a, _ := s.Next()
+		times[i] = a.At
 	}
 	return times
 }
@@ -19,13 +20,13 @@ func intendedTimes(seed uint64, stream string, rate float64, n int) []time.Durat
 func TestSameSeedSameTimes(t *testing.T) {
 	a := intendedTimes(7, "batch", 140, 1000)
 	if !slices.Equal(a, intendedTimes(7, "batch", 140, 1000)) {
-		t.Error("same seed and stream, other times")
+		t.Error("same seed and class, other times")
 	}
 	if slices.Equal(a, intendedTimes(8, "batch", 140, 1000)) {
 		t.Error("other seed, same times")
 	}
 	if slices.Equal(a, intendedTimes(7, "interactive", 140, 1000)) {
-		t.Error("two streams move in step")
+		t.Error("two classs move in step")
 	}
 	if !slices.IsSorted(a) {
 		t.Error("times go back")

@@ -8,17 +8,17 @@
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   // One line for each stream in each phase: colour by stream, dash by phase.
-  const names = [...new Set(report.phases.flatMap((p) => p.streams.map((s) => s.name)))];
-  const lastPhase = report.phases.length - 1;
+  const names = [...new Set(report.runs.flatMap((p) => p.classes.map((s) => s.name)))];
+  const lastPhase = report.runs.length - 1;
   const dashes = ["dashed", "dotted", [10, 4, 2, 4]];
   const dashOf = (phase) => (phase === lastPhase ? "solid" : dashes[phase % dashes.length]);
-  const lines = report.phases.flatMap((p, phase) =>
-    p.streams.map((stream) => ({ stream, phase, phaseName: p.name, color: names.indexOf(stream.name) })));
+  const lines = report.runs.flatMap((p, phase) =>
+    p.classes.map((stream) => ({ stream, phase, phaseName: p.condition, color: names.indexOf(stream.name) })));
   const hidden = { streams: new Set(), phases: new Set() };
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colorOf = (index) => { const set = dark.matches ? palette.dark : palette.light; return set[index % set.length]; };
-  const labelOf = (line) => (report.phases.length > 1 ? `${line.stream.name}, ${line.phaseName}` : line.stream.name);
+  const labelOf = (line) => (report.runs.length > 1 ? `${line.stream.name}, ${line.phaseName}` : line.stream.name);
 
   const number = (v) => (v >= 99.95 ? Math.round(v).toLocaleString("en-US") : v >= 9.995 ? v.toFixed(1) : v.toFixed(2));
   const milliseconds = (v) => `${number(v)} ms`;
@@ -116,7 +116,7 @@
   }
 
   // Answers go on coming after the last request: say where the load ended.
-  const loadEnd = Math.max(...report.phases.map((p) => p.duration_seconds));
+  const loadEnd = Math.max(...report.runs.map((p) => p.duration_seconds));
   const endMark = (soft) => ({
     silent: true,
     symbol: "none",
@@ -128,7 +128,7 @@
 
   function option(plot) {
     const soft = css("--soft"), rule = css("--line");
-    const shown = lines.filter((l) => !hidden.streams.has(l.stream.name) && !hidden.phases.has(l.phase));
+    const shown = lines.filter((l) => !hidden.classes.has(l.stream.name) && !hidden.phases.has(l.phase));
     const x = axis(plot.x, soft, rule);
     x.splitLine.show = plot === plots.percentiles;
     return {
@@ -196,18 +196,18 @@
       const mark = document.createElement("span");
       mark.className = "swatch";
       toggles.push(() => { mark.style.background = colorOf(i); });
-      button(name, mark, hidden.streams, name);
+      button(name, mark, hidden.classes, name);
     });
-    if (report.phases.length > 1) {
+    if (report.runs.length > 1) {
       const gap = document.createElement("span");
       gap.className = "gap";
       box.append(gap);
-      report.phases.forEach((p, i) => {
+      report.runs.forEach((p, i) => {
         const mark = document.createElement("span");
         mark.className = "stroke";
         const dash = dashOf(i);
         mark.style.borderTopStyle = typeof dash === "string" ? dash : "dashed";
-        button(p.name, mark, hidden.phases, i);
+        button(p.condition, mark, hidden.phases, i);
       });
     }
     box.hidden = false;

@@ -1,4 +1,4 @@
-package loadgen
+package report
 
 import (
 	"bytes"
@@ -10,37 +10,39 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"overtake/loadgen"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/table.txt")
 
 // sampleReport has two phases with figures that show every column.
-func sampleReport() *Report {
-	stream := func(name, class string, done float64, latency Latency) StreamResult {
-		return StreamResult{
+func sampleReport() *loadgen.Report {
+	stream := func(name, class string, done float64, latency loadgen.Latency) loadgen.ClassResult {
+		return loadgen.ClassResult{
 			Name: name, Class: class, Rate: 200, Method: "GET", Path: "/work?ms=5",
-			Intended: 6000, Sent: 6000, OK: 6000, DonePerSecond: done, Latency: latency,
-			Shed: map[string]int64{}, Failed: map[string]int64{},
-			Curve:        []CurvePoint{{0, latency.P50 / 2}, {50, latency.P50}, {99, latency.P99}},
-			Distribution: []Bucket{{latency.P50, 3000}, {latency.P99, 3000}},
-			Series:       []Second{{Second: 0, Done: 200, P50: latency.P50, P99: latency.P99}},
+			Counts: loadgen.Counts{Intended: 6000, Sent: 6000, OK: 6000,
+				Shed: map[string]int64{}, Failed: map[string]int64{}}, DonePerSecond: done, Latency: latency,
+			Curve:        []loadgen.CurvePoint{{Percentile: 0, Latency: latency.P50 / 2}, {Percentile: 50, Latency: latency.P50}, {Percentile: 99, Latency: latency.P99}},
+			Distribution: []loadgen.Bucket{{UpTo: latency.P50, Count: 3000}, {UpTo: latency.P99, Count: 3000}},
+			Series:       []loadgen.Second{{Second: 0, Done: 200, P50: latency.P50, P99: latency.P99}},
 		}
 	}
-	fifo := stream("interactive", "interactive", 97.7, Latency{Count: 2930, Mean: 1700, P50: 1503, P90: 1900, P99: 1980.4, P999: 2007, Max: 2010})
+	fifo := stream("interactive", "interactive", 97.7, loadgen.Latency{Count: 2930, Mean: 1700, P50: 1503, P90: 1900, P99: 1980.4, P999: 2007, Max: 2010})
 	fifo.OK, fifo.Shed = 2930, map[string]int64{"max_wait": 3000, "queue_full": 50}
 	fifo.Failed = map[string]int64{"status 502 connect_failed": 20}
-	ordered := stream("interactive", "interactive", 199.8, Latency{Count: 6000, Mean: 7, P50: 6.5, P90: 12, P99: 21.04, P999: 33.3, Max: 40})
-	batch := stream("reports", "batch", 146, Latency{Count: 8000, Mean: 2000, P50: 2003, P90: 2005, P99: 2007, P999: 2008, Max: 2010})
-	batchAfter := stream("reports", "batch", 142, Latency{})
+	ordered := stream("interactive", "interactive", 199.8, loadgen.Latency{Count: 6000, Mean: 7, P50: 6.5, P90: 12, P99: 21.04, P999: 33.3, Max: 40})
+	batch := stream("reports", "batch", 146, loadgen.Latency{Count: 8000, Mean: 2000, P50: 2003, P90: 2005, P99: 2007, P999: 2008, Max: 2010})
+	batchAfter := stream("reports", "batch", 142, loadgen.Latency{})
 	batchAfter.Repeated, batchAfter.Skipped, batchAfter.Intended = 3, 12, 6012
-	valid := newVerdict(nil)
-	return &Report{
-		Schema: ReportSchema, Created: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Target: "http://127.0.0.1:8080",
-		Environment: Environment{Version: "v1.0.0", Go: "go1.26", OS: "linux", Arch: "amd64", CPUs: 2, GOMAXPROCS: 2},
+	valid := loadgen.Verdict{State: loadgen.Valid, Reasons: []string{}}
+	return &loadgen.Report{
+		Schema: loadgen.ReportSchema, Created: time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC), Target: "http://127.0.0.1:8080",
+		Environment: loadgen.Environment{Version: "v1.0.0", Go: "go1.26", OS: "linux", Arch: "amd64", CPUs: 2, GOMAXPROCS: 2},
 		Verdict:     valid,
-		Phases: []Phase{
-			{Name: "first come, first served", DurationSeconds: 30, Verdict: valid, Streams: []StreamResult{fifo, batch}},
-			{Name: "class order", DurationSeconds: 30, Verdict: valid, Streams: []StreamResult{ordered, batchAfter}},
+		Runs: []loadgen.RunResult{
+			{Condition: "first come, first served", DurationSeconds: 30, Verdict: valid, Classes: []loadgen.ClassResult{fifo, batch}},
+			{Condition: "class order", DurationSeconds: 30, Verdict: valid, Classes: []loadgen.ClassResult{ordered, batchAfter}},
 		},
 	}
 }
@@ -70,7 +72,7 @@ func TestJSONComesBack(t *testing.T) {
 	if err := WriteJSON(&b, sampleReport()); err != nil {
 		t.Fatal(err)
 	}
-	var back Report
+	var back loadgen.Report
 	dec := json.NewDecoder(&b)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&back); err != nil {
@@ -84,7 +86,7 @@ func TestJSONComesBack(t *testing.T) {
 func TestHTMLHoldsTheReportAndLoadsNothing(t *testing.T) {
 	r := sampleReport()
 	const evil = `</script><img src=x onerror=alert(1)>`
-	r.Phases[0].Name = evil
+	r.Runs[0].Condition = evil
 	var b bytes.Buffer
 	if err := WriteHTML(&b, r); err != nil {
 		t.Fatal(err)
@@ -95,7 +97,7 @@ func TestHTMLHoldsTheReportAndLoadsNothing(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("no report in the page")
 	}
-	var back Report
+	var back loadgen.Report
 	if err := json.Unmarshal([]byte(data), &back); err != nil {
 		t.Fatalf("report in the page: %v", err)
 	}
@@ -128,8 +130,8 @@ func TestHTMLHoldsTheReportAndLoadsNothing(t *testing.T) {
 // Reports with little or nothing in them must not break the page.
 func TestHTMLOfSmallReports(t *testing.T) {
 	single := sampleReport()
-	single.Phases = single.Phases[:1]
-	for name, r := range map[string]*Report{"empty": {}, "single": single} {
+	single.Runs = single.Runs[:1]
+	for name, r := range map[string]*loadgen.Report{"empty": {}, "single": single} {
 		var b bytes.Buffer
 		if err := WriteHTML(&b, r); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -160,47 +162,16 @@ func TestCompare(t *testing.T) {
 
 func TestCompareWithoutGain(t *testing.T) {
 	r := sampleReport()
-	r.Phases[0], r.Phases[1] = r.Phases[1], r.Phases[0]
+	r.Runs[0], r.Runs[1] = r.Runs[1], r.Runs[0]
 	if lead, ok := Compare(r).Lead(); ok {
 		t.Errorf("lead %+v, though everything got worse", lead)
 	}
 	if got := Compare(r).Headline(); !strings.HasPrefix(got, "no class's p99 fell") {
 		t.Errorf("headline %q", got)
 	}
-	r.Phases = r.Phases[:1]
+	r.Runs = r.Runs[:1]
 	if got := Compare(r).Headline(); got != "" {
 		t.Errorf("headline of a single phase: %q", got)
-	}
-}
-
-func TestMergeKeepsTheWorstVerdict(t *testing.T) {
-	a, b := sampleReport(), sampleReport()
-	a.Phases, b.Phases = a.Phases[:1], b.Phases[1:]
-	b.Phases[0].Verdict = judge(GeneratorUsage{LagP99: 6})
-	merged := Merge(a, b)
-	if len(merged.Phases) != 2 || merged.Phases[1].Name != "class order" {
-		t.Errorf("phases %+v", merged.Phases)
-	}
-	want := "GENERATOR-BOUND: class order: requests started up to 6.0 ms late (p99; limit 5 ms)"
-	if got := merged.Verdict.String(); got != want {
-		t.Errorf("verdict %q, want %q", got, want)
-	}
-}
-
-func TestJudge(t *testing.T) {
-	if v := judge(GeneratorUsage{LagP99: 5, SkippedShare: 0.001, CPUShare: 0.85}); v.String() != "VALID" {
-		t.Errorf("at the limits: %v", v)
-	}
-	for reason, u := range map[string]GeneratorUsage{
-		"late":        {LagP99: 5.1},
-		"skipped":     {SkippedShare: 0.0011},
-		"cores":       {CPUShare: 0.86},
-		"descriptor":  {SocketFailures: 1},
-		"completions": {LostCompletions: 1},
-	} {
-		if v := judge(u); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
-			t.Errorf("%+v: %v, want %q", u, v, reason)
-		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package loadgen
+package app
 
 import (
 	"encoding/json"

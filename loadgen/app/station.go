@@ -1,4 +1,4 @@
-package loadgen
+package app
 
 import (
 	"container/heap"
@@ -30,7 +30,7 @@ type station struct {
 	timer   *time.Timer // the next end
 }
 
-func newStation(cfg AppConfig, finish func(*work)) *station {
+func newStation(cfg Config, finish func(*work)) *station {
 	return &station{
 		sharing: cfg.Sharing, exponential: cfg.Exponential, maxQueue: cfg.MaxQueue, finish: finish,
 		workers: cfg.Workers, random: rand.New(rand.NewPCG(cfg.Seed, 0)),

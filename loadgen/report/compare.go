@@ -1,10 +1,13 @@
-package loadgen
+package report
 
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"overtake/loadgen"
 )
 
 // Comparison says what changed from the first phase of a report to the last.
@@ -18,9 +21,9 @@ type Comparison struct {
 // answered requests, so they must be read together with the refused shares: a
 // class that is mostly refused looks fast.
 type ClassChange struct {
-	Class     string `json:"class"`
-	P99Before Millis `json:"p99_before_ms"`
-	P99After  Millis `json:"p99_after_ms"`
+	Class     string         `json:"class"`
+	P99Before loadgen.Millis `json:"p99_before_ms"`
+	P99After  loadgen.Millis `json:"p99_after_ms"`
 	// Factor is P99Before / P99After: 94 means 94 times less, 0.5 twice as much.
 	// 0 if either phase has no answers.
 	Factor     float64 `json:"factor"`
@@ -36,14 +39,14 @@ type ClassChange struct {
 
 // Compare compares the classes that are in both the first and the last phase.
 // With fewer than two phases there is nothing to compare and Classes is empty.
-func Compare(r *Report) Comparison {
-	if len(r.Phases) < 2 {
+func Compare(r *loadgen.Report) Comparison {
+	if len(r.Runs) < 2 {
 		return Comparison{}
 	}
-	first, last := r.Phases[0], r.Phases[len(r.Phases)-1]
-	c := Comparison{From: first.Name, To: last.Name}
-	after := last.byClass()
-	for _, b := range first.byClass() {
+	first, last := r.Runs[0], r.Runs[len(r.Runs)-1]
+	c := Comparison{From: first.Condition, To: last.Condition}
+	after := byClass(last)
+	for _, b := range byClass(first) {
 		for _, a := range after {
 			if a.class == b.class {
 				c.Classes = append(c.Classes, change(b, a))
@@ -56,15 +59,15 @@ func Compare(r *Report) Comparison {
 // classTotal is what the streams of one class got together.
 type classTotal struct {
 	class         string
-	p99           Millis // of the worst stream
+	p99           loadgen.Millis // of the worst stream
 	donePerSecond float64
 	sent, refused int64
 }
 
 // byClass sums up the streams of each class, in the order of the streams.
-func (p Phase) byClass() []classTotal {
+func byClass(p loadgen.RunResult) []classTotal {
 	var totals []classTotal
-	for _, s := range p.Streams {
+	for _, s := range p.Classes {
 		class := cmp.Or(s.Class, s.Name)
 		i := slices.IndexFunc(totals, func(t classTotal) bool { return t.class == class })
 		if i < 0 {
@@ -103,7 +106,7 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-func (s StreamResult) refusedShare() float64 {
+func refusedShare(s loadgen.ClassResult) float64 {
 	return round3(ratio(float64(s.ShedTotal()+s.FailedTotal()), float64(s.Sent)))
 }
 
@@ -184,3 +187,5 @@ func formatFactor(f float64) string {
 	}
 	return formatCount(int64(f + 0.5))
 }
+
+func round3(f float64) float64 { return math.Round(f*1000) / 1000 }

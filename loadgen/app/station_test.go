@@ -1,4 +1,4 @@
-package loadgen
+package app
 
 import (
 	"math"
@@ -17,7 +17,7 @@ type stage struct {
 	ended map[*work]time.Duration
 }
 
-func newStage(cfg AppConfig) *stage {
+func newStage(cfg Config) *stage {
 	st := &stage{began: time.Now(), ended: make(map[*work]time.Duration)}
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = defaultMaxQueue
@@ -56,7 +56,7 @@ func (st *stage) want(t *testing.T, all []*work, want ...time.Duration) {
 func TestStationQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const s = time.Second
-		st := newStage(AppConfig{Workers: 2, MaxQueue: 3})
+		st := newStage(Config{Workers: 2, MaxQueue: 3})
 		all := st.takeAll(3*s, 1*s, 1*s, 1*s, 1*s)
 		if st.take(&work{hold: s}) {
 			t.Error("it takes more than may wait")
@@ -72,7 +72,7 @@ func TestStationQueues(t *testing.T) {
 func TestStationResizes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const s = time.Second
-		st := newStage(AppConfig{Workers: 1})
+		st := newStage(Config{Workers: 1})
 		all := st.takeAll(2*s, 2*s, 2*s, 2*s)
 		time.Sleep(s)
 		st.resize(3) // two more begin at once
@@ -86,7 +86,7 @@ func TestStationResizes(t *testing.T) {
 func TestStationShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const s = time.Second
-		st := newStage(AppConfig{Workers: 2, Sharing: true})
+		st := newStage(Config{Workers: 2, Sharing: true})
 		all := st.takeAll(2*s, 2*s) // at full speed
 		time.Sleep(s)
 		all = append(all, st.takeAll(3*s, 3*s)...) // four share two: half speed
@@ -106,7 +106,7 @@ func TestStationShares(t *testing.T) {
 
 func TestStationDrawsExponential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := newStage(AppConfig{Workers: MaxWorkers, Exponential: true, Seed: 1})
+		st := newStage(Config{Workers: MaxWorkers, Exponential: true, Seed: 1})
 		holds := make([]time.Duration, 10_000)
 		for i := range holds {
 			holds[i] = 50 * time.Millisecond
@@ -132,7 +132,7 @@ func TestStationDrawsExponential(t *testing.T) {
 func TestStationCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, sharing := range []bool{false, true} {
-			st := newStage(AppConfig{Workers: 1, Sharing: sharing})
+			st := newStage(Config{Workers: 1, Sharing: sharing})
 			st.takeAll(time.Second, time.Second)
 			st.close()
 			st.takeAll(time.Second)

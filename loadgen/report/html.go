@@ -1,4 +1,4 @@
-package loadgen
+package report
 
 import (
 	_ "embed"
@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+
+	"overtake/loadgen"
 )
 
 var (
@@ -46,7 +48,7 @@ var colours = palette{
 // pageView is what the template shows.
 type pageView struct {
 	Title   string
-	Report  *Report
+	Report  *loadgen.Report
 	Valid   bool
 	Lead    *ClassChange // nil if there is no gain to report
 	Costs   []string     // what came with it
@@ -78,28 +80,28 @@ type figuresRow struct {
 
 // WriteHTML writes the report as one page that needs no network: script, style
 // and figures are in it. The figures are the same JSON that [WriteJSON] writes.
-func WriteHTML(w io.Writer, r *Report) error {
+func WriteHTML(w io.Writer, r *loadgen.Report) error {
 	// Marshal escapes '<', '>' and '&', so the data can't close its element.
 	data, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("loadgen: html: %w", err)
+		return fmt.Errorf("report: html: %w", err)
 	}
 	shades, err := json.Marshal(colours)
 	if err != nil {
-		return fmt.Errorf("loadgen: html: %w", err)
+		return fmt.Errorf("report: html: %w", err)
 	}
 	view := newPageView(r)
 	view.JSON, view.Palette = template.JS(data), template.JS(shades)
 	view.Style, view.Script = template.CSS(pageStyle), template.JS(pageScript)
 	view.Library = template.JS(chartLibrary)
 	if err := page.Execute(w, view); err != nil {
-		return fmt.Errorf("loadgen: html: %w", err)
+		return fmt.Errorf("report: html: %w", err)
 	}
 	return nil
 }
 
-func newPageView(r *Report) pageView {
-	view := pageView{Report: r, Valid: r.Verdict.State == Valid, Title: pageTitle(r)}
+func newPageView(r *loadgen.Report) pageView {
+	view := pageView{Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r)}
 	comparison := Compare(r)
 	if lead, ok := comparison.Lead(); ok {
 		view.Lead = &lead
@@ -109,15 +111,15 @@ func newPageView(r *Report) pageView {
 		view.Cards = append(view.Cards, newClassCard(r, name, i))
 		view.Rows = append(view.Rows, figuresRows(r, name)...)
 	}
-	for _, p := range r.Phases {
-		for _, s := range p.Streams {
+	for _, p := range r.Runs {
+		for _, s := range p.Classes {
 			view.Causes = append(view.Causes, causeLines(p, s)...)
 		}
 	}
 	return view
 }
 
-func pageTitle(r *Report) string {
+func pageTitle(r *loadgen.Report) string {
 	if headline := Compare(r).Headline(); headline != "" {
 		return headline
 	}
@@ -129,11 +131,11 @@ func pageTitle(r *Report) string {
 }
 
 // streamNames returns the names of all streams in the order they first appear.
-func streamNames(r *Report) []string {
+func streamNames(r *loadgen.Report) []string {
 	var names []string
 	seen := make(map[string]bool)
-	for _, p := range r.Phases {
-		for _, s := range p.Streams {
+	for _, p := range r.Runs {
+		for _, s := range p.Classes {
 			if !seen[s.Name] {
 				seen[s.Name] = true
 				names = append(names, s.Name)
@@ -144,47 +146,47 @@ func streamNames(r *Report) []string {
 }
 
 // byPhase returns the results of one stream and the names of their phases.
-func byPhase(r *Report, name string) (results []StreamResult, phases []string) {
-	for _, p := range r.Phases {
-		for _, s := range p.Streams {
+func byPhase(r *loadgen.Report, name string) (results []loadgen.ClassResult, phases []string) {
+	for _, p := range r.Runs {
+		for _, s := range p.Classes {
 			if s.Name == name {
-				results, phases = append(results, s), append(phases, p.Name)
+				results, phases = append(results, s), append(phases, p.Condition)
 			}
 		}
 	}
 	return results, phases
 }
 
-func newClassCard(r *Report, name string, index int) classCard {
+func newClassCard(r *loadgen.Report, name string, index int) classCard {
 	results, _ := byPhase(r, name)
 	first, last := results[0], results[len(results)-1]
 	card := classCard{
-		Class: last.label(),
+		Class: last.Label(),
 		Light: template.CSS(colours.Light[index%len(colours.Light)]),
 		Dark:  template.CSS(colours.Dark[index%len(colours.Dark)]),
 	}
-	add := func(name, unit string, show func(StreamResult) string) {
+	add := func(name, unit string, show func(loadgen.ClassResult) string) {
 		f := fact{Name: name, Unit: unit, Now: show(last)}
 		if len(results) > 1 {
 			f.Before = show(first)
 		}
 		card.Facts = append(card.Facts, f)
 	}
-	add("p99", "ms", func(s StreamResult) string { return latencyCell(s, s.Latency.P99) })
-	add("p50", "ms", func(s StreamResult) string { return latencyCell(s, s.Latency.P50) })
-	add("done", "/s", func(s StreamResult) string { return formatRate(s.DonePerSecond) })
-	add("refused or failed", "", func(s StreamResult) string { return formatPercent(s.refusedShare(), 1) })
+	add("p99", "ms", func(s loadgen.ClassResult) string { return latencyCell(s, s.Latency.P99) })
+	add("p50", "ms", func(s loadgen.ClassResult) string { return latencyCell(s, s.Latency.P50) })
+	add("done", "/s", func(s loadgen.ClassResult) string { return formatRate(s.DonePerSecond) })
+	add("refused or failed", "", func(s loadgen.ClassResult) string { return formatPercent(refusedShare(s), 1) })
 	return card
 }
 
-func figuresRows(r *Report, name string) []figuresRow {
+func figuresRows(r *loadgen.Report, name string) []figuresRow {
 	var rows []figuresRow
 	results, phases := byPhase(r, name)
 	for i, s := range results {
 		l := s.Latency
-		row := figuresRow{First: i == 0, Class: s.label(), Phase: phases[i]}
+		row := figuresRow{First: i == 0, Class: s.Label(), Phase: phases[i]}
 		row.Cells = append(row.Cells, formatCount(s.Sent), formatRate(s.DonePerSecond))
-		for _, m := range []Millis{l.P50, l.P90, l.P99, l.P999, l.Max, l.Mean} {
+		for _, m := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max, l.Mean} {
 			row.Cells = append(row.Cells, latencyCell(s, m))
 		}
 		row.Cells = append(row.Cells, formatCount(s.ShedTotal()), formatCount(s.FailedTotal()), formatCount(s.Unfinished), formatCount(s.Skipped))

@@ -1,4 +1,4 @@
-package loadgen
+package app
 
 import (
 	"context"
@@ -9,7 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
+
+	"overtake/loadgen/completion"
 )
 
 // ask sends one request on a connection of its own.
@@ -21,7 +22,7 @@ func ask(t *testing.T, method, url, id, body string) (int, string) {
 	}
 	req.Close = true
 	if id != "" {
-		req.Header.Set(HeaderID, id)
+		req.Header.Set(completion.HeaderID, id)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -35,10 +36,10 @@ func ask(t *testing.T, method, url, id, body string) (int, string) {
 	return resp.StatusCode, string(answer)
 }
 
-func readCompletions(t *testing.T, url string, after int) completionsPage {
+func readCompletions(t *testing.T, url string, after int) completion.Page {
 	t.Helper()
 	status, body := ask(t, "GET", fmt.Sprintf("%s/completions?after=%d", url, after), "", "")
-	var page completionsPage
+	var page completion.Page
 	if err := json.Unmarshal([]byte(body), &page); err != nil || status != 200 {
 		t.Fatalf("completions: status %d, %v: %s", status, err, body)
 	}
@@ -47,7 +48,7 @@ func readCompletions(t *testing.T, url string, after int) completionsPage {
 
 // One worker does what came first, whatever it is.
 func TestAppWorksInOrderOfArrival(t *testing.T) {
-	app, url := startApp(t, AppConfig{Workers: 1})
+	app, url := startApp(t, Config{Workers: 1})
 	var clients sync.WaitGroup
 	const requests = 20
 	clients.Go(func() { ask(t, "GET", url+"/work?ms=300", "slow/0", "") })
@@ -79,7 +80,7 @@ func TestAppWorksInOrderOfArrival(t *testing.T) {
 }
 
 func TestAppRefusesWhenTheQueueIsFull(t *testing.T) {
-	app, url := startApp(t, AppConfig{Workers: 1, MaxQueue: 1})
+	app, url := startApp(t, Config{Workers: 1, MaxQueue: 1})
 	var clients sync.WaitGroup
 	clients.Go(func() { ask(t, "GET", url+"/work?ms=500", "", "") })
 	eventually(t, "the worker is held", func() bool { return app.Stats().Busy == 1 })
@@ -95,7 +96,7 @@ func TestAppRefusesWhenTheQueueIsFull(t *testing.T) {
 }
 
 func TestAppChecksWhatItIsAsked(t *testing.T) {
-	_, url := startApp(t, AppConfig{})
+	_, url := startApp(t, Config{})
 	for _, test := range []struct {
 		target string
 		status int
@@ -120,7 +121,7 @@ func TestAppChecksWhatItIsAsked(t *testing.T) {
 }
 
 func TestEchoShowsTheRequest(t *testing.T) {
-	_, url := startApp(t, AppConfig{})
+	_, url := startApp(t, Config{})
 	req, _ := http.NewRequest("POST", url+"/echo?a=%2F&b", strings.NewReader(strings.Repeat("b", 5<<20)))
 	req.Close = true
 	req.Header["latency-class"] = []string{"interactive"}
@@ -140,27 +141,10 @@ func TestEchoShowsTheRequest(t *testing.T) {
 	}
 }
 
-func TestCompletionsForgetTheOldestAndSaySo(t *testing.T) {
-	c := newCompletions(4)
-	for i := range 10 {
-		c.add(fmt.Sprint(i), time.Unix(0, int64(i)))
-	}
-	page := c.page(3, 100)
-	if page.Next != 10 || page.Lost != 3 || len(page.Items) != 4 || page.Items[0].ID != "6" {
-		t.Errorf("after 3: %+v", page)
-	}
-	if page := c.page(8, 1); page.Next != 9 || page.Lost != 0 || len(page.Items) != 1 || page.Items[0].ID != "8" {
-		t.Errorf("one after 8: %+v", page)
-	}
-	if page := c.page(1<<62, 1); page.Next != 10 || page.Lost != 0 || len(page.Items) != 0 {
-		t.Errorf("from the future: %+v", page)
-	}
-}
-
 // Shutdown must not wait for work that outlasts its context.
 func TestShutdownAbandonsWorkWhenItsContextEnds(t *testing.T) {
 	ln, url := listen(t)
-	app := NewApp(AppConfig{Workers: 1})
+	app := New(Config{Workers: 1})
 	served := make(chan error, 1)
 	go func() { served <- app.Serve(ln) }()
 	status := make(chan int, 1)
@@ -183,7 +167,7 @@ func TestShutdownAbandonsWorkWhenItsContextEnds(t *testing.T) {
 }
 
 func TestAppWorkers(t *testing.T) {
-	app, url := startApp(t, AppConfig{Workers: 3})
+	app, url := startApp(t, Config{Workers: 3})
 	for _, tc := range []struct {
 		method, query string
 		status        int

@@ -1,9 +1,13 @@
-package loadgen
+// Package app is the sample app: a fixed number of workers behind one strictly
+// first-in, first-out queue. It is what the load generator, the demo and the
+// benchmarks put behind a gateway.
+package app
 
 import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -11,11 +15,9 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-)
 
-// HeaderID is the request header by which the generator names each request:
-// <stream>/<number>. The app lists finished work under it.
-const HeaderID = "Loadgen-Id"
+	"overtake/loadgen/completion"
+)
 
 const (
 	defaultWorkers  = 8
@@ -25,11 +27,13 @@ const (
 	// MaxWorkers is the most workers that an app may have.
 	MaxWorkers   = 10_000
 	maxWorkBytes = 1 << 30
+	// completionsKept is how many finished requests the app remembers.
+	completionsKept = 1 << 16
 )
 
-// AppConfig says how much work the sample app does at once. The zero value is
+// Config says how much work the sample app does at once. The zero value is
 // usable.
-type AppConfig struct {
+type Config struct {
 	// Workers is how many requests are worked on at the same time. 0 is 8.
 	Workers int
 	// MaxQueue bounds the requests that wait for a worker; above it the app
@@ -56,14 +60,14 @@ type AppConfig struct {
 //	/echo               answers with the request it saw, as JSON
 //	/workers            answers with the number of workers; POST /workers?n=4
 //	                    changes it, and what they are doing goes on
-//	/completions?after= lists finished work that carried a [HeaderID]
+//	/completions?after= lists finished work that carried a [completion.HeaderID]
 //	/healthz            answers 200
 //
 // Work whose client has left is done all the same.
 type App struct {
 	server    *fasthttp.Server
 	station   *station
-	completed *completions
+	completed *completion.List
 
 	stopOnce sync.Once
 	stop     chan struct{} // closed when unfinished work is to be abandoned
@@ -75,12 +79,12 @@ type App struct {
 type work struct {
 	hold     time.Duration
 	end      time.Duration // in the station's virtual time
-	id       string        // from HeaderID, may be empty
+	id       string        // from completion.HeaderID, may be empty
 	finished chan struct{} // closed by the worker
 }
 
-// AppStats is a moment's view of an [App].
-type AppStats struct {
+// Stats is a moment's view of an [App].
+type Stats struct {
 	Workers int   `json:"workers"`
 	Busy    int   `json:"busy"`   // workers at work
 	Queued  int   `json:"queued"` // requests waiting for a worker
@@ -88,8 +92,8 @@ type AppStats struct {
 	Refused int64 `json:"refused"`
 }
 
-// NewApp returns an app that listens nowhere yet.
-func NewApp(cfg AppConfig) *App {
+// New returns an app that listens nowhere yet.
+func New(cfg Config) *App {
 	if cfg.Workers <= 0 {
 		cfg.Workers = defaultWorkers
 	}
@@ -97,7 +101,7 @@ func NewApp(cfg AppConfig) *App {
 		cfg.MaxQueue = defaultMaxQueue
 	}
 	a := &App{
-		completed: newCompletions(completionsKept),
+		completed: completion.NewList(completionsKept),
 		stop:      make(chan struct{}),
 	}
 	a.station = newStation(cfg, a.finish)
@@ -119,7 +123,7 @@ func NewApp(cfg AppConfig) *App {
 // or when ln fails. It may be called for several listeners.
 func (a *App) Serve(ln net.Listener) error {
 	if err := a.server.Serve(ln); err != nil {
-		return fmt.Errorf("loadgen: app on %s: %w", ln.Addr(), err)
+		return fmt.Errorf("app: on %s: %w", ln.Addr(), err)
 	}
 	return nil
 }
@@ -132,16 +136,16 @@ func (a *App) Shutdown(ctx context.Context) error {
 	a.station.close()
 	a.stopOnce.Do(func() { close(a.stop) })
 	if err != nil {
-		return fmt.Errorf("loadgen: app shutdown: %w", err)
+		return fmt.Errorf("app: shutdown: %w", err)
 	}
 	return nil
 }
 
 // Stats returns the present figures. They are read one after the other and may
 // be off by the requests that moved in between.
-func (a *App) Stats() AppStats {
+func (a *App) Stats() Stats {
 	workers, busy, queued := a.station.stats()
-	return AppStats{Workers: workers, Busy: busy, Queued: queued, Done: a.done.Load(), Refused: a.refused.Load()}
+	return Stats{Workers: workers, Busy: busy, Queued: queued, Done: a.done.Load(), Refused: a.refused.Load()}
 }
 
 // SetWorkers changes the number of workers, which must be positive.
@@ -151,7 +155,7 @@ func (a *App) SetWorkers(n int) { a.station.resize(n) }
 func (a *App) finish(w *work) {
 	a.done.Add(1)
 	if w.id != "" {
-		a.completed.add(w.id, time.Now())
+		a.completed.Add(w.id, time.Now())
 	}
 	close(w.finished)
 }
@@ -192,7 +196,7 @@ func (a *App) handleWork(ctx *fasthttp.RequestCtx) {
 	}
 	w := &work{
 		hold:     time.Duration(ms) * time.Millisecond,
-		id:       headerFold(ctx, HeaderID),
+		id:       headerFold(ctx, completion.HeaderID),
 		finished: make(chan struct{}),
 	}
 	if !a.station.take(w) {
@@ -232,6 +236,15 @@ func (a *App) handleWorkers(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.SetContentType("application/json")
 	fmt.Fprintf(ctx, "{\"workers\":%d}\n", a.Stats().Workers)
+}
+
+func (a *App) handleCompletions(ctx *fasthttp.RequestCtx) {
+	after, err := intArg(ctx, "after", 0, math.MaxInt64)
+	if err != nil {
+		ctx.Error(err.Error()+"\n", fasthttp.StatusBadRequest)
+		return
+	}
+	writeJSONBody(ctx, a.completed.Page(uint64(after)))
 }
 
 // intArg reads the query argument name, an integer from 0 to limit.

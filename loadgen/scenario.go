@@ -1,0 +1,230 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
+)
+
+// maxRate is far above what one process can send; it catches typing errors.
+const maxRate = 1e6
+
+// Scenario is what one run sends: several classes of requests at the same time.
+type Scenario struct {
+	// Name is what reports call the scenario. It may be empty.
+	Name string
+	// Target is the base URL of the classes that name no [Endpoint], such as
+	// http://127.0.0.1:8080. Only its scheme, host and port are used.
+	Target string
+	// Duration is how long requests are measured, without the warm-up.
+	Duration time.Duration
+	// Warmup is sent before the measured part and left out of the figures.
+	Warmup time.Duration
+	// Phases divide the measured part; their durations sum up to Duration. They
+	// are for the report: what differs in them is in the classes' arrivals. None
+	// is one phase.
+	Phases []Phase
+	// Seed decides the intended start and the content of every request. The same
+	// seed gives the same ones; 0 is a seed like any other.
+	Seed uint64
+	// Endpoints are what classes send to, by name, beside Target.
+	Endpoints map[string]Endpoint
+	Classes   []Class
+}
+
+// Phase is a part of a run that gets figures of its own.
+type Phase struct {
+	Name     string
+	Duration time.Duration
+}
+
+// Class is one open-loop flow of requests with a schedule of its own.
+type Class struct {
+	// Name is unique in the scenario: 1 to 64 characters, no space, no '/'.
+	Name string
+	// Class is the latency class that the requests are meant to get, for the
+	// report. Empty means Name. The generator does not send it: the gateway's
+	// rules give requests their class, or Request has it in a field.
+	Class string
+	// Arrivals say when requests start, counted from the start of the warm-up.
+	Arrivals arrival.Plan
+	// Request says what is in them.
+	Request content.Spec
+	// Endpoint names one of the scenario's endpoints. Empty is [Scenario.Target].
+	Endpoint string
+	// Objective is the latency within which an answer is of use: goodput counts
+	// those. 0 counts every success.
+	Objective time.Duration
+	// Timeout bounds one request from its real start. 0 is that of the run.
+	Timeout time.Duration
+	// Connections say how HTTP connections are used.
+	Connections Connections
+	// Job says that 202 is the expected answer, and that latency counts to the
+	// completion of the work: as listed at [Options.Completions], or, where that
+	// is empty, as the resource in Location tells.
+	Job bool
+}
+
+// Connections are how a class uses HTTP connections. The zero value keeps them
+// open and opens as many as it takes to never wait for one.
+type Connections struct {
+	// Max is how many there are at most. When all are in use, a request is sent
+	// when one is free; its latency counts from its intended start all the same.
+	// 0 is no bound but that of outstanding requests.
+	Max int
+	// Requests is how many requests one connection serves before it is closed.
+	// 0 is no bound, 1 opens a connection for each request.
+	Requests int
+}
+
+// Endpoint is something that classes send to.
+type Endpoint struct {
+	// Kind is "http", "amqp" or "nats".
+	Kind string
+	// URL is the base URL of a server, or that of a broker with its credentials.
+	URL string
+	// Messages are published to Exchange with the routing key Key (AMQP), or to
+	// Subject (NATS), and are done when they were consumed from Queue (AMQP), or
+	// from Stream or else Subject itself (NATS).
+	Exchange, Key, Queue string
+	Subject, Stream      string
+	// Consumers is how many messages are worked on at the same time, Hold for
+	// how long each. 0 consumers is 1.
+	Consumers int
+	Hold      time.Duration
+}
+
+// ParseClassFlag reads the value of a --class flag:
+//
+//	NAME=RATE:PATH           interactive=200:/work?ms=5
+//	NAME=RATE:METHOD PATH    batch=140:POST /jobs/report?ms=50
+//
+// RATE is in requests per second and may have a fraction.
+func ParseClassFlag(value string) (Class, error) {
+	fail := func(problem string) (Class, error) {
+		return Class{}, fmt.Errorf("loadgen: class %q: %s; want NAME=RATE:PATH or NAME=RATE:METHOD PATH,"+
+			" such as interactive=200:/work?ms=5", value, problem)
+	}
+	name, rest, ok := strings.Cut(value, "=")
+	if !ok {
+		return fail("no '=' after the name")
+	}
+	rateText, request, ok := strings.Cut(rest, ":")
+	if !ok {
+		return fail("no ':' after the rate")
+	}
+	rate, err := strconv.ParseFloat(rateText, 64)
+	if err != nil {
+		return fail(fmt.Sprintf("rate %q is not a number", rateText))
+	}
+	s := Class{Name: name, Class: name, Arrivals: arrival.Steady(rate)}
+	s.Request.Method, s.Request.Path = splitRequest(request)
+	if err := s.check(); err != nil {
+		return fail(err.Error())
+	}
+	return s, nil
+}
+
+// splitRequest separates "METHOD PATH"; a lone path is a GET.
+func splitRequest(request string) (method, path string) {
+	if method, path, ok := strings.Cut(request, " "); ok {
+		return method, path
+	}
+	return "GET", request
+}
+
+// withDefaults fills in what may be left empty.
+func (s Class) withDefaults() Class {
+	if s.Class == "" {
+		s.Class = s.Name
+	}
+	return s
+}
+
+// check returns the first thing wrong with s, without the package prefix.
+func (s Class) check() error {
+	switch {
+	case s.Name == "" || len(s.Name) > 64 || strings.ContainsFunc(s.Name, notInName):
+		return fmt.Errorf("name %q is not 1 to 64 visible ASCII characters without '/'", s.Name)
+	case len(s.Class) > 64 || strings.ContainsFunc(s.Class, notInName):
+		return fmt.Errorf("class %q is not up to 64 visible ASCII characters without '/'", s.Class)
+	case len(s.Arrivals.Rate) == 0:
+		return errors.New("no arrivals: nothing to send")
+	case math.IsNaN(s.rate()) || s.rate() <= 0 || s.rate() > maxRate:
+		return fmt.Errorf("rate %v is not above 0 and up to %.0f per second", s.rate(), float64(maxRate))
+	case strings.ContainsFunc(s.Request.Method, func(r rune) bool { return r < 'A' || r > 'Z' }):
+		return fmt.Errorf("method %q is not in capital letters", s.Request.Method)
+	case !strings.HasPrefix(s.Request.Path, "/"):
+		return fmt.Errorf("path %q does not start with '/'", s.Request.Path)
+	case strings.ContainsFunc(s.Request.Path, notInTarget):
+		return fmt.Errorf("path %q has spaces or characters that must be %%-encoded", s.Request.Path)
+	case s.Request.BodyBytes < 0:
+		return fmt.Errorf("body of %d bytes", s.Request.BodyBytes)
+	}
+	return nil
+}
+
+// rate is the first rate of the class, per second.
+func (s Class) rate() float64 { return s.Arrivals.Rate[0].From }
+
+func notInTarget(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
+func notInName(r rune) bool   { return r <= ' ' || r >= 0x7f || r == '/' }
+
+// Validate reports all that is wrong with the scenario. Run does so too.
+func (sc Scenario) Validate() error {
+	var problems []error
+	add := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("loadgen: "+format, args...))
+	}
+	if _, err := parseTarget(sc.Target); err != nil {
+		problems = append(problems, err)
+	}
+	if sc.Duration <= 0 {
+		add("duration %v is not above 0", sc.Duration)
+	}
+	if len(sc.Classes) == 0 {
+		add("no classes: nothing to send")
+	}
+	seen := make(map[string]bool)
+	for _, s := range sc.Classes {
+		if err := s.check(); err != nil {
+			add("class %q: %w", s.Name, err)
+		}
+		if seen[s.Name] {
+			add("class %q is defined twice", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	return errors.Join(problems...)
+}
+
+// target is where requests go.
+type target struct {
+	url  string // scheme://host[:port], no path
+	host string // as sent in the Host field
+	addr string // host:port to dial
+	tls  bool
+}
+
+func parseTarget(raw string) (target, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return target{}, fmt.Errorf("loadgen: target %q: %w", raw, err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", raw)
+	}
+	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, addr: u.Host, tls: u.Scheme == "https"}
+	if u.Port() == "" {
+		port := map[bool]string{false: "80", true: "443"}[t.tls]
+		t.addr = strings.TrimSuffix(u.Host, ":") + ":" + port
+	}
+	return t, nil
+}

@@ -1,0 +1,42 @@
+package loadgen
+
+import (
+	"context"
+	"time"
+
+	"overtake/loadgen/content"
+)
+
+// Sender carries the requests of classes to one endpoint. A run has one for each
+// endpoint that its classes name. It is safe for concurrent use.
+type Sender interface {
+	// Send starts a request and returns without waiting for the system under
+	// test. It calls [Call.Finish] exactly once, from any goroutine, and keeps
+	// nothing of c after that.
+	Send(c *Call)
+	// Close ends what is unanswered, each with [OutcomeUnfinished], and returns
+	// when nothing of the sender runs any more.
+	Close() error
+}
+
+// OpenSender opens the sender for an endpoint that some classes name. It returns
+// an error that names the place and the remedy if nothing usable is there.
+type OpenSender func(ctx context.Context, e Endpoint, classes []Class) (Sender, error)
+
+// Call is one request on its way.
+type Call struct {
+	// ID is <class>/<number> and unique in the run: requests have it in the header
+	// [completion.HeaderID], messages as their message id.
+	ID string
+	// TraceParent is a W3C traceparent of the request's own.
+	TraceParent string
+	Class       *Class
+	Request     *content.Request
+	// Timeout bounds the request from now on.
+	Timeout time.Duration
+
+	finish func(*Call, Outcome)
+}
+
+// Finish records what became of the request.
+func (c *Call) Finish(o Outcome) { c.finish(c, o) }

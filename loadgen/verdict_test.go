@@ -1,0 +1,36 @@
+package loadgen
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestMergeKeepsTheWorstVerdict(t *testing.T) {
+	a := &Report{Runs: []RunResult{{Condition: "first come, first served", Verdict: newVerdict(nil)}}}
+	b := &Report{Runs: []RunResult{{Condition: "class order", Verdict: judge(GeneratorUsage{LagP99: 6})}}}
+	merged := Merge(a, b)
+	if len(merged.Runs) != 2 || merged.Runs[1].Condition != "class order" {
+		t.Errorf("runs %+v", merged.Runs)
+	}
+	want := "GENERATOR-BOUND: class order: requests started up to 6.0 ms late (p99; limit 5 ms)"
+	if got := merged.Verdict.String(); got != want {
+		t.Errorf("verdict %q, want %q", got, want)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	if v := judge(GeneratorUsage{LagP99: 5, SkippedShare: 0.001, CPUShare: 0.85}); v.String() != "VALID" {
+		t.Errorf("at the limits: %v", v)
+	}
+	for reason, u := range map[string]GeneratorUsage{
+		"late":        {LagP99: 5.1},
+		"skipped":     {SkippedShare: 0.0011},
+		"cores":       {CPUShare: 0.86},
+		"descriptor":  {SocketFailures: 1},
+		"completions": {LostCompletions: 1},
+	} {
+		if v := judge(u); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
+			t.Errorf("%+v: %v, want %q", u, v, reason)
+		}
+	}
+}
