@@ -94,11 +94,18 @@ func (s *Source) Move(from, to string) {
 	if from == to {
 		return
 	}
-	maps.DeleteFunc(s.places, func(path string, _ place) bool { return path == to || strings.HasPrefix(path, to+".") })
-	for path, at := range maps.Clone(s.places) {
+	moveBelow(s.places, from, to)
+	moveBelow(s.written, from, to)
+}
+
+// moveBelow renames from, and what lies below it, to to, in the place of what was
+// there.
+func moveBelow[T any](m map[string]T, from, to string) {
+	maps.DeleteFunc(m, func(path string, _ T) bool { return path == to || strings.HasPrefix(path, to+".") })
+	for path, value := range maps.Clone(m) {
 		if rest, ok := strings.CutPrefix(path, from); ok && (rest == "" || rest[0] == '.') {
-			delete(s.places, path)
-			s.places[to+rest] = at
+			delete(m, path)
+			m[to+rest] = value
 		}
 	}
 }
