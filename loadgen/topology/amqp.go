@@ -144,7 +144,7 @@ func (b *amqpBroker) consumeOnce(ctx context.Context, queue string, concurrency 
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it may be broken, which is told below
 	if err := declare(conn, queue); err != nil {
 		return err
 	}

@@ -295,12 +295,13 @@ func TestBurnUsesCPU(t *testing.T) {
 	stop := make(chan struct{})
 	for range 2 * runtime.GOMAXPROCS(0) { // others want the processors too
 		busy.Go(func() {
+			var x uint64
 			for {
 				select {
 				case <-stop:
 					return
 				default:
-					spin(1000)
+					spin(1000, &x)
 				}
 			}
 		})

@@ -15,22 +15,24 @@ func burn(d time.Duration) {
 	defer runtime.UnlockOSThread()
 	perMicrosecond := spinsPerMicrosecond()
 	// The clock is a system call: it is read every 50 us, and for what is left.
+	var x uint64
 	for end := threadTime() + d; ; {
 		left := end - threadTime()
 		if left <= 0 {
 			return
 		}
-		spin(1 + int(min(left, 50*time.Microsecond).Microseconds())*perMicrosecond)
+		spin(1+int(min(left, 50*time.Microsecond).Microseconds())*perMicrosecond, &x)
 	}
 }
 
 // spinsPerMicrosecond is found out once, on an idle moment's best of a few.
 var spinsPerMicrosecond = sync.OnceValue(func() int {
 	const spins = 20_000
+	var x uint64
 	best := time.Hour
 	for range 5 {
 		began := threadTime()
-		spin(spins)
+		spin(spins, &x)
 		best = min(best, threadTime()-began)
 	}
 	return max(1, int(spins*time.Microsecond/max(best, 1)))
