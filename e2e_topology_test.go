@@ -195,7 +195,7 @@ func TestE2ETopologyCommandLine(t *testing.T) {
 		{[]string{"-f", "bookinfo", "--check"}, exitOK, "└═ reviews /reviews"},
 		{[]string{"-f", "bookinf"}, exitUsage, `did you mean "bookinfo"?`},
 		{[]string{"-f", "./nowhere.yaml"}, exitUsage, "no such file"},
-		{[]string{"-f", bad}, exitUsage, `graph.yaml:1:57: services.a.endpoints[0].calls[0].service: "b" is not a service`},
+		{[]string{"-f", bad}, exitUsage, `graph.yaml:1:56: services.a.endpoints[0].calls[0].service: "b" is not a service`},
 		{[]string{"-f", "bookinfo", "--service", "rating"}, exitUsage, `did you mean "ratings"?`},
 		{[]string{"-f", "bookinfo", "--listen-base", "65535"}, exitUsage, "--listen-base 65535"},
 		{[]string{"--check"}, exitUsage, "--file"},
