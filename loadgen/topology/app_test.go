@@ -34,7 +34,7 @@ func TestBuiltinGraphs(t *testing.T) {
 			r := run(t, g, Options{})
 			r.mustGet(test.service, test.path)
 			var got []string
-			for _, part := range strings.Split(r.requests(), ", ") {
+			for part := range strings.SplitSeq(r.requests(), ", ") {
 				name, n, _ := strings.Cut(part, " ")
 				if strings.Contains(test.want+",", name+" ?") {
 					n = "?"

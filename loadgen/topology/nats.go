@@ -40,7 +40,7 @@ func openNATS(url string, log func(format string, args ...any)) (*natsBroker, er
 		return nil, err
 	}
 	if !conn.IsConnected() {
-		log("state=away error=%q; it is tried until it is there", "no connection to "+conn.Opts.Url)
+		log("state=away error=%q; it is tried until it is there", nats.ErrNoServers.Error())
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {
