@@ -1,5 +1,5 @@
 // Package distribution says how long things take and how large they are: a fixed
-// value, or one drawn anew each time. A [Of] is read from a file with
+// value, or one drawn anew each time. An [Of] is read from a file with
 // strictyaml; drawing is a pure function of the random numbers that it is given.
 package distribution
 
@@ -21,7 +21,9 @@ type Duration = Of[time.Duration]
 type Size = Of[strictyaml.Size]
 
 // Value is what can be drawn.
-type Value interface{ time.Duration | strictyaml.Size }
+type Value interface {
+	time.Duration | strictyaml.Size
+}
 
 // Of is a distribution: exactly one of its fields is given. The zero value always
 // draws 0. It is read-only after it has been checked, and safe for concurrent use.
@@ -49,6 +51,9 @@ type Range[T Value] struct {
 type Mean[T Value] struct {
 	Mean T `yaml:"mean"`
 }
+
+// LongForm implements [strictyaml.LongFormer].
+func (Mean[T]) LongForm(text string) string { return fmt.Sprintf("write {mean: %s}", text) }
 
 // Tail says what half, and what 99 of 100, of a log-normal distribution stay below.
 type Tail[T Value] struct {
@@ -241,16 +246,17 @@ func (d *Of[T]) checkChoice(src *strictyaml.Source, path string) {
 	if d.Choice == nil {
 		return
 	}
-	total := 0.0
+	total, negative := 0.0, false
 	for i := range d.Choice {
 		at := strictyaml.Join(strictyaml.Item(strictyaml.Join(path, "choice"), i), "weight")
 		strictyaml.SetDefault(src, at, &d.Choice[i].Weight, 1)
 		if d.Choice[i].Weight < 0 {
 			src.Problem(at, "want 0 or more", "%v is negative", d.Choice[i].Weight)
+			negative = true
 		}
 		total += d.Choice[i].Weight
 	}
-	if total <= 0 {
+	if total <= 0 && !negative {
 		src.Problem(strictyaml.Join(path, "choice"), "give one of them a weight above 0", "has nothing to choose from")
 	}
 }
