@@ -5,7 +5,6 @@
 package inflight
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -272,7 +271,6 @@ func (c *Calls) Foreign() error {
 	if c.foreign == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d messages that are not of this run, such as one with the id %q: %w", c.foreign, c.example, errForeign)
+	return fmt.Errorf("%d messages came that are not of this run, such as one with the id %q, and took their share of the consumers:"+
+		" let nobody else publish there during a run", c.foreign, c.example)
 }
-
-var errForeign = errors.New("they were left where they are; let nobody else publish there during a run")
