@@ -15,7 +15,7 @@ type Sender interface {
 	// nothing of c after that.
 	Send(c *Call)
 	// Close ends what is unanswered, each with [OutcomeUnfinished], and returns
-	// when nothing of the sender runs any more.
+	// when nothing of the sender runs any more. Nothing is sent after it.
 	Close() error
 }
 
@@ -28,19 +28,23 @@ type Call struct {
 	// ID is <class>/<number> and unique in the run: requests have it in the header
 	// [completion.HeaderID], messages as their message id.
 	ID string
-	// TraceParent is a W3C traceparent of the request's own.
+	// TraceParent is a W3C traceparent of the request's own. Where Request has a
+	// field of that name, it is the one in there.
 	TraceParent string
 	Class       *Class
 	Request     *content.Request
 	// Timeout bounds the request from now on.
 	Timeout time.Duration
 
-	finish func(*Call, Outcome)
-	repeat func(*Call)
+	intended, started time.Duration // since the start of the run
+	answered          bool          // no longer outstanding, although not finished: an accepted job
+	flow              *flow
+	finish            func(*Call, Outcome)
+	repeat            func(*Call)
 }
 
-// NewCall returns a call that tells finish its outcome and repeat, which may be
-// nil, each repetition. It is for who drives a [Sender] without [Run].
+// NewCall returns a call that tells finish its outcome and repeat each repetition.
+// It is for who drives a [Sender] without [Run].
 func NewCall(id string, class *Class, request *content.Request, timeout time.Duration, finish func(*Call, Outcome), repeat func(*Call)) *Call {
 	return &Call{ID: id, Class: class, Request: request, Timeout: timeout, finish: finish, repeat: repeat}
 }
@@ -51,8 +55,4 @@ func (c *Call) Finish(o Outcome) { c.finish(c, o) }
 // Repeat records that what c asked for was done once more, as messages are that a
 // broker delivers again. It comes after Finish, for which a sender may keep a copy
 // of c without its Request.
-func (c *Call) Repeat() {
-	if c.repeat != nil {
-		c.repeat(c)
-	}
-}
+func (c *Call) Repeat() { c.repeat(c) }

@@ -61,16 +61,16 @@ func Open(ctx context.Context, e loadgen.Endpoint, _ []loadgen.Class) (loadgen.S
 	}
 	consumer, err := dial(ctx, e.URL, "consume")
 	if err != nil {
-		return nil, fmt.Errorf("loadgen: broker %s can't be reached: %w", name, err)
+		return nil, fmt.Errorf("broker %s can't be reached: %w", name, err)
 	}
 	if err := look(consumer, e); err != nil {
 		hangUp(consumer)
-		return nil, fmt.Errorf("loadgen: broker %s: %w", name, err)
+		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
 	publisher, err := dial(ctx, e.URL, "publish")
 	if err != nil {
 		hangUp(consumer)
-		return nil, fmt.Errorf("loadgen: broker %s can't be reached: %w", name, err)
+		return nil, fmt.Errorf("broker %s can't be reached: %w", name, err)
 	}
 	s := &sender{endpoint: e, name: name, calls: inflight.New()}
 	s.holding, s.stopHolds = context.WithCancel(context.Background())
@@ -83,17 +83,17 @@ func Open(ctx context.Context, e loadgen.Endpoint, _ []loadgen.Class) (loadgen.S
 func check(e *loadgen.Endpoint) (string, error) {
 	u, err := url.Parse(e.URL)
 	if err != nil || u.Scheme != "amqp" && u.Scheme != "amqps" || u.Host == "" {
-		return "", errors.New("loadgen: a broker's URL is amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://...")
+		return "", errors.New("a broker's URL is amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://...")
 	}
 	if e.Queue == "" {
-		return "", fmt.Errorf("loadgen: broker %s: no queue: say with `queue` where the messages come out", u.Host)
+		return "", fmt.Errorf("broker %s: no queue: say with `queue` where the messages come out", u.Host)
 	}
 	if e.Key == "" && e.Exchange == "" {
 		e.Key = e.Queue // what the default exchange routes by
 	}
 	e.Consumers = max(e.Consumers, 1)
 	if e.Consumers > math.MaxUint16 {
-		return "", fmt.Errorf("loadgen: broker %s: %d consumers; the protocol has room for %d", u.Host, e.Consumers, math.MaxUint16)
+		return "", fmt.Errorf("broker %s: %d consumers; the protocol has room for %d", u.Host, e.Consumers, math.MaxUint16)
 	}
 	return u.Host, nil
 }

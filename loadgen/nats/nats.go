@@ -77,11 +77,11 @@ func Open(ctx context.Context, e loadgen.Endpoint, _ []loadgen.Class) (loadgen.S
 	}
 	s := &sender{endpoint: e, name: name}
 	if s.consumer, err = dial(e.URL, "consume"); err != nil {
-		return nil, fmt.Errorf("loadgen: broker %s can't be reached: %w", name, err)
+		return nil, fmt.Errorf("broker %s can't be reached: %w", name, err)
 	}
 	if s.publisher, err = dial(e.URL, "publish"); err != nil {
 		s.consumer.close()
-		return nil, fmt.Errorf("loadgen: broker %s can't be reached: %w", name, err)
+		return nil, fmt.Errorf("broker %s can't be reached: %w", name, err)
 	}
 	s.calls = inflight.New()
 	if e.Stream == "" {
@@ -93,7 +93,7 @@ func Open(ctx context.Context, e loadgen.Endpoint, _ []loadgen.Class) (loadgen.S
 		s.calls.End()
 		s.publisher.close()
 		s.consumer.close()
-		return nil, fmt.Errorf("loadgen: broker %s: %w", name, err)
+		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
 	s.holding, s.stopHolds = context.WithCancel(context.Background())
 	s.working, s.stop = context.WithCancel(context.Background())
@@ -108,13 +108,13 @@ func check(e *loadgen.Endpoint) (string, error) {
 	for part := range strings.SplitSeq(e.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(part))
 		if err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Host == "" {
-			return "", errors.New("loadgen: a NATS server's URL is nats://HOST:PORT or tls://HOST:PORT, or several of one cluster with commas between them")
+			return "", errors.New("a NATS server's URL is nats://HOST:PORT or tls://HOST:PORT, or several of one cluster with commas between them")
 		}
 		hosts = append(hosts, u.Host)
 	}
 	name := strings.Join(hosts, ",")
 	if e.Subject == "" || strings.ContainsAny(e.Subject, "*> \t") {
-		return "", fmt.Errorf("loadgen: broker %s: subject %q: want the one that messages are published to, without wildcards or spaces", name, e.Subject)
+		return "", fmt.Errorf("broker %s: subject %q: want the one that messages are published to, without wildcards or spaces", name, e.Subject)
 	}
 	e.Consumers = max(e.Consumers, 1)
 	return name, nil
