@@ -1,0 +1,103 @@
+package amqp
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"overtake/loadgen/inflight"
+)
+
+// consumerTag names the one consumer of a channel.
+const consumerTag = "overtake-loadgen"
+
+const (
+	// cleanupLook is how often the queue is looked at when it is to become empty.
+	cleanupLook = 20 * time.Millisecond
+	// cleanupBatch is how many messages are taken out of it at a time.
+	cleanupBatch = 1000
+)
+
+// consume consumes until ctx ends and then takes what is left out of the queue.
+func (s *sender) consume(ctx context.Context, conn *amqp091.Connection) {
+	s.keep(ctx, conn, "consume", s.consumeOn, wait)
+}
+
+// consumeOn consumes until the connection is lost, or ctx has ended and the queue has
+// nothing of this run.
+func (s *sender) consumeOn(ctx context.Context, conn *amqp091.Connection) {
+	ch, err := conn.Channel()
+	if err != nil {
+		return
+	}
+	if err := ch.Qos(s.endpoint.Consumers, 0, false); err != nil {
+		return
+	}
+	deliveries, err := ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
+	if err != nil { // such as that the queue is gone
+		return
+	}
+	var workers sync.WaitGroup
+	for range s.endpoint.Consumers {
+		workers.Go(func() {
+			for d := range deliveries { // until the consumer is cancelled or the channel closed
+				s.work(&d)
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { workers.Wait(); close(over) }()
+	select {
+	case <-over:
+		return
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	defer cancel()
+	defer whenEnded(limit, conn)()
+	_ = ch.Cancel(consumerTag, false)
+	<-over // when what the client has already is worked on
+	s.cleanUp(limit, conn)
+}
+
+// work works on one message. One that is not of this run is kept until the end, as
+// it would come again at once if it was given back.
+func (s *sender) work(d *amqp091.Delivery) {
+	if !s.calls.Ours(d.MessageId) {
+		return
+	}
+	inflight.Wait(s.holding, s.endpoint.Hold)
+	s.calls.Done(d.MessageId)
+	// If the connection was lost, the message comes again.
+	_ = d.Ack(false)
+}
+
+// cleanUp takes what is left out of the queue, many messages at a time. Those that
+// are not of this run are given back when the connection is closed.
+func (s *sender) cleanUp(ctx context.Context, conn *amqp091.Connection) {
+	ch, err := conn.Channel()
+	if err != nil || ch.Qos(cleanupBatch, 0, false) != nil {
+		return
+	}
+	deliveries, err := ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
+	if err != nil {
+		return
+	}
+	var worker sync.WaitGroup
+	defer worker.Wait()
+	worker.Go(func() {
+		for d := range deliveries {
+			s.work(&d)
+		}
+	})
+	for ctx.Err() == nil {
+		q, err := ch.QueueDeclarePassive(s.endpoint.Queue, true, false, false, false, nil)
+		if err != nil || q.Messages == 0 {
+			break
+		}
+		inflight.Wait(ctx, cleanupLook)
+	}
+	_ = ch.Cancel(consumerTag, false)
+}
