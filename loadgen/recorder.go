@@ -187,6 +187,7 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 		Sent: r.total.sent, OK: r.total.ok, Skipped: r.total.skipped,
 		Shed: sum(r.total.shed), Failed: sum(r.total.failed),
 		P50: r.interval.quantile(0.50), P99: r.interval.quantile(0.99),
+		Lag: r.lag.quantile(0.99),
 	}
 	if elapsed := now - r.intervalStart; elapsed > 0 {
 		p.DonePerSecond = float64(r.interval.count()) / elapsed.Seconds()
