@@ -53,8 +53,8 @@ func (r *run) progress(final bool) Progress {
 		Warmup: now < r.scenario.Warmup, Phase: r.scenario.phaseAt(now), Final: final,
 	}
 	var sent, skipped int64
-	for _, s := range r.classes {
-		class := s.recorder.progress(s.Class, now)
+	for _, f := range r.flows {
+		class := f.recorder.progress(f.Class, now)
 		p.Lag = max(p.Lag, class.Lag)
 		sent += class.Sent
 		skipped += class.Skipped
