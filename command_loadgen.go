@@ -109,29 +109,18 @@ func (c *loadgenCommand) check() (scenario loadgen.Scenario, expectations []expe
 // an error come back when a run was ended early, or when a later run could not be
 // made.
 func (c *loadgenCommand) drive(ctx context.Context, scenario loadgen.Scenario) (*loadgen.Report, error) {
-	opts := c.options()
-	opts.Progress = newView(scenario.Name, c.Repeat).Progress
-	var runs []*loadgen.Report
-	for number := 1; number <= c.Repeat; number++ {
-		report, err := loadgen.Run(ctx, scenario, opts)
-		if report != nil {
-			report.Runs[0].Repeat = number
-			runs = append(runs, report)
-		}
-		if err != nil && len(runs) == 0 {
-			return nil, err
-		}
-		if err != nil {
-			return loadgen.Merge(runs...), fmt.Errorf("run %d of %d: %w; the report has what was measured until then", number, c.Repeat, err)
-		}
+	report, err := loadgen.RunRepeated(ctx, scenario, c.options(newView(scenario.Name, c.Repeat)), c.Repeat)
+	if report != nil && err != nil {
+		err = fmt.Errorf("%w; the report has what was measured until then", err)
 	}
-	return loadgen.Merge(runs...), nil
+	return report, err
 }
 
-func (c *loadgenCommand) options() loadgen.Options {
+func (c *loadgenCommand) options(view *live.View) loadgen.Options {
 	opts := loadgen.Options{
-		Condition: c.Condition, Completions: c.Completions, Version: version(),
+		Condition: c.Condition, Completions: c.Completions, Version: version(), Progress: view.Progress,
 		RequestTimeout: c.Timeout, MaxOutstanding: c.Outstanding,
+		Jaeger: c.Jaeger, TraceSample: c.traceSample(),
 	}
 	if c.Insecure {
 		opts.TLS = &tls.Config{InsecureSkipVerify: true} // asked for with --insecure
@@ -152,7 +141,7 @@ func (c *loadgenCommand) traceSample() float64 {
 // worth says why a report is no result; nil if it is one.
 func worth(report *loadgen.Report) error {
 	if report.Verdict.State != loadgen.Valid {
-		return fmt.Errorf("not a result: %s; run it again with nothing else running, or with lower rates", report.Verdict)
+		return fmt.Errorf("not a result: %s", report.Verdict)
 	}
 	unmet := 0
 	for _, e := range report.Expectations {

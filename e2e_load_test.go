@@ -233,7 +233,7 @@ func TestE2ELoadgenInterrupted(t *testing.T) {
 		if code := p.wait(t); code != exitFailed {
 			t.Errorf("after %v it exited with %d, want %d", signal, code, exitFailed)
 		}
-		if !regexp.MustCompile(`\novertake: run 1 of 2: .*run ended early: .+ signal received; the report has what was measured until then\n$`).MatchString(p.text()) {
+		if !regexp.MustCompile(`\novertake: loadgen: run ended early: .+ signal received; the report has what was measured until then\n$`).MatchString(p.text()) {
 			t.Errorf("after %v it printed\n%s", signal, p.text())
 		}
 		report := readReport(t, dir)
