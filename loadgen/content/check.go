@@ -142,7 +142,7 @@ func checkField(f Field, t template, add func(hint, format string, args ...any))
 
 func (s Spec) checkBody(add addMistake) {
 	given := 0
-	for _, is := range []bool{len(s.Body) > 0, s.Text != "", !s.Sizes.IsZero(), s.BodyBytes != 0} {
+	for _, is := range []bool{len(s.Body) > 0, s.Text != "", s.Size != nil, s.BodyBytes != 0} {
 		if is {
 			given++
 		}
@@ -153,8 +153,8 @@ func (s Spec) checkBody(add addMistake) {
 	if s.BodyBytes < 0 || s.BodyBytes > MaxBody {
 		add("body.size", "want 0 to 1GiB", "is %d bytes", s.BodyBytes)
 	}
-	if w := s.Sizes.check(); w != nil {
-		add("body.size", w.hint, "%s", w.what)
+	if s.Size != nil && s.Size.Largest() > MaxBody {
+		add("body.size", "want at most 1GiB", "can be %v", s.Size.Largest())
 	}
 }
 

@@ -26,6 +26,8 @@ import (
 	"bytes"
 	"errors"
 	"math/rand/v2"
+
+	"overtake/loadgen/distribution"
 )
 
 // MaxBody is how long a body may be, in bytes.
@@ -43,13 +45,13 @@ type Spec struct {
 	Query []Field
 	// Fields are header fields. Their names are sent as they are spelled.
 	Fields []Field
-	// Body is sent with each request, or else Text, or else as many bytes of filler
-	// as Sizes draws or BodyBytes says, without holding them in memory. At most one
-	// of the four is set; none is no body.
+	// Body is sent with each request, or Text, or filler that is not held in memory:
+	// BodyBytes of it, or as much as Size, which was checked, draws, up to [MaxBody]. At
+	// most one of the four is set; none is no body.
 	Body      []byte
 	Text      string
-	Sizes     Sizes
 	BodyBytes int64
+	Size      *distribution.Size
 }
 
 // Field is a header field, sent as it is spelled, or a query parameter.
@@ -119,8 +121,9 @@ func (s Spec) Open(seed uint64, name string) (*Generator, error) {
 			g.text = &text
 		}
 	}
-	if !s.Sizes.IsZero() {
-		g.size = s.Sizes.open(random("body.size"))
+	if s.Size != nil {
+		sizes := random("body.size")
+		g.size = func() int64 { return min(int64(s.Size.Draw(sizes)), MaxBody) }
 	}
 	return g, nil
 }

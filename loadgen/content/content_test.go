@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"overtake/classifier/strictyaml"
+	"overtake/loadgen/distribution"
 )
 
 func requests(t testing.TB, s Spec, seed uint64, name string, n int) []*Request {
@@ -185,9 +188,9 @@ func TestAllMistakes(t *testing.T) {
 	err := Spec{
 		Method: "get", Path: "/", Query: []Field{{"q", "{{x}}"}},
 		Fields:    []Field{{"", "a"}, {"A b", "c"}, {"Content-Length", "3"}, {"X", "a\nb"}, {"Y", `{{pick "\x00"}}`}},
-		BodyBytes: -1, Sizes: Sizes{Uniform: Uniform{Min: 2, Max: 1}}, Text: "{{range}}",
+		BodyBytes: -1, Size: &distribution.Size{}, Text: "{{range}}",
 	}.Check()
-	want := []string{"method", "query.q", "headers.", "headers.A b", "headers.Content-Length", "headers.X", "headers.Y", "body.text", "body", "body.size", "body.size"}
+	want := []string{"method", "query.q", "headers.", "headers.A b", "headers.Content-Length", "headers.X", "headers.Y", "body.text", "body", "body.size"}
 	var got []string
 	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
 		m, ok := errors.AsType[Mistake](e)
@@ -201,80 +204,35 @@ func TestAllMistakes(t *testing.T) {
 	}
 }
 
-func sizes(t testing.TB, s Sizes, n int) []int64 {
-	t.Helper()
-	all := make([]int64, n)
-	for i, r := range requests(t, Spec{Path: "/", Sizes: s}, 1, "a", n) {
-		if all[i] = r.Filler; r.Filler < 0 || r.Filler > MaxBody || r.Body != nil {
+// Bodies of filler have the lengths of their distribution, and none is too long.
+func TestSizes(t *testing.T) {
+	const n = 20_000
+	s := Spec{Path: "/", Size: &distribution.Size{Lognormal: &distribution.Tail[strictyaml.Size]{Median: 2048, P99: 65536}}}
+	below := map[int64]float64{2048: 0, 65536: 0}
+	for _, r := range requests(t, s, 1, "a", n) {
+		if r.Body != nil || r.Filler < 0 {
 			t.Fatalf("a body of %d bytes and %q", r.Filler, r.Body)
 		}
-	}
-	return all
-}
-
-func TestSizes(t *testing.T) {
-	const n = 100_000
-	share := func(all []int64, below int64) float64 {
-		count := 0
-		for _, size := range all {
-			if size < below {
-				count++
+		for size := range below {
+			if r.Filler < size {
+				below[size]++
 			}
 		}
-		return float64(count) / n
 	}
-	near := func(what string, got, want float64) {
-		t.Helper()
-		if math.Abs(got-want) > 4*math.Sqrt(want*(1-want)/n) {
-			t.Errorf("%s: a share of %v, want %v", what, got, want)
+	for size, share := range map[int64]float64{2048: 0.5, 65536: 0.99} {
+		if off := (below[size] - share*n) / math.Sqrt(share*(1-share)*n); math.Abs(off) > 4 {
+			t.Errorf("%v of %d are below %d: %.1f standard deviations off", below[size], n, size, off)
 		}
 	}
-	u := sizes(t, Sizes{Uniform: Uniform{Min: 10, Max: 19}}, n)
-	if slices.Min(u) != 10 || slices.Max(u) != 19 {
-		t.Errorf("uniform from %d to %d", slices.Min(u), slices.Max(u))
-	}
-	near("uniform", share(u, 15), 0.5)
-	near("uniform, lowest", share(u, 11), 0.1)
-	e := sizes(t, Sizes{Exponential: Exponential{Mean: 100_000}}, n)
-	near("exponential, half", share(e, 69_315), 0.5)
-	near("exponential, 95 %", share(e, 299_573), 0.95)
-	l := sizes(t, Sizes{Lognormal: Lognormal{Median: 2048, P99: 65536}}, n)
-	near("lognormal, median", share(l, 2048), 0.5)
-	near("lognormal, p99", share(l, 65536), 0.99)
-	c := sizes(t, Sizes{Choice: []Choice{{100, 9}, {0, 0}, {200, 1}}}, n)
-	near("choice", share(c, 200), 0.9)
-	near("choice without weight", share(c, 1), 0)
-	for _, size := range sizes(t, Sizes{Lognormal: Lognormal{Median: 5, P99: 5}}, 100) {
-		if size != 5 {
-			t.Errorf("lognormal without a spread: %d", size)
+	s.Size = &distribution.Size{Exponential: &distribution.Mean[strictyaml.Size]{Mean: MaxBody / 7}}
+	for _, r := range requests(t, s, 1, "a", n) {
+		if r.Filler > MaxBody {
+			t.Fatalf("a body of %d bytes", r.Filler)
 		}
 	}
-	// Cut off, not heaped up at the end.
-	large := sizes(t, Sizes{Exponential: Exponential{Mean: MaxBody}}, n)
-	near("exponential, half of what is left", share(large, int64(MaxBody*-math.Log1p(-(1-1/math.E)/2))), 0.5)
-	if at := n - share(large, MaxBody)*n; at > 2 {
-		t.Errorf("%v bodies are as long as can be", at)
-	}
-	heavy := sizes(t, Sizes{Lognormal: Lognormal{Median: MaxBody / 2, P99: MaxBody}}, n)
-	if at := n - share(heavy, MaxBody)*n; at > 2 {
-		t.Errorf("%v bodies are as long as can be", at)
-	}
-}
-
-func TestSizesMistakes(t *testing.T) {
-	for name, s := range map[string]Sizes{
-		"two":         {Uniform: Uniform{Max: 1}, Exponential: Exponential{Mean: 1}},
-		"negative":    {Uniform: Uniform{Min: -1, Max: 1}},
-		"too long":    {Exponential: Exponential{Mean: MaxBody + 1}},
-		"p99 below":   {Lognormal: Lognormal{Median: 2, P99: 1}},
-		"median of 0": {Lognormal: Lognormal{P99: 1}},
-		"weights":     {Choice: []Choice{{Size: 1}}},
-		"weight":      {Choice: []Choice{{1, math.NaN()}}},
-		"choice":      {Choice: []Choice{{MaxBody + 1, 1}}},
-	} {
-		if (Spec{Path: "/", Sizes: s}).Check() == nil {
-			t.Errorf("%s: accepted", name)
-		}
+	s.Size.Exponential.Mean = MaxBody
+	if err := s.Check(); err == nil || !strings.Contains(err.Error(), "1GiB") {
+		t.Errorf("a mean of 1 GiB: %v", err)
 	}
 }
 
