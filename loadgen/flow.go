@@ -16,6 +16,11 @@ import (
 // is what leaves time for the rest. It is part of the lag, and so of latency.
 const wakeEvery = 100 * time.Microsecond
 
+// maxTogether is how many requests are sent together at most. A generator that is
+// late reads answers after so many: the scheduler of the Go runtime looks at the
+// network only when nothing else is ready to run.
+const maxTogether = 64
+
 // flow is one class at work.
 type flow struct {
 	Class
@@ -35,7 +40,8 @@ type flow struct {
 // of the pacer ends. It never waits for an answer; when it is late it sends at
 // once what is due.
 func (f *flow) run(end time.Duration) {
-	var woken time.Duration
+	var woken time.Duration // when the schedule last slept
+	var together int        // requests since
 	for n := int64(0); ; n++ {
 		due, more := f.schedule.Next()
 		if !more || due.At >= end {
@@ -44,15 +50,17 @@ func (f *flow) run(end time.Duration) {
 		// Also for one that is skipped: the n-th request is always the same.
 		request := overridden(f.content.Next(), due)
 		now := time.Since(f.start)
-		if due.At > now {
-			if !f.pacer.sleepUntil(f.start.Add(max(due.At, woken+wakeEvery))) {
+		if wake := max(due.At, woken+wakeEvery); due.At > now || together >= maxTogether {
+			if due.At <= now {
+				wake = now + time.Microsecond
+			}
+			if !f.pacer.sleepUntil(f.start.Add(wake)) {
 				return
 			}
-			woken = time.Since(f.start)
+			woken, together = time.Since(f.start), 0
 			now = woken
-		} else if f.pacer.ctx.Err() != nil {
-			return
 		}
+		together++
 		if f.outstanding.Load() >= f.limit {
 			f.recorder.skip(due.At)
 			continue

@@ -110,9 +110,9 @@ func (s *httpSender) sweep(every time.Duration) {
 // now is the time on the clock of deadlines.
 func (s *httpSender) now() time.Duration { return time.Since(s.base) }
 
-// dial opens a connection, within timeout.
-func (s *httpSender) dial(timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, min(timeout, dialTimeout))
+// dial opens a connection.
+func (s *httpSender) dial() (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 	defer cancel()
 	var d net.Dialer
 	nc, err := d.DialContext(ctx, "tcp", s.target.addr)

@@ -16,11 +16,11 @@ type pool struct {
 	// conns are all that are open, idle those without a request: the one that
 	// was used last is taken first, so that those too many become old. Some in
 	// idle may be gone already.
-	conns map[*conn]struct{}
-	idle  []*conn
-	open  int // conns, and those being dialed
-	// waiting are requests that found limit.Max connections in use, the oldest
-	// first. MaxOutstanding bounds them.
+	conns   map[*conn]struct{}
+	idle    []*conn
+	dialing int // connections that are being opened
+	// waiting are requests that found none idle, the oldest first.
+	// MaxOutstanding bounds them.
 	waiting fifo
 	closed  bool
 }
@@ -31,83 +31,93 @@ type waiter struct {
 	deadline time.Duration
 }
 
-// take returns a connection that is c's from now on. It returns nil if c waits
-// for one: it is sent when that is there.
+// maxDialing bounds how many connections of a class are being opened at a time.
+// When the generator itself was late, this keeps it from spending all its time on
+// new connections while answers lie unread on those it has.
+const maxDialing = 256
+
+// take returns an idle connection that is c's from now on. Without one c waits,
+// and nil is returned: c goes onto whichever comes first, a connection that
+// becomes idle or a new one.
 func (p *pool) take(c *Call) *conn {
 	deadline := p.sender.now() + c.Timeout
 	p.mu.Lock()
-	for n := len(p.idle); n > 0 && !p.closed; n = len(p.idle) {
-		conn := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		if conn.gone {
-			continue
-		}
-		conn.assignLocked(c, deadline)
-		p.mu.Unlock()
-		return conn
-	}
-	switch {
-	case p.closed:
+	if p.closed {
 		p.mu.Unlock()
 		c.Finish(unfinished())
 		return nil
-	case p.limit.Max > 0 && p.open >= p.limit.Max:
-		p.waiting.push(waiter{c, deadline})
-	default:
-		p.dialLocked(waiter{c, deadline})
 	}
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		conn := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		if !conn.gone {
+			conn.assignLocked(c, deadline)
+			return conn
+		}
+	}
+	p.waiting.push(waiter{c, deadline})
+	p.dialLocked()
 	return nil
 }
 
-// dialLocked opens one more connection, for w. The caller holds mu.
-func (p *pool) dialLocked(w waiter) {
-	p.open++
-	p.sender.running.Go(func() { p.run(w) })
+// dialLocked opens a connection if requests wait for more than are being opened.
+// The caller holds mu.
+func (p *pool) dialLocked() {
+	if p.closed || p.dialing >= min(p.waiting.len(), maxDialing) || p.limit.Max > 0 && len(p.conns)+p.dialing >= p.limit.Max {
+		return
+	}
+	p.dialing++
+	p.sender.running.Go(p.run)
 }
 
 // run is the goroutine of one connection.
-func (p *pool) run(w waiter) {
-	nc, err := p.sender.dial(w.deadline - p.sender.now())
+func (p *pool) run() {
+	nc, err := p.sender.dial()
 	if err != nil {
-		p.lost(nil)
-		w.call.Finish(p.sender.judge(err, 0))
+		p.refused(err)
 		return
 	}
 	c := &conn{pool: p, nc: nc}
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		_ = nc.Close()
-		w.call.Finish(unfinished())
-		return
-	}
+	p.dialing--
 	p.conns[c] = struct{}{}
-	c.assignLocked(w.call, w.deadline)
+	c.gone = p.closed
 	p.mu.Unlock()
-	c.send(w.call)
-	c.read()
+	if call, usable := p.release(c); usable {
+		if call != nil {
+			c.send(call)
+		}
+		c.read()
+	}
 	_ = nc.Close()
 	p.lost(c)
 }
 
-// lost counts that a connection is no more, c if it ever was, and replaces it
-// if requests wait for one.
-func (p *pool) lost(c *conn) {
+// refused ends the request that has waited longest for a connection that could
+// not be opened.
+func (p *pool) refused(err error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c != nil {
-		c.gone = true
-		delete(p.conns, c)
-	}
-	p.open--
-	if w, ok := p.waiting.pop(); ok {
-		p.dialLocked(w)
+	p.dialing--
+	w, ok := p.waiting.pop()
+	p.dialLocked()
+	p.mu.Unlock()
+	if ok {
+		w.call.Finish(p.sender.judge(err, 0))
 	}
 }
 
-// release takes c back after an answer. It returns the request that has waited
-// for it, if any. usable is false if c can't be used again.
+// lost forgets a connection, and replaces it if requests wait for one.
+func (p *pool) lost(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.gone = true
+	delete(p.conns, c)
+	p.dialLocked()
+}
+
+// release takes c after an answer, or when it is new. It returns the request that
+// has waited for it, if any. usable is false if c can't be used any more.
 func (p *pool) release(c *conn) (next *Call, usable bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -183,6 +193,8 @@ type fifo struct {
 	waiters []waiter
 	first   int // of those that are still there
 }
+
+func (q *fifo) len() int { return len(q.waiters) - q.first }
 
 func (q *fifo) push(w waiter) { q.waiters = append(q.waiters, w) }
 
