@@ -93,6 +93,14 @@ func TestArchitectureChecker(t *testing.T) {
 		files: []archFile{{pkg: "overtake/loadgen", name: "app.go", imports: []string{"overtake/gateway"}}},
 		want:  []string{"black-box client"},
 	}, {
+		name:  "loadgen starts a server outside of tests",
+		files: []archFile{{pkg: "overtake/loadgen/amqp", name: "link.go", imports: []string{"overtake/broker/rabbitmq/rabbitmqtest"}}},
+		want:  []string{"link.go imports overtake/broker/rabbitmq/rabbitmqtest", "black-box client"},
+	}, {
+		name:  "a test of loadgen knows an adapter",
+		files: []archFile{{pkg: "overtake/loadgen/amqp", name: "amqp_test.go", imports: []string{"overtake/broker/rabbitmq"}}},
+		want:  []string{"amqp_test.go imports overtake/broker/rabbitmq", "nothing of ours"},
+	}, {
 		name:  "dependency of another package",
 		files: []archFile{{pkg: "overtake/loadgen", name: "scenario.go", imports: []string{"github.com/goccy/go-yaml/ast"}}},
 		want:  []string{"overtake/loadgen imports github.com/goccy/go-yaml, which is for overtake/classifier/strictyaml"},

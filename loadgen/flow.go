@@ -87,7 +87,7 @@ func overridden(r *content.Request, a arrival.Arrival) *content.Request {
 func (f *flow) send(n int64, request *content.Request, intended, now time.Duration) {
 	c := &Call{
 		Class: &f.Class, Request: request, Timeout: f.Timeout,
-		intended: intended, started: now, flow: f, finish: (*Call).record,
+		intended: intended, started: now, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat,
 	}
 	c.ID, c.TraceParent = f.naming.name(n)
 	if own := ownTrace(request); own != "" {
@@ -114,8 +114,8 @@ func (c *Call) accept() {
 	c.release()
 }
 
-// repeat records that the job was completed once more.
-func (c *Call) repeat() { c.flow.recorder.repeat(c.intended) }
+// recordRepeat is how calls are repeated.
+func (c *Call) recordRepeat() { c.flow.recorder.repeat(c.intended) }
 
 // release makes room for another request, once.
 func (c *Call) release() {

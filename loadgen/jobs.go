@@ -116,7 +116,7 @@ func (j *jobs) complete(id string, at time.Time) {
 	case job == nil:
 		return
 	case job.done:
-		job.call.repeat()
+		job.call.Repeat()
 		return
 	}
 	job.done, job.doneAt = true, at

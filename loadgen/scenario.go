@@ -96,6 +96,10 @@ type Endpoint struct {
 	// how long each. 0 consumers is 1.
 	Consumers int
 	Hold      time.Duration
+	// Drain throws away what is in Queue, or in Stream if that is a work queue,
+	// before the run. Without it, a run does not start while something is in there:
+	// it would be in its way, and may be of use to somebody.
+	Drain bool
 }
 
 // ParseClassFlag reads the value of a --class flag:

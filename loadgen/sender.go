@@ -40,7 +40,19 @@ type Call struct {
 	answered          bool          // no longer outstanding, although not finished: an accepted job
 	flow              *flow
 	finish            func(*Call, Outcome)
+	repeat            func(*Call)
+}
+
+// NewCall returns a call that tells finish its outcome and repeat each repetition.
+// It is for who drives a [Sender] without [Run].
+func NewCall(id string, class *Class, request *content.Request, timeout time.Duration, finish func(*Call, Outcome), repeat func(*Call)) *Call {
+	return &Call{ID: id, Class: class, Request: request, Timeout: timeout, finish: finish, repeat: repeat}
 }
 
 // Finish records what became of the request.
 func (c *Call) Finish(o Outcome) { c.finish(c, o) }
+
+// Repeat records that what c asked for was done once more, as messages are that a
+// broker delivers again. It comes after Finish, for which a sender may keep a copy
+// of c without its Request.
+func (c *Call) Repeat() { c.repeat(c) }
