@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/amqp"
 	"overtake/loadgen/expect"
 	"overtake/loadgen/live"
+	"overtake/loadgen/nats"
 	reports "overtake/loadgen/report"
 )
 
@@ -26,6 +28,7 @@ type loadgenCommands struct {
 type loadgenCommand struct {
 	File        string         `short:"f" placeholder:"FILE|NAME" help:"Scenario: a file, or the name of one that is built in (see --list). The flags below win over it."`
 	List        bool           `help:"List the scenarios that are built in, and do nothing else."`
+	Print       string         `placeholder:"scenario|gateway" help:"Print the file of the built-in scenario that -f names, or a configuration of the gateway that suits it, and do nothing else."`
 	Target      string         `placeholder:"URL" help:"Where to send the load: http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ for Basic authorization."`
 	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
 	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the app has done the work."`
@@ -51,6 +54,7 @@ func (*loadgenCommand) Help() string {
 
 Examples:
   overtake loadgen --target http://127.0.0.1:8080 --class 'interactive=200:/work?ms=5' --class 'batch=100:/work?ms=50' --duration 10s --out report
+  overtake loadgen -f shop --print gateway >overtake.yaml
   overtake loadgen -f shop --target http://127.0.0.1:8080 --rate 2 --repeat 5 --condition 'with classes' --out with
   overtake loadgen -f shop.yaml --expect 'interactive.p99<50ms' --expect 'interactive.failed<=0.1%'
   overtake loadgen compare without/report.json with/report.json
@@ -58,9 +62,18 @@ Examples:
 Exit codes: 0 a result; 1 none (GENERATOR-BOUND, an expectation not met, nothing succeeded, ended early); 2 wrong use.`
 }
 
+// senders carry the requests to endpoints that are no HTTP servers, by their kind.
+var senders = map[string]loadgen.OpenSender{"amqp": amqp.Open, "nats": nats.Open}
+
 // Run drives the load and reports.
 func (c *loadgenCommand) Run(ctx context.Context) error {
-	scenario, expectations, err := c.check()
+	if c.List {
+		return listScenarios(os.Stdout)
+	}
+	if c.Print != "" {
+		return c.printFile(os.Stdout)
+	}
+	load, expectations, err := c.check()
 	if err != nil {
 		return &usageError{err}
 	}
@@ -70,7 +83,7 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	// The first signal ends the run, and the report is written. From then on a
 	// signal does what it does to any program.
 	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
-	report, err := c.drive(ctx, scenario)
+	report, err := c.drive(ctx, load)
 	if report == nil {
 		return err
 	}
@@ -85,31 +98,31 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 }
 
 // check returns what the flags and the file ask for.
-func (c *loadgenCommand) check() (scenario loadgen.Scenario, expectations []expect.Expectation, err error) {
+func (c *loadgenCommand) check() (load loadgen.Scenario, expectations []expect.Expectation, err error) {
 	if err := c.checkFlags(); err != nil {
-		return scenario, nil, err
+		return load, nil, err
 	}
-	if scenario, err = c.scenario(); err != nil {
-		return scenario, nil, err
+	if load, err = c.scenario(); err != nil {
+		return load, nil, err
 	}
 	for _, text := range c.Expect {
 		e, err := expect.Parse(text)
 		if err == nil {
-			err = e.Applies(scenario.Classes)
+			err = e.Applies(load.Classes)
 		}
 		if err != nil {
-			return scenario, nil, fmt.Errorf("--expect: %w", err)
+			return load, nil, fmt.Errorf("--expect: %w", err)
 		}
 		expectations = append(expectations, e)
 	}
-	return scenario, expectations, nil
+	return load, expectations, nil
 }
 
 // drive makes the runs and returns one report of them all. Both the report and
 // an error come back when a run was ended early, or when a later run could not be
 // made.
-func (c *loadgenCommand) drive(ctx context.Context, scenario loadgen.Scenario) (*loadgen.Report, error) {
-	report, err := loadgen.RunRepeated(ctx, scenario, c.options(newView(scenario.Name, c.Repeat)), c.Repeat)
+func (c *loadgenCommand) drive(ctx context.Context, load loadgen.Scenario) (*loadgen.Report, error) {
+	report, err := loadgen.RunRepeated(ctx, load, c.options(newView(load.Name, c.Repeat)), c.Repeat)
 	if report != nil && err != nil {
 		err = fmt.Errorf("%w; the report has what was measured until then", err)
 	}
@@ -120,7 +133,7 @@ func (c *loadgenCommand) options(view *live.View) loadgen.Options {
 	opts := loadgen.Options{
 		Condition: c.Condition, Completions: c.Completions, Version: version(), Progress: view.Progress,
 		RequestTimeout: c.Timeout, MaxOutstanding: c.Outstanding,
-		Jaeger: c.Jaeger, TraceSample: c.traceSample(),
+		Jaeger: c.Jaeger, TraceSample: c.traceSample(), Senders: senders,
 	}
 	if c.Insecure {
 		opts.TLS = &tls.Config{InsecureSkipVerify: true} // asked for with --insecure

@@ -22,6 +22,9 @@ func loadgenArgs(target string, more ...string) []string {
 
 func TestLoadgenUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
+	if err := os.WriteFile("bad.yaml", []byte("nmae: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	const nobody = "http://127.0.0.1:1"
 	for _, c := range []struct {
 		args   []string
@@ -54,6 +57,14 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs(nobody, "--expect", "page.p99=5ms"), "--expect: expectation \"page.p99=5ms\": no <, <=, > or >="},
 		{loadgenArgs(nobody, "--expect", "page.p99<5"), "value \"5\" is not a duration with its unit"},
 		{loadgenArgs(nobody, "--expect", "other.p99<5ms"), "the scenario has no class \"other\"; it has page"},
+		{[]string{"loadgen", "-f", "shap"}, "no scenario and no file is called \"shap\"; did you mean \"shop\"?"},
+		{[]string{"loadgen", "-f", "none.yaml"}, "none.yaml can't be read: no such file or directory"},
+		{[]string{"loadgen", "-f", "bad.yaml"}, "bad.yaml:1:1: nmae: unknown key; did you mean \"name\"?"},
+		{[]string{"loadgen", "-f", "shop"}, "no target; add --target http://127.0.0.1:8080"},
+		{[]string{"loadgen", "-f", "flash-crowd", "--target", nobody, "--duration", "5s"}, "--duration 5s: the scenario flash-crowd has phases, each with a duration of its own"},
+		{[]string{"loadgen", "-f", "shop", "--target", nobody, "--expect", "nobody.p99<5ms"}, "the scenario has no class \"nobody\"; it has browse, "},
+		{[]string{"loadgen", "-f", "shop", "--print", "gatway"}, "--print \"gatway\", want scenario or gateway"},
+		{[]string{"loadgen", "-f", "shop.yaml", "--print", "gateway"}, "no built-in scenario is called \"shop.yaml\"; give -f and one of "},
 		{[]string{"loadgen", "compare"}, "(overtake loadgen compare --help has an example)\n"},
 		{[]string{"loadgen", "compare", "a.json"}, "one report, want two or more to compare"},
 		{[]string{"loadgen", "compare", "a.json", "b.json"}, "a.json: open a.json: no such file or directory"},
@@ -210,6 +221,52 @@ func TestLoadgenScenario(t *testing.T) {
 	}
 	if got := fmt.Sprint(s.Classes[0].Arrivals.Mean(0, time.Second), s.Duration, s.Warmup, s.Seed); got != "20 30s 0s 1" {
 		t.Errorf("rate, duration, warm-up and seed are %s", got)
+	}
+}
+
+// Flags win over the file, and a class of the same name is replaced.
+func TestLoadgenScenarioFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "day.yaml")
+	text := "target: http://127.0.0.1:2\nseed: 7\nwarmup: 1s\nduration: 9s\nclasses: [{name: page, rate: 30/s, path: /}, {name: report, rate: 5/s, path: /report}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Minute
+	for _, c := range []struct {
+		command loadgenCommand
+		want    string
+	}{
+		{loadgenCommand{Rate: 1}, "day http://127.0.0.1:2 7 1s 9s page 30 / report 5 /report"},
+		{loadgenCommand{Rate: 2, Duration: &long, Warmup: new(time.Duration), Seed: new(uint64), Target: "http://127.0.0.1:3", Class: []string{"page=1:/a", "new=2:/b"}},
+			"day http://127.0.0.1:3 0 0s 1m0s page 2 /a report 10 /report new 4 /b"},
+	} {
+		c.command.File = file
+		s, err := c.command.scenario()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(s.Name, " ", s.Target, " ", s.Seed, " ", s.Warmup, " ", s.Duration)
+		for _, class := range s.Classes {
+			got += fmt.Sprint(" ", class.Name, " ", class.Arrivals.Mean(0, time.Second), " ", class.Request.Path)
+		}
+		if got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestLoadgenBuiltin(t *testing.T) {
+	for args, want := range map[string]string{
+		"loadgen --list":                   "shop           a web shop ",
+		"loadgen -f shop --print scenario": "\nname: shop\n",
+		"loadgen -f shop --print gateway":  "\nupstreams:",
+	} {
+		code := -1
+		stdout, stderr := captured(t, func() { code = run(strings.Fields(args)) })
+		checkStream(t, "standard output", stdout, want)
+		if code != exitOK || stderr != "" {
+			t.Errorf("%s: exit code %d, %q", args, code, stderr)
+		}
 	}
 }
 

@@ -4,14 +4,45 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/url"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"overtake/loadgen"
 	"overtake/loadgen/content"
+	"overtake/loadgen/scenario"
 )
+
+// listScenarios prints the scenarios that are built in.
+func listScenarios(w io.Writer) error {
+	names := scenario.Names()
+	widest := len(slices.MaxFunc(names, func(a, b string) int { return len(a) - len(b) }))
+	for _, name := range names {
+		if _, err := fmt.Fprintf(w, "%-*s  %s\n", widest, name, scenario.About(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printFile prints a file of a built-in scenario.
+func (c *loadgenCommand) printFile(w io.Writer) error {
+	text, gateway, ok := scenario.Text(c.File)
+	switch {
+	case !ok:
+		return &usageError{fmt.Errorf("--print %s: no built-in scenario is called %q; give -f and one of %s", c.Print, c.File, strings.Join(scenario.Names(), ", "))}
+	case c.Print == "gateway":
+		text = gateway
+	case c.Print != "scenario":
+		return &usageError{fmt.Errorf("--print %q, want scenario or gateway", c.Print)}
+	}
+	_, err := w.Write(text)
+	return err
+}
 
 // checkFlags returns what is wrong with the flags by themselves.
 func (c *loadgenCommand) checkFlags() error {
@@ -54,6 +85,12 @@ func (c *loadgenCommand) checkFlags() error {
 // scenario is that of the file, if there is one, as the flags change it.
 func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	s := loadgen.Scenario{Duration: 30 * time.Second, Seed: 1}
+	if c.File != "" {
+		var err error
+		if s, err = scenario.Open(c.File, os.LookupEnv); err != nil {
+			return s, err
+		}
+	}
 	if c.Duration != nil && len(s.Phases) > 0 {
 		return s, fmt.Errorf("--duration %v: the scenario %s has phases, each with a duration of its own; change them in a copy of it", *c.Duration, c.File)
 	}
