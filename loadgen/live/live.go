@@ -75,12 +75,12 @@ func (v *View) title(p loadgen.Progress) string {
 	if v.opts.Runs > 1 {
 		parts = append(parts, fmt.Sprintf("run %d of %d", v.run, v.opts.Runs))
 	}
-	if p.Condition != "run" || len(parts) == 0 { // "run" is that of who gave none
+	if p.Condition != "run" || v.opts.Scenario == "" && len(parts) == 0 { // "run" is that of who gave none
 		parts = append([]string{p.Condition}, parts...)
 	}
 	title := strings.Join(parts, ", ")
 	if v.opts.Scenario != "" {
-		title = v.opts.Scenario + ": " + title
+		title = strings.TrimSuffix(v.opts.Scenario+": "+title, ": ")
 	}
 	return title
 }

@@ -244,6 +244,27 @@ func TestViewFollowsTheWindow(t *testing.T) {
 	}
 }
 
+func TestTitle(t *testing.T) {
+	for _, c := range []struct {
+		opts      Options
+		condition string
+		want      string
+	}{
+		{Options{}, "run", "run"},
+		{Options{Runs: 1}, "class order", "class order"},
+		{Options{Scenario: "shop"}, "run", "shop"},
+		{Options{Scenario: "shop"}, "class order", "shop: class order"},
+		{Options{Runs: 3}, "run", "run 1 of 3"},
+		{Options{Scenario: "shop", Runs: 3}, "class order", "shop: class order, run 1 of 3"},
+	} {
+		var b strings.Builder
+		New(&b, c.opts).Progress(loadgen.Progress{Condition: c.condition, Total: time.Second})
+		if want := c.want + " 0/1s\n"; b.String() != want {
+			t.Errorf("wrote %q, want %q", b.String(), want)
+		}
+	}
+}
+
 func TestViewWithoutTerminal(t *testing.T) {
 	var b bytes.Buffer
 	v := New(&b, Options{Runs: 2, Colour: true})
