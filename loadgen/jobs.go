@@ -14,27 +14,51 @@ const pollEvery = 100 * time.Millisecond
 // with its 202 but when the app has done the work; all others pass through. It
 // is safe for concurrent use.
 //
-// The 202 and the completion of one job may become known in either order.
+// When work is done is told by the app's list of completions, or else by the
+// resource in Location. With the list, the 202 and the completion of one job may
+// become known in either order, and the completion again.
 type jobs struct {
-	next   Sender
-	reader *completionsReader
+	next Sender
+	// One of the two.
+	reader    *completionsReader
+	locations *locations
 
 	stop    context.CancelFunc
 	polling sync.WaitGroup
 
-	mu   sync.Mutex
-	byID map[string]*job
-	open int // accepted, not completed
+	mu       sync.Mutex
+	byID     map[string]*job
+	awaiting int // accepted, not completed
 }
 
 type job struct {
 	call           *Call
+	posted         time.Time
 	accepted, done bool
 	doneAt         time.Time // valid if done
 }
 
 func newJobs(next Sender) *jobs {
 	return &jobs{next: next, byID: make(map[string]*job), stop: func() {}}
+}
+
+// open begins to watch for the ends of jobs on target.
+func (j *jobs) open(ctx context.Context, target string, opts Options) error {
+	if opts.Completions != "" {
+		reader, err := openCompletions(ctx, opts.Completions)
+		if err == nil {
+			j.watch(ctx, reader)
+		}
+		return err
+	}
+	locations, err := openLocations(target, opts.TLS, j.end)
+	if err != nil {
+		return err
+	}
+	j.locations = locations
+	ctx, j.stop = context.WithCancel(context.WithoutCancel(ctx))
+	j.polling.Go(func() { locations.run(ctx) })
+	return nil
 }
 
 // watch reads completions until Close. A failed poll is repeated: the list keeps
@@ -84,7 +108,7 @@ func (j *jobs) Close() error {
 func (j *jobs) post(c *Call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.byID[c.ID] = &job{call: c}
+	j.byID[c.ID] = &job{call: c, posted: time.Now()}
 }
 
 // answer takes the outcome of a post. A refused job is forgotten.
@@ -99,12 +123,17 @@ func (j *jobs) answer(id string, o Outcome) {
 	}
 	job.accepted = true
 	job.call.accept()
+	if j.locations != nil && !j.locations.follow(id, o.Location, job.posted) {
+		delete(j.byID, id)
+		job.call.Finish(failed(FailLocation))
+		return
+	}
 	if job.done {
 		o.At = job.doneAt
 		job.call.Finish(o)
 		return
 	}
-	j.open++
+	j.awaiting++
 }
 
 // complete takes that the app has done a job. Jobs of others are ignored.
@@ -121,8 +150,19 @@ func (j *jobs) complete(id string, at time.Time) {
 	}
 	job.done, job.doneAt = true, at
 	if job.accepted {
-		j.open--
+		j.awaiting--
 		job.call.Finish(Outcome{Kind: OutcomeOK, Queue: -1, At: at})
+	}
+}
+
+// end takes how a job ended, as its resource tells.
+func (j *jobs) end(id string, o Outcome) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if job := j.byID[id]; job != nil {
+		delete(j.byID, id)
+		j.awaiting--
+		job.call.Finish(o)
 	}
 }
 
@@ -130,7 +170,7 @@ func (j *jobs) complete(id string, at time.Time) {
 func (j *jobs) pending() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.open
+	return j.awaiting
 }
 
 // expire gives up on what is pending.
@@ -143,5 +183,5 @@ func (j *jobs) expire() {
 			delete(j.byID, id)
 		}
 	}
-	j.open = 0
+	j.awaiting = 0
 }

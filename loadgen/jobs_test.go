@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"bytes"
-	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -83,12 +82,9 @@ func TestJobsThatAreNeverDoneAreUnfinished(t *testing.T) {
 	}
 }
 
-func TestJobStreamsNeedACompletionsURL(t *testing.T) {
+func TestAMissingListOfCompletionsIsNoticed(t *testing.T) {
 	url := serve(t, func(*fasthttp.RequestCtx) {})
 	sc := Scenario{Target: url, Duration: time.Hour, Classes: []Class{{Name: "jobs", Arrivals: arrival.Steady(1), Request: content.Spec{Path: "/"}, Job: true}}}
-	if _, err := Run(t.Context(), sc, Options{}); !errors.Is(err, errNoCompletions) {
-		t.Errorf("%v", err)
-	}
 	if _, err := Run(t.Context(), sc, Options{Completions: url + "/nothing"}); err == nil {
 		t.Error("no list of completions there, and no error")
 	}
@@ -104,7 +100,7 @@ func TestJobBooks(t *testing.T) {
 	for _, id := range []string{"a", "b", "c", "d"} {
 		r.start(0, 0)
 		f.outstanding.Add(1)
-		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record})
+		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
 	}
 	next.finish("a", ok)
 	j.complete("a", at(2))

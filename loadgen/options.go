@@ -21,7 +21,12 @@ type Options struct {
 	// requests are skipped and counted. 0 is 20000.
 	MaxOutstanding int
 	// Completions is the URL at which the sample app lists finished work, such
-	// as http://127.0.0.1:9000/completions. Required if a class posts jobs.
+	// as http://127.0.0.1:9000/completions. If it is empty, the ends of jobs are
+	// looked up at the resource in the Location of their 202, a JSON object with
+	// "state" and perhaps "finished". Without that time, or where its clock is
+	// another one, the end of a job is taken to be in the middle between two looks.
+	// They are a quarter of its age apart, 20 ms at least and 1 s at most, or more
+	// where looks would be a load of their own.
 	Completions string
 	// Progress, if set, is called every 500 ms, never concurrently. It must
 	// return soon.

@@ -22,6 +22,10 @@ const (
 	FailRead    = "read"    // the connection broke before the answer was complete
 	FailSockets = "sockets" // the generator's own ports, descriptors or connections ran out
 	FailWrong   = "wrong"   // a success, but not the 202 that a job class expects
+
+	FailLocation = "no location" // a 202 whose Location is missing or not on the target
+	FailUnknown  = "job unknown" // the resource in Location does not tell of a job
+	FailJob      = "job failed"  // or cancelled
 )
 
 // OutcomeKind says whether a request was answered.

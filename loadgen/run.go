@@ -3,13 +3,9 @@ package loadgen
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
-
-// errNoCompletions: a job class without a place to see jobs done.
-var errNoCompletions = errors.New("loadgen: a job class needs the app's completions URL")
 
 // Run sends the scenario and returns what came of it, as a report with one run.
 // It returns an error and no report if the scenario is wrong or nothing usable
@@ -63,15 +59,10 @@ func (r *run) followJobs(ctx context.Context, senders map[string]Sender) error {
 		}
 		j, ok := senders[f.Endpoint].(*jobs)
 		if !ok {
-			if r.opts.Completions == "" {
-				return fmt.Errorf("%w (class %q)", errNoCompletions, f.Name)
-			}
-			reader, err := openCompletions(ctx, r.opts.Completions)
-			if err != nil {
+			j = newJobs(senders[f.Endpoint])
+			if err := j.open(ctx, r.scenario.endpoint(f.Endpoint).URL, r.opts); err != nil {
 				return err
 			}
-			j = newJobs(senders[f.Endpoint])
-			j.watch(ctx, reader)
 			senders[f.Endpoint] = j
 			r.jobs = append(r.jobs, j)
 		}
@@ -188,7 +179,9 @@ func (r *run) result() RunResult {
 	}
 	r.before.fill(&result.Generator, r.after)
 	for _, j := range r.jobs {
-		result.Generator.LostCompletions += j.reader.lost.Load()
+		if j.reader != nil {
+			result.Generator.LostCompletions += j.reader.lost.Load()
+		}
 	}
 	result.Verdict = judge(result.Generator)
 	return result
