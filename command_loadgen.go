@@ -31,7 +31,7 @@ type loadgenCommand struct {
 	Print       string         `placeholder:"scenario|gateway" help:"Print the file of the built-in scenario that -f names, or a configuration of the gateway that suits it, and do nothing else."`
 	Target      string         `placeholder:"URL" help:"Where to send the load: http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ for Basic authorization."`
 	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
-	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the app has done the work."`
+	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the work is done: as --completions lists it, or else as the resource in Location tells."`
 	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the rates of all classes (default ${default})."`
 	Duration    *time.Duration `placeholder:"DURATION" help:"How long to send (default 30s). A scenario with phases has its own."`
 	Warmup      *time.Duration `placeholder:"DURATION" help:"How long to send before measuring (default 0s)."`
@@ -40,7 +40,7 @@ type loadgenCommand struct {
 	Condition   string         `default:"run" placeholder:"TEXT" help:"What the report calls the condition of these runs, such as 'with classes' (default ${default})."`
 	Expect      []string       `sep:"none" placeholder:"CLASS.FIGURE<VALUE" help:"What must hold in every run, or the exit code is 1: interactive.p99<50ms. FIGURE is p50, p90, p99, p99.9, max, mean (also service.p99 and so on), done/s, goodput, shed, failed, skipped or queue_share, then <, <=, > or >=. Repeat it for more."`
 	Out         string         `placeholder:"DIR" help:"Folder to write report.html, report.json, report.png and histograms into."`
-	Completions string         `placeholder:"URL" help:"Where the sample app lists finished jobs: http://HOST:PORT/completions."`
+	Completions string         `placeholder:"URL" help:"Where the sample app lists finished jobs: http://HOST:PORT/completions. More exact than asking at Location."`
 	Jaeger      string         `placeholder:"URL" help:"Jaeger's pages, such as http://127.0.0.1:16686: the slowest requests in the report link there, and every request asks to be traced."`
 	TraceSample *float64       `placeholder:"SHARE" help:"Share of the requests that ask to be traced, 0 to 1 (default 1 with --jaeger, else 0)."`
 	Timeout     time.Duration  `default:"60s" help:"How long a request may take from its real start (default ${default})."`

@@ -224,6 +224,24 @@ func TestLoadgenScenario(t *testing.T) {
 	}
 }
 
+// Who wants links to traces wants traces, unless he says how many.
+func TestLoadgenTraceSample(t *testing.T) {
+	tenth := 0.1
+	for _, c := range []struct {
+		command loadgenCommand
+		want    float64
+	}{
+		{loadgenCommand{}, 0},
+		{loadgenCommand{Jaeger: "http://127.0.0.1:16686"}, 1},
+		{loadgenCommand{Jaeger: "http://127.0.0.1:16686", TraceSample: &tenth}, 0.1},
+		{loadgenCommand{TraceSample: &tenth}, 0.1},
+	} {
+		if got := c.command.options(newView("", 1)).TraceSample; got != c.want {
+			t.Errorf("the share of %+v is %v, want %v", c.command, got, c.want)
+		}
+	}
+}
+
 // Flags win over the file, and a class of the same name is replaced.
 func TestLoadgenScenarioFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "day.yaml")
