@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -26,7 +28,7 @@ Example:
 // Run reads the reports and compares them.
 func (c *compareCommand) Run() error {
 	if len(c.Files) < 2 {
-		return &usageError{fmt.Errorf("one report, want two or more to compare, such as without/report.json with/report.json")}
+		return &usageError{errors.New("one report, want two or more to compare, such as without/report.json with/report.json")}
 	}
 	if err := makeReportFolder(c.Out); err != nil {
 		return err
@@ -50,10 +52,9 @@ func (c *compareCommand) Run() error {
 }
 
 func readReportFile(name string) (*loadgen.Report, error) {
-	f, err := os.Open(name)
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return reports.ReadJSON(f)
+	return reports.ReadJSON(bytes.NewReader(text))
 }

@@ -263,11 +263,11 @@ func TestLoadgenScenarioFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := fmt.Sprint(s.Name, " ", s.Target, " ", s.Seed, " ", s.Warmup, " ", s.Duration)
+		parts := []any{s.Name, s.Target, s.Seed, s.Warmup, s.Duration}
 		for _, class := range s.Classes {
-			got += fmt.Sprint(" ", class.Name, " ", class.Arrivals.Mean(0, time.Second), " ", class.Request.Path)
+			parts = append(parts, class.Name, class.Arrivals.Mean(0, time.Second), class.Request.Path)
 		}
-		if got != c.want {
+		if got := strings.TrimSpace(fmt.Sprintln(parts...)); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}
 	}
