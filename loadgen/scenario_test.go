@@ -47,7 +47,7 @@ func TestParseClassFlagSaysTheRightForm(t *testing.T) {
 		"a=1:work":          "does not begin with '/'",
 		"a=1:get /work":     "capital",
 		"a=1:GET /a b":      "encoded",
-		"a=1:/a\r\nX: evil": "method",
+		"a=1:/a\r\nX: evil": "%0D",
 		"a=1:":              "does not begin with '/'",
 	} {
 		_, err := ParseClassFlag(flag)

@@ -183,7 +183,10 @@ func (d *draft) replay(at string, r *replay) arrival.Replay {
 	defer func() { _ = in.Close() }()
 	arrivals, err := arrival.Read(in, r.Class)
 	if err != nil {
-		what, hint, _ := strings.Cut(strings.TrimPrefix(err.Error(), "arrival: "), "; ")
+		what, hint, told := strings.Cut(strings.TrimPrefix(err.Error(), "arrival: "), "; ")
+		if !told {
+			hint = "want an access log, or a CSV file with columns at, method, path, class"
+		}
 		d.Problem(file, hint, "%q: %s", d.Shown(file, r.File), what)
 	}
 	return arrival.Replay{Arrivals: arrivals, Start: d.file.Warmup, Speed: float64(r.Speed)}

@@ -22,6 +22,7 @@ func lookup(name string) (string, bool) {
 var recordings = map[string]string{
 	"good.csv":  "at,path,class\n0,/a,batch\n1,/b,interactive\n",
 	"times.csv": "at\n0\n1.5\n",
+	"empty.csv": "at\n",
 	"bad.csv":   "at,path\n0,/a\nsoon,/b\n",
 	"cut.log":   `{"time":"2026-01-02T09:00:00Z","method":"GET","target":"/","class":"batch","total_ms":1}` + "\n" + `{"time":"2026-01`,
 }
