@@ -54,18 +54,15 @@ type run struct {
 // followJobs puts a [jobs] in front of each sender that carries jobs.
 func (r *run) followJobs(ctx context.Context, senders map[string]Sender) error {
 	for _, f := range r.flows {
-		if !f.Job {
+		if _, ok := senders[f.Endpoint].(*jobs); !f.Job || ok {
 			continue
 		}
-		j, ok := senders[f.Endpoint].(*jobs)
-		if !ok {
-			j = newJobs(senders[f.Endpoint])
-			if err := j.open(ctx, r.scenario.endpoint(f.Endpoint).URL, r.opts); err != nil {
-				return err
-			}
-			senders[f.Endpoint] = j
-			r.jobs = append(r.jobs, j)
+		j := newJobs(senders[f.Endpoint])
+		if err := j.open(ctx, r.scenario.endpoint(f.Endpoint).URL, r.opts); err != nil {
+			return err
 		}
+		senders[f.Endpoint] = j
+		r.jobs = append(r.jobs, j)
 	}
 	for _, f := range r.flows {
 		f.sender = senders[f.Endpoint]

@@ -78,7 +78,7 @@ func (s *sender) publishOn(ctx context.Context, conn *amqp091.Connection) {
 		}
 		select {
 		case <-s.calls.More():
-		case <-lost:
+		case <-lost: //nolint:errcheck // why shows in nothing that a call could tell
 			return
 		case <-ctx.Done():
 			return
