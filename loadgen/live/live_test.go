@@ -159,8 +159,8 @@ generator so far: VALID, req…`},
 // Whatever the size, no line is wrapped, nothing above is overwritten, and what
 // is left in the end is a line for each run.
 func TestViewFitsEverySize(t *testing.T) {
-	for columns := 2; columns <= 140; columns++ {
-		for _, rows := range []int{2, 3, 5, 6, 7, 24} {
+	for columns := 2; columns <= 140; columns += 3 {
+		for _, rows := range []int{2, 5, 7, 24} {
 			screen := &terminal{t: t, columns: columns, rows: rows}
 			fmt.Fprintln(screen, "$")
 			v := New(screen, Options{Size: screen.size, Colour: true, Runs: 2})
@@ -174,7 +174,7 @@ func TestViewFitsEverySize(t *testing.T) {
 			if len(lines) != 3 || lines[0] != "$" {
 				t.Fatalf("%d columns, %d rows: left is\n%s", columns, rows, screen)
 			}
-			if columns == 140 && !strings.HasPrefix(lines[2], "class order, run 2 of 2 30/30s done | interactive: sent 6000 | batch-reports") {
+			if columns >= 137 && !strings.HasPrefix(lines[2], "class order, run 2 of 2 30/30s done | interactive: sent 6000 | batch-reports") {
 				t.Errorf("the last line is %q", lines[2])
 			}
 			if screen.column != 0 || screen.row != 3 {
