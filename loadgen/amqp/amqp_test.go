@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -225,12 +226,35 @@ func TestRunsOutliveTheBroker(t *testing.T) {
 	}
 	b.Balance(t)
 	t.Log(b.Count(), len(b.Repeats()), "repeated")
-	allowed := []string{"ok", "failed connect", "failed connection", "unfinished"}
+	allowed := []string{"ok", "failed connect", "failed connection", "failed timeout", "unfinished"} // a start may take minutes
 	for what := range b.Count() {
 		if !slices.Contains(allowed, what) {
 			t.Errorf("%q, want one of %q", what, allowed)
 		}
 	}
+}
+
+// A broker that stands still lets calls time out, and holds up neither Send nor, for
+// long, Close.
+func TestBrokersThatStandStill(t *testing.T) {
+	e := declare(t, broker(t))
+	s, b := open(t, e), &inflighttest.Book{}
+	if err := server.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Signal(syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}()
+	for i := range 30 { // more than fits into the buffers of sockets
+		s.Send(b.Call(fmt.Sprintf("a/%d", i), &content.Request{Filler: 1 << 20}, 100*time.Millisecond))
+	}
+	b.Await(t, "timeouts", func() bool { return b.Count()["failed timeout"] > 20 })
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	b.Balance(t)
 }
 
 func TestOpenSaysWhatIsMissing(t *testing.T) {

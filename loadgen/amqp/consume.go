@@ -13,8 +13,12 @@ import (
 // consumerTag names the one consumer of a channel.
 const consumerTag = "overtake-loadgen"
 
-// cleanupLook is how often the queue is looked at when it is to become empty.
-const cleanupLook = 20 * time.Millisecond
+const (
+	// cleanupLook is how often the queue is looked at when it is to become empty.
+	cleanupLook = 20 * time.Millisecond
+	// cleanupBatch is how many messages are taken out of it at a time.
+	cleanupBatch = 1000
+)
 
 // consume consumes until ctx ends and then takes what is left out of the queue.
 func (s *sender) consume(ctx context.Context, conn *amqp091.Connection) {
@@ -50,12 +54,12 @@ func (s *sender) consumeOn(ctx context.Context, conn *amqp091.Connection) {
 		return
 	case <-ctx.Done():
 	}
-	s.cleanUp(conn)
-	// What the client has already is worked on before the deliveries end.
-	giveUp := time.AfterFunc(goodbye, func() { hangUp(conn) })
+	limit, cancel := context.WithTimeout(context.Background(), cleanupTime)
+	defer cancel()
+	defer whenEnded(limit, conn)()
 	_ = ch.Cancel(consumerTag, false)
-	<-over
-	giveUp.Stop()
+	<-over // when what the client has already is worked on
+	s.cleanUp(limit, conn)
 }
 
 // work works on one message. One that is not of this run is kept until the end, as
@@ -70,21 +74,30 @@ func (s *sender) work(d *amqp091.Delivery) {
 	_ = d.Ack(false)
 }
 
-// cleanUp waits until nothing waits in the queue.
-func (s *sender) cleanUp(conn *amqp091.Connection) {
-	ctx, cancel := context.WithTimeout(context.Background(), cleanupTime)
-	defer cancel()
-	defer whenEnded(ctx, conn)()
+// cleanUp takes what is left out of the queue, many messages at a time. Those that
+// are not of this run are given back when the connection is closed.
+func (s *sender) cleanUp(ctx context.Context, conn *amqp091.Connection) {
+	ch, err := conn.Channel()
+	if err != nil || ch.Qos(cleanupBatch, 0, false) != nil {
+		return
+	}
+	deliveries, err := ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
+	if err != nil {
+		return
+	}
+	var worker sync.WaitGroup
+	defer worker.Wait()
+	worker.Go(func() {
+		for d := range deliveries {
+			s.work(&d)
+		}
+	})
 	for ctx.Err() == nil {
-		var waiting int
-		err := inChannel(conn, func(ch *amqp091.Channel) error {
-			q, err := ch.QueueDeclarePassive(s.endpoint.Queue, true, false, false, false, nil)
-			waiting = q.Messages
-			return err
-		})
-		if err != nil || waiting == 0 {
-			return
+		q, err := ch.QueueDeclarePassive(s.endpoint.Queue, true, false, false, false, nil)
+		if err != nil || q.Messages == 0 {
+			break
 		}
 		inflight.Wait(ctx, cleanupLook)
 	}
+	_ = ch.Cancel(consumerTag, false)
 }
