@@ -10,12 +10,11 @@ import (
 	"time"
 
 	"overtake/loadgen"
-	"overtake/loadgen/live"
 )
 
 type demoCommand struct {
-	Duration time.Duration `default:"10s" help:"How long to send in each of the two phases (default ${default})."`
-	Out      string        `default:"overtake-demo" placeholder:"DIR" help:"Folder for report.html and report.json (default ${default})."`
+	Duration time.Duration `default:"10s" help:"How long to send under each of the two conditions (default ${default})."`
+	Out      string        `default:"overtake-demo" placeholder:"DIR" help:"Folder for report.html, report.json, report.png and histograms (default ${default})."`
 }
 
 // Help implements kong.HelpProvider.
@@ -36,13 +35,13 @@ var demoLoad = []string{
 	"batch-jobs=140:POST /jobs/export?ms=50",
 }
 
-// demoPhase is one of the two gateways that get the same load.
-type demoPhase struct {
+// demoCondition is one of the two gateways that get the same load.
+type demoCondition struct {
 	name    string
 	classes string // the part of the configuration that differs
 }
 
-var demoPhases = []demoPhase{
+var demoConditions = []demoCondition{
 	{"classes ignored", `
 classes:
   - {name: standard, max_wait: 5s, max_waiting: 4000}
@@ -59,7 +58,7 @@ rules:
 `},
 }
 
-// demoConfig is what both phases have in common. Nobody tells the gateway how many
+// demoConfig is what both conditions have in common. Nobody tells the gateway how many
 // workers the app has: the adaptive limit finds out, and so keeps the queue in the
 // gateway, where it has an order.
 const demoConfig = `
@@ -77,7 +76,7 @@ routes:
 drain_timeout: 1s
 %s`
 
-// Run plays both phases and tells what came of it.
+// Run plays both conditions and tells what came of it.
 func (c *demoCommand) Run(ctx context.Context) error {
 	if c.Duration < time.Second {
 		return &usageError{fmt.Errorf("--duration %v, want at least 1s", c.Duration)}
@@ -90,39 +89,30 @@ func (c *demoCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
-	var reports []*loadgen.Report
-	for i, phase := range demoPhases {
-		fmt.Fprintf(os.Stderr, "phase %d of %d: %s\n", i+1, len(demoPhases), phase.name)
-		report, err := c.play(ctx, phase, filepath.Join(scratch, fmt.Sprint(i)))
+	view := newView("demo", len(demoConditions))
+	var runs []*loadgen.Report
+	for i, condition := range demoConditions {
+		report, err := c.play(ctx, condition, filepath.Join(scratch, fmt.Sprint(i)), view.Progress)
 		if err != nil {
-			return fmt.Errorf("demo: %s: %w", phase.name, err)
+			return fmt.Errorf("demo: %s: %w", condition.name, err)
 		}
-		reports = append(reports, report)
+		runs = append(runs, report)
 	}
-	report := loadgen.Merge(reports...)
+	report := loadgen.Merge(runs...)
 	if err := writeReport(report, c.Out); err != nil {
 		return err
 	}
 	if report.Verdict.State != loadgen.Valid {
 		fmt.Println("\nThe machine was too busy for exact figures: run it again with nothing else running.")
 	}
-	fmt.Println("\n" + c.next())
+	fmt.Println(`
+next:   front an app of your own:  overtake gateway --upstream http://127.0.0.1:9000
+        drive a load at it:        overtake loadgen --target http://127.0.0.1:8080 --class 'pages=100:/'`)
 	return nil
 }
 
-// next says what to do after the demo.
-func (c *demoCommand) next() string {
-	path := filepath.Join(c.Out, "report.html")
-	if abs, err := filepath.Abs(path); err == nil {
-		path = abs
-	}
-	return "report: " + path + `
-next:   front an app of your own:  overtake gateway --upstream http://127.0.0.1:9000
-        drive a load at it:        overtake loadgen --target http://127.0.0.1:8080 --class 'pages=100:/'`
-}
-
-// play runs one phase with an app and a gateway of its own.
-func (c *demoCommand) play(ctx context.Context, phase demoPhase, dir string) (_ *loadgen.Report, err error) {
+// play makes the run of one condition with an app and a gateway of its own.
+func (c *demoCommand) play(ctx context.Context, condition demoCondition, dir string, progress func(loadgen.Progress)) (_ *loadgen.Report, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -136,7 +126,7 @@ func (c *demoCommand) play(ctx context.Context, phase demoPhase, dir string) (_ 
 		return nil, err
 	}
 	file := filepath.Join(dir, "overtake.yaml")
-	text := fmt.Sprintf(demoConfig, appURL, filepath.Join(dir, "broker"), phase.classes)
+	text := fmt.Sprintf(demoConfig, appURL, filepath.Join(dir, "broker"), condition.classes)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -149,24 +139,27 @@ func (c *demoCommand) play(ctx context.Context, phase demoPhase, dir string) (_ 
 	if err != nil {
 		return nil, err
 	}
-	return c.drive(ctx, phase.name, "http://"+address, appURL)
-}
-
-// drive sends the load.
-func (c *demoCommand) drive(ctx context.Context, phase, target, appURL string) (*loadgen.Report, error) {
-	scenario := loadgen.Scenario{Target: target, Warmup: 500 * time.Millisecond, Duration: c.Duration, Seed: 1}
-	for _, flag := range demoLoad {
-		stream, err := loadgen.ParseClassFlag(flag)
-		if err != nil {
-			return nil, err
-		}
-		stream.Class, _, _ = strings.Cut(stream.Name, "-")
-		stream.Job = stream.Request.Method == "POST"
-		scenario.Classes = append(scenario.Classes, stream)
+	scenario, err := c.scenario("http://" + address)
+	if err != nil {
+		return nil, err
 	}
 	return loadgen.Run(ctx, scenario, loadgen.Options{
-		Condition: phase, Completions: appURL + "/completions", Version: version(),
-		Grace:    time.Second,
-		Progress: live.Line(os.Stderr, isTerminal(os.Stderr)),
+		Condition: condition.name, Completions: appURL + "/completions", Version: version(),
+		Grace: time.Second, Progress: progress,
 	})
+}
+
+// scenario is the load of both conditions.
+func (c *demoCommand) scenario(target string) (loadgen.Scenario, error) {
+	scenario := loadgen.Scenario{Name: "demo", Target: target, Warmup: 500 * time.Millisecond, Duration: c.Duration, Seed: 1}
+	for _, flag := range demoLoad {
+		class, err := loadgen.ParseClassFlag(flag)
+		if err != nil {
+			return scenario, err
+		}
+		class.Class, _, _ = strings.Cut(class.Name, "-")
+		class.Job = class.Request.Method == "POST"
+		scenario.Classes = append(scenario.Classes, class)
+	}
+	return scenario, nil
 }

@@ -2,52 +2,92 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/amqp"
+	"overtake/loadgen/expect"
 	"overtake/loadgen/live"
+	"overtake/loadgen/nats"
 	reports "overtake/loadgen/report"
 )
 
+// loadgenCommands are what the load generator does; driving a load needs no name.
+type loadgenCommands struct {
+	Run     loadgenCommand `cmd:"" default:"withargs" help:"Drive a load at a target and show what each class got. This is what 'overtake loadgen' does."`
+	Compare compareCommand `cmd:"" help:"Put reports side by side, and say which differences are more than noise."`
+}
+
 type loadgenCommand struct {
-	Target      string        `required:"" placeholder:"URL" help:"Where to send the load."`
-	Class       []string      `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load."`
-	Duration    time.Duration `default:"30s" help:"How long to send (default ${default})."`
-	Warmup      time.Duration `default:"0s" help:"How long to send before measuring (default ${default})."`
-	Seed        uint64        `default:"1" help:"Seed of the schedules: the same seed sends the same requests at the same times (default ${default})."`
-	Job         []string      `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the app has done the work. Needs --completions."`
-	Completions string        `placeholder:"URL" help:"Where the sample app lists finished jobs: http://HOST:PORT/completions."`
-	Out         string        `placeholder:"DIR" help:"Folder to write report.html and report.json into."`
+	File        string         `short:"f" placeholder:"FILE|NAME" help:"Scenario: a file, or the name of one that is built in (see --list). The flags below win over it."`
+	List        bool           `help:"List the scenarios that are built in, and do nothing else."`
+	Print       string         `placeholder:"scenario|gateway" help:"Print the file of the built-in scenario that -f names, or a configuration of the gateway that suits it, and do nothing else."`
+	Target      string         `placeholder:"URL" help:"Where to send the load: http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ for Basic authorization."`
+	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
+	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the work is done: as --completions lists it, or else as the resource in Location tells."`
+	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the rates of all classes (default ${default})."`
+	Duration    *time.Duration `placeholder:"DURATION" help:"How long to send (default 30s). A scenario with phases has its own."`
+	Warmup      *time.Duration `placeholder:"DURATION" help:"How long to send before measuring (default 0s)."`
+	Seed        *uint64        `placeholder:"N" help:"The same seed sends the same requests at the same times (default 1)."`
+	Repeat      int            `default:"1" placeholder:"N" help:"How many runs to make (default ${default}); the report has the median and the spread of each figure."`
+	Condition   string         `default:"run" placeholder:"TEXT" help:"What the report calls the condition of these runs, such as 'with classes' (default ${default})."`
+	Expect      []string       `sep:"none" placeholder:"CLASS.FIGURE<VALUE" help:"What must hold in every run, or the exit code is 1: interactive.p99<50ms. FIGURE is p50, p90, p99, p99.9, max, mean (also service.p99 and so on), done/s, goodput, shed, failed, skipped or queue_share, then <, <=, > or >=. Repeat it for more."`
+	Out         string         `placeholder:"DIR" help:"Folder to write report.html, report.json, report.png and histograms into."`
+	Completions string         `placeholder:"URL" help:"Where the sample app lists finished jobs: http://HOST:PORT/completions. More exact than asking at Location."`
+	Jaeger      string         `placeholder:"URL" help:"Jaeger's pages, such as http://127.0.0.1:16686: the slowest requests in the report link there, and every request asks to be traced."`
+	TraceSample *float64       `placeholder:"SHARE" help:"Share of the requests that ask to be traced, 0 to 1 (default 1 with --jaeger, else 0)."`
+	Timeout     time.Duration  `default:"60s" help:"How long a request may take from its real start (default ${default})."`
+	Outstanding int            `name:"max-outstanding" default:"20000" placeholder:"N" help:"How many requests of a class may be unanswered; more are skipped and counted (default ${default})."`
+	Insecure    bool           `help:"Take any certificate of an https target."`
 }
 
 // Help implements kong.HelpProvider.
 func (*loadgenCommand) Help() string {
-	return `Each class is sent on a schedule of its own (Poisson arrivals) that never waits for the target; latency counts from the intended start. The generator judges itself: a run in which it was late is GENERATOR-BOUND, not a result, and exits with 1.
+	return `Each class is sent on a schedule of its own (Poisson arrivals) that never waits for the target; latency counts from the intended start. The generator judges itself: a run in which it was late is GENERATOR-BOUND, not a result, and exits with 1. Ctrl-C ends a run early and still reports; the second one kills.
 
-Example:
-  overtake loadgen --target http://127.0.0.1:8080 --class 'interactive=200:/work?ms=5' --class 'batch=100:/work?ms=50' --duration 10s --out report`
+Examples:
+  overtake loadgen --target http://127.0.0.1:8080 --class 'interactive=200:/work?ms=5' --class 'batch=100:/work?ms=50' --duration 10s --out report
+  overtake loadgen -f shop --print gateway >overtake.yaml
+  overtake loadgen -f shop --target http://127.0.0.1:8080 --rate 2 --repeat 5 --condition 'with classes' --out with
+  overtake loadgen -f shop.yaml --expect 'interactive.p99<50ms' --expect 'interactive.failed<=0.1%'
+  overtake loadgen compare without/report.json with/report.json
+
+Exit codes: 0 a result; 1 none (GENERATOR-BOUND, an expectation not met, nothing succeeded, ended early); 2 wrong use.`
 }
+
+// senders carry the requests to endpoints that are no HTTP servers, by their kind.
+var senders = map[string]loadgen.OpenSender{"amqp": amqp.Open, "nats": nats.Open}
 
 // Run drives the load and reports.
 func (c *loadgenCommand) Run(ctx context.Context) error {
-	scenario, err := c.scenario()
+	if c.List {
+		return listScenarios(os.Stdout)
+	}
+	if c.Print != "" {
+		return c.printFile(os.Stdout)
+	}
+	load, expectations, err := c.check()
 	if err != nil {
 		return &usageError{err}
 	}
 	if err := makeReportFolder(c.Out); err != nil {
 		return err
 	}
-	report, err := loadgen.Run(ctx, scenario, loadgen.Options{
-		Completions: c.Completions, Version: version(),
-		Progress: live.Line(os.Stderr, isTerminal(os.Stderr)),
-	})
+	// The first signal ends the run, and the report is written. From then on a
+	// signal does what it does to any program.
+	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
+	report, err := c.drive(ctx, load)
 	if report == nil {
 		return err
 	}
+	report.Expectations = expect.CheckAll(expectations, report)
 	if werr := writeReport(report, c.Out); werr != nil {
 		return errors.Join(err, werr)
 	}
@@ -57,48 +97,91 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	return worth(report)
 }
 
-// worth says why a report is no result; nil if it is one.
-func worth(report *loadgen.Report) error {
-	ok := int64(0)
-	for _, phase := range report.Runs {
-		if phase.Verdict.State != loadgen.Valid {
-			return fmt.Errorf("not a result: %s; run it again with nothing else running, or with lower rates", phase.Verdict)
-		}
-		for _, s := range phase.Classes {
-			ok += s.OK
-		}
+// check returns what the flags and the file ask for.
+func (c *loadgenCommand) check() (load loadgen.Scenario, expectations []expect.Expectation, err error) {
+	if err := c.checkFlags(); err != nil {
+		return load, nil, err
 	}
-	if ok == 0 {
-		return errors.New("not one request succeeded; the table says what happened to them")
+	if load, err = c.scenario(); err != nil {
+		return load, nil, err
 	}
-	return nil
+	for _, text := range c.Expect {
+		e, err := expect.Parse(text)
+		if err == nil {
+			err = e.Applies(load.Classes)
+		}
+		if err != nil {
+			return load, nil, fmt.Errorf("--expect: %w", err)
+		}
+		expectations = append(expectations, e)
+	}
+	return load, expectations, nil
 }
 
-func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
-	s := loadgen.Scenario{Target: c.Target, Warmup: c.Warmup, Duration: c.Duration, Seed: c.Seed}
-	jobs := make(map[string]bool, len(c.Job))
-	for _, name := range c.Job {
-		jobs[name] = true
+// drive makes the runs and returns one report of them all. Both the report and
+// an error come back when a run was ended early, or when a later run could not be
+// made.
+func (c *loadgenCommand) drive(ctx context.Context, load loadgen.Scenario) (*loadgen.Report, error) {
+	report, err := loadgen.RunRepeated(ctx, load, c.options(newView(load.Name, c.Repeat)), c.Repeat)
+	if report != nil && err != nil {
+		err = fmt.Errorf("%w; the report has what was measured until then", err)
 	}
-	for _, flag := range c.Class {
-		stream, err := loadgen.ParseClassFlag(flag)
-		if err != nil {
-			return s, err
+	return report, err
+}
+
+func (c *loadgenCommand) options(view *live.View) loadgen.Options {
+	opts := loadgen.Options{
+		Condition: c.Condition, Completions: c.Completions, Version: version(), Progress: view.Progress,
+		RequestTimeout: c.Timeout, MaxOutstanding: c.Outstanding,
+		Jaeger: c.Jaeger, TraceSample: c.traceSample(), Senders: senders,
+	}
+	if c.Insecure {
+		opts.TLS = &tls.Config{InsecureSkipVerify: true} // asked for with --insecure
+	}
+	return opts
+}
+
+func (c *loadgenCommand) traceSample() float64 {
+	switch {
+	case c.TraceSample != nil:
+		return *c.TraceSample
+	case c.Jaeger != "":
+		return 1
+	}
+	return 0
+}
+
+// worth says why a report is no result; nil if it is one.
+func worth(report *loadgen.Report) error {
+	if report.Verdict.State != loadgen.Valid {
+		return fmt.Errorf("not a result: %s", report.Verdict)
+	}
+	unmet := 0
+	for _, e := range report.Expectations {
+		if !e.Met {
+			unmet++
 		}
-		stream.Job = jobs[stream.Name]
-		delete(jobs, stream.Name)
-		s.Classes = append(s.Classes, stream)
 	}
-	for name := range jobs {
-		return s, fmt.Errorf("--job %s: there is no such --class", name)
+	if unmet > 0 {
+		return fmt.Errorf("%d of %d expectations are not met", unmet, len(report.Expectations))
 	}
-	if c.Duration <= 0 {
-		return s, fmt.Errorf("--duration %v, want more than 0s", c.Duration)
+	for _, run := range report.Runs {
+		for _, class := range run.Classes {
+			if class.OK > 0 {
+				return nil
+			}
+		}
 	}
-	if len(s.Classes) == 0 {
-		return s, errors.New("no load given; add --class 'interactive=200:/work?ms=5'")
+	return errors.New("not one request succeeded; the table says what happened to them")
+}
+
+// newView shows runs on standard error: in place on a terminal.
+func newView(scenario string, runs int) *live.View {
+	opts := live.Options{Scenario: scenario, Runs: runs, Colour: os.Getenv("NO_COLOR") == ""} // https://no-color.org
+	if terminalWidth(os.Stderr) > 0 {
+		opts.Size = func() (columns, rows int) { return terminalSize(os.Stderr) }
 	}
-	return s, s.Validate()
+	return live.New(os.Stderr, opts)
 }
 
 // makeReportFolder makes the folder for the report, so that a run's result is
@@ -113,24 +196,30 @@ func makeReportFolder(dir string) error {
 	return nil
 }
 
-// writeReport prints the table, and writes the files into dir, which is there,
-// unless it is "".
+// writeReport prints the table, and writes the files into dir unless it is "".
 func writeReport(report *loadgen.Report, dir string) error {
-	if err := reports.WriteTable(os.Stdout, report); err != nil {
+	if err := reports.WriteTable(os.Stdout, report); err != nil || dir == "" {
 		return err
 	}
-	if dir == "" {
-		return nil
+	paths, err := reports.WriteFolder(dir, report)
+	fmt.Println()
+	printPaths(paths)
+	return err
+}
+
+// printPaths names the files that people open, and counts the histograms.
+func printPaths(paths []string) {
+	histograms := 0
+	for _, path := range paths {
+		if filepath.Ext(path) == ".hgrm" {
+			histograms++
+			continue
+		}
+		fmt.Println("report: " + path)
 	}
-	html, err := os.Create(filepath.Join(dir, "report.html"))
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
+	if histograms > 0 {
+		fmt.Printf("report: %s (%d files)\n", filepath.Join(filepath.Dir(paths[0]), "*.hgrm"), histograms)
 	}
-	json, err := os.Create(filepath.Join(dir, "report.json"))
-	if err != nil {
-		return errors.Join(fmt.Errorf("report: %w", err), html.Close())
-	}
-	return errors.Join(reports.WriteHTML(html, report), html.Close(), reports.WriteJSON(json, report), json.Close())
 }
 
 func isTerminal(f *os.File) bool {

@@ -5,12 +5,15 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"overtake/loadgen"
 )
@@ -68,14 +71,14 @@ func checkFaster(t *testing.T, r loadgen.Report, fast, slow loadgen.ClassResult)
 	}
 }
 
-func stream(t *testing.T, phase loadgen.RunResult, name string) loadgen.ClassResult {
+func stream(t *testing.T, run loadgen.RunResult, name string) loadgen.ClassResult {
 	t.Helper()
-	for _, s := range phase.Classes {
+	for _, s := range run.Classes {
 		if s.Name == name {
 			return s
 		}
 	}
-	t.Fatalf("phase %q has no stream %q", phase.Condition, name)
+	t.Fatalf("condition %q has no class %q", run.Condition, name)
 	return loadgen.ClassResult{}
 }
 
@@ -87,7 +90,7 @@ func TestE2EDemo(t *testing.T) {
 		t.Fatalf("the demo exited with %d:\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	for _, want := range []string{
-		`(?m)^phase +class +sent`, `(?m)^classes ignored +interactive `, `(?m)^class order +interactive `,
+		`(?m)^classes ignored(, 10 s\n)? +interactive +\S`, `(?m)^class order(, 10 s\n)? +interactive +\S`,
 		`generator: (VALID|GENERATOR-BOUND)`, `interactive p99 \S+ ms -> \S+ ms: \S+x less`, `report: \S+/report.html`,
 	} {
 		if !regexp.MustCompile(want).MatchString(r.stdout) {
@@ -96,7 +99,7 @@ func TestE2EDemo(t *testing.T) {
 	}
 	checkSelfContained(t, filepath.Join(dir, "report.html"))
 	if len(report.Runs) != 2 {
-		t.Fatalf("the report has %d phases, want 2", len(report.Runs))
+		t.Fatalf("the report has %d runs, want 2", len(report.Runs))
 	}
 
 	first, last := report.Runs[0], report.Runs[1]
@@ -179,4 +182,63 @@ upstreams: {app: {servers: [%q], limit: {max: %d}}}
 	}
 	t.Logf("p99: interactive %v ms, batch %v ms", interactive.Latency.P99, batch.Latency.P99)
 	g.stop(t)
+}
+
+// On a terminal the load generator draws in place: what was there before stays,
+// nothing is wider than the terminal, and colours can be forbidden.
+func TestE2ELoadgenOnTerminal(t *testing.T) {
+	app := startApp(t, 4)
+	for _, c := range []struct {
+		env     string
+		columns uint16
+		colour  bool
+	}{{"NO_COLOR=", 100, true}, {"NO_COLOR=1", 40, false}} {
+		ours, theirs := openTerminal(t, c.columns)
+		cmd := exec.CommandContext(t.Context(), binary, "loadgen", "--target", app, "--class", "interactive=20:/work?ms=1", "--class", "reports-of-the-night=5:/", "--duration", "3s")
+		cmd.Env = append(withoutSettings(os.Environ()), c.env)
+		var stdout strings.Builder
+		cmd.Stdout, cmd.Stderr = &stdout, theirs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		theirs.Close()
+		drawn, _ := io.ReadAll(ours) // ends with EIO when the program has ended
+		_ = cmd.Wait()               // its exit code is about the figures
+		text := string(drawn)
+		if got := strings.Contains(text, "\x1b[1m"); got != c.colour {
+			t.Errorf("with %s, in colour is %v", c.env, got)
+		}
+		for line := range strings.Lines(regexp.MustCompile("\x1b\\[\\d*[A-Za-z]").ReplaceAllString(text, "")) {
+			if n := utf8.RuneCountInString(strings.Trim(line, "\r\n")); n >= int(c.columns) {
+				t.Errorf("on %d columns, a line has %d: %q", c.columns, n, line)
+			}
+		}
+		if !regexp.MustCompile(`(?s)\n\[=+ *\] 2 of 3 s, 1 s left.*\x1b\[6A.*3/3s done[^\n]*\n\x1b\[J$`).MatchString(text) {
+			t.Errorf("it drew %q", text)
+		}
+		if !strings.Contains(stdout.String(), "generator: ") || strings.Contains(stdout.String(), "\x1b") {
+			t.Errorf("on standard output is\n%s", stdout.String())
+		}
+	}
+}
+
+// A run that is ended early says so, and its report is there.
+func TestE2ELoadgenInterrupted(t *testing.T) {
+	app := startApp(t, 4)
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		dir := t.TempDir()
+		p := start(t, "loadgen", "--target", app, "--class", "page=50:/work?ms=1", "--duration", "10m", "--repeat", "2", "--out", dir)
+		p.find(t, `page: sent \d+, done \d+/s, p50`)
+		p.signal(t, signal)
+		if code := p.wait(t); code != exitFailed {
+			t.Errorf("after %v it exited with %d, want %d", signal, code, exitFailed)
+		}
+		if !regexp.MustCompile(`\novertake: loadgen: run ended early: .+ signal received; the report has what was measured until then\n$`).MatchString(p.text()) {
+			t.Errorf("after %v it printed\n%s", signal, p.text())
+		}
+		report := readReport(t, dir)
+		if len(report.Runs) != 1 || !report.Runs[0].Interrupted || stream(t, report.Runs[0], "page").OK == 0 {
+			t.Errorf("the report has %d runs: %+v", len(report.Runs), report.Runs)
+		}
+	}
 }

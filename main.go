@@ -28,19 +28,19 @@ const (
 
 // commands is the command line.
 type commands struct {
-	Gateway gatewayCommand `cmd:"" help:"Run the gateway in front of an app."`
-	Sidecar sidecarCommand `cmd:"" help:"Run the gateway beside a service: what comes to the app, and the app's own calls."`
-	Relay   relayCommand   `cmd:"" help:"Move existing queues into lanes."`
-	Loadgen loadgenCommand `cmd:"" help:"Drive a mixed load at a target and show what each class got."`
-	App     appCommand     `cmd:"" help:"Run the sample app: N workers behind one first-in, first-out queue."`
-	Demo    demoCommand    `cmd:"" help:"Show what class order does: app, broker, gateway and a mixed load, without and with classes."`
-	Check   checkCommand   `cmd:"" help:"Validate a configuration file."`
-	Explain explainCommand `cmd:"" help:"Show which class and route a request would get, and why."`
-	Queue   queueCommands  `cmd:"" help:"Show and steer the lanes of queues."`
-	Dead    deadCommands   `cmd:"" help:"Show and replay the dead letters of queues."`
-	Trace   traceCommand   `cmd:"" help:"Show slow requests hop by hop, from Jaeger."`
-	Qdisc   qdiscCommands  `cmd:"" help:"Show, build and remove a network device's queues for the classes."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Gateway gatewayCommand  `cmd:"" help:"Run the gateway in front of an app."`
+	Sidecar sidecarCommand  `cmd:"" help:"Run the gateway beside a service: what comes to the app, and the app's own calls."`
+	Relay   relayCommand    `cmd:"" help:"Move existing queues into lanes."`
+	Loadgen loadgenCommands `cmd:"" help:"Drive a mixed load at a target and show what each class got."`
+	App     appCommand      `cmd:"" help:"Run the sample app: N workers behind one first-in, first-out queue."`
+	Demo    demoCommand     `cmd:"" help:"Show what class order does: app, broker, gateway and a mixed load, without and with classes."`
+	Check   checkCommand    `cmd:"" help:"Validate a configuration file."`
+	Explain explainCommand  `cmd:"" help:"Show which class and route a request would get, and why."`
+	Queue   queueCommands   `cmd:"" help:"Show and steer the lanes of queues."`
+	Dead    deadCommands    `cmd:"" help:"Show and replay the dead letters of queues."`
+	Trace   traceCommand    `cmd:"" help:"Show slow requests hop by hop, from Jaeger."`
+	Qdisc   qdiscCommands   `cmd:"" help:"Show, build and remove a network device's queues for the classes."`
+	Version versionCommand  `cmd:"" help:"Print the version."`
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -53,6 +53,7 @@ func run(args []string) int {
 		kong.Name("overtake"),
 		kong.Description("A message-queue-aware priority gateway. Start with: overtake demo"),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
 		kong.Exit(func(code int) { exited = code }),
 	)
 	if err != nil {
@@ -71,7 +72,24 @@ func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return fail(parsed.Run(), parsed.Selected().Path())
+	return fail(parsed.Run(), spoken(parsed.Selected()))
+}
+
+// printHelp prints the help of a command, that of its default for one that does
+// nothing by itself.
+func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
+	if selected := ctx.Selected(); selected != nil && selected.DefaultCmd != nil {
+		ctx.Path = append(ctx.Path, &kong.Path{Parent: selected, Command: selected.DefaultCmd, Flags: selected.DefaultCmd.Flags})
+	}
+	return kong.DefaultHelpPrinter(options, ctx)
+}
+
+// spoken is the command as people type it, without the name of a default.
+func spoken(command *kong.Node) string {
+	if command.Parent != nil && command.Parent.DefaultCmd == command {
+		command = command.Parent
+	}
+	return command.Path()
 }
 
 // commandOf returns the command that was being parsed when err came up, "" if
@@ -80,7 +98,7 @@ func commandOf(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {
 		if selected := parse.Context.Selected(); selected != nil {
-			return selected.Path()
+			return spoken(selected)
 		}
 	}
 	return ""

@@ -96,7 +96,6 @@ vip          interactive  matches
 		{[]string{"app", "--workers", "-1"}, exitUsage, "", "--workers"},
 		{[]string{"app", "--listen", "127.0.0.1:99999"}, exitUsage, "", "is not an address"},
 		{[]string{"app", "--listen", "192.0.2.1:1"}, exitFailed, "", "give another with --listen"},
-		{[]string{"loadgen", "--target", "http://127.0.0.1:1", "--class", "a=1"}, exitUsage, "", "no ':' after the rate"},
 		{[]string{"trace", "--help"}, exitOK, "overtake trace --jaeger http://127.0.0.1:16686 4bf92f3577b34da6a3ce929d0e0e4736", ""},
 		{[]string{"trace"}, exitUsage, "", "missing flags: --jaeger=URL (overtake trace --help has an example)\n"},
 		{[]string{"trace", "--jaeger", "127.0.0.1:16686"}, exitUsage, "", "\"127.0.0.1:16686\" is not the address of Jaeger's pages, want one such as http://127.0.0.1:16686"},
@@ -232,17 +231,6 @@ func TestDivide(t *testing.T) {
 		if used := int64(c.queues) * (int64(c.classes)*lane + dead); used > int64(c.maxBytes) || used < int64(c.maxBytes)*9/10 {
 			t.Errorf("%s for %d queues of %d classes: %d bytes are used", c.maxBytes, c.queues, c.classes, used)
 		}
-	}
-}
-
-func TestLoadgenScenario(t *testing.T) {
-	c := loadgenCommand{Target: "http://127.0.0.1:1", Duration: 1, Class: []string{"page=10:/", "export=1:POST /jobs"}, Job: []string{"export"}}
-	s, err := c.scenario()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(s.Classes) != 2 || s.Classes[0].Job || !s.Classes[1].Job || s.Classes[1].Request.Method != "POST" {
-		t.Errorf("the scenario is %+v", s)
 	}
 }
 

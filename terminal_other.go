@@ -4,5 +4,8 @@ package main
 
 import "os"
 
-// terminalWidth can't tell here whether f is a terminal, and says that it is none.
+// terminalSize can't tell here whether f is a terminal, and says that it is none.
+func terminalSize(*os.File) (columns, rows int) { return 0, 0 }
+
+// terminalWidth says the same.
 func terminalWidth(*os.File) int { return 0 }

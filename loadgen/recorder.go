@@ -218,6 +218,7 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 		Sent: r.total.Sent, OK: r.total.OK, Skipped: r.total.Skipped,
 		Shed: r.total.ShedTotal(), Failed: r.total.FailedTotal(),
 		P50: r.interval.quantile(0.50), P99: r.interval.quantile(0.99),
+		Lag: r.lag.quantile(0.99),
 	}
 	if elapsed := now - r.intervalStart; elapsed > 0 {
 		p.DonePerSecond = float64(r.interval.count()) / elapsed.Seconds()

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"image/color"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"overtake/loadgen"
@@ -45,12 +48,18 @@ var colours = palette{
 	Dark:  []string{"#56b4e9", "#ff8a4c", "#3fd0a4", "#e59ad0", "#f0e442", "#a99cff", "#c3cad6", "#ff9ab0"},
 }
 
+// light is the colour of a class on a light page.
+func (p palette) light(names []string, class string) color.Color {
+	shade, _ := strconv.ParseUint(p.Light[max(slices.Index(names, class), 0)%len(p.Light)][1:], 16, 32)
+	return color.RGBA{R: uint8(shade >> 16), G: uint8(shade >> 8), B: uint8(shade), A: 0xff}
+}
+
 // pageView is what the template shows.
 type pageView struct {
 	Title   string
 	Report  *loadgen.Report
 	Valid   bool
-	Lead    *ClassChange // nil if there is no gain to report
+	Lead    *classChange // nil if there is no gain to report
 	Costs   []string     // what came with it
 	Cards   []classCard
 	Rows    []figuresRow
@@ -102,7 +111,7 @@ func WriteHTML(w io.Writer, r *loadgen.Report) error {
 
 func newPageView(r *loadgen.Report) pageView {
 	view := pageView{Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r)}
-	comparison := Compare(r)
+	comparison := changesOf(r)
 	if lead, ok := comparison.Lead(); ok {
 		view.Lead = &lead
 		view.Costs = comparison.costs(lead, "→")
@@ -120,7 +129,7 @@ func newPageView(r *loadgen.Report) pageView {
 }
 
 func pageTitle(r *loadgen.Report) string {
-	if headline := Compare(r).Headline(); headline != "" {
+	if headline := changesOf(r).Headline(); headline != "" {
 		return headline
 	}
 	names := streamNames(r)

@@ -143,7 +143,7 @@ func TestHTMLOfSmallReports(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	c := Compare(sampleReport())
+	c := changesOf(sampleReport())
 	if c.From != "first come, first served" || c.To != "class order" || len(c.Classes) != 2 {
 		t.Fatalf("%+v", c)
 	}
@@ -163,14 +163,14 @@ func TestCompare(t *testing.T) {
 func TestCompareWithoutGain(t *testing.T) {
 	r := sampleReport()
 	r.Runs[0], r.Runs[1] = r.Runs[1], r.Runs[0]
-	if lead, ok := Compare(r).Lead(); ok {
+	if lead, ok := changesOf(r).Lead(); ok {
 		t.Errorf("lead %+v, though everything got worse", lead)
 	}
-	if got := Compare(r).Headline(); !strings.HasPrefix(got, "no class's p99 fell") {
+	if got := changesOf(r).Headline(); !strings.HasPrefix(got, "no class's p99 fell") {
 		t.Errorf("headline %q", got)
 	}
 	r.Runs = r.Runs[:1]
-	if got := Compare(r).Headline(); got != "" {
+	if got := changesOf(r).Headline(); got != "" {
 		t.Errorf("headline of a single phase: %q", got)
 	}
 }

@@ -41,7 +41,7 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	if len(causes) > 0 {
 		b.WriteString("\n" + strings.Join(causes, "\n") + "\n")
 	}
-	if headline := Compare(r).Headline(); headline != "" {
+	if headline := changesOf(r).Headline(); headline != "" {
 		b.WriteString("\n" + headline + "\n")
 	}
 	b.WriteString("\ngenerator: " + r.Verdict.String() + "\n")
@@ -56,6 +56,9 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 func writeAligned(b *strings.Builder, rows [][]string, left int) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
+		if len(row) == 1 {
+			continue // a heading
+		}
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}

@@ -14,7 +14,7 @@
   const dashOf = (phase) => (phase === lastPhase ? "solid" : dashes[phase % dashes.length]);
   const lines = report.runs.flatMap((p, phase) =>
     p.classes.map((stream) => ({ stream, phase, phaseName: p.condition, color: names.indexOf(stream.name) })));
-  const hidden = { streams: new Set(), phases: new Set() };
+  const hidden = { classes: new Set(), phases: new Set() };
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const colorOf = (index) => { const set = dark.matches ? palette.dark : palette.light; return set[index % set.length]; };

@@ -10,41 +10,43 @@ import (
 	"overtake/loadgen"
 )
 
-// Comparison says what changed from the first phase of a report to the last.
-type Comparison struct {
-	From    string        `json:"from"` // name of the first phase
-	To      string        `json:"to"`   // name of the last phase
-	Classes []ClassChange `json:"classes"`
+// changes says what changed from the first condition of a report to the last.
+type changes struct {
+	From    string // the first condition
+	To      string // the last condition
+	Classes []classChange
 }
 
-// ClassChange is what one class got before and after. Latencies are those of
+// classChange is what one class got before and after. Latencies are those of
 // answered requests, so they must be read together with the refused shares: a
 // class that is mostly refused looks fast.
-type ClassChange struct {
-	Class     string         `json:"class"`
-	P99Before loadgen.Millis `json:"p99_before_ms"`
-	P99After  loadgen.Millis `json:"p99_after_ms"`
+type classChange struct {
+	Class     string
+	P99Before loadgen.Millis
+	P99After  loadgen.Millis
 	// Factor is P99Before / P99After: 94 means 94 times less, 0.5 twice as much.
-	// 0 if either phase has no answers.
-	Factor     float64 `json:"factor"`
-	DoneBefore float64 `json:"done_per_second_before"`
-	DoneAfter  float64 `json:"done_per_second_after"`
+	// 0 if either condition has no answers.
+	Factor     float64
+	DoneBefore float64
+	DoneAfter  float64
 	// Kept is DoneAfter / DoneBefore, the share of its throughput that the class
 	// still has; 0 if there was none before.
-	Kept float64 `json:"kept"`
+	Kept float64
 	// The shares of sent requests that were shed or failed, 0 to 1.
-	RefusedBefore float64 `json:"refused_before"`
-	RefusedAfter  float64 `json:"refused_after"`
+	RefusedBefore float64
+	RefusedAfter  float64
 }
 
-// Compare compares the classes that are in both the first and the last phase.
-// With fewer than two phases there is nothing to compare and Classes is empty.
-func Compare(r *loadgen.Report) Comparison {
-	if len(r.Runs) < 2 {
-		return Comparison{}
+// changesOf compares the classes that are in both the first and the last
+// condition, by their median runs. With fewer than two conditions there is
+// nothing to compare and Classes is empty.
+func changesOf(r *loadgen.Report) changes {
+	groups := groupRuns(r)
+	if len(groups) < 2 {
+		return changes{}
 	}
-	first, last := r.Runs[0], r.Runs[len(r.Runs)-1]
-	c := Comparison{From: first.Condition, To: last.Condition}
+	first, last := groups[0], groups[len(groups)-1]
+	c := changes{From: first.condition, To: last.condition}
 	after := byClass(last)
 	for _, b := range byClass(first) {
 		for _, a := range after {
@@ -56,18 +58,19 @@ func Compare(r *loadgen.Report) Comparison {
 	return c
 }
 
-// classTotal is what the streams of one class got together.
+// classTotal is what all that has one latency class got together.
 type classTotal struct {
 	class         string
-	p99           loadgen.Millis // of the worst stream
+	p99           loadgen.Millis // of the worst
 	donePerSecond float64
 	sent, refused int64
 }
 
-// byClass sums up the streams of each class, in the order of the streams.
-func byClass(p loadgen.RunResult) []classTotal {
+// byClass sums up what has the same latency class, in the order of the run.
+func byClass(g group) []classTotal {
 	var totals []classTotal
-	for _, s := range p.Classes {
+	for _, m := range g.medians {
+		s := m.result
 		class := cmp.Or(s.Class, s.Name)
 		i := slices.IndexFunc(totals, func(t classTotal) bool { return t.class == class })
 		if i < 0 {
@@ -85,8 +88,8 @@ func byClass(p loadgen.RunResult) []classTotal {
 
 func (t classTotal) refusedShare() float64 { return round3(ratio(float64(t.refused), float64(t.sent))) }
 
-func change(before, after classTotal) ClassChange {
-	return ClassChange{
+func change(before, after classTotal) classChange {
+	return classChange{
 		Class:         after.class,
 		P99Before:     before.p99,
 		P99After:      after.p99,
@@ -114,7 +117,7 @@ func refusedShare(s loadgen.ClassResult) float64 {
 const gainFactor = 1.1
 
 // Lead returns the class that gained most. ok is false if none did.
-func (c Comparison) Lead() (lead ClassChange, ok bool) {
+func (c changes) Lead() (lead classChange, ok bool) {
 	for _, class := range c.Classes {
 		if class.Factor >= gainFactor && class.Factor > lead.Factor {
 			lead, ok = class, true
@@ -128,7 +131,7 @@ func (c Comparison) Lead() (lead ClassChange, ok bool) {
 //	interactive p99 1,980 ms -> 21.0 ms: 94x less; batch kept 97 % of its throughput
 //
 // It is empty if there is nothing to compare.
-func (c Comparison) Headline() string {
+func (c changes) Headline() string {
 	if len(c.Classes) == 0 {
 		return ""
 	}
@@ -143,7 +146,7 @@ func (c Comparison) Headline() string {
 
 // costs says what came with the gain of lead: refusals of its own, and what
 // the other classes paid. The arrow stands between before and after.
-func (c Comparison) costs(lead ClassChange, arrow string) []string {
+func (c changes) costs(lead classChange, arrow string) []string {
 	var costs []string
 	if text := lead.refusedText(arrow); text != "" {
 		costs = append(costs, text)
@@ -157,7 +160,7 @@ func (c Comparison) costs(lead ClassChange, arrow string) []string {
 }
 
 // costText says what a class other than the lead paid.
-func (c ClassChange) costText(arrow string) string {
+func (c classChange) costText(arrow string) string {
 	const gained = 1.05
 	text := fmt.Sprintf("%s kept %.0f %% of its throughput", c.Class, c.Kept*100)
 	switch {
@@ -173,7 +176,7 @@ func (c ClassChange) costText(arrow string) string {
 }
 
 // refusedText is empty if next to nothing was refused before and after.
-func (c ClassChange) refusedText(arrow string) string {
+func (c classChange) refusedText(arrow string) string {
 	const worthSaying = 0.005
 	if c.RefusedBefore < worthSaying && c.RefusedAfter < worthSaying {
 		return ""

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"overtake/loadgen"
+	reports "overtake/loadgen/report"
+)
+
+type compareCommand struct {
+	Files []string `arg:"" placeholder:"FILE" help:"Files report.json that 'overtake loadgen --out' wrote, the one to compare with first."`
+	Out   string   `placeholder:"DIR" help:"Folder to write comparison.html and comparison.json into."`
+}
+
+// Help implements kong.HelpProvider.
+func (*compareCommand) Help() string {
+	return `Shows the median of each figure over the runs of each file, the ratio to the first file, and whether the difference is more than noise, which takes 4 runs at least in each file (--repeat).
+
+Example:
+  overtake loadgen -f shop --target http://127.0.0.1:8080 --repeat 5 --out without
+  overtake loadgen -f shop --target http://127.0.0.1:8081 --repeat 5 --out with
+  overtake loadgen compare without/report.json with/report.json --out compared`
+}
+
+// Run reads the reports and compares them.
+func (c *compareCommand) Run() error {
+	if len(c.Files) < 2 {
+		return &usageError{errors.New("one report, want two or more to compare, such as without/report.json with/report.json")}
+	}
+	if err := makeReportFolder(c.Out); err != nil {
+		return err
+	}
+	var all []*loadgen.Report
+	for _, name := range c.Files {
+		report, err := readReportFile(name)
+		if err != nil {
+			return &usageError{fmt.Errorf("%s: %w", name, err)}
+		}
+		all = append(all, report)
+	}
+	comparison := reports.CompareFiles(c.Files, all)
+	if err := reports.WriteComparisonTable(os.Stdout, comparison); err != nil || c.Out == "" {
+		return err
+	}
+	paths, err := reports.WriteComparisonFolder(c.Out, comparison)
+	fmt.Println()
+	printPaths(paths)
+	return err
+}
+
+func readReportFile(name string) (*loadgen.Report, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return reports.ReadJSON(bytes.NewReader(text))
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"overtake/loadgen"
+)
+
+// loadgenArgs is a command line that sends something to target.
+func loadgenArgs(target string, more ...string) []string {
+	return append([]string{"loadgen", "--target", target, "--class", "page=50:/"}, more...)
+}
+
+func TestLoadgenUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("bad.yaml", []byte("nmae: x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const nobody = "http://127.0.0.1:1"
+	for _, c := range []struct {
+		args   []string
+		stderr string
+	}{
+		{[]string{"loadgen"}, "no load given; add -f shop, or --class 'interactive=200:/work?ms=5' (overtake loadgen --help has an example)\n"},
+		{[]string{"loadgen", "--class", "a=1:/"}, "no target; add --target http://127.0.0.1:8080"},
+		{[]string{"loadgen", "--target", nobody, "--class", "a=1"}, "no ':' after the rate"},
+		{[]string{"loadgen", "--target", nobody, "--class", "a=1:/", "--class", "a=2:/"}, "--class a: there are two of this name"},
+		{[]string{"loadgen", "--target", nobody, "--nothing"}, "unknown flag --nothing (overtake loadgen --help has an example)\n"},
+		{loadgenArgs("127.0.0.1:8080"), "--target is not a URL: first path segment in URL cannot contain colon; want http://HOST:PORT"},
+		{loadgenArgs("ftp://127.0.0.1"), "want http://HOST:PORT or https://HOST:PORT"},
+		{loadgenArgs("http://me:secret@127.0.0.1:port"), "--target is not a URL: invalid port \":port\" after host; want"},
+		{loadgenArgs(nobody, "--job", "other"), "--job other: there is no class of this name"},
+		{loadgenArgs(nobody, "--duration", "0s"), "--duration 0s, want more than 0s"},
+		{loadgenArgs(nobody, "--duration", "10"), "--duration"},
+		{loadgenArgs(nobody, "--warmup=-1s"), "--warmup -1s, want 0s or more"},
+		{loadgenArgs(nobody, "--seed=-1"), "--seed"},
+		{loadgenArgs(nobody, "--repeat", "0"), "--repeat 0, want 1 to 1000"},
+		{loadgenArgs(nobody, "--rate", "0"), "--rate 0, want a factor above 0"},
+		{loadgenArgs(nobody, "--rate", "NaN"), "--rate NaN, want a factor above 0"},
+		{loadgenArgs(nobody, "--rate", "200/s"), "--rate"},
+		{loadgenArgs(nobody, "--timeout", "0s"), "--timeout 0s, want more than 0s"},
+		{loadgenArgs(nobody, "--max-outstanding", "0"), "--max-outstanding 0, want 1 or more"},
+		{loadgenArgs(nobody, "--trace-sample", "50"), "--trace-sample 50, want a share from 0 to 1"},
+		{loadgenArgs(nobody, "--condition", ""), "--condition is empty"},
+		{loadgenArgs(nobody, "--jaeger", "127.0.0.1:16686"), "--jaeger is not a URL of HTTP, want one such as http://127.0.0.1:16686"},
+		{loadgenArgs(nobody, "--jaeger", "http://me:secret@127.0.0.1:16686"), "--jaeger has a user and a password in it"},
+		{loadgenArgs(nobody, "--completions", "/completions"), "--completions is not a URL of HTTP"},
+		{loadgenArgs(nobody, "--expect", "page.p99=5ms"), "--expect: expectation \"page.p99=5ms\": no <, <=, > or >="},
+		{loadgenArgs(nobody, "--expect", "page.p99<5"), "value \"5\" is not a duration with its unit"},
+		{loadgenArgs(nobody, "--expect", "other.p99<5ms"), "the scenario has no class \"other\"; it has page"},
+		{[]string{"loadgen", "-f", "shap"}, "no scenario and no file is called \"shap\"; did you mean \"shop\"?"},
+		{[]string{"loadgen", "-f", "none.yaml"}, "none.yaml can't be read: no such file or directory"},
+		{[]string{"loadgen", "-f", "bad.yaml"}, "bad.yaml:1:1: nmae: unknown key; did you mean \"name\"?"},
+		{[]string{"loadgen", "-f", "shop"}, "no target; add --target http://127.0.0.1:8080"},
+		{[]string{"loadgen", "-f", "flash-crowd", "--target", nobody, "--duration", "5s"}, "--duration 5s: the scenario flash-crowd has phases, each with a duration of its own"},
+		{[]string{"loadgen", "-f", "shop", "--target", nobody, "--expect", "nobody.p99<5ms"}, "the scenario has no class \"nobody\"; it has browse, "},
+		{[]string{"loadgen", "-f", "shop", "--print", "gatway"}, "--print \"gatway\", want scenario or gateway"},
+		{[]string{"loadgen", "-f", "shop.yaml", "--print", "gateway"}, "no built-in scenario is called \"shop.yaml\"; give -f and one of "},
+		{[]string{"loadgen", "compare"}, "(overtake loadgen compare --help has an example)\n"},
+		{[]string{"loadgen", "compare", "a.json"}, "one report, want two or more to compare"},
+		{[]string{"loadgen", "compare", "a.json", "b.json"}, "a.json: open a.json: no such file or directory"},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			code := -1
+			stdout, stderr := captured(t, func() { code = run(c.args) })
+			if code != exitUsage || stdout != "" {
+				t.Errorf("exit code %d, want %d; it printed %q", code, exitUsage, stdout)
+			}
+			if checkStream(t, "standard error", stderr, c.stderr); strings.Contains(stderr, "secret") {
+				t.Errorf("the password is printed: %s", stderr)
+			}
+		})
+	}
+}
+
+func TestLoadgenHelp(t *testing.T) {
+	for args, want := range map[string]string{
+		"loadgen --help":         "--expect 'interactive.p99<50ms'",
+		"loadgen run --help":     "--expect 'interactive.p99<50ms'",
+		"loadgen compare --help": "overtake loadgen compare without/report.json with/report.json --out compared",
+	} {
+		code := -1
+		stdout, stderr := captured(t, func() { code = run(strings.Fields(args)) })
+		checkStream(t, "standard output", stdout, want)
+		if code != exitOK || stderr != "" {
+			t.Errorf("%s: exit code %d, %q", args, code, stderr)
+		}
+	}
+}
+
+// The exit code is about expectations and successes, in this order, and the
+// report tells of them all.
+func TestLoadgenExitCode(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer up.Close()
+	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	defer down.Close()
+	for _, c := range []struct {
+		name, target string
+		expect       []string
+		code         int
+		stderr       string
+	}{
+		{"met", up.URL, []string{"page.p99 < 50s", "page.failed <= 0"}, exitOK, ""},
+		{"not met", up.URL, []string{"page.p99 < 50s", "page.p50 < 0.001ms"}, exitFailed, "\novertake: 1 of 2 expectations are not met\n"},
+		{"no success", down.URL, nil, exitFailed, "\novertake: not one request succeeded"},
+		{"no success and not met", down.URL, []string{"page.p99 < 50s"}, exitFailed, "\novertake: 1 of 1 expectations are not met\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "new", "report")
+			args := loadgenArgs(c.target, "--duration", "300ms", "--repeat", "2", "--condition", "twice", "--out", dir)
+			for _, e := range c.expect {
+				args = append(args, "--expect", e)
+			}
+			code := -1
+			stdout, stderr := captured(t, func() { code = run(args) })
+			report := reportIn(t, dir)
+			if report.Verdict.State != loadgen.Valid {
+				t.Skipf("this machine is too busy: %s", report.Verdict)
+			}
+			if code != c.code || !strings.Contains(stderr, c.stderr) {
+				t.Errorf("exit code %d, want %d; it said\n%s", code, c.code, stderr)
+			}
+			if len(report.Runs) != 2 || report.Runs[1].Repeat != 2 || report.Runs[1].Condition != "twice" {
+				t.Errorf("the report has %d runs", len(report.Runs))
+			}
+			if len(report.Expectations) != len(c.expect) {
+				t.Errorf("the report has the expectations %+v", report.Expectations)
+			}
+			checkStream(t, "standard output", stdout, "\nreport: "+filepath.Join(dir, "report.html")+"\n")
+		})
+	}
+}
+
+func reportIn(t *testing.T, dir string) loadgen.Report {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report loadgen.Report
+	if err := json.Unmarshal(text, &report); err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// User and password of the target are sent as RFC 7617 says, and nothing shows them.
+func TestLoadgenPassword(t *testing.T) {
+	seen := make(chan string, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		select {
+		case seen <- user + " " + password:
+		default:
+		}
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	stdout, stderr := captured(t, func() {
+		run(loadgenArgs(strings.Replace(server.URL, "http://", "http://me:sec%20ret@", 1), "--duration", "200ms", "--out", dir))
+	})
+	if got := <-seen; got != "me sec ret" {
+		t.Errorf("the target saw user and password %q", got)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"standard output": stdout, "standard error": stderr}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[e.Name()] = string(text)
+	}
+	for where, text := range texts {
+		for _, secret := range []string{"sec ret", "sec%20ret", "bWU6c2VjIHJldA=="} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the password is in %s", where)
+			}
+		}
+	}
+}
+
+// Nobody at the target is said before anything is sent, with the place.
+func TestLoadgenNobodyThere(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
+	code := -1
+	stdout, stderr := captured(t, func() { code = run(loadgenArgs("http://" + address)) })
+	if code != exitFailed || stdout != "" || !strings.Contains(stderr, address) {
+		t.Errorf("exit code %d, printed %q, said %q", code, stdout, stderr)
+	}
+}
+
+func TestLoadgenScenario(t *testing.T) {
+	c := loadgenCommand{Target: "http://127.0.0.1:1", Rate: 2, Class: []string{"page=10:/", "export=1:POST /jobs"}, Job: []string{"export"}}
+	s, err := c.scenario()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Classes) != 2 || s.Classes[0].Job || !s.Classes[1].Job || s.Classes[1].Request.Method != "POST" {
+		t.Errorf("the scenario is %+v", s)
+	}
+	if got := fmt.Sprint(s.Classes[0].Arrivals.Mean(0, time.Second), s.Duration, s.Warmup, s.Seed); got != "20 30s 0s 1" {
+		t.Errorf("rate, duration, warm-up and seed are %s", got)
+	}
+}
+
+// Who wants links to traces wants traces, unless he says how many.
+func TestLoadgenTraceSample(t *testing.T) {
+	tenth := 0.1
+	for _, c := range []struct {
+		command loadgenCommand
+		want    float64
+	}{
+		{loadgenCommand{}, 0},
+		{loadgenCommand{Jaeger: "http://127.0.0.1:16686"}, 1},
+		{loadgenCommand{Jaeger: "http://127.0.0.1:16686", TraceSample: &tenth}, 0.1},
+		{loadgenCommand{TraceSample: &tenth}, 0.1},
+	} {
+		if got := c.command.options(newView("", 1)).TraceSample; got != c.want {
+			t.Errorf("the share of %+v is %v, want %v", c.command, got, c.want)
+		}
+	}
+}
+
+// Flags win over the file, and a class of the same name is replaced.
+func TestLoadgenScenarioFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "day.yaml")
+	text := "target: http://127.0.0.1:2\nseed: 7\nwarmup: 1s\nduration: 9s\nclasses: [{name: page, rate: 30/s, path: /}, {name: report, rate: 5/s, path: /report}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Minute
+	for _, c := range []struct {
+		command loadgenCommand
+		want    string
+	}{
+		{loadgenCommand{Rate: 1}, "day http://127.0.0.1:2 7 1s 9s page 30 / report 5 /report"},
+		{loadgenCommand{Rate: 2, Duration: &long, Warmup: new(time.Duration), Seed: new(uint64), Target: "http://127.0.0.1:3", Class: []string{"page=1:/a", "new=2:/b"}},
+			"day http://127.0.0.1:3 0 0s 1m0s page 2 /a report 10 /report new 4 /b"},
+	} {
+		c.command.File = file
+		s, err := c.command.scenario()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := []any{s.Name, s.Target, s.Seed, s.Warmup, s.Duration}
+		for _, class := range s.Classes {
+			parts = append(parts, class.Name, class.Arrivals.Mean(0, time.Second), class.Request.Path)
+		}
+		if got := strings.TrimSpace(fmt.Sprintln(parts...)); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestLoadgenBuiltin(t *testing.T) {
+	for args, want := range map[string]string{
+		"loadgen --list":                   "shop           a web shop ",
+		"loadgen -f shop --print scenario": "\nname: shop\n",
+		"loadgen -f shop --print gateway":  "\nupstreams:",
+	} {
+		code := -1
+		stdout, stderr := captured(t, func() { code = run(strings.Fields(args)) })
+		checkStream(t, "standard output", stdout, want)
+		if code != exitOK || stderr != "" {
+			t.Errorf("%s: exit code %d, %q", args, code, stderr)
+		}
+	}
+}
+
+// A comparison of a report with itself finds no difference.
+func TestLoadgenCompare(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	dir := t.TempDir()
+	captured(t, func() { run(loadgenArgs(server.URL, "--duration", "200ms", "--out", dir)) })
+	file, out := filepath.Join(dir, "report.json"), filepath.Join(dir, "compared")
+	code := -1
+	stdout, stderr := captured(t, func() { code = run([]string{"loadgen", "compare", file, file, "--out", out}) })
+	if code != exitOK || stderr != "" {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	checkStream(t, "standard output", stdout, "page")
+	checkStream(t, "standard output", stdout, "\nreport: "+filepath.Join(out, "comparison.html")+"\n")
+	broken := filepath.Join(dir, "broken.json")
+	if err := os.WriteFile(broken, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, stderr = captured(t, func() { code = run([]string{"loadgen", "compare", file, broken}) })
+	if want := broken + ": report: not a report.json of overtake loadgen"; code != exitUsage || !strings.Contains(stderr, want) {
+		t.Errorf("exit code %d: %s, want %q", code, stderr, want)
+	}
+}

@@ -1,0 +1,142 @@
+package expect
+
+import (
+	"strings"
+	"testing"
+
+	"overtake/loadgen"
+)
+
+// runOf is a run in which class a got these figures.
+func runOf(change func(*loadgen.ClassResult)) loadgen.RunResult {
+	c := loadgen.ClassResult{
+		Name: "a",
+		Counts: loadgen.Counts{Intended: 1010, Sent: 1000, OK: 990, Skipped: 10,
+			Shed: map[string]int64{"max_wait": 4, "queue_full": 1}, Failed: map[string]int64{"timeout": 5}},
+		DonePerSecond: 99, Goodput: 95,
+		Latency: loadgen.Latency{Count: 990, Mean: 7, P50: 5, P90: 9, P99: 20.5, P999: 30, Max: 41},
+		Service: loadgen.Latency{Count: 990, Mean: 6, P50: 4, P90: 8, P99: 19, P999: 29, Max: 40},
+		Queue:   loadgen.Latency{Count: 990}, QueueShare: 0.25,
+	}
+	if change != nil {
+		change(&c)
+	}
+	return loadgen.RunResult{Classes: []loadgen.ClassResult{c}}
+}
+
+func TestCheck(t *testing.T) {
+	worse := runOf(func(c *loadgen.ClassResult) {
+		c.Latency.P99, c.DonePerSecond, c.Shed = 60, 80, map[string]int64{"max_wait": 20}
+	})
+	silent := runOf(func(c *loadgen.ClassResult) {
+		c.Latency, c.Queue, c.Sent = loadgen.Latency{}, loadgen.Latency{}, 0
+	})
+	for _, c := range []struct {
+		text string
+		runs []loadgen.RunResult
+		got  string
+		met  bool
+	}{
+		{"a.p99<50ms", []loadgen.RunResult{runOf(nil)}, "20.5ms", true},
+		{"a.p99 < 0.0205s", []loadgen.RunResult{runOf(nil)}, "20.5ms", false},
+		{"a.p99 <= 20500us", []loadgen.RunResult{runOf(nil)}, "20.5ms", true},
+		{"a.p99 < 50ms", []loadgen.RunResult{runOf(nil), worse, runOf(nil)}, "60ms", false},
+		{"a.p99 > 30ms", []loadgen.RunResult{worse, runOf(nil)}, "20.5ms", false},
+		{"a.p99.9<=30ms", []loadgen.RunResult{runOf(nil)}, "30ms", true},
+		{"a.service.p99<20ms", []loadgen.RunResult{runOf(nil)}, "19ms", true},
+		{"a.mean>=7ms", []loadgen.RunResult{runOf(nil)}, "7ms", true},
+		{"a.done/s>90/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", false},
+		{"a.done >= 80/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", true},
+		{"a.goodput>90/s", []loadgen.RunResult{runOf(nil)}, "95/s", true},
+		{"a.shed<=5", []loadgen.RunResult{runOf(nil)}, "5", true},
+		{"a.shed<1%", []loadgen.RunResult{runOf(nil)}, "0.5%", true},
+		{"a.shed<1%", []loadgen.RunResult{runOf(nil), worse}, "2%", false},
+		{"a.failed<=0", []loadgen.RunResult{runOf(nil)}, "5", false},
+		{"a.skipped<=1 %", []loadgen.RunResult{runOf(nil)}, "0.99%", true},
+		{"a.queue_share<20%", []loadgen.RunResult{runOf(nil)}, "25%", false},
+		{"a.p99<50ms", []loadgen.RunResult{runOf(nil), silent}, "no success", false},
+		{"a.queue_share<20%", []loadgen.RunResult{silent}, "not told: no Server-Timing in the answers", false},
+		{"a.shed<1%", []loadgen.RunResult{silent}, "nothing sent", false},
+		{"b.shed<1%", []loadgen.RunResult{runOf(nil)}, "no such class in the report", false},
+		{"a.shed<1%", nil, "no such class in the report", false},
+	} {
+		e, err := Parse(c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		want := loadgen.Expectation{Text: c.text, Got: c.got, Met: c.met}
+		if got := e.Check(&loadgen.Report{Runs: c.runs}); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                    "no <, <=, > or >=",
+		"a.p99=50ms":          "no <, <=, > or >=; want CLASS.FIGURE OP VALUE, such as interactive.p99<50ms",
+		"a<50ms":              `no '.' in "a"; want CLASS.FIGURE`,
+		".p99<50ms":           "no class before .p99",
+		"a.p98<50ms":          `unknown figure "p98"; there are p50, p90, p99, p99.9, max, mean, done/s, goodput, shed, failed, skipped, queue_share, and service.p50 to service.mean`,
+		"a.P99<50ms":          `unknown figure "P99"`,
+		"a.p99<":              "no value; want a duration with its unit, such as 50ms or 1.5s",
+		"a.p99<50":            `value "50" is not a duration with its unit`,
+		"a.p99<-5ms":          `value "-5ms" is not a duration`,
+		"a.p99<infs":          `value "infs" is not`,
+		"a.p99<1e3ms":         `value "1e3ms" is not`,
+		"a.p99<5%":            `value "5%" is not a duration`,
+		"a.done>100":          `value "100" is not a rate with its unit, such as 100/s`,
+		"a.shed<5ms":          `value "5ms" is not a count or a share`,
+		"a.queue_share<0.2":   `value "0.2" is not a share, such as 20%`,
+		"a.p99<5ms and a.p50": `value "5ms and a.p50" is not a duration`,
+	} {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Parse(%q): %v, want %q in it", text, err, want)
+		}
+	}
+}
+
+func TestApplies(t *testing.T) {
+	e, err := Parse("b.c<d.p99 < 1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Applies([]loadgen.Class{{Name: "a"}, {Name: "b.c<d"}}); err != nil {
+		t.Error(err)
+	}
+	err = e.Applies([]loadgen.Class{{Name: "a"}, {Name: "b"}})
+	if want := `the scenario has no class "b.c<d"; it has a, b`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
+// What parses reads the same without its spaces, and holds or not for a report
+// as its parts say.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"a.p99<50ms", "a.b.service.p99.9 >= 1.5s", "a.shed<=0.1%", "a.done/s>1/s", "x<y.p50<1us", "a.queue_share<20 %", "<", "a.<1ms"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := Parse(text)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "expectation ") {
+				t.Errorf("%q: error %q does not say where", text, err)
+			}
+			return
+		}
+		plain := e.class + "." + e.figure.name + e.op + format(e.limit, e.unit)
+		again, err := Parse(plain)
+		if err != nil || again.class != e.class || again.figure.name != e.figure.name || again.op != e.op || again.unit != e.unit {
+			t.Fatalf("%q is %q, which is %+v, %v", text, plain, again, err)
+		}
+		run := runOf(func(c *loadgen.ClassResult) { c.Name = e.class })
+		value, missing := e.figure.of(run.Classes[0], e.unit)
+		got := e.Check(&loadgen.Report{Runs: []loadgen.RunResult{run}})
+		less, same := value < e.limit, value == e.limit
+		want := e.op[0] == '<' && less || e.op[0] == '>' && !less && !same || len(e.op) == 2 && same
+		if missing != "" || got.Met != want {
+			t.Errorf("%q of %v is met: %v, want %v (%s)", text, value, got.Met, want, missing)
+		}
+	})
+}

@@ -1,0 +1,160 @@
+package expect
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"overtake/loadgen"
+)
+
+// kind is what a figure is measured in.
+type kind uint8
+
+const (
+	latency kind = iota // ms
+	rate                // per second
+	count               // a number of requests, or their share in %
+	share               // %
+)
+
+// figure is one figure of a class.
+type figure struct {
+	name string
+	kind kind
+	// get returns the figure in the unit of its kind, in % if the expectation
+	// says so. missing says why there is none.
+	get func(c loadgen.ClassResult, percent bool) (value float64, missing string)
+}
+
+// figures has no name before one that ends in it after a dot.
+var figures = newFigures()
+
+func newFigures() []figure {
+	var all []figure
+	percentiles := []struct {
+		name string
+		get  func(loadgen.Latency) loadgen.Millis
+	}{
+		{"p50", func(l loadgen.Latency) loadgen.Millis { return l.P50 }},
+		{"p90", func(l loadgen.Latency) loadgen.Millis { return l.P90 }},
+		{"p99", func(l loadgen.Latency) loadgen.Millis { return l.P99 }},
+		{"p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }},
+		{"max", func(l loadgen.Latency) loadgen.Millis { return l.Max }},
+		{"mean", func(l loadgen.Latency) loadgen.Millis { return l.Mean }},
+	}
+	for _, p := range percentiles {
+		all = append(all, figure{"service." + p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Service })})
+	}
+	for _, p := range percentiles {
+		all = append(all, figure{p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Latency })})
+	}
+	done := func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }
+	return append(all,
+		figure{"done/s", rate, done}, figure{"done", rate, done},
+		figure{"goodput", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.Goodput, "" }},
+		figure{"shed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+			return countOf(c.ShedTotal(), c.Sent, percent, "nothing sent")
+		}},
+		figure{"failed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+			return countOf(c.FailedTotal(), c.Sent, percent, "nothing sent")
+		}},
+		figure{"skipped", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+			return countOf(c.Skipped, c.Intended, percent, "nothing due")
+		}},
+		figure{"queue_share", share, func(c loadgen.ClassResult, _ bool) (float64, string) {
+			if c.Queue.Count == 0 {
+				return 0, "not told: no Server-Timing in the answers"
+			}
+			return c.QueueShare * 100, ""
+		}},
+	)
+}
+
+func latencyOf(get func(loadgen.Latency) loadgen.Millis, of func(loadgen.ClassResult) loadgen.Latency) func(loadgen.ClassResult, bool) (float64, string) {
+	return func(c loadgen.ClassResult, _ bool) (float64, string) {
+		l := of(c)
+		if l.Count == 0 {
+			return 0, "no success"
+		}
+		return float64(get(l)), ""
+	}
+}
+
+// countOf returns n, or its percentage of whole.
+func countOf(n, whole int64, percent bool, none string) (float64, string) {
+	if !percent {
+		return float64(n), ""
+	}
+	if whole == 0 {
+		return 0, none
+	}
+	return float64(n) / float64(whole) * 100, ""
+}
+
+// of returns the figure of one class in the unit of the expectation.
+func (f figure) of(c loadgen.ClassResult, unit string) (value float64, missing string) {
+	return f.get(c, unit == "%")
+}
+
+func figureNames() string {
+	var names []string
+	for _, f := range figures {
+		if f.name != "done" && !strings.HasPrefix(f.name, "service.") {
+			names = append(names, f.name)
+		}
+	}
+	return strings.Join(names, ", ") + ", and service.p50 to service.mean"
+}
+
+// units have the factor to the unit in which a kind is compared.
+var units = map[kind][]struct {
+	name   string
+	factor float64
+	base   string
+}{
+	latency: {{"ms", 1, "ms"}, {"µs", 0.001, "ms"}, {"us", 0.001, "ms"}, {"s", 1000, "ms"}}, // ms before s, which ends it, too
+	rate:    {{"/s", 1, "/s"}},
+	count:   {{"%", 1, "%"}, {"", 1, ""}},
+	share:   {{"%", 1, "%"}},
+}
+
+// wanted says what a value of the kind looks like.
+var wanted = map[kind]string{
+	latency: "a duration with its unit, such as 50ms or 1.5s",
+	rate:    "a rate with its unit, such as 100/s",
+	count:   "a count or a share, such as 0 or 0.1%",
+	share:   "a share, such as 20%",
+}
+
+// parse returns a value in the unit that the kind is compared in.
+func (k kind) parse(text string) (value float64, unit string, err error) {
+	if text == "" {
+		return 0, "", errors.New("no value; want " + wanted[k])
+	}
+	for _, u := range units[k] {
+		digits, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		// Not what ParseFloat takes besides: 0x1p-2, 1_000, inf.
+		digits = strings.TrimSpace(digits)
+		value, err := strconv.ParseFloat(digits, 64)
+		if err == nil && !strings.ContainsFunc(digits, notInNumber) && value <= maxValue {
+			return value * u.factor, u.base, nil
+		}
+	}
+	return 0, "", fmt.Errorf("value %q is not %s", text, wanted[k])
+}
+
+// maxValue is above every figure; it keeps arithmetic away from infinity.
+const maxValue = 1e15
+
+func notInNumber(r rune) bool { return (r < '0' || r > '9') && r != '.' }
+
+// format writes a value with its unit, to three decimals.
+func format(value float64, unit string) string {
+	return strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64) + unit
+}

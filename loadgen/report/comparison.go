@@ -1,0 +1,284 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/perf/benchmath"
+
+	"overtake/loadgen"
+)
+
+// Comparison puts the reports of several files side by side. Every figure is
+// the median over the runs of its file.
+type Comparison struct {
+	Schema int `json:"schema"` // that of the reports
+	// Files are in the order they were given; ratios are to the first.
+	Files []ComparedFile `json:"files"`
+	// Warnings say what makes the files hard to compare.
+	Warnings []string        `json:"warnings"`
+	Classes  []ComparedClass `json:"classes"`
+}
+
+// ComparedFile is one of the compared reports.
+type ComparedFile struct {
+	Name     string          `json:"name"`
+	Scenario string          `json:"scenario"`
+	Target   string          `json:"target"`
+	Verdict  loadgen.Verdict `json:"verdict"`
+}
+
+// ComparedClass is one class in all files.
+type ComparedClass struct {
+	// Condition is empty if each file has one condition, whatever its name.
+	Condition string           `json:"condition,omitempty"`
+	Name      string           `json:"name"`
+	Class     string           `json:"class"`
+	Figures   []ComparedFigure `json:"figures"`
+}
+
+// ComparedFigure is one figure of a class in all files.
+type ComparedFigure struct {
+	Name   string          `json:"name"` // such as p99
+	Unit   string          `json:"unit"` // ms, /s or share
+	Values []ComparedValue `json:"values"`
+}
+
+// ComparedValue is one figure of a class in one file.
+type ComparedValue struct {
+	Runs   int     `json:"runs"` // with that figure; 0 if the file has none
+	Median float64 `json:"median"`
+	Ratio  float64 `json:"ratio"` // to the first file; 0 if there is none
+	// P is the probability of a difference at least as large between runs that
+	// only noise makes different (Mann-Whitney U, exact for up to 50 runs). 0 if
+	// it was not computed.
+	P float64 `json:"p"`
+	// Difference is what can be said of the difference to the first file.
+	Difference Difference `json:"difference"`
+}
+
+// Difference says whether a figure differs from that of the first file.
+type Difference string
+
+// What can be said of a difference.
+const (
+	DifferenceBase    Difference = "base"         // the first file, or nothing to compare
+	DifferenceReal    Difference = "real"         // noise alone makes such a difference in fewer than 5 % of comparisons
+	DifferenceNoise   Difference = "noise"        // it may be noise
+	DifferenceUnknown Difference = "too few runs" // no difference of so few runs could be told from noise
+)
+
+// Two times 4 runs are the fewest of which a rank test can tell anything at 5 %:
+// the most extreme order has p = 2/70.
+const fewestRuns = 4
+
+// figure is one of the compared figures. ok says whether a class has it.
+type figure struct {
+	name, unit string
+	value      func(loadgen.ClassResult) (v float64, ok bool)
+}
+
+func latencyFigure(name string, value func(loadgen.Latency) loadgen.Millis) figure {
+	return figure{name, "ms", func(c loadgen.ClassResult) (float64, bool) {
+		return float64(value(c.Latency)), c.Latency.Count > 0
+	}}
+}
+
+var comparedFigures = []figure{
+	latencyFigure("p50", func(l loadgen.Latency) loadgen.Millis { return l.P50 }),
+	latencyFigure("p90", func(l loadgen.Latency) loadgen.Millis { return l.P90 }),
+	latencyFigure("p99", func(l loadgen.Latency) loadgen.Millis { return l.P99 }),
+	latencyFigure("p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
+	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }},
+	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }},
+	{"refused", "share", func(c loadgen.ClassResult) (float64, bool) { return refusedShare(c), c.Sent > 0 }},
+	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }},
+}
+
+// CompareFiles compares reports; names are what to call them, as many as there
+// are reports. Classes are matched by their name and by that of the condition;
+// reports with one condition each are compared whatever its name.
+func CompareFiles(names []string, reports []*loadgen.Report) *Comparison {
+	c := &Comparison{Schema: loadgen.ReportSchema, Files: []ComparedFile{}, Warnings: []string{}, Classes: []ComparedClass{}}
+	if len(reports) == 0 {
+		return c
+	}
+	var groups [][]group
+	single := true
+	for i, r := range reports {
+		c.Files = append(c.Files, ComparedFile{Name: names[i], Scenario: r.Scenario, Target: r.Target, Verdict: r.Verdict})
+		groups = append(groups, groupRuns(r))
+		single = single && len(groups[i]) <= 1
+	}
+	c.Warnings = append(c.Warnings, comparisonWarnings(names, reports)...)
+	for _, class := range comparedClasses(groups, single) {
+		samples := make([][]loadgen.ClassResult, len(reports))
+		for i := range reports {
+			samples[i] = classRuns(groups[i], class, single)
+		}
+		class.Figures = compareFigures(samples)
+		c.Classes = append(c.Classes, class)
+	}
+	return c
+}
+
+// comparedClasses returns the classes of all files, without figures.
+func comparedClasses(files [][]group, single bool) []ComparedClass {
+	var classes []ComparedClass
+	for _, groups := range files {
+		for _, g := range groups {
+			for _, m := range g.medians {
+				class := ComparedClass{Condition: g.condition, Name: m.result.Name, Class: m.result.Class}
+				if single {
+					class.Condition = ""
+				}
+				if !slices.ContainsFunc(classes, func(c ComparedClass) bool {
+					return c.Condition == class.Condition && c.Name == class.Name
+				}) {
+					classes = append(classes, class)
+				}
+			}
+		}
+	}
+	return classes
+}
+
+// classRuns returns what the class got in each run of one file.
+func classRuns(groups []group, class ComparedClass, single bool) []loadgen.ClassResult {
+	var results []loadgen.ClassResult
+	for _, g := range groups {
+		if !single && g.condition != class.Condition {
+			continue
+		}
+		for _, run := range g.runs {
+			for _, c := range run.Classes {
+				if c.Name == class.Name {
+					results = append(results, c)
+				}
+			}
+		}
+	}
+	return results
+}
+
+// compareFigures leaves out figures that no file has.
+func compareFigures(samples [][]loadgen.ClassResult) []ComparedFigure {
+	var figures []ComparedFigure
+	for _, f := range comparedFigures {
+		compared := ComparedFigure{Name: f.name, Unit: f.unit}
+		var base []float64
+		any := false
+		for i, results := range samples {
+			var values []float64
+			for _, c := range results {
+				if v, ok := f.value(c); ok {
+					values = append(values, v)
+				}
+			}
+			slices.Sort(values)
+			any = any || len(values) > 0
+			if i == 0 {
+				base = values
+			}
+			compared.Values = append(compared.Values, compareValue(base, values, i == 0))
+		}
+		if any {
+			figures = append(figures, compared)
+		}
+	}
+	return figures
+}
+
+// compareValue compares the sorted runs of one file with those of the first.
+func compareValue(base, values []float64, first bool) ComparedValue {
+	v := ComparedValue{Runs: len(values), Median: round3(medianOf(values)), Difference: DifferenceBase}
+	if first || len(base) == 0 || len(values) == 0 {
+		return v
+	}
+	v.Ratio = round3(ratio(medianOf(values), medianOf(base)))
+	if len(base) < fewestRuns || len(values) < fewestRuns {
+		v.Difference = DifferenceUnknown
+		return v
+	}
+	test := benchmath.AssumeNothing.Compare(
+		benchmath.NewSample(slices.Clone(base), &benchmath.DefaultThresholds),
+		benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds))
+	v.P, v.Difference = test.P, DifferenceNoise
+	if test.P < test.Alpha {
+		v.Difference = DifferenceReal
+	}
+	return v
+}
+
+// medianOf returns the median of sorted values; 0 of none.
+func medianOf(values []float64) float64 {
+	n := len(values)
+	if n == 0 {
+		return 0
+	}
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// comparisonWarnings says where a file was measured in another way than the
+// first, and which are no results.
+func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
+	var warnings []string
+	for i, r := range reports {
+		if r.Verdict.State != loadgen.Valid {
+			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], r.Verdict))
+		}
+	}
+	for _, what := range []struct {
+		name string
+		of   func(*loadgen.Report) string
+	}{
+		{"scenario", func(r *loadgen.Report) string { return cmp.Or(r.Scenario, "(no name)") }},
+		{"seed", func(r *loadgen.Report) string {
+			return eachRun(r, func(p loadgen.RunResult) string { return fmt.Sprint(p.Seed) })
+		}},
+		{"duration", func(r *loadgen.Report) string {
+			return eachRun(r, func(p loadgen.RunResult) string { return fmt.Sprintf("%.3g s", p.DurationSeconds) })
+		}},
+		{"load", loadOf},
+		{"machine", func(r *loadgen.Report) string {
+			e := r.Environment
+			return fmt.Sprintf("%s/%s with %d CPUs", e.OS, e.Arch, e.CPUs)
+		}},
+	} {
+		first := what.of(reports[0])
+		for i, r := range reports[1:] {
+			if got := what.of(r); got != first {
+				warnings = append(warnings, fmt.Sprintf("%s has another %s than %s: %s, not %s", names[i+1], what.name, names[0], got, first))
+			}
+		}
+	}
+	return warnings
+}
+
+// eachRun returns what is said of the runs, without repeats.
+func eachRun(r *loadgen.Report, of func(loadgen.RunResult) string) string {
+	var all []string
+	for _, run := range r.Runs {
+		if text := of(run); !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// loadOf says what was sent, to tell scenarios of one name apart.
+func loadOf(r *loadgen.Report) string {
+	return eachRun(r, func(p loadgen.RunResult) string {
+		var classes []string
+		for _, c := range p.Classes {
+			classes = append(classes, fmt.Sprintf("%s=%.4g:%s %s", c.Name, c.Rate, c.Method, c.Path))
+		}
+		return strings.Join(classes, " ")
+	})
+}
+
+// WriteComparisonJSON writes the comparison as indented JSON.
+func WriteComparisonJSON(w io.Writer, c *Comparison) error { return writeJSON(w, c) }

@@ -1,0 +1,148 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"overtake/loadgen"
+)
+
+// fewRunsNote explains the mark of [DifferenceUnknown].
+const fewRunsNote = "? = too few runs to tell a difference from noise: needs --repeat 4 or more for each file"
+
+// noiseNote explains the mark of [DifferenceNoise].
+const noiseNote = "~ = may be noise: the runs of the two files overlap too much (Mann-Whitney U, 5 %)"
+
+// WriteComparisonTable writes the comparison as aligned text: for each class a
+// row for each figure, the median of each file, and its ratio to the first.
+func WriteComparisonTable(w io.Writer, c *Comparison) error {
+	var b strings.Builder
+	header := []string{"median over runs"}
+	for i, f := range c.Files {
+		header = append(header, f.Name)
+		if i > 0 {
+			header = append(header, "ratio")
+		}
+	}
+	rows := [][]string{header}
+	for _, class := range c.Classes {
+		rows = append(rows, []string{comparedLabel(class)})
+		for _, f := range class.Figures {
+			row := []string{"  " + figureLabel(f)}
+			for i, v := range f.Values {
+				row = append(row, valueCell(f, v))
+				if i > 0 {
+					row = append(row, ratioCell(v))
+				}
+			}
+			rows = append(rows, row)
+		}
+	}
+	writeAligned(&b, rows, 1)
+	b.WriteByte('\n')
+	for _, f := range c.Files {
+		fmt.Fprintf(&b, "%s: %s\n", f.Name, fileText(f))
+	}
+	for _, note := range c.notes() {
+		b.WriteString(note + "\n")
+	}
+	for _, warning := range c.Warnings {
+		b.WriteString("warning: " + warning + "\n")
+	}
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("report: comparison: %w", err)
+	}
+	return nil
+}
+
+// notes explain the marks that are used.
+func (c *Comparison) notes() []string {
+	var notes []string
+	if c.any(DifferenceNoise) {
+		notes = append(notes, noiseNote)
+	}
+	if c.any(DifferenceUnknown) {
+		notes = append(notes, fewRunsNote)
+	}
+	return notes
+}
+
+func (c *Comparison) any(d Difference) bool {
+	for _, class := range c.Classes {
+		for _, f := range class.Figures {
+			for _, v := range f.Values {
+				if v.Difference == d {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func comparedLabel(c ComparedClass) string {
+	label := loadgen.ClassResult{Name: c.Name, Class: c.Class}.Label()
+	if c.Condition != "" {
+		label = c.Condition + ": " + label
+	}
+	return label
+}
+
+func fileText(f ComparedFile) string {
+	text := f.Target
+	if f.Scenario != "" {
+		text = f.Scenario + " at " + text
+	}
+	if f.Verdict.State != loadgen.Valid {
+		return text + ", NOT A RESULT: " + f.Verdict.String()
+	}
+	return text + ", " + f.Verdict.String()
+}
+
+func figureLabel(f ComparedFigure) string {
+	switch f.Unit {
+	case "ms":
+		return f.Name + " ms"
+	case "/s":
+		return f.Name + "/s"
+	}
+	return f.Name
+}
+
+func valueCell(f ComparedFigure, v ComparedValue) string {
+	switch {
+	case v.Runs == 0:
+		return "-"
+	case f.Unit == "ms":
+		return formatMillis(loadgen.Millis(v.Median))
+	case f.Unit == "/s":
+		return formatRate(v.Median)
+	}
+	return formatPercent(v.Median, 1)
+}
+
+// ratioCell marks what may be noise with ~ and what can't be told with ?.
+func ratioCell(v ComparedValue) string {
+	text := "-"
+	if v.Ratio > 0 {
+		text = formatRatio(v.Ratio) + "x"
+	}
+	switch v.Difference {
+	case DifferenceNoise:
+		return text + " ~"
+	case DifferenceUnknown:
+		return text + " ?"
+	}
+	return text + "  "
+}
+
+func formatRatio(r float64) string {
+	switch {
+	case r < 0.0995:
+		return fmt.Sprintf("%.3f", r)
+	case r < 9.95:
+		return fmt.Sprintf("%.2f", r)
+	}
+	return formatFactor(r)
+}

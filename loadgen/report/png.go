@@ -1,0 +1,204 @@
+package report
+
+import (
+	"fmt"
+	"image/color"
+	"io"
+	"math"
+	"strconv"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+
+	"overtake/loadgen"
+)
+
+// The picture is 1600x900 pixels.
+const (
+	pictureDPI    = 100
+	pictureWidth  = 16 * vg.Inch
+	pictureHeight = 9 * vg.Inch
+)
+
+// WritePNG draws the percentile curves and the p99 over time of each class in
+// each condition, by its median run. A thin line is the service time, which
+// counts from the real start: where it lies far below, requests waited to be
+// sent.
+func WritePNG(w io.Writer, r *loadgen.Report) error {
+	curves, seconds := newCurvePlot(), newTimePlot()
+	groups := groupRuns(r)
+	names := classNames(groups)
+	for i, g := range groups {
+		for _, m := range g.medians {
+			style := lineStyle(names, m.result.Name, i, len(groups))
+			addLine(curves, curvePoints(m.result.ServiceCurve), thin(style), "")
+			label := m.result.Name
+			if len(groups) > 1 {
+				label += ", " + g.condition
+			}
+			addLine(curves, curvePoints(m.result.Curve), style, label)
+			addLine(seconds, timePoints(m.result.Series), style, "")
+		}
+	}
+	logScale(curves)
+	logScale(seconds)
+	canvas := vgimg.NewWith(vgimg.UseWH(pictureWidth, pictureHeight), vgimg.UseDPI(pictureDPI))
+	page := draw.New(canvas)
+	tiles := draw.Tiles{Rows: 1, Cols: 2, PadTop: vg.Points(54), PadBottom: vg.Points(18), PadLeft: vg.Points(18), PadRight: vg.Points(24), PadX: vg.Points(30)}
+	page.FillText(titleStyle(curves, 18), vg.Point{X: vg.Points(24), Y: page.Max.Y - vg.Points(34)}, pictureTitle(r))
+	for i, p := range []*plot.Plot{curves, seconds} {
+		p.Draw(tiles.At(page, i, 0))
+	}
+	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
+		return fmt.Errorf("report: png: %w", err)
+	}
+	return nil
+}
+
+// pictureTitle says what was measured and, unless it is one, that it is no result.
+func pictureTitle(r *loadgen.Report) string {
+	title := pageTitle(r)
+	if r.Verdict.State != loadgen.Valid {
+		title = string(r.Verdict.State) + ", not a result: " + title
+	}
+	const longest = 120
+	if runes := []rune(title); len(runes) > longest {
+		title = string(runes[:longest-1]) + "…"
+	}
+	return title
+}
+
+func titleStyle(p *plot.Plot, size float64) draw.TextStyle {
+	style := p.Title.TextStyle
+	style.Font.Size = font.Length(size)
+	style.XAlign, style.YAlign = draw.XLeft, draw.YBottom
+	return style
+}
+
+func newCurvePlot() *plot.Plot {
+	p := newPlot("Latency by percentile", "share of the answers that took at most this long", "latency from the intended start; thin: service time")
+	p.X.Tick.Marker = plot.TickerFunc(func(_, most float64) []plot.Tick {
+		ticks := []plot.Tick{{Value: 0, Label: "0 %"}}
+		for n := 1; float64(n) <= math.Ceil(most); n++ {
+			label := strconv.FormatFloat(100-math.Pow(10, float64(2-n)), 'f', max(0, n-2), 64) + " %"
+			ticks = append(ticks, plot.Tick{Value: float64(n), Label: label})
+		}
+		return ticks
+	})
+	return p
+}
+
+func newTimePlot() *plot.Plot {
+	return newPlot("p99 over time", "seconds since the warm-up", "latency of the answers in that second")
+}
+
+func newPlot(title, x, y string) *plot.Plot {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.Title.TextStyle.Font.Size, p.Title.Padding = 15, vg.Points(10)
+	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
+		axis.Label.TextStyle.Font.Size, axis.Tick.Label.Font.Size = 13, 12
+		axis.Label.Padding, axis.LineStyle.Color = vg.Points(6), pictureGray
+		axis.Tick.LineStyle.Color = pictureGray
+	}
+	p.X.Min = 0
+	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.TextStyle.Font.Size, p.Legend.Padding = 12, vg.Points(4)
+	p.Legend.ThumbnailWidth, p.Legend.XOffs, p.Legend.YOffs = vg.Points(34), vg.Points(10), -vg.Points(8)
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Vertical.Color = pictureRule, pictureRule
+	p.Add(grid)
+	return p
+}
+
+var (
+	pictureGray = color.RGBA{R: 0x59, G: 0x61, B: 0x6e, A: 0xff}
+	pictureRule = color.RGBA{R: 0xdf, G: 0xe3, B: 0xe9, A: 0xff}
+)
+
+// lineStyle has a colour for each class and a dash for each condition; the last
+// condition is solid.
+func lineStyle(names []string, class string, condition, conditions int) draw.LineStyle {
+	style := draw.LineStyle{Color: colours.light(names, class), Width: vg.Points(2.2)}
+	dashes := [][]vg.Length{{8, 5}, {2, 4}, {10, 4, 2, 4}}
+	if condition < conditions-1 {
+		style.Dashes = dashes[condition%len(dashes)]
+	}
+	return style
+}
+
+func thin(style draw.LineStyle) draw.LineStyle {
+	style.Width = vg.Points(0.8)
+	return style
+}
+
+// smallest is what a log scale shows for less: the resolution of the histograms.
+const smallest = 0.001
+
+func curvePoints(curve []loadgen.CurvePoint) plotter.XYs {
+	var points plotter.XYs
+	for _, c := range curve {
+		if c.Percentile >= 0 && c.Percentile < 100 {
+			points = append(points, plotter.XY{X: -math.Log10(1 - c.Percentile/100), Y: max(float64(c.Latency), smallest)})
+		}
+	}
+	return points
+}
+
+func timePoints(series []loadgen.Second) plotter.XYs {
+	var points plotter.XYs
+	for _, s := range series {
+		if s.Done > 0 {
+			points = append(points, plotter.XY{X: float64(s.Second), Y: max(float64(s.P99), smallest)})
+		}
+	}
+	return points
+}
+
+// addLine leaves out a line without points. A label of "" is not in the legend.
+func addLine(p *plot.Plot, points plotter.XYs, style draw.LineStyle, label string) {
+	if len(points) == 0 {
+		return
+	}
+	line := &plotter.Line{XYs: points, LineStyle: style}
+	p.Add(line)
+	if label != "" {
+		p.Legend.Add(label, line)
+	}
+}
+
+// logScale makes the scale of latencies logarithmic, from one decade to another.
+// Without data it shows 1 ms to 1 s.
+func logScale(p *plot.Plot) {
+	if p.Y.Min > p.Y.Max || p.Y.Max <= 0 {
+		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 1, 1000
+	}
+	p.X.Max = max(p.X.Max, 1)
+	p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))
+	p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Max))+1)
+	p.Y.Scale = plot.LogScale{}
+	p.Y.Tick.Marker = plot.TickerFunc(func(least, most float64) []plot.Tick {
+		var ticks []plot.Tick
+		for decade := least; decade <= most*1.01; decade *= 10 {
+			ticks = append(ticks, plot.Tick{Value: decade, Label: decadeLabel(decade)})
+			for n := 2.0; n < 10 && n*decade < most; n++ {
+				ticks = append(ticks, plot.Tick{Value: n * decade})
+			}
+		}
+		return ticks
+	})
+}
+
+func decadeLabel(ms float64) string {
+	switch {
+	case ms < 0.95:
+		return fmt.Sprintf("%.0f µs", ms*1000)
+	case ms < 950:
+		return fmt.Sprintf("%.0f ms", ms)
+	}
+	return fmt.Sprintf("%.0f s", ms/1000)
+}
