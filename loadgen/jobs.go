@@ -2,69 +2,113 @@ package loadgen
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
-	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
 	"overtake/loadgen/completion"
 )
 
-const (
-	pollEvery   = 100 * time.Millisecond
-	pollTimeout = 5 * time.Second
-)
+const pollEvery = 100 * time.Millisecond
 
-// jobs follows posted work until the app has done it. The 202 and the
-// completion of one job may become known in either order. It is safe for
-// concurrent use.
+// jobs is a [Sender] around another one. A request that posts a job finishes not
+// with its 202 but when the app has done the work; all others pass through. It
+// is safe for concurrent use.
+//
+// The 202 and the completion of one job may become known in either order.
 type jobs struct {
+	next   Sender
+	reader *completionsReader
+
+	stop    context.CancelFunc
+	polling sync.WaitGroup
+
 	mu   sync.Mutex
 	byID map[string]*job
 	open int // accepted, not completed
 }
 
 type job struct {
-	recorder          *recorder
-	intended, started time.Duration
-	accepted, done    bool
-	doneAt            time.Duration // valid if done
+	call           *Call
+	accepted, done bool
+	doneAt         time.Time // valid if done
 }
 
-func newJobs() *jobs { return &jobs{byID: make(map[string]*job)} }
+func newJobs(next Sender) *jobs {
+	return &jobs{next: next, byID: make(map[string]*job), stop: func() {}}
+}
+
+// watch reads completions until Close. A failed poll is repeated: the list keeps
+// what was missed.
+func (j *jobs) watch(ctx context.Context, reader *completionsReader) {
+	ctx, j.stop = context.WithCancel(context.WithoutCancel(ctx))
+	j.reader = reader
+	j.polling.Go(func() {
+		ticker := time.NewTicker(pollEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				_ = reader.poll(ctx, func(c completion.Item) { j.complete(c.ID, time.Unix(0, c.FinishedUnixNano)) })
+			}
+		}
+	})
+}
+
+// Send implements [Sender].
+func (j *jobs) Send(c *Call) {
+	if !c.Class.Job {
+		j.next.Send(c)
+		return
+	}
+	j.post(c)
+	post := *c
+	post.finish = func(_ *Call, o Outcome) { j.answer(c.ID, o) }
+	j.next.Send(&post)
+}
+
+// Close implements [Sender]. Jobs that are not done are unfinished.
+func (j *jobs) Close() error {
+	err := j.next.Close()
+	j.stop()
+	j.polling.Wait()
+	if j.reader != nil {
+		j.reader.close()
+	}
+	j.expire()
+	return err
+}
 
 // post registers a job that is about to be sent.
-func (j *jobs) post(id string, r *recorder, intended, started time.Duration) {
+func (j *jobs) post(c *Call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.byID[id] = &job{recorder: r, intended: intended, started: started}
+	j.byID[c.ID] = &job{call: c}
 }
 
-// answer records the outcome of a post. A refused job is forgotten.
-func (j *jobs) answer(id string, o Outcome, at time.Duration) {
+// answer takes the outcome of a post. A refused job is forgotten.
+func (j *jobs) answer(id string, o Outcome) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	job := j.byID[id]
 	if o.Kind != OutcomeOK {
 		delete(j.byID, id)
-		job.recorder.finish(o, job.intended, job.started, at)
+		job.call.Finish(o)
 		return
 	}
 	job.accepted = true
-	job.recorder.accept(job.intended)
+	job.call.accept()
 	if job.done {
-		job.recorder.finish(o, job.intended, job.started, job.doneAt)
+		o.At = job.doneAt
+		job.call.Finish(o)
 		return
 	}
 	j.open++
 }
 
-// complete records that the app has done a job. Jobs of others are ignored.
-func (j *jobs) complete(id string, at time.Duration) {
+// complete takes that the app has done a job. Jobs of others are ignored.
+func (j *jobs) complete(id string, at time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	job := j.byID[id]
@@ -72,13 +116,13 @@ func (j *jobs) complete(id string, at time.Duration) {
 	case job == nil:
 		return
 	case job.done:
-		job.recorder.repeat(job.intended)
+		job.call.repeat()
 		return
 	}
 	job.done, job.doneAt = true, at
 	if job.accepted {
 		j.open--
-		job.recorder.finish(Outcome{Kind: OutcomeOK}, job.intended, job.started, at)
+		job.call.Finish(Outcome{Kind: OutcomeOK, Queue: -1, At: at})
 	}
 }
 
@@ -90,88 +134,14 @@ func (j *jobs) pending() int {
 }
 
 // expire gives up on what is pending.
-func (j *jobs) expire(at time.Duration) {
+func (j *jobs) expire() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for id, job := range j.byID {
 		if job.accepted && !job.done {
-			job.recorder.finish(Outcome{Kind: OutcomeUnfinished}, job.intended, job.started, at)
+			job.call.Finish(unfinished())
 			delete(j.byID, id)
 		}
 	}
 	j.open = 0
 }
-
-// completionsReader polls the list of finished work.
-type completionsReader struct {
-	url    *url.URL
-	client *http.Client
-	next   uint64
-	lost   uint64
-}
-
-// openCompletions starts reading at the present end of the list.
-func openCompletions(ctx context.Context, rawURL string) (*completionsReader, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("loadgen: completions %q: %w", rawURL, err)
-	}
-	r := &completionsReader{
-		url:    u,
-		client: &http.Client{Transport: &http.Transport{}, Timeout: pollTimeout},
-	}
-	const end = 1 << 62 // past any list: the answer says where it ends
-	page, err := r.get(ctx, end)
-	if err != nil {
-		return nil, fmt.Errorf("loadgen: completions: %w; is the sample app running there?", err)
-	}
-	r.next = page.Next
-	return r, nil
-}
-
-// poll passes all new completions to each.
-func (r *completionsReader) poll(ctx context.Context, each func(completion.Item)) error {
-	for {
-		page, err := r.get(ctx, r.next)
-		if err != nil {
-			return err
-		}
-		r.next = page.Next
-		r.lost += page.Lost
-		for _, item := range page.Items {
-			each(item)
-		}
-		if len(page.Items) == 0 {
-			return nil
-		}
-	}
-}
-
-func (r *completionsReader) get(ctx context.Context, after uint64) (page completion.Page, err error) {
-	u := *r.url
-	query := u.Query()
-	query.Set("after", strconv.FormatUint(after, 10))
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return page, err
-	}
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return page, err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return page, fmt.Errorf("GET %s: %s", u.Redacted(), resp.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return page, fmt.Errorf("GET %s: %w", u.Redacted(), err)
-	}
-	if err := json.Unmarshal(body, &page); err != nil {
-		return page, fmt.Errorf("GET %s: %w", u.Redacted(), err)
-	}
-	return page, nil
-}
-
-func (r *completionsReader) close() { r.client.CloseIdleConnections() }

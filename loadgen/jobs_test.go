@@ -96,29 +96,51 @@ func TestJobStreamsNeedACompletionsURL(t *testing.T) {
 
 // The answer and the completion of a job come in either order, and twice.
 func TestJobBooks(t *testing.T) {
-	r := newRecorder(0, time.Minute)
-	j := newJobs()
+	r := newRecorder(0, time.Minute, 0, nil)
+	f := &flow{recorder: r, start: time.Now()}
+	at := func(seconds int) time.Time { return f.start.Add(time.Duration(seconds) * time.Second) }
+	next := &answering{}
+	j := newJobs(next)
 	for _, id := range []string{"a", "b", "c", "d"} {
 		r.start(0, 0)
-		j.post(id, r, 0, 0)
+		f.outstanding.Add(1)
+		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record})
 	}
-	ok := Outcome{Kind: OutcomeOK}
-	j.answer("a", ok, time.Second)
-	j.complete("a", 2*time.Second)
-	j.complete("a", 3*time.Second) // delivered again
-	j.complete("b", 2*time.Second) // before its 202
-	j.answer("b", ok, 3*time.Second)
-	j.answer("c", failed(FailRead), time.Second)
-	j.complete("c", 2*time.Second) // done although the post failed
-	j.answer("d", ok, time.Second)
-	j.complete("of somebody else", time.Second)
+	next.finish("a", ok)
+	j.complete("a", at(2))
+	j.complete("a", at(3)) // delivered again
+	j.complete("b", at(2)) // before its 202
+	next.finish("b", ok)
+	next.finish("c", failed(FailRead))
+	j.complete("c", at(2)) // done although the post failed
+	next.finish("d", ok)
+	j.complete("of somebody else", at(1))
+	if n := f.outstanding.Load(); n != 0 {
+		t.Errorf("%d outstanding, but all posts are answered", n)
+	}
 	if n := j.pending(); n != 1 {
 		t.Errorf("%d pending, want d", n)
 	}
-	j.expire(4 * time.Second)
-	got := checkBooks(t, r.result(Class{}, time.Minute))
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	got := checkBooks(t, r.result(Class{}, time.Minute, ""))
 	if got.OK != 2 || got.Accepted != 3 || got.Repeated != 1 || got.Failed[FailRead] != 1 || got.Unfinished != 1 ||
 		near(got.Latency.Max, 2000) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// answering is a Sender whose answers the test decides.
+type answering struct{ calls []*Call }
+
+func (a *answering) Send(c *Call) { a.calls = append(a.calls, c) }
+func (a *answering) Close() error { return nil }
+
+func (a *answering) finish(id string, o Outcome) {
+	for _, c := range a.calls {
+		if c.ID == id {
+			c.Finish(o)
+		}
 	}
 }

@@ -21,7 +21,7 @@ const (
 	FailTimeout = "timeout" // not answered in time
 	FailRead    = "read"    // the connection broke before the answer was complete
 	FailSockets = "sockets" // the generator's own ports, descriptors or connections ran out
-	FailWrong   = "wrong"   // a success, but not the 202 that a job stream expects
+	FailWrong   = "wrong"   // a success, but not the 202 that a job class expects
 )
 
 // OutcomeKind says whether a request was answered.
@@ -45,9 +45,12 @@ type Outcome struct {
 	Queue time.Duration
 	// At is when the outcome was. The zero value is when it is recorded.
 	At time.Time
+	// Location is that of the 202 for a job.
+	Location string
 }
 
-func failed(cause string) Outcome { return Outcome{Kind: OutcomeFailed, Cause: cause} }
+func failed(cause string) Outcome { return Outcome{Kind: OutcomeFailed, Cause: cause, Queue: -1} }
+func unfinished() Outcome         { return Outcome{Kind: OutcomeUnfinished, Queue: -1} }
 
 // classifyStatus judges a complete answer. Only a refusal or a deadline (503,
 // 504) with a reason is a shed: any other status with a reason, such as 502
@@ -57,9 +60,9 @@ func classifyStatus(status int, reason string, job bool) Outcome {
 	case status/100 == 2 && job && status != fasthttp.StatusAccepted:
 		return failed(FailWrong)
 	case status/100 == 2:
-		return Outcome{Kind: OutcomeOK}
+		return Outcome{Kind: OutcomeOK, Queue: -1}
 	case reason != "" && (status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusGatewayTimeout):
-		return Outcome{Kind: OutcomeShed, Cause: reason}
+		return Outcome{Kind: OutcomeShed, Cause: reason, Queue: -1}
 	}
 	cause := "status " + strconv.Itoa(status)
 	if reason != "" {
@@ -74,11 +77,9 @@ func classifyError(err error) Outcome {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
-		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.ENOBUFS),
-		errors.Is(err, fasthttp.ErrNoFreeConns):
+		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.ENOBUFS):
 		return failed(FailSockets)
-	case errors.Is(err, fasthttp.ErrTimeout), errors.Is(err, fasthttp.ErrDialTimeout),
-		errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return failed(FailTimeout)
 	case errors.As(err, &op) && op.Op == "dial":
 		return failed(FailConnect)

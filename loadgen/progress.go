@@ -46,8 +46,8 @@ func (r *run) progress(final bool) Progress {
 		Condition: r.opts.Condition, Elapsed: now, Total: r.end,
 		Warmup: now < r.scenario.Warmup, Final: final,
 	}
-	for _, s := range r.classes {
-		p.Classes = append(p.Classes, s.recorder.progress(s.Class, now))
+	for _, f := range r.flows {
+		p.Classes = append(p.Classes, f.recorder.progress(f.Class, now))
 	}
 	return p
 }

@@ -6,71 +6,100 @@ import (
 	"time"
 )
 
-// maxCauses bounds the distinct shed reasons and failures of a stream: they
+// maxCauses bounds the distinct shed reasons and failures of a class: they
 // come from the target, which may send anything.
 const maxCauses = 32
 
-// recorder collects the results of one stream. It is safe for concurrent use.
+// recorder collects the results of one class. It is safe for concurrent use.
 // It reads no clock: times are arguments, counted from the start of the run.
+// Its memory does not depend on how many requests there are.
 //
 // A request belongs to the figures when its intended start lies in the
-// measured window; that is the caller's argument measured. Throughput and the
-// time series count by the moment of the answer instead, so that a backlog
-// from the warm-up shows up where it was worked off.
+// measured window. Throughput and the time series count by the moment of the
+// answer instead, so that a backlog from the warm-up shows up where it was
+// worked off.
 type recorder struct {
-	from, to time.Duration // the measured window; immutable
+	from, to  time.Duration // the measured window; immutable
+	objective time.Duration // immutable; 0 is met by every success
 
-	mu       sync.Mutex
-	counts   counts
-	inWindow int64     // expected answers within [from, to)
-	latency  histogram // from the intended start
-	service  histogram // from the real start
-	lag      histogram // real start - intended start
+	mu           sync.Mutex
+	total        figures // warm-up included
+	measured     figures
+	phases       []phaseFigures
+	inWindow     int64 // successes within [from, to)
+	goodInWindow int64 // those of them within the objective
 
-	series []Second
-	second histogram // answers of the second that is last in series
+	latency histogram // from the intended start
+	service histogram // from the real start
+	lag     histogram // real start - intended start
+	queue   histogram // in the gateway
+	// Sums over the successes that told their time in the gateway.
+	queueSum, queueService time.Duration
 
-	interval      histogram // answers since the last progress
+	series  series
+	slowest slowest
+
+	interval      histogram // latencies since the last progress
 	intervalStart time.Duration
-	total         counts // as counts, but with the warm-up
 }
 
-// counts are the results of requests so far.
-type counts struct {
-	intended, sent, ok, accepted, repeated, unfinished, skipped, bytes int64
-	shed, failed                                                       map[string]int64
+// figures are the results of some requests so far.
+type figures struct {
+	Counts
+	accepted, repeated, bytes int64
 }
 
-func newCounts() counts {
-	return counts{shed: make(map[string]int64), failed: make(map[string]int64)}
+type phaseFigures struct {
+	figures
+	name    string
+	to      time.Duration // its end, since the start of the run
+	latency histogram
 }
 
-func (c counts) clone() counts {
-	c.shed, c.failed = maps.Clone(c.shed), maps.Clone(c.failed)
-	return c
+func newFigures() figures {
+	return figures{Counts: Counts{Shed: make(map[string]int64), Failed: make(map[string]int64)}}
 }
 
-func newRecorder(from, to time.Duration) *recorder {
-	return &recorder{
-		from: from, to: to,
-		counts: newCounts(), total: newCounts(),
-		latency: newHistogram(), service: newHistogram(), lag: newHistogram(),
-		second: newHistogram(), interval: newHistogram(),
+func newRecorder(from, to, objective time.Duration, phases []Phase) *recorder {
+	r := &recorder{
+		from: from, to: to, objective: objective,
+		total: newFigures(), measured: newFigures(),
+		latency: newHistogram(), service: newHistogram(), lag: newHistogram(), queue: newHistogram(),
+		series: newSeries(from), interval: newHistogram(),
 	}
+	end := from
+	for _, p := range phases {
+		end += p.Duration
+		r.phases = append(r.phases, phaseFigures{figures: newFigures(), name: p.Name, to: end, latency: newHistogram()})
+	}
+	return r
 }
 
-// measures reports whether a request with this intended start belongs to the
-// figures.
-func (r *recorder) measures(intended time.Duration) bool {
-	return intended >= r.from && intended < r.to
+// measures reports whether this moment lies in the measured window.
+func (r *recorder) measures(t time.Duration) bool { return t >= r.from && t < r.to }
+
+// phase returns the phase of a request with this intended start, or nil.
+func (r *recorder) phase(intended time.Duration) *phaseFigures {
+	if !r.measures(intended) {
+		return nil
+	}
+	for i := range r.phases {
+		if intended < r.phases[i].to {
+			return &r.phases[i]
+		}
+	}
+	return nil
 }
 
-// update applies f to the counts that a request with this intended start
+// update applies f to all figures that a request with this intended start
 // belongs to.
-func (r *recorder) update(intended time.Duration, f func(*counts)) {
+func (r *recorder) update(intended time.Duration, f func(*figures)) {
 	f(&r.total)
 	if r.measures(intended) {
-		f(&r.counts)
+		f(&r.measured)
+	}
+	if p := r.phase(intended); p != nil {
+		f(&p.figures)
 	}
 }
 
@@ -78,16 +107,22 @@ func (r *recorder) update(intended time.Duration, f func(*counts)) {
 func (r *recorder) skip(intended time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(c *counts) { c.intended++; c.skipped++ })
+	r.update(intended, func(f *figures) { f.Intended++; f.Skipped++ })
+	if second := r.series.at(intended); second != nil {
+		second.Skipped++
+	}
 }
 
 // start counts a request that is being sent now.
 func (r *recorder) start(intended, started time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(c *counts) { c.intended++; c.sent++ })
+	r.update(intended, func(f *figures) { f.Intended++; f.Sent++ })
 	if r.measures(intended) {
 		r.lag.record(started - intended)
+	}
+	if second := r.series.at(started); second != nil {
+		second.Sent++
 	}
 }
 
@@ -95,56 +130,75 @@ func (r *recorder) start(intended, started time.Duration) {
 func (r *recorder) accept(intended time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(c *counts) { c.accepted++ })
+	r.update(intended, func(f *figures) { f.accepted++ })
 }
 
 // repeat counts a job that was completed once more.
 func (r *recorder) repeat(intended time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(c *counts) { c.repeated++ })
+	r.update(intended, func(f *figures) { f.repeated++ })
 }
 
-// finish records what became of a request: at is when that was known.
-func (r *recorder) finish(o Outcome, intended, started, at time.Duration) {
+// finish records what became of c: at is when that was known.
+func (r *recorder) finish(c *Call, o Outcome, at time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(c *counts) {
-		c.bytes += o.Bytes
+	good := o.Kind == OutcomeOK && (r.objective == 0 || at-c.intended <= r.objective)
+	r.update(c.intended, func(f *figures) {
+		f.bytes += o.Bytes
 		switch o.Kind {
 		case OutcomeOK:
-			c.ok++
+			f.OK++
 		case OutcomeShed:
-			countCause(c.shed, o.Cause)
+			countCause(f.Shed, o.Cause)
 		case OutcomeFailed:
-			countCause(c.failed, o.Cause)
+			countCause(f.Failed, o.Cause)
 		case OutcomeUnfinished:
-			c.unfinished++
+			f.Unfinished++
+		}
+		if good {
+			f.WithinObjective++
 		}
 	})
-	second := r.secondAt(at)
 	switch o.Kind {
 	case OutcomeOK:
-		r.interval.record(at - intended)
-		if r.measures(intended) {
-			r.latency.record(at - intended)
-			r.service.record(at - started)
-		}
-		if r.measures(at) {
-			r.inWindow++
-		}
-		if second != nil {
-			second.Done++
-			r.second.record(at - intended)
-		}
+		r.succeed(c, o, at, good)
 	case OutcomeShed:
-		if second != nil {
+		if second := r.series.at(at); second != nil {
 			second.Shed++
 		}
 	case OutcomeFailed:
-		if second != nil {
+		if second := r.series.at(at); second != nil {
 			second.Failed++
 		}
+	}
+}
+
+// succeed records the times of a success.
+func (r *recorder) succeed(c *Call, o Outcome, at time.Duration, good bool) {
+	latency, service := at-c.intended, at-c.started
+	r.interval.record(latency)
+	r.series.done(at, latency, o.Queue, good)
+	if r.measures(at) {
+		r.inWindow++
+		if good {
+			r.goodInWindow++
+		}
+	}
+	if !r.measures(c.intended) {
+		return
+	}
+	r.latency.record(latency)
+	r.service.record(service)
+	r.slowest.add(c, latency, service, o.Queue)
+	if p := r.phase(c.intended); p != nil {
+		p.latency.record(latency)
+	}
+	if o.Queue >= 0 {
+		r.queue.record(o.Queue)
+		r.queueSum += o.Queue
+		r.queueService += service
 	}
 }
 
@@ -155,37 +209,14 @@ func countCause(causes map[string]int64, cause string) {
 	causes[cause]++
 }
 
-// secondAt returns the entry of the time series for at, or nil during the
-// warm-up. Answers that become known late (completions are polled) count for
-// the newest second.
-func (r *recorder) secondAt(at time.Duration) *Second {
-	if at < r.from {
-		return nil
-	}
-	for index := int((at - r.from) / time.Second); len(r.series) <= index; {
-		r.closeSecond()
-		r.series = append(r.series, Second{Second: len(r.series)})
-	}
-	return &r.series[len(r.series)-1]
-}
-
-// closeSecond writes the percentiles of the newest second into the series.
-func (r *recorder) closeSecond() {
-	if len(r.series) > 0 && r.second.count() > 0 {
-		last := &r.series[len(r.series)-1]
-		last.P50, last.P99 = millis(r.second.quantile(0.50)), millis(r.second.quantile(0.99))
-	}
-	r.second.reset()
-}
-
 // progress returns the figures since the last call, and starts anew.
 func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := ClassProgress{
 		Name: s.Name, Class: s.Class,
-		Sent: r.total.sent, OK: r.total.ok, Skipped: r.total.skipped,
-		Shed: sum(r.total.shed), Failed: sum(r.total.failed),
+		Sent: r.total.Sent, OK: r.total.OK, Skipped: r.total.Skipped,
+		Shed: r.total.ShedTotal(), Failed: r.total.FailedTotal(),
 		P50: r.interval.quantile(0.50), P99: r.interval.quantile(0.99),
 	}
 	if elapsed := now - r.intervalStart; elapsed > 0 {
@@ -196,28 +227,38 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	return p
 }
 
-// result condenses everything for the report; window is how long was measured.
-func (r *recorder) result(s Class, window time.Duration) ClassResult {
+// result condenses everything for the report; window is how long was measured,
+// and jaeger the base URL for links to traces, if not empty. Nothing is recorded
+// after it.
+func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassResult {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closeSecond()
-	c := r.counts.clone()
 	result := ClassResult{
 		Name: s.Name, Class: s.Class, Endpoint: s.Endpoint, Rate: s.Arrivals.Mean(r.from, r.to),
 		Method: s.Request.Method, Path: s.Request.Path, Job: s.Job,
-		Counts: Counts{
-			Intended: c.intended, Sent: c.sent, OK: c.ok, Unfinished: c.unfinished, Skipped: c.skipped,
-			Shed: c.shed, Failed: c.failed,
-		},
-		Accepted: c.accepted, Repeated: c.repeated, Bytes: c.bytes,
-		Latency: r.latency.summary(), Service: r.service.summary(), Lag: r.lag.summary(),
+		Counts:   r.measured.clone(),
+		Accepted: r.measured.accepted, Repeated: r.measured.repeated, Bytes: r.measured.bytes,
+		Objective: millis(s.Objective),
+		Latency:   r.latency.summary(), Service: r.service.summary(), Lag: r.lag.summary(), Queue: r.queue.summary(),
 		Curve: r.latency.curve(), ServiceCurve: r.service.curve(), Distribution: r.latency.distribution(),
-		Series: append([]Second{}, r.series...), Slowest: []SlowRequest{},
+		Series: r.series.result(), Slowest: r.slowest.result(r.from, jaeger),
+	}
+	if r.queueService > 0 {
+		result.QueueShare = round4(float64(r.queueSum) / float64(r.queueService))
 	}
 	if window > 0 {
 		result.DonePerSecond = round3(float64(r.inWindow) / window.Seconds())
+		result.Goodput = round3(float64(r.goodInWindow) / window.Seconds())
+	}
+	for _, p := range r.phases {
+		result.Phases = append(result.Phases, PhaseResult{Name: p.name, Counts: p.clone(), Latency: p.latency.summary()})
 	}
 	return result
+}
+
+func (c Counts) clone() Counts {
+	c.Shed, c.Failed = maps.Clone(c.Shed), maps.Clone(c.Failed)
+	return c
 }
 
 func sum(m map[string]int64) int64 {

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,9 @@ import (
 
 	"github.com/valyala/fasthttp"
 )
+
+// ok is a success that told nothing of a queue.
+var ok = Outcome{Kind: OutcomeOK, Queue: -1}
 
 func TestHistogramOfKnownValues(t *testing.T) {
 	h := newHistogram()
@@ -55,8 +59,7 @@ func TestHistogramTakesAnything(t *testing.T) {
 // Throughput and series go by the time of the answer, figures by the intended
 // start.
 func TestRecorderWindow(t *testing.T) {
-	r := newRecorder(time.Second, 3*time.Second)
-	ok := Outcome{Kind: OutcomeOK}
+	r := newRecorder(time.Second, 3*time.Second, 0, nil)
 	for _, x := range []struct{ intended, at time.Duration }{
 		{100 * time.Millisecond, 900 * time.Millisecond},   // all in the warm-up
 		{900 * time.Millisecond, 1100 * time.Millisecond},  // from the warm-up, answered in the window
@@ -64,9 +67,9 @@ func TestRecorderWindow(t *testing.T) {
 		{2900 * time.Millisecond, 4500 * time.Millisecond}, // answered after the window
 	} {
 		r.start(x.intended, x.intended)
-		r.finish(ok, x.intended, x.intended, x.at)
+		r.finish(&Call{intended: x.intended, started: x.intended}, ok, x.at)
 	}
-	got := r.result(Class{}, 2*time.Second)
+	got := r.result(Class{}, 2*time.Second, "")
 	if got.Sent != 2 || got.OK != 2 || got.Latency.Count != 2 || got.DonePerSecond != 1 {
 		t.Errorf("sent %d, ok %d, %d latencies, %v/s", got.Sent, got.OK, got.Latency.Count, got.DonePerSecond)
 	}
@@ -81,12 +84,12 @@ func TestRecorderWindow(t *testing.T) {
 
 // The target chooses the reasons: they must not fill the memory.
 func TestCausesAreBounded(t *testing.T) {
-	r := newRecorder(0, time.Minute)
+	r := newRecorder(0, time.Minute, 0, nil)
 	for i := range 1000 {
-		r.finish(Outcome{Kind: OutcomeShed, Cause: fmt.Sprint("reason ", i)}, 0, 0, 0)
-		r.finish(Outcome{Kind: OutcomeFailed, Cause: strings.Repeat("x", 65+i)}, 0, 0, 0)
+		r.finish(&Call{}, Outcome{Kind: OutcomeShed, Cause: fmt.Sprint("reason ", i)}, 0)
+		r.finish(&Call{}, Outcome{Kind: OutcomeFailed, Cause: strings.Repeat("x", 65+i)}, 0)
 	}
-	got := r.result(Class{}, time.Minute)
+	got := r.result(Class{}, time.Minute, "")
 	if len(got.Shed) != maxCauses+1 || got.ShedTotal() != 1000 || got.Failed["other"] != 1000 {
 		t.Errorf("%d reasons, %d shed, failed %v", len(got.Shed), got.ShedTotal(), got.Failed)
 	}
@@ -102,8 +105,7 @@ func TestClassifyError(t *testing.T) {
 		{dial(syscall.EADDRNOTAVAIL), FailSockets},
 		{dial(syscall.ETIMEDOUT), FailTimeout},
 		{&net.OpError{Op: "socket", Err: os.NewSyscallError("socket", syscall.EMFILE)}, FailSockets},
-		{fasthttp.ErrNoFreeConns, FailSockets},
-		{fasthttp.ErrTimeout, FailTimeout},
+		{context.DeadlineExceeded, FailTimeout},
 		{fasthttp.ErrConnectionClosed, FailRead},
 		{io.ErrUnexpectedEOF, FailRead},
 		{errors.New("anything"), FailRead},

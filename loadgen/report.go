@@ -111,15 +111,19 @@ type PhaseSpan struct {
 type GeneratorUsage struct {
 	LagP99       Millis  `json:"lag_p99_ms"`    // of the worst class
 	SkippedShare float64 `json:"skipped_share"` // of the intended requests
-	// CPUShare is the CPU time of this process over that of all cores that it
-	// may use. Whatever else runs in the process is in it.
+	// CPU figures are of the measured part. CPUShare is the CPU time of this
+	// process over that of all cores that it may use. Whatever else runs in the
+	// process is in it.
 	CPUShare float64 `json:"cpu_share"`
 	// CPUWaitShare is the time that the threads of this process were ready to
 	// run and had no core, over the time that they ran. 0 where the system does
 	// not tell.
-	CPUWaitShare    float64 `json:"cpu_wait_share"`
-	SocketFailures  int64   `json:"socket_failures"`
-	LostCompletions uint64  `json:"lost_completions"` // of jobs, missed between two polls
+	CPUWaitShare float64 `json:"cpu_wait_share"`
+	// CPUWaitMean is how long they waited each time before they ran: what every
+	// answer spends in the socket before it is read, on the average.
+	CPUWaitMean     Millis `json:"cpu_wait_mean_ms"`
+	SocketFailures  int64  `json:"socket_failures"`
+	LostCompletions uint64 `json:"lost_completions"` // of jobs, missed between two polls
 }
 
 // ClassResult is what one class got in one run. Requests whose intended start
@@ -253,22 +257,8 @@ func (m Millis) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, round3(float64(m)), 'f', -1, 64), nil
 }
 
-func round3(f float64) float64 { return math.Round(f*1000) / 1000 }
-
-// Merge returns one report with the phases of all reports, in order. The rest
-// is that of the first, but for the verdict, which is of them all.
-func Merge(reports ...*Report) *Report {
-	if len(reports) == 0 {
-		return &Report{Schema: ReportSchema}
-	}
-	merged := *reports[0]
-	merged.Runs = nil
-	for _, r := range reports {
-		merged.Runs = append(merged.Runs, r.Runs...)
-	}
-	merged.Verdict = mergeVerdicts(merged.Runs)
-	return &merged
-}
+func round3(f float64) float64 { return math.Round(f*1e3) / 1e3 }
+func round4(f float64) float64 { return math.Round(f*1e4) / 1e4 }
 
 // ShedTotal returns the number of requests that were refused with a reason.
 func (c Counts) ShedTotal() int64 { return sum(c.Shed) }
@@ -276,7 +266,7 @@ func (c Counts) ShedTotal() int64 { return sum(c.Shed) }
 // FailedTotal returns the number of requests that failed.
 func (c Counts) FailedTotal() int64 { return sum(c.Failed) }
 
-// Label names the stream in tables and plots.
+// Label names the class in tables and plots.
 func (s ClassResult) Label() string {
 	if s.Class == "" || s.Class == s.Name {
 		return s.Name

@@ -119,10 +119,10 @@ func TestLatencyCountsFromTheIntendedStart(t *testing.T) {
 
 // A request that starts late has its lag in the latency, not in the service time.
 func TestLagIsPartOfLatency(t *testing.T) {
-	r := newRecorder(0, time.Minute)
+	r := newRecorder(0, time.Minute, 0, nil)
 	r.start(10*time.Millisecond, 40*time.Millisecond)
-	r.finish(Outcome{}, 10*time.Millisecond, 40*time.Millisecond, 45*time.Millisecond)
-	got := r.result(Class{}, time.Minute)
+	r.finish(&Call{intended: 10 * time.Millisecond, started: 40 * time.Millisecond}, ok, 45*time.Millisecond)
+	got := r.result(Class{}, time.Minute, "")
 	if near(got.Latency.Max, 35) || near(got.Service.Max, 5) || near(got.Lag.Max, 30) {
 		t.Errorf("latency %v, service %v, lag %v ms; want 35, 5, 30", got.Latency.Max, got.Service.Max, got.Lag.Max)
 	}

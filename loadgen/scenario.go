@@ -1,10 +1,7 @@
 package loadgen
 
 import (
-	"errors"
 	"fmt"
-	"math"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +10,8 @@ import (
 	"overtake/loadgen/content"
 )
 
-// maxRate is far above what one process can send; it catches typing errors.
-const maxRate = 1e6
+// kindHTTP is the kind of [Endpoint] that the engine itself sends to.
+const kindHTTP = "http"
 
 // Scenario is what one run sends: several classes of requests at the same time.
 type Scenario struct {
@@ -126,7 +123,7 @@ func ParseClassFlag(value string) (Class, error) {
 	}
 	s := Class{Name: name, Class: name, Arrivals: arrival.Steady(rate)}
 	s.Request.Method, s.Request.Path = splitRequest(request)
-	if err := s.check(); err != nil {
+	if err := s.check(true); err != nil {
 		return fail(err.Error())
 	}
 	return s, nil
@@ -138,93 +135,4 @@ func splitRequest(request string) (method, path string) {
 		return method, path
 	}
 	return "GET", request
-}
-
-// withDefaults fills in what may be left empty.
-func (s Class) withDefaults() Class {
-	if s.Class == "" {
-		s.Class = s.Name
-	}
-	return s
-}
-
-// check returns the first thing wrong with s, without the package prefix.
-func (s Class) check() error {
-	switch {
-	case s.Name == "" || len(s.Name) > 64 || strings.ContainsFunc(s.Name, notInName):
-		return fmt.Errorf("name %q is not 1 to 64 visible ASCII characters without '/'", s.Name)
-	case len(s.Class) > 64 || strings.ContainsFunc(s.Class, notInName):
-		return fmt.Errorf("class %q is not up to 64 visible ASCII characters without '/'", s.Class)
-	case len(s.Arrivals.Rate) == 0:
-		return errors.New("no arrivals: nothing to send")
-	case math.IsNaN(s.rate()) || s.rate() <= 0 || s.rate() > maxRate:
-		return fmt.Errorf("rate %v is not above 0 and up to %.0f per second", s.rate(), float64(maxRate))
-	case strings.ContainsFunc(s.Request.Method, func(r rune) bool { return r < 'A' || r > 'Z' }):
-		return fmt.Errorf("method %q is not in capital letters", s.Request.Method)
-	case !strings.HasPrefix(s.Request.Path, "/"):
-		return fmt.Errorf("path %q does not start with '/'", s.Request.Path)
-	case strings.ContainsFunc(s.Request.Path, notInTarget):
-		return fmt.Errorf("path %q has spaces or characters that must be %%-encoded", s.Request.Path)
-	case s.Request.BodyBytes < 0:
-		return fmt.Errorf("body of %d bytes", s.Request.BodyBytes)
-	}
-	return nil
-}
-
-// rate is the first rate of the class, per second.
-func (s Class) rate() float64 { return s.Arrivals.Rate[0].From }
-
-func notInTarget(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
-func notInName(r rune) bool   { return r <= ' ' || r >= 0x7f || r == '/' }
-
-// Validate reports all that is wrong with the scenario. Run does so too.
-func (sc Scenario) Validate() error {
-	var problems []error
-	add := func(format string, args ...any) {
-		problems = append(problems, fmt.Errorf("loadgen: "+format, args...))
-	}
-	if _, err := parseTarget(sc.Target); err != nil {
-		problems = append(problems, err)
-	}
-	if sc.Duration <= 0 {
-		add("duration %v is not above 0", sc.Duration)
-	}
-	if len(sc.Classes) == 0 {
-		add("no classes: nothing to send")
-	}
-	seen := make(map[string]bool)
-	for _, s := range sc.Classes {
-		if err := s.check(); err != nil {
-			add("class %q: %w", s.Name, err)
-		}
-		if seen[s.Name] {
-			add("class %q is defined twice", s.Name)
-		}
-		seen[s.Name] = true
-	}
-	return errors.Join(problems...)
-}
-
-// target is where requests go.
-type target struct {
-	url  string // scheme://host[:port], no path
-	host string // as sent in the Host field
-	addr string // host:port to dial
-	tls  bool
-}
-
-func parseTarget(raw string) (target, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return target{}, fmt.Errorf("loadgen: target %q: %w", raw, err)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", raw)
-	}
-	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, addr: u.Host, tls: u.Scheme == "https"}
-	if u.Port() == "" {
-		port := map[bool]string{false: "80", true: "443"}[t.tls]
-		t.addr = strings.TrimSuffix(u.Host, ":") + ":" + port
-	}
-	return t, nil
 }

@@ -70,7 +70,7 @@ func FuzzParseClassFlag(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := s.check(); err != nil {
+		if err := s.check(true); err != nil {
 			t.Fatalf("%q gave a stream that is wrong: %v", flag, err)
 		}
 		again, err := ParseClassFlag(s.Name + "=" + strings.SplitN(strings.SplitN(flag, "=", 2)[1], ":", 2)[0] + ":" + s.Request.Method + " " + s.Request.Path)
@@ -99,9 +99,9 @@ func TestScenarioTellsAllProblems(t *testing.T) {
 
 func TestParseTarget(t *testing.T) {
 	for raw, want := range map[string]target{
-		"http://127.0.0.1:8080/x": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", addr: "127.0.0.1:8080"},
-		"https://example.org":     {url: "https://example.org", host: "example.org", addr: "example.org:443", tls: true},
-		"http://[::1]":            {url: "http://[::1]", host: "[::1]", addr: "[::1]:80"},
+		"http://127.0.0.1:8080/x": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", name: "127.0.0.1", addr: "127.0.0.1:8080"},
+		"https://example.org":     {url: "https://example.org", host: "example.org", name: "example.org", addr: "example.org:443", tls: true},
+		"http://[::1]":            {url: "http://[::1]", host: "[::1]", name: "::1", addr: "[::1]:80"},
 	} {
 		if got, err := parseTarget(raw); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", raw, got, err)

@@ -15,7 +15,7 @@ type Sender interface {
 	// nothing of c after that.
 	Send(c *Call)
 	// Close ends what is unanswered, each with [OutcomeUnfinished], and returns
-	// when nothing of the sender runs any more.
+	// when nothing of the sender runs any more. Nothing is sent after it.
 	Close() error
 }
 
@@ -28,14 +28,18 @@ type Call struct {
 	// ID is <class>/<number> and unique in the run: requests have it in the header
 	// [completion.HeaderID], messages as their message id.
 	ID string
-	// TraceParent is a W3C traceparent of the request's own.
+	// TraceParent is a W3C traceparent of the request's own. Where Request has a
+	// field of that name, it is the one in there.
 	TraceParent string
 	Class       *Class
 	Request     *content.Request
 	// Timeout bounds the request from now on.
 	Timeout time.Duration
 
-	finish func(*Call, Outcome)
+	intended, started time.Duration // since the start of the run
+	answered          bool          // no longer outstanding, although not finished: an accepted job
+	flow              *flow
+	finish            func(*Call, Outcome)
 }
 
 // Finish records what became of the request.

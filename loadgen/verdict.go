@@ -14,6 +14,7 @@ const (
 	maxLagP99       = 5 * time.Millisecond
 	maxSkippedShare = 0.001
 	maxCPUShare     = 0.85
+	maxCPUWait      = 500 * time.Microsecond
 )
 
 // VerdictState is whether a run can be believed.
@@ -51,30 +52,40 @@ func judge(u GeneratorUsage) Verdict {
 	var reasons []string
 	add := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 	if u.LagP99.Duration() > maxLagP99 {
-		add("requests started up to %.1f ms late (p99; limit %d ms)", float64(u.LagP99), maxLagP99.Milliseconds())
+		add("requests started up to %.1f ms late (p99; limit %d ms): lower the rate, or give this process more cores",
+			float64(u.LagP99), maxLagP99.Milliseconds())
 	}
 	if u.SkippedShare > maxSkippedShare {
-		add("%.2f %% of the requests were skipped (limit %.1f %%)", u.SkippedShare*100, maxSkippedShare*100)
+		add("%.2f %% of the requests were skipped (limit %.1f %%): lower the rate, or allow more outstanding requests",
+			u.SkippedShare*100, maxSkippedShare*100)
 	}
 	if u.SocketFailures > 0 {
-		add("%d requests found no free port, descriptor or connection here", u.SocketFailures)
+		add("%d requests found no free port or descriptor here: keep connections open, or raise ulimit -n", u.SocketFailures)
 	}
 	if u.CPUShare > maxCPUShare {
-		add("this process used %.0f %% of all cores (limit %.0f %%)", u.CPUShare*100, maxCPUShare*100)
+		add("this process used %.0f %% of its cores (limit %.0f %%): lower the rate, or give it more cores",
+			u.CPUShare*100, maxCPUShare*100)
+	}
+	if u.CPUWaitMean.Duration() > maxCPUWait {
+		add("this process waited %.2f ms for a core each time it had work (limit %.1f ms), which is in the latencies:"+
+			" stop what else runs on its cores, or give it others", float64(u.CPUWaitMean), float64(millis(maxCPUWait)))
 	}
 	if u.LostCompletions > 0 {
-		add("%d completions were forgotten by the app before they were read", u.LostCompletions)
+		add("%d completions were forgotten by the app before they were read: lower the rate of the jobs", u.LostCompletions)
 	}
 	return newVerdict(reasons)
 }
 
-// mergeVerdicts is valid if that of each phase is.
-func mergeVerdicts(phases []RunResult) Verdict {
+// mergeVerdicts is valid if that of each run is.
+func mergeVerdicts(runs []RunResult) Verdict {
 	var reasons []string
-	for _, p := range phases {
-		for _, reason := range p.Verdict.Reasons {
-			if len(phases) > 1 {
-				reason = p.Condition + ": " + reason
+	for _, r := range runs {
+		for _, reason := range r.Verdict.Reasons {
+			switch {
+			case r.Repeat > 1:
+				reason = fmt.Sprintf("%s, run %d: %s", r.Condition, r.Repeat, reason)
+			case len(runs) > 1:
+				reason = r.Condition + ": " + reason
 			}
 			reasons = append(reasons, reason)
 		}

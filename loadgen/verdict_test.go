@@ -12,7 +12,7 @@ func TestMergeKeepsTheWorstVerdict(t *testing.T) {
 	if len(merged.Runs) != 2 || merged.Runs[1].Condition != "class order" {
 		t.Errorf("runs %+v", merged.Runs)
 	}
-	want := "GENERATOR-BOUND: class order: requests started up to 6.0 ms late (p99; limit 5 ms)"
+	want := "GENERATOR-BOUND: class order: requests started up to 6.0 ms late (p99; limit 5 ms): lower the rate, or give this process more cores"
 	if got := merged.Verdict.String(); got != want {
 		t.Errorf("verdict %q, want %q", got, want)
 	}
@@ -28,6 +28,7 @@ func TestJudge(t *testing.T) {
 		"cores":       {CPUShare: 0.86},
 		"descriptor":  {SocketFailures: 1},
 		"completions": {LostCompletions: 1},
+		"waited":      {CPUWaitMean: 0.51},
 	} {
 		if v := judge(u); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
 			t.Errorf("%+v: %v, want %q", u, v, reason)

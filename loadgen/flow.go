@@ -1,0 +1,206 @@
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/content"
+)
+
+// wakeEvery is how close two wake-ups of a schedule are at most. What is due in
+// between is sent together: at 50,000 requests a second, five at a time, which
+// is what leaves time for the rest. It is part of the lag, and so of latency.
+const wakeEvery = 100 * time.Microsecond
+
+// maxTogether is how many requests are sent together at most. A generator that is
+// late reads answers after so many: the scheduler of the Go runtime looks at the
+// network only when nothing else is ready to run.
+const maxTogether = 64
+
+// flow is one class at work.
+type flow struct {
+	Class
+	recorder *recorder
+	schedule *arrival.Schedule
+	content  *content.Generator
+	naming   naming
+	limit    int64 // of outstanding
+	start    time.Time
+	sender   Sender
+	pacer    *pacer
+
+	outstanding atomic.Int64 // sent and not answered
+}
+
+// run starts the requests of f at their intended times, until end or until ctx
+// of the pacer ends. It never waits for an answer; when it is late it sends at
+// once what is due.
+func (f *flow) run(end time.Duration) {
+	var woken time.Duration // when the schedule last slept
+	var together int        // requests since
+	for n := int64(0); ; n++ {
+		due, more := f.schedule.Next()
+		if !more || due.At >= end {
+			return
+		}
+		// Also for one that is skipped: the n-th request is always the same.
+		request := overridden(f.content.Next(), due)
+		now := time.Since(f.start)
+		if wake := max(due.At, woken+wakeEvery); due.At > now || together >= maxTogether {
+			if due.At <= now {
+				wake = now + time.Microsecond
+			}
+			if !f.pacer.sleepUntil(f.start.Add(wake)) {
+				return
+			}
+			woken, together = time.Since(f.start), 0
+			now = woken
+		}
+		together++
+		if f.outstanding.Load() >= f.limit {
+			f.recorder.skip(due.At)
+			continue
+		}
+		f.send(n, request, due.At, now)
+	}
+}
+
+// overridden returns r with what the arrival says of it.
+func overridden(r *content.Request, a arrival.Arrival) *content.Request {
+	if a.Method == "" && a.Target == "" {
+		return r
+	}
+	with := *r
+	if a.Method != "" {
+		with.Method = a.Method
+	}
+	if a.Target != "" {
+		with.Target = a.Target
+	}
+	return &with
+}
+
+func (f *flow) send(n int64, request *content.Request, intended, now time.Duration) {
+	c := &Call{
+		Class: &f.Class, Request: request, Timeout: f.Timeout,
+		intended: intended, started: now, flow: f, finish: (*Call).record,
+	}
+	c.ID, c.TraceParent = f.naming.name(n)
+	if own := ownTrace(request); own != "" {
+		c.TraceParent = own
+	}
+	f.outstanding.Add(1)
+	f.recorder.start(intended, now)
+	f.sender.Send(c)
+}
+
+// record is how calls finish.
+func (c *Call) record(o Outcome) {
+	at := o.At
+	if at.IsZero() {
+		at = time.Now()
+	}
+	c.flow.recorder.finish(c, o, at.Sub(c.flow.start))
+	c.release()
+}
+
+// accept records the 202 for a job, which is not outstanding any more.
+func (c *Call) accept() {
+	c.flow.recorder.accept(c.intended)
+	c.release()
+}
+
+// repeat records that the job was completed once more.
+func (c *Call) repeat() { c.flow.recorder.repeat(c.intended) }
+
+// release makes room for another request, once.
+func (c *Call) release() {
+	if !c.answered {
+		c.answered = true
+		c.flow.outstanding.Add(-1)
+	}
+}
+
+// openFlows makes the classes of a scenario ready to start.
+func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, err error) {
+	defer func() {
+		if err != nil {
+			closeFlows(flows)
+		}
+	}()
+	traceRun := newTraceRun()
+	for i, class := range sc.Classes {
+		drawn, err := class.Request.Open(sc.Seed, class.Name)
+		if err != nil {
+			return flows, fmt.Errorf("loadgen: class %q: %w", class.Name, err)
+		}
+		pacer, err := newPacer(ctx)
+		if err != nil {
+			return flows, err
+		}
+		if class.Timeout <= 0 {
+			class.Timeout = opts.RequestTimeout
+		}
+		flows = append(flows, &flow{
+			Class:    class.withDefaults(),
+			recorder: newRecorder(sc.Warmup, sc.Warmup+sc.Duration, class.Objective, sc.Phases),
+			schedule: class.Arrivals.Open(sc.Seed, class.Name),
+			content:  drawn,
+			naming:   naming{class: class.Name, run: traceRun, index: uint16(i + 1), sample: opts.TraceSample},
+			limit:    int64(opts.MaxOutstanding),
+			pacer:    pacer,
+		})
+	}
+	return flows, nil
+}
+
+func closeFlows(flows []*flow) {
+	for _, f := range flows {
+		f.pacer.close()
+	}
+}
+
+// openSenders opens an endpoint for each that the flows name. Close all that it
+// returns, also with an error.
+func openSenders(ctx context.Context, sc Scenario, opts Options, flows []*flow) (senders map[string]Sender, err error) {
+	classes := make(map[string][]Class)
+	for _, f := range flows {
+		classes[f.Endpoint] = append(classes[f.Endpoint], f.Class)
+	}
+	senders = make(map[string]Sender)
+	for name, classes := range classes {
+		e := sc.endpoint(name)
+		var sender Sender
+		var err error
+		if e.Kind == kindHTTP {
+			sender, err = openHTTP(ctx, e, classes, opts.TLS)
+		} else if open := opts.Senders[e.Kind]; open != nil {
+			sender, err = open(ctx, e, classes)
+		} else {
+			err = fmt.Errorf("kind %q is not known here; want %q or one that Options.Senders has", e.Kind, kindHTTP)
+		}
+		if err != nil {
+			if name != "" {
+				err = fmt.Errorf("loadgen: endpoint %q: %w", name, err)
+			}
+			return senders, err
+		}
+		senders[name] = sender
+	}
+	for _, f := range flows {
+		f.sender = senders[f.Endpoint]
+	}
+	return senders, nil
+}
+
+func closeSenders(senders map[string]Sender) error {
+	var errs []error
+	for _, s := range senders {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,160 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// RunRepeated makes n runs under the same condition, one after the other, and
+// returns one report of all. Run i has the seed sc.Seed+i-1: other requests at
+// other times, so that the spread over the runs shows how much depends on them.
+// Between two runs it pauses until the target should be quiet again: for as long
+// as the slowest answer took, at least a second.
+//
+// When ctx ends, or a run can't be made, the report of the runs until then comes
+// with the error; it is nil if there is none.
+func RunRepeated(ctx context.Context, sc Scenario, opts Options, n int) (*Report, error) {
+	if err := sc.Validate(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	report := &Report{
+		Schema: ReportSchema, Created: time.Now().UTC(), Scenario: sc.Name, Target: sc.targetURL(),
+		Environment: environment(opts.Version), Jaeger: opts.Jaeger,
+	}
+	seed := sc.Seed
+	for i := range max(n, 1) {
+		if i > 0 && !pause(ctx, quietAfter(report.Runs[i-1], opts.Grace)) {
+			break
+		}
+		sc.Seed = seed + uint64(i)
+		result, err := runOnce(ctx, sc, opts)
+		if err != nil && len(result.Classes) == 0 && len(report.Runs) == 0 {
+			return nil, err
+		}
+		if len(result.Classes) > 0 {
+			result.Repeat = i + 1
+			report.Runs = append(report.Runs, result)
+		}
+		if err != nil {
+			report.conclude()
+			return report, fmt.Errorf("loadgen: run %d: %w", i+1, err)
+		}
+	}
+	report.conclude()
+	if err := context.Cause(ctx); err != nil {
+		return report, fmt.Errorf("loadgen: run ended early: %w", err)
+	}
+	return report, nil
+}
+
+// quietAfter returns how long the target may go on working after a run.
+func quietAfter(r RunResult, grace time.Duration) time.Duration {
+	quiet := time.Second
+	for _, c := range r.Classes {
+		quiet = max(quiet, c.Latency.Max.Duration())
+		if c.Unfinished > 0 {
+			quiet = max(quiet, grace)
+		}
+	}
+	return min(quiet, max(grace, time.Second))
+}
+
+// pause reports false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// conclude fills in what is of all runs.
+func (r *Report) conclude() {
+	r.Conditions = Summarize(r.Runs)
+	r.Verdict = mergeVerdicts(r.Runs)
+}
+
+// Merge returns one report with the runs of all reports, in order. The rest is
+// that of the first, but for the conditions and the verdict, which are of them
+// all.
+func Merge(reports ...*Report) *Report {
+	merged := Report{Schema: ReportSchema}
+	if len(reports) > 0 {
+		merged = *reports[0]
+	}
+	merged.Runs = nil
+	for _, r := range reports {
+		merged.Runs = append(merged.Runs, r.Runs...)
+	}
+	merged.conclude()
+	return &merged
+}
+
+// Summarize sums up the runs of each condition, in the order in which those
+// appear first.
+func Summarize(runs []RunResult) []Condition {
+	conditions := []Condition{}
+	for _, run := range runs {
+		if slices.ContainsFunc(conditions, func(c Condition) bool { return c.Name == run.Condition }) {
+			continue
+		}
+		var same []RunResult
+		for _, other := range runs {
+			if other.Condition == run.Condition {
+				same = append(same, other)
+			}
+		}
+		conditions = append(conditions, Condition{Name: run.Condition, Runs: len(same), Classes: summarizeClasses(same)})
+	}
+	return conditions
+}
+
+func summarizeClasses(runs []RunResult) []ClassSummary {
+	byName := make(map[string][]ClassResult)
+	var order []string
+	for _, run := range runs {
+		for _, c := range run.Classes {
+			if byName[c.Name] == nil {
+				order = append(order, c.Name)
+			}
+			byName[c.Name] = append(byName[c.Name], c)
+		}
+	}
+	summaries := make([]ClassSummary, 0, len(order))
+	for _, name := range order {
+		of := func(figure func(ClassResult) float64) Spread { return spread(byName[name], figure) }
+		summaries = append(summaries, ClassSummary{
+			Name: name, Class: byName[name][0].Class,
+			DonePerSecond: of(func(c ClassResult) float64 { return c.DonePerSecond }),
+			Goodput:       of(func(c ClassResult) float64 { return c.Goodput }),
+			P50:           of(func(c ClassResult) float64 { return float64(c.Latency.P50) }),
+			P90:           of(func(c ClassResult) float64 { return float64(c.Latency.P90) }),
+			P99:           of(func(c ClassResult) float64 { return float64(c.Latency.P99) }),
+			P999:          of(func(c ClassResult) float64 { return float64(c.Latency.P999) }),
+			Max:           of(func(c ClassResult) float64 { return float64(c.Latency.Max) }),
+			RefusedShare: of(func(c ClassResult) float64 {
+				return round4(float64(c.ShedTotal()+c.FailedTotal()) / float64(max(c.Sent, 1)))
+			}),
+			QueueShare: of(func(c ClassResult) float64 { return c.QueueShare }),
+		})
+	}
+	return summaries
+}
+
+// spread returns the median, the least and the largest of a figure. Of an even
+// number of values the median is the mean of the two in the middle.
+func spread(classes []ClassResult, figure func(ClassResult) float64) Spread {
+	values := make([]float64, 0, len(classes))
+	for _, c := range classes {
+		values = append(values, figure(c))
+	}
+	slices.Sort(values)
+	n := len(values)
+	return Spread{Median: round4((values[(n-1)/2] + values[n/2]) / 2), Min: values[0], Max: values[n-1]}
+}

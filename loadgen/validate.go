@@ -1,0 +1,186 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxRate is far above what one process can send; it catches typing errors.
+const maxRate = 1e6
+
+// withDefaults fills in what may be left empty.
+func (s Class) withDefaults() Class {
+	if s.Class == "" {
+		s.Class = s.Name
+	}
+	return s
+}
+
+// check returns the first thing wrong with s, without the package prefix. http
+// says that it is sent to an HTTP server.
+func (s Class) check(http bool) error {
+	switch {
+	case s.Name == "" || len(s.Name) > 64 || strings.ContainsFunc(s.Name, notInName):
+		return fmt.Errorf("name %q is not 1 to 64 visible ASCII characters without '/'", s.Name)
+	case len(s.Class) > 64 || strings.ContainsFunc(s.Class, notInName):
+		return fmt.Errorf("class %q is not up to 64 visible ASCII characters without '/'", s.Class)
+	case len(s.Arrivals.Rate) == 0:
+		return errors.New("no arrivals: nothing to send")
+	case math.IsNaN(s.rate()) || s.rate() <= 0 || s.rate() > maxRate:
+		return fmt.Errorf("rate %v is not above 0 and up to %.0f per second", s.rate(), float64(maxRate))
+	case s.Request.BodyBytes < 0:
+		return fmt.Errorf("body of %d bytes", s.Request.BodyBytes)
+	case s.Objective < 0:
+		return fmt.Errorf("objective %v is below 0", s.Objective)
+	case s.Timeout < 0:
+		return fmt.Errorf("timeout %v is below 0", s.Timeout)
+	case s.Connections.Max < 0:
+		return fmt.Errorf("at most %d connections; want 1 or more, or 0 for no bound", s.Connections.Max)
+	case s.Connections.Requests < 0:
+		return fmt.Errorf("%d requests per connection; want 1 or more, or 0 for no bound", s.Connections.Requests)
+	case http:
+		return s.checkHTTP()
+	case s.Job:
+		return errors.New("a job is posted over HTTP; name an endpoint of kind http, or none")
+	}
+	return nil
+}
+
+func (s Class) checkHTTP() error {
+	// What is drawn is checked when it is: between braces anything goes.
+	drawn := strings.Contains(s.Request.Path, "{{")
+	switch {
+	case strings.ContainsFunc(s.Request.Method, func(r rune) bool { return r < 'A' || r > 'Z' }):
+		return fmt.Errorf("method %q is not in capital letters", s.Request.Method)
+	case !strings.HasPrefix(s.Request.Path, "/") && !drawn:
+		return fmt.Errorf("path %q does not start with '/'", s.Request.Path)
+	case strings.ContainsFunc(s.Request.Path, notInTarget) && !drawn:
+		return fmt.Errorf("path %q has spaces or characters that must be %%-encoded", s.Request.Path)
+	}
+	return nil
+}
+
+// rate is the first rate of the class, per second.
+func (s Class) rate() float64 { return s.Arrivals.Rate[0].From }
+
+func notInTarget(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
+func notInName(r rune) bool   { return r <= ' ' || r >= 0x7f || r == '/' }
+
+// endpoint returns what a class names, the target for an empty name.
+func (sc Scenario) endpoint(name string) Endpoint {
+	if name == "" {
+		return Endpoint{Kind: kindHTTP, URL: sc.Target}
+	}
+	return sc.Endpoints[name]
+}
+
+// targetURL is the target without a path, empty if there is none.
+func (sc Scenario) targetURL() string {
+	t, _ := parseTarget(sc.Target)
+	return t.url
+}
+
+// Validate reports all that is wrong with the scenario. [Run] does so too.
+func (sc Scenario) Validate() error {
+	var problems []error
+	add := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("loadgen: "+format, args...))
+	}
+	targeted := len(sc.Classes) == 0 || sc.Target != "" ||
+		slices.ContainsFunc(sc.Classes, func(c Class) bool { return c.Endpoint == "" })
+	if _, err := parseTarget(sc.Target); err != nil && targeted {
+		problems = append(problems, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(sc.Endpoints)) {
+		if err := sc.Endpoints[name].check(); err != nil {
+			add("endpoint %q: %w", name, err)
+		}
+	}
+	sc.checkTimes(add)
+	if len(sc.Classes) == 0 {
+		add("no classes: nothing to send")
+	}
+	seen := make(map[string]bool)
+	for _, s := range sc.Classes {
+		e, known := sc.Endpoints[s.Endpoint]
+		if s.Endpoint != "" && !known {
+			add("class %q: there is no endpoint %q; defined are %q", s.Name, s.Endpoint, slices.Sorted(maps.Keys(sc.Endpoints)))
+		}
+		if err := s.check(!known || e.Kind == kindHTTP); err != nil {
+			add("class %q: %w", s.Name, err)
+		}
+		if seen[s.Name] {
+			add("class %q is defined twice", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	return errors.Join(problems...)
+}
+
+func (sc Scenario) checkTimes(add func(format string, args ...any)) {
+	if sc.Duration <= 0 {
+		add("duration %v is not above 0", sc.Duration)
+	}
+	if sc.Warmup < 0 {
+		add("warm-up %v is below 0", sc.Warmup)
+	}
+	var phases time.Duration
+	for _, p := range sc.Phases {
+		if p.Duration <= 0 {
+			add("phase %q: duration %v is not above 0", p.Name, p.Duration)
+		}
+		phases += p.Duration
+	}
+	if len(sc.Phases) > 0 && phases != sc.Duration {
+		add("the phases last %v together, and the run %v; make them equal", phases, sc.Duration)
+	}
+}
+
+// check returns the first thing wrong with e, without the package prefix.
+func (e Endpoint) check() error {
+	switch {
+	case e.Kind == "":
+		return fmt.Errorf("no kind; want %q, or one that is sent messages", kindHTTP)
+	case e.URL == "":
+		return errors.New("no URL: nowhere to send to")
+	case e.Consumers < 0:
+		return fmt.Errorf("%d consumers", e.Consumers)
+	case e.Hold < 0:
+		return fmt.Errorf("hold %v is below 0", e.Hold)
+	case e.Kind == kindHTTP:
+		_, err := parseTarget(e.URL)
+		return err
+	}
+	return nil
+}
+
+// target is where requests go.
+type target struct {
+	url  string // scheme://host[:port], no path
+	host string // as sent in the Host field
+	name string // of the host, without a port
+	addr string // host:port to dial
+	tls  bool
+}
+
+func parseTarget(raw string) (target, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return target{}, fmt.Errorf("loadgen: target %q: %w", raw, err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", raw)
+	}
+	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, name: u.Hostname(), addr: u.Host, tls: u.Scheme == "https"}
+	if u.Port() == "" {
+		port := map[bool]string{false: "80", true: "443"}[t.tls]
+		t.addr = strings.TrimSuffix(u.Host, ":") + ":" + port
+	}
+	return t, nil
+}
