@@ -74,13 +74,28 @@ func TestArchitectureChecker(t *testing.T) {
 		files: []archFile{{pkg: "overtake/gateway", name: "queue.go", imports: []string{"overtake/broker/nats"}}},
 		want:  []string{"main chooses the adapter"},
 	}, {
+		name: "files are read alike",
+		files: []archFile{
+			{pkg: "overtake/loadgen/fault", name: "topology.go", imports: []string{"overtake/classifier/strictyaml"}},
+			{pkg: "overtake/gateway/config", name: "load.go", imports: []string{"overtake/classifier/strictyaml"}},
+			{pkg: "overtake/classifier/strictyaml", name: "tree.go", imports: []string{"github.com/goccy/go-yaml/parser"}},
+		},
+	}, {
+		name:  "loadgen knows the classes",
+		files: []archFile{{pkg: "overtake/loadgen", name: "load.go", imports: []string{"overtake/classifier"}}},
+		want:  []string{"black-box client"},
+	}, {
+		name:  "reading files knows the classes",
+		files: []archFile{{pkg: "overtake/classifier/strictyaml", name: "decode.go", imports: []string{"overtake/classifier"}}},
+		want:  []string{"strictyaml/decode.go imports overtake/classifier", "files of whoever asks"},
+	}, {
 		name:  "loadgen knows the gateway",
 		files: []archFile{{pkg: "overtake/loadgen", name: "app.go", imports: []string{"overtake/gateway"}}},
 		want:  []string{"black-box client"},
 	}, {
 		name:  "dependency of another package",
 		files: []archFile{{pkg: "overtake/loadgen", name: "scenario.go", imports: []string{"github.com/goccy/go-yaml/ast"}}},
-		want:  []string{"overtake/loadgen imports github.com/goccy/go-yaml, which is for overtake/gateway/config"},
+		want:  []string{"overtake/loadgen imports github.com/goccy/go-yaml, which is for overtake/classifier/strictyaml"},
 	}, {
 		name: "unlisted dependency with two importers",
 		files: []archFile{

@@ -10,6 +10,7 @@ import (
 	"overtake/broker"
 	"overtake/broker/nats"
 	"overtake/broker/rabbitmq"
+	"overtake/classifier/strictyaml"
 	"overtake/gateway"
 	"overtake/gateway/config"
 	"overtake/gateway/socket"
@@ -334,7 +335,7 @@ func natsQueue(cfg *config.Config, name string) nats.QueueConfig {
 // divide divides a broker's disk evenly among its queues, and a queue's among
 // the lanes of its classes and its dead letters, which get no more than they
 // need. The configuration has made sure that there is enough.
-func divide(disk config.Size, queues, classes int) (lane, dead int64) {
+func divide(disk strictyaml.Size, queues, classes int) (lane, dead int64) {
 	share := int64(disk) / int64(queues)
 	dead = min(nats.DefaultDeadBytes, share/int64(classes+1))
 	return (share - dead) / int64(classes), dead

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"overtake/classifier/strictyaml"
 	"overtake/gateway/config"
 	"overtake/gateway/socket"
 	"overtake/gateway/socket/qdisc"
@@ -40,7 +41,7 @@ func otherOptions(o socket.Options) string {
 		}
 	}
 	add(o.Congestion != "", "congestion", o.Congestion)
-	add(o.NotSentLowat != 0, "notsent_lowat", config.Size(o.NotSentLowat))
+	add(o.NotSentLowat != 0, "notsent_lowat", strictyaml.Size(o.NotSentLowat))
 	add(o.MaxPacingRate != 0, "max_pacing_rate", config.Rate(o.MaxPacingRate*8))
 	add(o.UserTimeout != 0, "user_timeout", o.UserTimeout)
 	return strings.Join(parts, ", ")

@@ -16,7 +16,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"overtake/gateway/config"
+	"overtake/classifier/strictyaml"
 )
 
 // Exit codes of every command.
@@ -99,7 +99,7 @@ func fail(err error, command string) int {
 		return exitOK
 	}
 	var usage *usageError
-	var problems config.Problems
+	var problems strictyaml.Problems
 	switch {
 	case errors.As(err, &problems):
 		fmt.Fprintln(os.Stderr, problems.Error())

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"overtake/broker/nats"
+	"overtake/classifier/strictyaml"
 	"overtake/gateway"
 	"overtake/gateway/config"
 )
@@ -136,7 +137,7 @@ func TestFail(t *testing.T) {
 		{errors.New("the disk is full"), exitFailed, "overtake: the disk is full\n"},
 		{&usageError{errors.New("no such thing")}, exitUsage, "overtake: no such thing (overtake demo --help has an example)\n"},
 		{fmt.Errorf("wrapped: %w", &usageError{errors.New("no such thing")}), exitUsage, "overtake: wrapped: no such thing (overtake demo --help has an example)\n"},
-		{config.Problems{{Path: "admin", Text: "is wrong"}, {Path: "routes", Text: "too"}}, exitUsage, "admin: is wrong\nroutes: too\n"},
+		{strictyaml.Problems{{Path: "admin", Text: "is wrong"}, {Path: "routes", Text: "too"}}, exitUsage, "admin: is wrong\nroutes: too\n"},
 	} {
 		code := -1
 		stdout, stderr := captured(t, func() { code = fail(c.err, "demo") })
@@ -215,7 +216,7 @@ gold         interactive  matches
 func TestDivide(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
-		maxBytes        config.Size
+		maxBytes        strictyaml.Size
 		queues, classes int
 		lane, dead      int64
 	}{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"overtake/classifier/strictyaml"
 	"overtake/gateway/config"
 )
 
@@ -57,7 +58,7 @@ func tooMuchHeader(format string, args ...any) *failure {
 	}
 }
 
-func tooLarge(most config.Size) *failure {
+func tooLarge(most strictyaml.Size) *failure {
 	return &failure{
 		reason: reasonBadRequest, status: fasthttp.StatusRequestEntityTooLarge,
 		err: fmt.Errorf("the body is larger than %d bytes", most),

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"overtake/gateway/config"
+	"overtake/classifier/strictyaml"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 )
 
 // bodyTime is how long n bytes of a body may take.
-func bodyTime(rate config.Size, n int) time.Duration {
+func bodyTime(rate strictyaml.Size, n int) time.Duration {
 	if rate == 0 {
 		return bodyPatience
 	}
@@ -32,7 +32,7 @@ func bodyTime(rate config.Size, n int) time.Duration {
 }
 
 // timeFor is how long n bytes take at a rate.
-func timeFor(rate config.Size, n int) time.Duration {
+func timeFor(rate strictyaml.Size, n int) time.Duration {
 	return time.Duration(float64(n) / float64(rate) * float64(time.Second))
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"overtake/classifier/strictyaml"
 	"overtake/gateway/config"
 )
 
@@ -192,7 +193,7 @@ func TestBodyRate(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
-		rate  config.Size
+		rate  strictyaml.Size
 		parts []part
 		late  int // the part at which it is given up, or at most two later; -1 for none
 	}{

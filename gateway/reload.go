@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"overtake/classifier/strictyaml"
 	"overtake/gateway/config"
 )
 
@@ -69,7 +70,7 @@ func (g *Gateway) refused(err error) {
 	g.failed = &failedReload{time.Now(), err}
 	g.mu.Unlock()
 	causes := []string{err.Error()}
-	if problems, ok := errors.AsType[config.Problems](err); ok {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 		causes = causes[:0]
 		for _, p := range problems {
 			causes = append(causes, p.String())

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"overtake/classifier"
+	"overtake/classifier/strictyaml"
 )
 
 // Builtin reports whether the built-in rules apply: where no rule of the file decides.
@@ -35,14 +36,14 @@ func (c *Config) Classifier(observer classifier.Observer) (*classifier.Classifie
 	}
 	for i, r := range c.Rules {
 		cfg.Rules = append(cfg.Rules, classifier.Rule{
-			Name: r.Name, Class: class(item("rules", i), r.Class), Match: r.Match.Spec(), DryRun: r.DryRun,
+			Name: r.Name, Class: class(strictyaml.Item("rules", i), r.Class), Match: r.Match.Spec(), DryRun: r.DryRun,
 		})
 	}
 	if c.Builtin() {
 		cfg.Rules = append(cfg.Rules, classifier.Builtin(classes)...)
 	}
 	for i, limit := range c.Flow.Ceilings {
-		path := item("flow.ceilings", i)
+		path := strictyaml.Item("flow.ceilings", i)
 		cfg.Ceilings = append(cfg.Ceilings, classifier.Ceiling{
 			Name: path, Class: class(path, limit.Class), Keys: limit.Keys, Sources: limit.Sources,
 		})

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 // Config is the whole configuration of one process, complete: defaults are
@@ -58,13 +60,10 @@ type Config struct {
 
 	// Warnings are what the file asks for and this version accepts without
 	// doing it, and parts that can never take effect.
-	Warnings []Problem `yaml:"-"`
+	Warnings []strictyaml.Problem `yaml:"-"`
 
-	// written holds, by path, the values that were made from environment
-	// variables, as they are written in the file.
-	written map[string]string
 	// source knows where values came from.
-	source *source
+	source *strictyaml.Source
 }
 
 // The roles of listeners.
@@ -129,14 +128,14 @@ type Class struct {
 	Reserve Reserve `yaml:"reserve"`
 	// Floor is the least share of dispatches the class gets while it waits. All
 	// floors together are at most 90%. Default: standard 10%, batch 5%, other 0%.
-	Floor Percent `yaml:"floor"`
+	Floor strictyaml.Percent `yaml:"floor"`
 	// MaxWaiting is the most requests that wait in front of one upstream, 0 to
 	// 1000000; with 0, what can't run at once is refused. Default: 1000.
 	MaxWaiting int `yaml:"max_waiting"`
 	// MaxWaitingBytes bounds the memory that waiting requests take, all together,
 	// in front of one upstream: about 16 KiB and its header each, as bodies are read
 	// when they are sent on. 0 is no bound. Default: 64MiB.
-	MaxWaitingBytes Size `yaml:"max_waiting_bytes"`
+	MaxWaitingBytes strictyaml.Size `yaml:"max_waiting_bytes"`
 	// MaxWait is the longest a request waits for a slot; 0s is no bound.
 	// Default: interactive 1s, standard 10s, batch 30s, other 10s.
 	MaxWait time.Duration `yaml:"max_wait"`
@@ -184,24 +183,18 @@ type Tracing struct {
 	Propagate []string `yaml:"propagate"`
 }
 
-// Size is a number of bytes, written with a unit: 512B, 64KiB, 10MB.
-type Size int64
-
 // Secret is text that is never shown.
 type Secret string
 
 // Status is a status of HTTP that is no success, or a class of them: 501, 4xx.
 type Status string
 
-// Percent is a share in hundredths of a percent: 10% is 1000.
-type Percent int
-
 // Reserve is slots kept from less urgent classes: Auto, or a number of Slots,
 // or a Share of the limit; the others are zero then.
 type Reserve struct {
 	Auto  bool
 	Slots int
-	Share Percent
+	Share strictyaml.Percent
 }
 
 // Of returns how many slots the reserve keeps of a limit. A share is rounded

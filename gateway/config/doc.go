@@ -17,18 +17,7 @@
 // A [Config] that comes out is complete and consistent; nothing later needs to
 // ask whether a field was set.
 //
-// # Variables
-//
-// ${NAME} inside a value is replaced by the environment variable NAME after
-// the file has been parsed, so a secret can't change the file's structure. A
-// variable that is not set is a problem. $${ stands for a literal ${. Keys are
-// not replaced. Inside { } and [ ] a value with a variable needs quotes, as
-// the braces belong to YAML there. Problems and [Config.Redacted] show such a
-// value as it is written, never what it was replaced by.
-//
-// # YAML
-//
-// One document of at most 256 KiB. Anchors and aliases work; merge keys, tags
-// and keys that are not plain text are refused. A part that is present but
-// empty (queues: with nothing below it) is as good as left out.
+// What a file may look like, and what ${NAME} in it stands for, is said by package
+// [overtake/classifier/strictyaml], which decodes it. [Config.Redacted] shows such
+// a value as it is written.
 package config

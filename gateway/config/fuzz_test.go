@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"overtake/classifier/strictyaml"
 )
 
 // FuzzParse: no input panics or runs away, every error is Problems with
@@ -38,7 +40,7 @@ func FuzzParse(f *testing.F) {
 		}
 		c, err := Parse("overtake.yaml", data, lookup)
 		if err != nil {
-			problems, ok := errors.AsType[Problems](err)
+			problems, ok := errors.AsType[strictyaml.Problems](err)
 			if !ok || len(problems) == 0 || problems[0].Text == "" {
 				t.Fatalf("error is %#v", err)
 			}

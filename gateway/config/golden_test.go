@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"overtake/classifier/strictyaml"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the expected text in testdata")
@@ -71,7 +73,7 @@ func TestRuleMistakesHaveRemedies(t *testing.T) {
 		_, rest, _ := strings.Cut(test, "\n")
 		input, _, _ := strings.Cut("\n"+rest, "\n----\n")
 		_, err := Parse("overtake.yaml", []byte(strings.TrimPrefix(input, "\n")), lookup)
-		problems, _ := errors.AsType[Problems](err)
+		problems, _ := errors.AsType[strictyaml.Problems](err)
 		found += len(problems)
 		for _, p := range problems {
 			if p.Line == 0 || p.Column == 0 || p.Hint == "" {
@@ -87,7 +89,7 @@ func TestRuleMistakesHaveRemedies(t *testing.T) {
 // verdict is what a user is told about a configuration.
 func verdict(input string) string {
 	c, err := Parse("overtake.yaml", []byte(input), lookup)
-	if problems, ok := errors.AsType[Problems](err); ok {
+	if problems, ok := errors.AsType[strictyaml.Problems](err); ok {
 		return problems.Error() + "\n"
 	}
 	var out strings.Builder

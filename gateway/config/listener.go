@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 // TLS is what an HTTPS listener shows to its clients, and what it wants of them.
@@ -73,7 +75,7 @@ type ListenerLimits struct {
 	// HeaderBytes bounds the request line and the header fields together, 4KiB to
 	// 1MiB. A connection takes so much memory while it carries a request; what is
 	// larger is answered with 431. Default: 16KiB.
-	HeaderBytes Size `yaml:"header_bytes,omitempty"`
+	HeaderBytes strictyaml.Size `yaml:"header_bytes,omitempty"`
 	// HeaderFields bounds their number, 1 to 10000; more are answered with 431.
 	// Default: 100.
 	HeaderFields int `yaml:"header_fields,omitempty"`
@@ -85,10 +87,10 @@ type ListenerLimits struct {
 	// on the average and after 10 seconds; what is slower is answered with 408.
 	// The time that the app takes to read it does not count. 0 is no bound; then
 	// only a pause of a minute ends a body. Default: 240B, 0 for outbound.
-	BodyRate Size `yaml:"body_rate"`
+	BodyRate strictyaml.Size `yaml:"body_rate"`
 	// BodyBytes bounds a request's body; what is larger is answered with 413. 0 is
 	// no bound. Default: 0.
-	BodyBytes Size `yaml:"body_bytes,omitempty"`
+	BodyBytes strictyaml.Size `yaml:"body_bytes,omitempty"`
 	// IdleTimeout is how long a connection may be idle between two requests, 1s or
 	// more. Default: 2m.
 	IdleTimeout time.Duration `yaml:"idle_timeout,omitempty"`
@@ -103,39 +105,39 @@ type ListenerLimits struct {
 
 // defaultListener completes listener i; first says whether it is the first of its
 // role.
-func defaultListener(l *Listener, src *source, i int, first bool) {
-	path, name := item("listeners", i), fmt.Sprintf("listener-%d", i+1)
-	setDefault(src, path+".role", &l.Role, Ingress)
+func defaultListener(l *Listener, src *strictyaml.Source, i int, first bool) {
+	path, name := strictyaml.Item("listeners", i), fmt.Sprintf("listener-%d", i+1)
+	strictyaml.SetDefault(src, path+".role", &l.Role, Ingress)
 	switch {
 	case l.Role == Ingress && i == 0:
 		name = "public"
 	case first && (l.Role == Inbound || l.Role == Outbound):
 		name = l.Role
 	}
-	setDefault(src, path+".name", &l.Name, name)
+	strictyaml.SetDefault(src, path+".name", &l.Name, name)
 	if l.Role == Inbound {
-		setDefault(src, path+".trust", &l.Trust, slices.Clone(peers))
+		strictyaml.SetDefault(src, path+".trust", &l.Trust, slices.Clone(peers))
 	}
-	setDefault(src, path+".abort_on_close", &l.AbortOnClose, new(true))
+	strictyaml.SetDefault(src, path+".abort_on_close", &l.AbortOnClose, new(true))
 	if l.ProxyProtocol {
-		setDefault(src, path+".proxy_protocol_from", &l.ProxyProtocolFrom, slices.Clone(l.Trust))
+		strictyaml.SetDefault(src, path+".proxy_protocol_from", &l.ProxyProtocolFrom, slices.Clone(l.Trust))
 	}
 	if l.TLS != nil {
 		auth := "off"
 		if l.TLS.ClientCA != "" {
 			auth = "require"
 		}
-		setDefault(src, path+".tls.client_auth", &l.TLS.ClientAuth, auth)
+		strictyaml.SetDefault(src, path+".tls.client_auth", &l.TLS.ClientAuth, auth)
 	}
 	defaultLimits(&l.Limits, src, path+".limits", l.Role)
 }
 
-func defaultLimits(l *ListenerLimits, src *source, path, role string) {
-	setDefault(src, path+".header_bytes", &l.HeaderBytes, 16<<10)
-	setDefault(src, path+".header_fields", &l.HeaderFields, 100)
-	setDefault(src, path+".header_timeout", &l.HeaderTimeout, 10*time.Second)
+func defaultLimits(l *ListenerLimits, src *strictyaml.Source, path, role string) {
+	strictyaml.SetDefault(src, path+".header_bytes", &l.HeaderBytes, 16<<10)
+	strictyaml.SetDefault(src, path+".header_fields", &l.HeaderFields, 100)
+	strictyaml.SetDefault(src, path+".header_timeout", &l.HeaderTimeout, 10*time.Second)
 	if role != Outbound { // an app may take its time; it is nobody's attacker
-		setDefault(src, path+".body_rate", &l.BodyRate, 240)
+		strictyaml.SetDefault(src, path+".body_rate", &l.BodyRate, 240)
 	}
-	setDefault(src, path+".idle_timeout", &l.IdleTimeout, 2*time.Minute)
+	strictyaml.SetDefault(src, path+".idle_timeout", &l.IdleTimeout, 2*time.Minute)
 }

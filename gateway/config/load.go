@@ -1,12 +1,9 @@
 package config
 
 import (
-	"maps"
 	"os"
-	"reflect"
-	"slices"
 
-	"github.com/goccy/go-yaml/ast"
+	"overtake/classifier/strictyaml"
 )
 
 // Load reads the configuration file at path. lookupEnv finds the variables of
@@ -34,20 +31,20 @@ func Default(upstreams ...string) (*Config, error) {
 // draft is a configuration in the making.
 type draft struct {
 	config *Config
-	source *source
+	source *strictyaml.Source
 	// unreadable means that there is nothing to validate.
 	unreadable bool
 }
 
 func newDraft(file string) *draft {
-	return &draft{config: &Config{}, source: newSource(file)}
+	return &draft{config: &Config{}, source: strictyaml.NewSource(file)}
 }
 
 func readFile(path string, readFile func(string) ([]byte, error), lookupEnv func(string) (string, bool)) *draft {
 	data, err := readFile(path)
 	if err != nil {
 		d := newDraft(path)
-		d.source.report("", place{file: path}, "can't be read: "+cause(err), "")
+		d.source.Problem("", "", "can't be read: %s", cause(err))
 		d.unreadable = true
 		return d
 	}
@@ -56,38 +53,29 @@ func readFile(path string, readFile func(string) ([]byte, error), lookupEnv func
 
 // read decodes a file; what it does not say is left zero.
 func read(name string, data []byte, lookupEnv func(string) (string, bool)) *draft {
-	d := newDraft(name)
-	root, ok := parseTree(d.source, data)
-	if !ok {
-		d.unreadable = true
-		return d
-	}
-	if root != nil {
-		decoder := &decoder{
-			src:       d.source,
-			lookupEnv: lookupEnv,
-			anchors:   make(map[string]ast.Node),
-			open:      make(map[string]bool),
-		}
-		decoder.value(root, reflect.ValueOf(d.config).Elem(), "", nil)
-	}
-	return d
+	c := &Config{}
+	src := strictyaml.Decode(name, data, c, lookupEnv)
+	return &draft{config: c, source: src, unreadable: src.Unreadable()}
 }
 
 // finish fills in the defaults and validates.
 func (d *draft) finish() (*Config, error) {
 	c, src := d.config, d.source
-	if !d.unreadable && !src.broken[""] {
+	if !d.unreadable {
 		fillDefaults(c, src)
 		validate(c, src)
 		validator{c, src}.unavailable()
 	}
-	if len(src.problems) > 0 {
-		src.problems.sort()
-		return nil, src.problems
+	if problems := src.Problems(); len(problems) > 0 {
+		return nil, problems
 	}
-	Problems(src.warnings).sort()
-	c.Warnings = slices.Clip(src.warnings)
-	c.written, c.source = maps.Clone(src.written), src
+	c.Warnings, c.source = src.Warnings(), src
 	return c, nil
+}
+
+// Redacted returns the configuration in effect as YAML, with all defaults. A
+// value that was made from environment variables appears as it is written in
+// the file, and passwords in URLs are replaced. What is left is a valid file.
+func (c *Config) Redacted() ([]byte, error) {
+	return c.source.Encode(*c)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/caarlos0/env/v10"
+
+	"overtake/classifier/strictyaml"
 )
 
 // Process is the settings of one process, from flags or from the environment.
@@ -62,11 +64,11 @@ var (
 )
 
 // origin is where a setting came from.
-func (n flagNames) origin(variable string, byFlag bool) place {
+func (n flagNames) origin(variable string, byFlag bool) string {
 	if byFlag {
-		return place{file: n[variable]}
+		return n[variable]
 	}
-	return place{file: variable}
+	return variable
 }
 
 // serviceLink matches the variables that Kubernetes sets in every pod beside a
@@ -90,7 +92,7 @@ func processFrom(environ []string) (Process, error) {
 		if !strings.HasPrefix(name, "OVERTAKE_") || slices.Contains(known, name) || serviceLink.MatchString(name) {
 			continue
 		}
-		warnings = append(warnings, fmt.Sprintf("environment variable %s is not a setting; %s", name, suggest(name, known)))
+		warnings = append(warnings, fmt.Sprintf("environment variable %s is not a setting; %s", name, strictyaml.Suggest(name, known)))
 	}
 	slices.Sort(warnings)
 	var p Process
@@ -130,7 +132,7 @@ func (p Process) Over(under Process) Process {
 func Resolve(flags, environment Process, lookupEnv func(string) (string, bool)) (*Config, error) {
 	p := flags.Over(environment)
 	if p.Config == "" && len(p.Upstream) == 0 {
-		return nil, Problems{{
+		return nil, strictyaml.Problems{{
 			Text: "nothing to stand in front of",
 			Hint: "give a configuration file (-c FILE or OVERTAKE_CONFIG) or an app (--upstream URL or OVERTAKE_UPSTREAM)",
 		}}
@@ -149,19 +151,19 @@ func ResolveSidecar(flags, environment Process, lookupEnv func(string) (string, 
 	p := flags.Over(environment)
 	switch {
 	case p.Config == "" && p.Listen == "" && p.Outbound == "":
-		return nil, Problems{{
+		return nil, strictyaml.Problems{{
 			Text: "nothing to listen on",
 			Hint: "give --inbound ADDR --app URL for the requests of others and --outbound ADDR for the app's own calls, or a configuration file (-c FILE or OVERTAKE_CONFIG)",
 		}}
 	case p.Config == "" && p.Listen != "" && len(p.Upstream) == 0:
-		return nil, Problems{{Text: "an inbound listener and no app", Hint: "give --app URL, such as --app http://127.0.0.1:9000"}}
+		return nil, strictyaml.Problems{{Text: "an inbound listener and no app", Hint: "give --app URL, such as --app http://127.0.0.1:9000"}}
 	}
 	d := draftOf(p, lookupEnv)
 	if p.Listen != "" {
 		d.overlayListener(Inbound, p.Listen, sidecarFlags.origin("OVERTAKE_LISTEN", flags.Listen != ""))
 	}
 	if p.Outbound != "" {
-		d.overlayListener(Outbound, p.Outbound, place{file: "--outbound"})
+		d.overlayListener(Outbound, p.Outbound, "--outbound")
 	}
 	d.overlay(flags, environment, sidecarFlags)
 	c, err := d.finish()
@@ -171,13 +173,13 @@ func ResolveSidecar(flags, environment Process, lookupEnv func(string) (string, 
 	kept := c.Listeners[:0:0]
 	for i, l := range c.Listeners {
 		if l.Role != Ingress {
-			d.source.move(item("listeners", i), item("listeners", len(kept)))
+			d.source.Move(strictyaml.Item("listeners", i), strictyaml.Item("listeners", len(kept)))
 			kept = append(kept, l)
 		}
 	}
 	c.Listeners = kept
 	if len(c.Listeners) == 0 {
-		return nil, Problems{{
+		return nil, strictyaml.Problems{{
 			File: p.Config, Text: "has neither an inbound nor an outbound listener",
 			Hint: "add {role: inbound, address: \":15006\"} to listeners, or run overtake gateway",
 		}}
@@ -195,18 +197,18 @@ func draftOf(p Process, lookupEnv func(string) (string, bool)) *draft {
 
 // overlayListener gives the first listener with the role, or the first at all
 // where role is "", another address; where there is none, it adds one.
-func (d *draft) overlayListener(role, address string, from place) {
+func (d *draft) overlayListener(role, address, from string) {
 	c, src := d.config, d.source
 	i := slices.IndexFunc(c.Listeners, func(l Listener) bool { return role == "" || l.Role == role })
 	if i < 0 {
 		i = len(c.Listeners)
 		c.Listeners = append(c.Listeners, Listener{Role: role})
 		if role != "" {
-			src.replace(item("listeners", i)+".role", from)
+			src.Replace(strictyaml.Item("listeners", i)+".role", from)
 		}
 	}
 	c.Listeners[i].Address = address
-	src.replace(item("listeners", i)+".address", from)
+	src.Replace(strictyaml.Item("listeners", i)+".address", from)
 }
 
 // overlay puts the other settings of a process in place of the file's.
@@ -215,33 +217,33 @@ func (d *draft) overlay(flags, environment Process, names flagNames) {
 	c, src := d.config, d.source
 	if p.Admin != "" {
 		c.Admin = p.Admin
-		src.replace("admin", names.origin("OVERTAKE_ADMIN", flags.Admin != ""))
+		src.Replace("admin", names.origin("OVERTAKE_ADMIN", flags.Admin != ""))
 	}
 	if len(p.Upstream) > 0 {
 		d.overlayUpstream(p.Upstream, names.origin("OVERTAKE_UPSTREAM", len(flags.Upstream) > 0))
 	}
 	if p.Service != "" {
 		c.Tracing.Service = p.Service
-		src.replace("tracing.service", place{file: "--service"})
+		src.Replace("tracing.service", "--service")
 	}
 	v := validator{c, src}
 	if p.LogLevel != "" {
-		src.replace("log_level", names.origin("OVERTAKE_LOG_LEVEL", flags.LogLevel != ""))
+		src.Replace("log_level", names.origin("OVERTAKE_LOG_LEVEL", flags.LogLevel != ""))
 		v.oneOf("log_level", p.LogLevel, "a log level", "debug", "info", "warn", "error")
 	}
 	if p.LogFormat != "" {
-		src.replace("log_format", names.origin("OVERTAKE_LOG_FORMAT", flags.LogFormat != ""))
+		src.Replace("log_format", names.origin("OVERTAKE_LOG_FORMAT", flags.LogFormat != ""))
 		v.oneOf("log_format", p.LogFormat, "a log format", "text", "json")
 	}
 }
 
-func (d *draft) overlayUpstream(servers []string, from place) {
+func (d *draft) overlayUpstream(servers []string, from string) {
 	c, src := d.config, d.source
 	name := defaultUpstream
 	if _, ok := c.Upstreams[name]; !ok && len(c.Upstreams) == 1 {
 		name = onlyName(c.Upstreams)
 	} else if !ok && len(c.Upstreams) > 1 {
-		src.report("", from, fmt.Sprintf("the file has %d upstreams and none is named %s", len(c.Upstreams), name), "name the one meant "+name)
+		src.WrongOrigin(from, "name the one meant "+name, "the file has %d upstreams and none is named %s", len(c.Upstreams), name)
 		return
 	}
 	if c.Upstreams == nil {
@@ -250,17 +252,9 @@ func (d *draft) overlayUpstream(servers []string, from place) {
 	u := c.Upstreams[name]
 	u.Servers = slices.Clone(servers)
 	c.Upstreams[name] = u
-	path := join("upstreams", name) + ".servers"
-	src.replace(path, from)
+	path := strictyaml.Join("upstreams", name) + ".servers"
+	src.Replace(path, from)
 	for i := range servers {
-		src.replace(item(path, i), from)
+		src.Replace(strictyaml.Item(path, i), from)
 	}
-}
-
-// replace notes that the value at path was given anew, and forgets what was
-// known about it.
-func (s *source) replace(path string, at place) {
-	s.places[path] = at
-	delete(s.broken, path)
-	delete(s.written, path)
 }

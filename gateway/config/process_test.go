@@ -189,3 +189,24 @@ upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 		}
 	}
 }
+
+// A sidecar leaves ingress listeners out; those behind them move up, and what a
+// variable gave them stays unsaid.
+func TestSidecarShowsNoVariableOfAMovedListener(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sidecar.yaml")
+	text := "listeners:\n  - {address: \":8080\"}\n  - {name: \"${NAME}\", role: inbound, address: \":15006\"}\nupstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ResolveSidecar(Process{Config: file}, Process{}, func(name string) (string, bool) { return "hunter2", name == "NAME" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := c.Redacted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listeners[0].Name != "hunter2" || strings.Contains(string(shown), "hunter2") || !strings.Contains(string(shown), "${NAME}") {
+		t.Errorf("the sidecar's listener is %+v, shown as\n%s", c.Listeners[0], shown)
+	}
+}

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"overtake/classifier/strictyaml"
+)
 
 // Broker is one message broker.
 type Broker struct {
@@ -40,11 +44,11 @@ type Broker struct {
 	Listen string `yaml:"listen,omitempty"`
 	// Memory bounds what others keep in the embedded server's memory; queues are
 	// on disk. Default: 64MiB.
-	Memory Size `yaml:"memory,omitempty"`
+	Memory strictyaml.Size `yaml:"memory,omitempty"`
 	// MaxBytes bounds the disk that the queues on a NATS broker take, at least
 	// 1MiB. It is divided evenly among their lanes, after a quarter for the
 	// results of jobs if the broker keeps any. Default: 1GiB.
-	MaxBytes Size `yaml:"max_bytes,omitempty"`
+	MaxBytes strictyaml.Size `yaml:"max_bytes,omitempty"`
 }
 
 // BrokerTLS names the files of one end of connections to a broker.
@@ -81,7 +85,7 @@ type Queue struct {
 	// LaneBytes bounds each lane on a rabbitmq broker, at least 64KiB; a message
 	// counts at least 1KiB. RabbitMQ can't change it for a queue that exists.
 	// Default: 256MiB.
-	LaneBytes Size `yaml:"lane_bytes,omitempty"`
+	LaneBytes strictyaml.Size `yaml:"lane_bytes,omitempty"`
 	// Dead are the statuses of the app's answer after which a message is dead at
 	// once: numbers, such as 501, and classes, such as 4xx. All others but 2xx
 	// are tried again, and so are 429 and 503 unless their numbers are here.
@@ -95,10 +99,10 @@ type Queue struct {
 	KeepResults time.Duration `yaml:"keep_results,omitempty"`
 	// MaxAnswer is the largest answer that is kept, 1KiB to 1GiB, and no more than
 	// half of what the results' broker has for answers. Default: 64MiB.
-	MaxAnswer Size `yaml:"max_answer,omitempty"`
+	MaxAnswer strictyaml.Size `yaml:"max_answer,omitempty"`
 	// MaxBody is the largest request body the queue takes, 1B to 7MiB.
 	// Default: 1MiB.
-	MaxBody Size `yaml:"max_body,omitempty"`
+	MaxBody strictyaml.Size `yaml:"max_body,omitempty"`
 }
 
 // Deliver says where the messages of a queue go.

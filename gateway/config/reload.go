@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"overtake/classifier/strictyaml"
 )
 
 // reloadable are the parts that a running process takes over from a changed file,
@@ -22,18 +24,18 @@ var reloadable = []string{
 // Reloadable returns what a process that runs by c would have to be restarted for
 // to run by next, as [Problems] at the places of next; nil for nothing.
 func (c *Config) Reloadable(next *Config) error {
-	var problems Problems
+	var problems strictyaml.Problems
 	differences(reflect.ValueOf(*c), reflect.ValueOf(*next), "", func(path string) {
-		at := next.source.at(path)
-		problems = append(problems, Problem{
-			File: at.file, Line: at.line, Column: at.column, Path: path,
+		file, line, column := next.source.Place(path)
+		problems = append(problems, strictyaml.Problem{
+			File: file, Line: line, Column: column, Path: path,
 			Text: "can't change while the process runs", Hint: "restart it to apply this, or set it back",
 		})
 	})
 	if len(problems) == 0 {
 		return nil
 	}
-	problems.sort()
+	problems.Sort()
 	return problems
 }
 
@@ -56,9 +58,9 @@ func differences(a, b reflect.Value, path string, f func(path string)) {
 	case a.Kind() == reflect.Pointer && !a.IsNil() && !b.IsNil():
 		differences(a.Elem(), b.Elem(), path, f)
 	case a.Kind() == reflect.Struct && a.NumField() > 0 && a.Type().Field(0).Tag.Get("yaml") != "": // else it is text
-		fields, _ := fieldsOf(a.Type())
+		fields, _ := strictyaml.Fields(a.Type())
 		for name, i := range fields {
-			differences(a.Field(i), b.Field(i), join(path, name), f)
+			differences(a.Field(i), b.Field(i), strictyaml.Join(path, name), f)
 		}
 	case a.Kind() == reflect.Map:
 		keys := keysOf(a)
@@ -66,16 +68,24 @@ func differences(a, b reflect.Value, path string, f func(path string)) {
 		for name := range keys {
 			key := reflect.ValueOf(name)
 			if was, is := a.MapIndex(key), b.MapIndex(key); was.IsValid() && is.IsValid() {
-				differences(was, is, join(path, name), f)
+				differences(was, is, strictyaml.Join(path, name), f)
 			} else {
-				f(join(path, name))
+				f(strictyaml.Join(path, name))
 			}
 		}
 	case a.Kind() == reflect.Slice && a.Len() == b.Len():
 		for i := range a.Len() {
-			differences(a.Index(i), b.Index(i), item(path, i), f)
+			differences(a.Index(i), b.Index(i), strictyaml.Item(path, i), f)
 		}
 	default:
 		f(path)
 	}
+}
+
+func keysOf(v reflect.Value) map[string]bool {
+	keys := make(map[string]bool, v.Len())
+	for _, k := range v.MapKeys() {
+		keys[k.String()] = true
+	}
+	return keys
 }

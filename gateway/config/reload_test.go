@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"overtake/classifier/strictyaml"
 )
 
 // What a running process can't take over is named with its place in the new file;
@@ -66,7 +68,7 @@ tracing: {exporter: otlp, endpoint: "http://c:4318", sample: 0.5}
 			if len(test.want) > 0 {
 				want = strings.Join(test.want, cant+"\n") + cant
 			}
-			if problems, _ := errors.AsType[Problems](got); problems.Error() != want || (got == nil) != (want == "") {
+			if problems, _ := errors.AsType[strictyaml.Problems](got); problems.Error() != want || (got == nil) != (want == "") {
 				t.Errorf("got\n%v\nwant\n%s\nin\n%s", got, want, test.next)
 			}
 		})
@@ -79,7 +81,7 @@ func TestReloadableNames(t *testing.T) {
 		at := reflect.TypeFor[Config]()
 		for key := range strings.SplitSeq(path, ".") {
 			key, list := strings.CutSuffix(key, "[]")
-			fields, _ := fieldsOf(at)
+			fields, _ := strictyaml.Fields(at)
 			i, ok := fields[key]
 			if !ok {
 				t.Errorf("%s: there is no %s", path, key)
@@ -112,7 +114,7 @@ upstreams: {app: {servers: ["http://app:80"]}}
 		}
 		return c
 	}
-	problems, _ := errors.AsType[Problems](file(":1506").Reloadable(file(":1507")))
+	problems, _ := errors.AsType[strictyaml.Problems](file(":1506").Reloadable(file(":1507")))
 	if len(problems) != 1 || problems[0].Path != "listeners[0].address" || problems[0].Line != 4 {
 		t.Errorf("got %v, want listeners[0].address in line 4", problems)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"overtake/classifier"
+	"overtake/classifier/strictyaml"
 )
 
 // Flow names where the flow of a request is read from.
@@ -99,7 +100,7 @@ func (m Match) Spec() classifier.Match {
 // SizeRange is a range of body sizes, both ends included.
 type SizeRange struct {
 	// Min is the smallest size. Default: 0, no bound.
-	Min Size `yaml:"min,omitempty"`
+	Min strictyaml.Size `yaml:"min,omitempty"`
 	// Max is the largest size. Default: 0, no bound.
-	Max Size `yaml:"max,omitempty"`
+	Max strictyaml.Size `yaml:"max,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"overtake/classifier/strictyaml"
 	"overtake/gateway/socket"
 )
 
@@ -30,7 +31,7 @@ type Socket struct {
 	Congestion string `yaml:"congestion,omitempty"`
 	// NotSentLowat is TCP_NOTSENT_LOWAT, 1KiB to 1GiB: how much the kernel takes
 	// before it has sent what it has. Default: not set.
-	NotSentLowat Size `yaml:"notsent_lowat,omitempty"`
+	NotSentLowat strictyaml.Size `yaml:"notsent_lowat,omitempty"`
 	// MaxPacingRate is SO_MAX_PACING_RATE, 8kbit to 1tbit: what one connection
 	// sends at most. Default: not set.
 	MaxPacingRate Rate `yaml:"max_pacing_rate,omitempty"`
@@ -64,11 +65,11 @@ func (c *CodePoint) UnmarshalText(text []byte) error {
 	name := string(text)
 	if code, err := strconv.Atoi(name); err == nil {
 		if known := socket.CodePointName(code); known != name {
-			return wrong{"is not the name of a DSCP", "write " + known}
+			return strictyaml.Mistake{What: "is not the name of a DSCP", Hint: "write " + known}
 		}
 	}
 	if _, ok := socket.CodePoint(name); !ok {
-		return wrong{"is not a DSCP", suggest(name, socket.CodePoints())}
+		return strictyaml.Mistake{What: "is not a DSCP", Hint: strictyaml.Suggest(name, socket.CodePoints())}
 	}
 	*c = CodePoint(name)
 	return nil
@@ -81,6 +82,9 @@ type Mark uint32
 // String formats the mark as tc and ip do.
 func (m Mark) String() string { return fmt.Sprintf("%#x", uint32(m)) }
 
+// Wanted implements [strictyaml.Wanter].
+func (Mark) Wanted() string { return "a mark" }
+
 // UnmarshalText reads a mark.
 func (m *Mark) UnmarshalText(text []byte) error {
 	digits, base := string(text), 10
@@ -89,7 +93,7 @@ func (m *Mark) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseUint(digits, base, 32)
 	if err != nil {
-		return wrong{"is not a mark", "write a number from 0 to 4294967295, such as 16 or 0x10"}
+		return strictyaml.Mistake{What: "is not a mark", Hint: "write a number from 0 to 4294967295, such as 16 or 0x10"}
 	}
 	*m = Mark(n)
 	return nil
@@ -120,14 +124,17 @@ func (r Rate) String() string {
 func ParseRate(text string) (r Rate, err error) {
 	err = r.UnmarshalText([]byte(text))
 	if err == nil && r == 0 {
-		err = wrong{"is nothing", "write what there is, such as 100mbit or 1gbit"}
+		err = strictyaml.Mistake{What: "is nothing", Hint: "write what there is, such as 100mbit or 1gbit"}
 	}
-	var w wrong
-	if errors.As(err, &w) {
-		return 0, fmt.Errorf("%q %s; %s", text, w.what, w.hint)
+	var m strictyaml.Mistake
+	if errors.As(err, &m) {
+		return 0, fmt.Errorf("%q %s; %s", text, m.What, m.Hint)
 	}
 	return r, err
 }
+
+// Wanted implements [strictyaml.Wanter].
+func (Rate) Wanted() string { return "a rate" }
 
 // UnmarshalText reads a whole number with a unit, in any case.
 func (r *Rate) UnmarshalText(text []byte) error {
@@ -135,27 +142,27 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	unit := strings.ToLower(strings.TrimSpace(string(text[len(number):])))
 	n, err := strconv.ParseUint(number, 10, 63)
 	if err != nil {
-		return wrong{"is not a rate", "write a whole number of bits per second with a unit, such as 500kbit, 10mbit or 1gbit"}
+		return strictyaml.Mistake{What: "is not a rate", Hint: "write a whole number of bits per second with a unit, such as 500kbit, 10mbit or 1gbit"}
 	}
 	for _, u := range rateUnits {
 		if u.name != unit {
 			continue
 		}
 		if n > uint64(math.MaxInt64/u.bits) {
-			return wrong{"is too large", "write 1tbit or less"}
+			return strictyaml.Mistake{What: "is too large", Hint: "write 1tbit or less"}
 		}
 		*r = Rate(int64(n) * u.bits)
 		return nil
 	}
 	if unit == "" {
-		return wrong{"has no unit", fmt.Sprintf("write %dmbit or %dbit", n, n)}
+		return strictyaml.Mistake{What: "has no unit", Hint: fmt.Sprintf("write %dmbit or %dbit", n, n)}
 	}
 	names := make([]string, len(rateUnits))
 	for i, u := range rateUnits {
 		names[i] = u.name
 		if unit == strings.TrimSuffix(u.name, "it")+"ps" && n <= math.MaxInt64/8 { // what most write for bits is bytes to tc
-			return wrong{"may mean bits or bytes", fmt.Sprintf("write %d%s, or %d%s if these are bytes", n, u.name, 8*n, u.name)}
+			return strictyaml.Mistake{What: "may mean bits or bytes", Hint: fmt.Sprintf("write %d%s, or %d%s if these are bytes", n, u.name, 8*n, u.name)}
 		}
 	}
-	return wrong{"has an unknown unit", suggest(unit, names)}
+	return strictyaml.Mistake{What: "has an unknown unit", Hint: strictyaml.Suggest(unit, names)}
 }

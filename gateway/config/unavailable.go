@@ -3,6 +3,8 @@ package config
 import (
 	"maps"
 	"slices"
+
+	"overtake/classifier/strictyaml"
 )
 
 // This file is what the configuration can say and this version does not do.
@@ -14,9 +16,9 @@ const notAvailable = "not available in this version"
 // unavailable reports all of it.
 func (v validator) unavailable() {
 	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
-		path, q := join("queues", name), v.Queues[name]
+		path, q := strictyaml.Join("queues", name), v.Queues[name]
 		if q.Strategy == "native" && v.Brokers[q.Broker].Type != "rabbitmq" {
-			v.warn(path+".strategy", "native is %s; in effect is lanes", notAvailable)
+			v.Warn(path+".strategy", "native is %s; in effect is lanes", notAvailable)
 		}
 	}
 }

@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"time"
+
+	"overtake/classifier/strictyaml"
+)
 
 // Upstream is one app: servers that share a scheduler.
 type Upstream struct {
@@ -102,5 +106,5 @@ type Retry struct {
 	Attempts int `yaml:"attempts,omitempty"`
 	// Budget is the share of requests that may be sent again; 3 a second may be in
 	// any case. Default: 10%.
-	Budget Percent `yaml:"budget"`
+	Budget strictyaml.Percent `yaml:"budget"`
 }

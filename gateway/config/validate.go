@@ -6,19 +6,20 @@ import (
 	"strings"
 
 	"overtake/classifier"
+	"overtake/classifier/strictyaml"
 )
 
 // maxFloors is what all floors together may promise. The rest keeps the order
 // of urgency alive.
-const maxFloors Percent = 9000
+const maxFloors strictyaml.Percent = 9000
 
 // validator checks a configuration whose defaults are filled in.
 type validator struct {
 	*Config
-	*source
+	*strictyaml.Source
 }
 
-func validate(c *Config, src *source) {
+func validate(c *Config, src *strictyaml.Source) {
 	v := validator{c, src}
 	v.validateListeners()
 	v.validateRoles()
@@ -41,47 +42,47 @@ func validate(c *Config, src *source) {
 
 func (v validator) validateClasses() {
 	if n := len(v.Classes); n > classifier.MaxClasses {
-		v.problem(item("classes", classifier.MaxClasses), "", "%d classes, want at most %d", n, classifier.MaxClasses)
+		v.Problem(strictyaml.Item("classes", classifier.MaxClasses), "", "%d classes, want at most %d", n, classifier.MaxClasses)
 	}
 	names := map[string]string{}
-	var floors Percent
+	var floors strictyaml.Percent
 	for i, c := range v.Classes {
-		path := item("classes", i)
+		path := strictyaml.Item("classes", i)
 		v.name(path+".name", c.Name)
 		v.unique(names, path+".name", path, c.Name)
 		if c.Name == "dead" {
-			v.wrong(path+".name", c.Name, "is kept for the dead letters of queues", "choose another name")
+			v.Wrong(path+".name", c.Name, "is kept for the dead letters of queues", "choose another name")
 		}
 		if before := floors; before <= maxFloors && before+c.Floor > maxFloors {
-			v.problem(path+".floor", "lower one of them", "the floors up to here sum to %s, want at most %s", before+c.Floor, maxFloors)
+			v.Problem(path+".floor", "lower one of them", "the floors up to here sum to %s, want at most %s", before+c.Floor, maxFloors)
 		}
 		floors += c.Floor
 		v.within(path+".max_waiting", c.MaxWaiting, 0, 1_000_000)
 		v.validateObjective(path, c)
-		if i == len(v.Classes)-1 && v.given(path+".reserve") && c.Reserve != (Reserve{}) {
-			v.warn(path+".reserve", "has no effect: no class is less urgent than this one")
+		if i == len(v.Classes)-1 && v.Given(path+".reserve") && c.Reserve != (Reserve{}) {
+			v.Warn(path+".reserve", "has no effect: no class is less urgent than this one")
 		}
 		v.validateSocket(path+".socket", c.Socket)
 	}
-	if _, found := names[v.DefaultClass]; !found && !v.anyBroken("classes") {
-		v.wrong("default_class", v.DefaultClass, "is not a class", suggest(v.DefaultClass, v.classNames()))
+	if _, found := names[v.DefaultClass]; !found && !v.AnyBroken("classes") {
+		v.Wrong("default_class", v.DefaultClass, "is not a class", strictyaml.Suggest(v.DefaultClass, v.classNames()))
 	}
 }
 
 // validateObjective checks what goes by the objective.
 func (v validator) validateObjective(path string, c Class) {
-	if c.Reserve.Auto && c.Objective == 0 && !v.isBroken(path+".objective") {
-		v.problem(path+".reserve", "add objective: 25ms, or write a number of slots", "auto is sized to meet the class's objective, and there is none")
+	if c.Reserve.Auto && c.Objective == 0 && !v.Broken(path+".objective") {
+		v.Problem(path+".reserve", "add objective: 25ms, or write a number of slots", "auto is sized to meet the class's objective, and there is none")
 	}
-	if v.given(path+".objective") && c.MaxWait > 0 && c.Objective >= c.MaxWait {
-		v.warn(path+".objective", "has no effect: nothing waits for longer than max_wait, %s", c.MaxWait)
+	if v.Given(path+".objective") && c.MaxWait > 0 && c.Objective >= c.MaxWait {
+		v.Warn(path+".objective", "has no effect: nothing waits for longer than max_wait, %s", c.MaxWait)
 	}
-	if !v.given(path + ".overload") {
+	if !v.Given(path + ".overload") {
 		return
 	}
 	v.oneOf(path+".overload", c.Overload, "an order", "newest_first", "fifo")
-	if c.Objective == 0 && !v.isBroken(path+".objective") {
-		v.warn(path+".overload", "has no effect without an objective: it is by missing it that a class is overloaded")
+	if c.Objective == 0 && !v.Broken(path+".objective") {
+		v.Warn(path+".overload", "has no effect without an objective: it is by missing it that a class is overloaded")
 	}
 }
 
@@ -101,7 +102,7 @@ func (v validator) validateReserves() {
 			kept += min(c.Reserve.Of(limit), limit)
 			if before < limit && kept >= limit && !reported[i] {
 				reported[i] = true
-				v.problem(item("classes", i)+".reserve", "reserve fewer",
+				v.Problem(strictyaml.Item("classes", i)+".reserve", "reserve fewer",
 					"the reserves up to here keep %d slots, and upstream %s has %d; want at least one left for everybody", kept, name, limit)
 			}
 		}
@@ -120,14 +121,14 @@ func (v validator) isUsed(upstream string) bool {
 // oneOf checks a value that has a fixed set of words.
 func (v validator) oneOf(path, value, noun string, words ...string) {
 	if !slices.Contains(words, value) {
-		v.wrong(path, value, "is not "+noun, suggest(value, words))
+		v.Wrong(path, value, "is not "+noun, strictyaml.Suggest(value, words))
 	}
 }
 
 // within checks the range of a number.
 func (v validator) within(path string, n, low, high int) {
 	if n < low || n > high {
-		v.problem(path, "", "%d is out of range; want %d to %d", n, low, high)
+		v.Problem(path, "", "%d is out of range; want %d to %d", n, low, high)
 	}
 }
 
@@ -136,16 +137,16 @@ func (v validator) name(path, name string) {
 	const hint = "want 1 to 32 of a-z, 0-9 and '-'"
 	switch {
 	case name == "":
-		v.problem(path, hint, "no name")
+		v.Problem(path, hint, "no name")
 	case len(name) > 32 || !only(name, "abcdefghijklmnopqrstuvwxyz0123456789-"):
-		v.wrong(path, name, "is not a valid name", hint)
+		v.Wrong(path, name, "is not a valid name", hint)
 	}
 }
 
 // unique checks that owner is the first to use value.
 func (v validator) unique(users map[string]string, path, owner, value string) {
 	if first, twice := users[value]; twice && value != "" {
-		v.wrong(path, value, "is used by "+first+" already", "choose another")
+		v.Wrong(path, value, "is used by "+first+" already", "choose another")
 		return
 	}
 	users[value] = owner
@@ -156,13 +157,13 @@ func (v validator) reference(path, noun, name string, names []string, part strin
 	switch {
 	case slices.Contains(names, name):
 	case name == "":
-		v.problem(path, suggest(name, names), "no %s is named", noun)
-	case v.isBroken(part) || part == "classes" && v.anyBroken(part):
+		v.Problem(path, strictyaml.Suggest(name, names), "no %s is named", noun)
+	case v.Broken(part) || part == "classes" && v.AnyBroken(part):
 		// It may be the one that could not be decoded.
 	case len(names) == 0:
-		v.wrong(path, name, "is not "+article(noun), "there are no "+part)
+		v.Wrong(path, name, "is not "+article(noun), "there are no "+part)
 	default:
-		v.wrong(path, name, "is not "+article(noun), suggest(name, names))
+		v.Wrong(path, name, "is not "+article(noun), strictyaml.Suggest(name, names))
 	}
 }
 
@@ -172,22 +173,6 @@ func (v validator) classNames() []string {
 		names[i] = c.Name
 	}
 	return names
-}
-
-// anyBroken says whether anything at or below path could not be decoded.
-func (v validator) anyBroken(path string) bool { return anyBelow(v.broken, path) }
-
-// anyWritten says whether anything at or below path came from the environment.
-func (v validator) anyWritten(path string) bool { return anyBelow(v.source.written, path) }
-
-func anyBelow[T any](m map[string]T, path string) bool {
-	for p := range m {
-		rest, below := strings.CutPrefix(p, path)
-		if below && (rest == "" || rest[0] == '.' || rest[0] == '[') {
-			return true
-		}
-	}
-	return false
 }
 
 func article(noun string) string {

@@ -6,19 +6,21 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 // The range of a header's size: less than the least refuses ordinary browsers, and
 // each connection with a request takes as much memory as the bound.
 const (
-	minHeaderBytes Size = 4 << 10
-	maxHeaderBytes Size = 1 << 20
+	minHeaderBytes strictyaml.Size = 4 << 10
+	maxHeaderBytes strictyaml.Size = 1 << 20
 )
 
 func (v validator) validateListeners() {
 	names, addresses := map[string]string{}, map[string]string{}
 	for i, l := range v.Listeners {
-		at := item("listeners", i)
+		at := strictyaml.Item("listeners", i)
 		v.name(at+".name", l.Name)
 		v.unique(names, at+".name", at, l.Name)
 		if v.address(at+".address", l.Address) && !strings.HasSuffix(l.Address, ":0") {
@@ -39,26 +41,26 @@ func (v validator) validateListeners() {
 func (v validator) validateTLS(at string, t *TLS) {
 	v.validatePair(at, Certificate{Cert: t.Cert, Key: t.Key})
 	for i, pair := range t.Certificates {
-		v.validatePair(item(at+".certificates", i), pair)
+		v.validatePair(strictyaml.Item(at+".certificates", i), pair)
 	}
 	v.oneOf(at+".client_auth", t.ClientAuth, "a way to ask for certificates", "off", "request", "require")
 	switch {
 	case t.ClientCA != "":
 		if text, ok := v.file(at+".client_ca", t.ClientCA); ok && !x509.NewCertPool().AppendCertsFromPEM(text) {
-			v.wrong(at+".client_ca", t.ClientCA, "has no certificate in it", "name a PEM file with the certificates of those who issue your clients'")
+			v.Wrong(at+".client_ca", t.ClientCA, "has no certificate in it", "name a PEM file with the certificates of those who issue your clients'")
 		}
 		if t.ClientAuth == "off" {
-			v.warn(at+".client_ca", "has no effect: client_auth is off")
+			v.Warn(at+".client_ca", "has no effect: client_auth is off")
 		}
 	case t.ClientAuth == "request" || t.ClientAuth == "require":
-		v.problem(at+".client_auth", "add client_ca: FILE", "%s without a client_ca: nobody's certificate would be valid", t.ClientAuth)
+		v.Problem(at+".client_auth", "add client_ca: FILE", "%s without a client_ca: nobody's certificate would be valid", t.ClientAuth)
 	}
 	if len(t.Trust) > 0 && (t.ClientCA == "" || t.ClientAuth == "off") {
-		v.problem(at+".trust", "add client_ca: FILE", "is about the certificates of clients, and they are not asked for any")
+		v.Problem(at+".trust", "add client_ca: FILE", "is about the certificates of clients, and they are not asked for any")
 	}
 	for i, pattern := range t.Trust {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			v.wrong(item(at+".trust", i), pattern, "is not a pattern for names", `write "*.example.com" or "spiffe://example.com/*"`)
+			v.Wrong(strictyaml.Item(at+".trust", i), pattern, "is not a pattern for names", `write "*.example.com" or "spiffe://example.com/*"`)
 		}
 	}
 }
@@ -71,19 +73,19 @@ func (v validator) validatePair(at string, pair Certificate) {
 		return
 	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		v.problem(at, "", "not a certificate and its key: %v", err)
+		v.Problem(at, "", "not a certificate and its key: %v", err)
 	}
 }
 
 // file reads a file that must be there.
 func (v validator) file(at, name string) (text []byte, ok bool) {
 	if name == "" {
-		v.problem(at, "name a PEM file", "is missing")
+		v.Problem(at, "name a PEM file", "is missing")
 		return nil, false
 	}
 	text, err := ReadFile(name)
 	if err != nil {
-		v.wrong(at, name, "can't be read: "+cause(err), "")
+		v.Wrong(at, name, "can't be read: "+cause(err), "")
 		return nil, false
 	}
 	return text, true
@@ -91,25 +93,25 @@ func (v validator) file(at, name string) (text []byte, ok bool) {
 
 func (v validator) validateProxyProtocol(at string, l Listener) {
 	switch {
-	case !l.ProxyProtocol && v.given(at+".proxy_protocol_from"):
-		v.warn(at+".proxy_protocol_from", "has no effect without proxy_protocol: true")
+	case !l.ProxyProtocol && v.Given(at+".proxy_protocol_from"):
+		v.Warn(at+".proxy_protocol_from", "has no effect without proxy_protocol: true")
 	case l.ProxyProtocol && l.Role == Outbound:
-		v.problem(at+".proxy_protocol", "remove it", "an app connects to its sidecar itself")
-	case l.ProxyProtocol && len(l.ProxyProtocolFrom) == 0 && !v.anyBroken(at):
-		v.problem(at+".proxy_protocol", `add proxy_protocol_from: ["10.0.0.0/8"], the load balancer's network`, "nobody may send its header")
+		v.Problem(at+".proxy_protocol", "remove it", "an app connects to its sidecar itself")
+	case l.ProxyProtocol && len(l.ProxyProtocolFrom) == 0 && !v.AnyBroken(at):
+		v.Problem(at+".proxy_protocol", `add proxy_protocol_from: ["10.0.0.0/8"], the load balancer's network`, "nobody may send its header")
 	}
 }
 
 func (v validator) validateListenerLimits(at string, l ListenerLimits) {
 	if l.HeaderBytes < minHeaderBytes || l.HeaderBytes > maxHeaderBytes {
-		v.problem(at+".header_bytes", "", "%s is out of range; want %s to %s", l.HeaderBytes, minHeaderBytes, maxHeaderBytes)
+		v.Problem(at+".header_bytes", "", "%s is out of range; want %s to %s", l.HeaderBytes, minHeaderBytes, maxHeaderBytes)
 	}
 	v.within(at+".header_fields", l.HeaderFields, 1, 10_000)
 	if least := 100 * time.Millisecond; l.HeaderTimeout < least {
-		v.problem(at+".header_timeout", "want 100ms or more", "%s is too short", l.HeaderTimeout)
+		v.Problem(at+".header_timeout", "want 100ms or more", "%s is too short", l.HeaderTimeout)
 	}
 	if l.IdleTimeout < time.Second {
-		v.problem(at+".idle_timeout", "want 1s or more", "%s is too short", l.IdleTimeout)
+		v.Problem(at+".idle_timeout", "want 1s or more", "%s is too short", l.IdleTimeout)
 	}
 	v.within(at+".connections_per_client", l.ConnectionsPerClient, 0, 1_000_000)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"overtake/classifier"
+	"overtake/classifier/strictyaml"
 )
 
 // validateSpelling reports what a request could have only in theory, and is
@@ -15,46 +16,46 @@ import (
 func (v validator) validateSpelling(path string, m Match) {
 	for i, method := range m.Methods {
 		if method == "*" {
-			v.wrong(item(path+".methods", i), method, "is no method", "leave methods out for all of them")
+			v.Wrong(strictyaml.Item(path+".methods", i), method, "is no method", "leave methods out for all of them")
 		}
 		if upper := strings.ToUpper(method); method != upper && classifier.IsToken(method) {
-			v.wrong(item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
+			v.Wrong(strictyaml.Item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
 		}
 	}
 	for name := range m.Query {
 		if name == "" || strings.ContainsAny(name, "?&=") {
-			v.wrong(join(path+".query", name), name, "is not the name of a parameter", "write page: \"2\" for ?page=2")
+			v.Wrong(strictyaml.Join(path+".query", name), name, "is not the name of a parameter", "write page: \"2\" for ?page=2")
 		}
 	}
 	spelled := make(map[string]string, len(m.Headers))
 	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
 		if other, twice := spelled[strings.ToLower(name)]; twice {
-			v.problem(join(path+".headers", name), "keep one of them", "is the same header as %s", other)
+			v.Problem(strictyaml.Join(path+".headers", name), "keep one of them", "is the same header as %s", other)
 		}
 		spelled[strings.ToLower(name)] = name
 	}
 	if strings.ContainsAny(m.Path, "?#") {
-		v.wrong(path+".path", m.Path, "matches no request, as a query is not part of a path", "match it with query")
+		v.Wrong(path+".path", m.Path, "matches no request, as a query is not part of a path", "match it with query")
 	} else if decoded, err := url.PathUnescape(m.Path); err == nil && decoded != m.Path {
-		v.wrong(path+".path", m.Path, "matches no request, as paths are compared decoded", "write "+decoded)
+		v.Wrong(path+".path", m.Path, "matches no request, as paths are compared decoded", "write "+decoded)
 	}
 }
 
 // validateMatch reports what package classifier finds wrong with a match.
 func (v validator) validateMatch(path string, m Match) {
 	if m.Size != nil && m.Size.Max > 0 && m.Size.Min > m.Size.Max {
-		v.problem(path+".size.min", "swap them", "%s is more than max, %s", m.Size.Min, m.Size.Max)
+		v.Problem(path+".size.min", "swap them", "%s is more than max, %s", m.Size.Min, m.Size.Max)
 		m.Size = nil
 	}
 	v.validateSpelling(path, m)
 	_, err := classifier.Compile(m.Spec())
 	v.matchProblems(err, func(e *classifier.MatchError) string {
-		at := join(path, e.Field)
+		at := strictyaml.Join(path, e.Field)
 		if e.Key != "" {
-			at = join(at, e.Key)
+			at = strictyaml.Join(at, e.Key)
 		}
 		if e.Item >= 0 {
-			at = item(at, e.Item)
+			at = strictyaml.Item(at, e.Item)
 		}
 		return at
 	})
@@ -65,11 +66,11 @@ func (v validator) matchProblems(err error, at func(*classifier.MatchError) stri
 	for _, e := range matchErrors(err) {
 		path := at(e)
 		switch {
-		case v.anyBroken(path):
-		case v.anyWritten(path): // the text of the error may quote the value
-			v.problem(path, "look at what their values make of it", "is not a pattern, after its variables are replaced")
+		case v.AnyBroken(path):
+		case v.AnyReplaced(path): // the text of the error may quote the value
+			v.Problem(path, "look at what their values make of it", "is not a pattern, after its variables are replaced")
 		default:
-			v.problem(path, e.Remedy, "%v", e.Err)
+			v.Problem(path, e.Remedy, "%v", e.Err)
 		}
 	}
 }
@@ -100,10 +101,10 @@ func (v validator) reachable(path string, before []earlier, m Match) {
 	for _, e := range before {
 		switch {
 		case e.match.isEverything():
-			v.warn(path, "is never reached: %s matches everything", e.path)
+			v.Warn(path, "is never reached: %s matches everything", e.path)
 			return
 		case sameMatch(e.match, m):
-			v.warn(path, "is never reached: %s has the same match", e.path)
+			v.Warn(path, "is never reached: %s has the same match", e.path)
 			return
 		}
 	}

@@ -3,6 +3,8 @@ package config
 import (
 	"crypto/tls"
 	"strings"
+
+	"overtake/classifier/strictyaml"
 )
 
 // validateRabbitMQ checks what only a broker of type rabbitmq has.
@@ -13,7 +15,7 @@ func (v validator) validateRabbitMQ(path string, b Broker) {
 	}
 	path += ".tls"
 	if strings.HasPrefix(b.URL, "amqp://") {
-		v.problem(path, "write the url with amqps://", "has no effect without encryption")
+		v.Problem(path, "write the url with amqps://", "has no effect without encryption")
 	}
 	readable := true
 	for _, file := range []struct{ key, name string }{{"ca", t.CA}, {"cert", t.Cert}, {"key", t.Key}} {
@@ -21,16 +23,16 @@ func (v validator) validateRabbitMQ(path string, b Broker) {
 			continue
 		}
 		if _, err := ReadFile(file.name); err != nil {
-			v.wrong(join(path, file.key), file.name, "can't be read: "+cause(err), "")
+			v.Wrong(strictyaml.Join(path, file.key), file.name, "can't be read: "+cause(err), "")
 			readable = false
 		}
 	}
 	switch {
 	case (t.Cert == "") != (t.Key == ""):
-		v.problem(path, "name both, or neither", "a certificate and its key belong together")
+		v.Problem(path, "name both, or neither", "a certificate and its key belong together")
 	case t.Cert != "" && readable:
 		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-			v.problem(path, "", "not a certificate and its key: %v", err)
+			v.Problem(path, "", "not a certificate and its key: %v", err)
 		}
 	}
 }
@@ -39,14 +41,14 @@ func (v validator) validateRabbitMQ(path string, b Broker) {
 func (v validator) validateRabbitMQQueue(path string, q Queue) {
 	if v.Brokers[q.Broker].Type != "rabbitmq" {
 		for _, key := range []string{"queue_type", "lane_bytes"} {
-			if v.given(path + "." + key) {
-				v.problem(path+"."+key, "remove it", "is for queues on a rabbitmq broker")
+			if v.Given(path + "." + key) {
+				v.Problem(path+"."+key, "remove it", "is for queues on a rabbitmq broker")
 			}
 		}
 		return
 	}
 	v.oneOf(path+".queue_type", q.QueueType, "a type of queue", "quorum", "classic")
 	if q.LaneBytes < leastLane {
-		v.problem(path+".lane_bytes", "want "+leastLane.String()+" or more", "%s is too small", q.LaneBytes)
+		v.Problem(path+".lane_bytes", "want "+leastLane.String()+" or more", "%s is too small", q.LaneBytes)
 	}
 }

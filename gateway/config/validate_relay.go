@@ -4,13 +4,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"overtake/classifier/strictyaml"
 )
 
 func (v validator) validateRelays() {
 	names := map[string]string{}
 	brokers, queues := slices.Sorted(maps.Keys(v.Brokers)), slices.Sorted(maps.Keys(v.Queues))
 	for i, r := range v.Relays {
-		path := item("relays", i)
+		path := strictyaml.Item("relays", i)
 		v.name(path+".name", r.Name)
 		v.unique(names, path+".name", path, r.Name)
 		v.reference(path+".queue", "queue", r.Queue, queues, "queues")
@@ -20,13 +22,13 @@ func (v validator) validateRelays() {
 		case "rabbitmq":
 			v.refuseKeys(path+".from", "is for a broker of type nats", "stream", "subject", "group")
 			if r.From.Queue == "" {
-				v.problem(path+".from", "add queue: NAME", "names no queue")
+				v.Problem(path+".from", "add queue: NAME", "names no queue")
 			}
 		case "nats":
 			v.validateRelayNATS(path+".from", r.From)
 		}
 		if q, ok := v.Queues[r.Queue]; ok && q.Broker == r.From.Broker && r.takesFrom(q) {
-			v.problem(path+".from", "name the queue that was there before", "takes from a part of queue %s, and its messages would go in circles", r.Queue)
+			v.Problem(path+".from", "name the queue that was there before", "takes from a part of queue %s, and its messages would go in circles", r.Queue)
 		}
 	}
 }
@@ -35,17 +37,17 @@ func (v validator) validateRelayNATS(path string, from RelayFrom) {
 	v.refuseKeys(path, "is for a broker of type rabbitmq; streams are named with stream", "queue")
 	switch {
 	case from.Stream == "" && from.Subject == "":
-		v.problem(path, "add stream: NAME, or subject: NAME for what is in no stream", "names neither a stream nor a subject")
+		v.Problem(path, "add stream: NAME, or subject: NAME for what is in no stream", "names neither a stream nor a subject")
 	case from.Stream != "":
 		v.refuseKeys(path, "is for a subject without a stream", "group")
 	case strings.ContainsAny(from.Group, " \t"):
-		v.wrong(path+".group", from.Group, "is not the name of a group", "write overtake")
+		v.Wrong(path+".group", from.Group, "is not the name of a group", "write overtake")
 	}
 	if strings.ContainsAny(from.Stream, " \t.*>/\\") {
-		v.wrong(path+".stream", from.Stream, "is not the name of a stream", "subjects are named with subject")
+		v.Wrong(path+".stream", from.Stream, "is not the name of a stream", "subjects are named with subject")
 	}
 	if slices.Contains(strings.Split(from.Subject, "."), "") && from.Subject != "" || strings.ContainsAny(from.Subject, " \t") {
-		v.wrong(path+".subject", from.Subject, "is not a subject", `write orders.eu or "orders.>"`)
+		v.Wrong(path+".subject", from.Subject, "is not a subject", `write orders.eu or "orders.>"`)
 	}
 }
 

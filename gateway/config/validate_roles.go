@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 // has says whether there is a listener with the role.
@@ -15,11 +17,11 @@ func (v validator) has(role string) bool {
 // validateRoles checks what inbound and outbound listeners need to be of use.
 func (v validator) validateRoles() {
 	for i, l := range v.Listeners {
-		path := item("listeners", i)
+		path := strictyaml.Item("listeners", i)
 		switch l.Role {
 		case Inbound:
-			if len(v.Routes) == 0 && !v.isBroken("routes") && !v.isBroken("upstreams") {
-				v.problem(path, `add upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}`, "leads to no app: there is no route and no upstream")
+			if len(v.Routes) == 0 && !v.Broken("routes") && !v.Broken("upstreams") {
+				v.Problem(path, `add upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}`, "leads to no app: there is no route and no upstream")
 			}
 		case Outbound:
 			v.validateOutbound(path, l)
@@ -29,23 +31,23 @@ func (v validator) validateRoles() {
 
 func (v validator) validateOutbound(path string, l Listener) {
 	if l.TLS != nil {
-		v.problem(path+".tls", "remove it", "an app speaks plain HTTP to its sidecar; what is encrypted passes as it is")
+		v.Problem(path+".tls", "remove it", "an app speaks plain HTTP to its sidecar; what is encrypted passes as it is")
 	}
-	if v.given(path + ".trust") {
-		v.warn(path+".trust", "lets the app see Latency-Class and Server-Timing, and does not let it raise a class")
+	if v.Given(path + ".trust") {
+		v.Warn(path+".trust", "lets the app see Latency-Class and Server-Timing, and does not let it raise a class")
 	}
 	if host, _, ok := splitAddress(l.Address); ok && !local(host) {
-		v.warn(path+".address", "whoever reaches it can call what this host can; write 127.0.0.1 or [::1] for the host")
+		v.Warn(path+".address", "whoever reaches it can call what this host can; write 127.0.0.1 or [::1] for the host")
 	}
 	if !v.has(Inbound) && !v.has(Ingress) {
-		v.warn(path, "without an inbound listener nothing is known of the app's calls: each gets the default class or what it asks for below that")
+		v.Warn(path, "without an inbound listener nothing is known of the app's calls: each gets the default class or what it asks for below that")
 	}
 	if v.has(Inbound) || v.has(Ingress) {
 		return
 	}
 	for i, r := range v.Routes {
-		if len(r.Match.Hosts) == 0 && v.given("routes") {
-			v.warn(item("routes", i), "has no effect: an outbound listener follows only routes that name hosts")
+		if len(r.Match.Hosts) == 0 && v.Given("routes") {
+			v.Warn(strictyaml.Item("routes", i), "has no effect: an outbound listener follows only routes that name hosts")
 		}
 	}
 }
@@ -59,9 +61,9 @@ func local(host string) bool {
 func (v validator) validateProvenance() {
 	v.within("provenance.max", v.Provenance.Max, 1, 10_000_000)
 	if v.Provenance.Keep < time.Second {
-		v.problem("provenance.keep", "want 1s or more", "%s is too short", v.Provenance.Keep)
+		v.Problem("provenance.keep", "want 1s or more", "%s is too short", v.Provenance.Keep)
 	}
-	if v.given("provenance") && !v.has(Outbound) {
-		v.warn("provenance", "has no effect without an outbound listener")
+	if v.Given("provenance") && !v.has(Outbound) {
+		v.Warn("provenance", "has no effect without an outbound listener")
 	}
 }

@@ -12,31 +12,33 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 func (v validator) validateUpstream(name string, u Upstream) {
-	path := join("upstreams", name)
+	path := strictyaml.Join("upstreams", name)
 	v.name(path, name)
 	if len(u.Servers) == 0 {
-		v.problem(path+".servers", `write servers: ["http://127.0.0.1:9000"]`, "no server")
+		v.Problem(path+".servers", `write servers: ["http://127.0.0.1:9000"]`, "no server")
 	}
 	if n := len(u.Servers); n > mostServers {
-		v.problem(item(path+".servers", mostServers), "", "%d servers, want at most %d", n, mostServers)
+		v.Problem(strictyaml.Item(path+".servers", mostServers), "", "%d servers, want at most %d", n, mostServers)
 	}
 	seen := map[string]string{}
 	for i, server := range u.Servers {
-		at := item(path+".servers", i)
+		at := strictyaml.Item(path+".servers", i)
 		v.server(at, server)
 		v.unique(seen, at, at, server)
 	}
 	if u.Timeout <= 0 {
-		v.problem(path+".timeout", "write 30s", "must be more than 0")
+		v.Problem(path+".timeout", "write 30s", "must be more than 0")
 	}
 	v.validateLimit(path+".limit", u.Limit)
 	if t := u.TryTimeout; t != 0 && t < time.Millisecond {
-		v.problem(path+".try_timeout", "want 1ms or more, or 0s for as long as timeout", "%s is too short", t)
+		v.Problem(path+".try_timeout", "want 1ms or more, or 0s for as long as timeout", "%s is too short", t)
 	} else if t > 0 && u.Timeout > 0 && t >= u.Timeout {
-		v.warn(path+".try_timeout", "has no effect: timeout is no longer, %s", u.Timeout)
+		v.Warn(path+".try_timeout", "has no effect: timeout is no longer, %s", u.Timeout)
 	}
 	if u.TLS != nil {
 		v.validateUpstreamTLS(path+".tls", u)
@@ -60,8 +62,8 @@ func (v validator) validateLimit(path string, l Limit) {
 	}
 	unused := map[string][]string{"fixed": {"initial", "min"}, "off": {"initial", "min", "max"}}
 	for _, key := range unused[l.Mode] {
-		if v.given(path + "." + key) {
-			v.warn(path+"."+key, "has no effect with mode %s", l.Mode)
+		if v.Given(path + "." + key) {
+			v.Warn(path+"."+key, "has no effect with mode %s", l.Mode)
 		}
 	}
 	if l.Mode != "adaptive" {
@@ -69,9 +71,9 @@ func (v validator) validateLimit(path string, l Limit) {
 	}
 	v.within(path+".min", l.Min, 1, 100_000)
 	if l.Min > l.Max {
-		v.problem(path+".min", "", "%d is more than max, %d", l.Min, l.Max)
+		v.Problem(path+".min", "", "%d is more than max, %d", l.Min, l.Max)
 	} else if l.Initial < l.Min || l.Initial > l.Max {
-		v.problem(path+".initial", "", "%d is not between min, %d, and max, %d", l.Initial, l.Min, l.Max)
+		v.Problem(path+".initial", "", "%d is not between min, %d, and max, %d", l.Initial, l.Min, l.Max)
 	}
 }
 
@@ -79,7 +81,7 @@ func (v validator) validateLimit(path string, l Limit) {
 func (v validator) server(path, server string) {
 	if socket, ok := strings.CutPrefix(server, "unix://"); ok {
 		if !filepath.IsAbs(socket) {
-			v.wrong(path, server, "has no absolute path", "write unix:///run/app.sock")
+			v.Wrong(path, server, "has no absolute path", "write unix:///run/app.sock")
 		}
 		return
 	}
@@ -87,20 +89,20 @@ func (v validator) server(path, server string) {
 	u, err := url.Parse(server)
 	switch {
 	case !strings.Contains(server, "://"):
-		if _, _, ok := splitAddress(server); ok && v.shown(path, server) == server {
+		if _, _, ok := splitAddress(server); ok && v.Shown(path, server) == server {
 			hint = "write http://" + server
 		}
-		v.wrong(path, server, "is not a URL", hint)
+		v.Wrong(path, server, "is not a URL", hint)
 	case err != nil:
-		v.wrong(path, server, "is not a URL", hint)
+		v.Wrong(path, server, "is not a URL", hint)
 	case u.Scheme != "http" && u.Scheme != "https":
-		v.wrong(path, server, "is not an http://, https:// or unix:// URL", hint)
+		v.Wrong(path, server, "is not an http://, https:// or unix:// URL", hint)
 	case u.User != nil:
-		v.problem(path, "let the app's callers send them", "a server's URL can't carry credentials")
+		v.Problem(path, "let the app's callers send them", "a server's URL can't carry credentials")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-		v.wrong(path, server, "has more than a host and a port", hint)
+		v.Wrong(path, server, "has more than a host and a port", hint)
 	case u.Hostname() == "" || !validPort(u.Port()) || u.Port() == "0":
-		v.wrong(path, server, "has no host and port", hint)
+		v.Wrong(path, server, "has no host and port", hint)
 	default:
 		v.notOurselves(path, server, u)
 	}
@@ -113,12 +115,12 @@ var usualPorts = map[string]string{"http": "80", "https": "443"}
 func (v validator) notOurselves(path, server string, u *url.URL) {
 	own := map[string]string{"admin": v.Admin}
 	for i, l := range v.Listeners {
-		own[item("listeners", i)] = l.Address
+		own[strictyaml.Item("listeners", i)] = l.Address
 	}
 	for _, part := range slices.Sorted(maps.Keys(own)) {
 		host, port, ok := splitAddress(own[part])
 		if ok && port == cmp.Or(u.Port(), usualPorts[u.Scheme]) && reaches(u.Hostname(), strings.Trim(host, "[]")) {
-			v.wrong(path, server, "is the gateway itself: the address of "+part, "write that of the app")
+			v.Wrong(path, server, "is the gateway itself: the address of "+part, "write that of the app")
 			return
 		}
 	}
@@ -139,7 +141,7 @@ func reaches(host, listening string) bool {
 func (v validator) address(path, address string) bool {
 	hint := "write HOST:PORT or :PORT"
 	if address == "" {
-		v.problem(path, `write address: ":8080"`, "no address")
+		v.Problem(path, `write address: ":8080"`, "no address")
 		return false
 	}
 	if host, _, ok := splitAddress(address); ok && validHost(host) {
@@ -148,7 +150,7 @@ func (v validator) address(path, address string) bool {
 	if validPort(address) {
 		hint = "write " + strconv.Quote(":"+address)
 	}
-	v.wrong(path, address, "is not an address", hint)
+	v.Wrong(path, address, "is not an address", hint)
 	return false
 }
 
@@ -177,36 +179,36 @@ func validPort(port string) bool {
 
 func (v validator) absolutePath(path, value string) {
 	if !strings.HasPrefix(value, "/") {
-		v.wrong(path, value, "does not begin with a slash", "write /"+value)
+		v.Wrong(path, value, "does not begin with a slash", "write /"+value)
 	}
 }
 
 func (v validator) validateBrokers() {
 	dirs := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(v.Brokers)) {
-		path, b := join("brokers", name), v.Brokers[name]
+		path, b := strictyaml.Join("brokers", name), v.Brokers[name]
 		v.name(path, name)
 		if b.Type == "" {
-			v.problem(path+".type", "write type: nats", "no type")
+			v.Problem(path+".type", "write type: nats", "no type")
 			continue
 		}
 		if types := []string{"nats", "rabbitmq"}; !slices.Contains(types, b.Type) {
-			v.wrong(path+".type", b.Type, "is not a broker", suggest(b.Type, types))
+			v.Wrong(path+".type", b.Type, "is not a broker", strictyaml.Suggest(b.Type, types))
 			continue // what else there is goes by the type
 		}
 		switch {
 		case b.Embedded && b.Type == "rabbitmq":
-			v.problem(path+".embedded", "only nats can be embedded", "a rabbitmq broker can't be embedded")
+			v.Problem(path+".embedded", "only nats can be embedded", "a rabbitmq broker can't be embedded")
 		case b.Embedded && b.URL != "":
-			v.problem(path+".url", "remove it, or embedded", "an embedded broker has no URL")
-		case v.anyBroken(path+".url") || v.anyBroken(path+".urls") || v.isBroken(path+".embedded"):
+			v.Problem(path+".url", "remove it, or embedded", "an embedded broker has no URL")
+		case v.AnyBroken(path+".url") || v.AnyBroken(path+".urls") || v.Broken(path+".embedded"):
 			// It says where it is.
 		case !b.Embedded && b.URL == "" && len(b.URLs) == 0:
 			hint := "write embedded: true, or url: nats://HOST:4222"
 			if b.Type == "rabbitmq" {
 				hint = "write url: amqp://HOST:5672"
 			}
-			v.problem(path, hint, "says neither embedded nor url")
+			v.Problem(path, hint, "says neither embedded nor url")
 		case b.URL != "":
 			v.brokerURL(path+".url", b.Type, b.URL)
 		}
@@ -216,7 +218,7 @@ func (v validator) validateBrokers() {
 		}
 		if b.Embedded && b.Type == "nats" {
 			if b.Dir == "" || strings.HasPrefix(b.Dir, "~") {
-				v.wrong(path+".dir", b.Dir, "is not a folder", "write a path, such as ./overtake-data; ~ is not expanded")
+				v.Wrong(path+".dir", b.Dir, "is not a folder", "write a path, such as ./overtake-data; ~ is not expanded")
 			}
 			v.unique(dirs, path+".dir", path, filepath.Clean(b.Dir))
 		}
@@ -228,26 +230,26 @@ func (v validator) validateBrokers() {
 
 const (
 	// leastLane is the fewest bytes that a lane can be bound to.
-	leastLane Size = 64 << 10
+	leastLane strictyaml.Size = 64 << 10
 	// mostBody leaves room for the header in the largest message that a NATS
 	// server takes, 8 MiB.
-	mostBody Size = 7 << 20
+	mostBody strictyaml.Size = 7 << 20
 )
 
 // diskOf checks that a broker's disk suffices for its queues: each has a lane
 // per class and one for dead letters.
 func (v validator) diskOf(path, name string, b Broker) {
-	var least Size
+	var least strictyaml.Size
 	for _, q := range v.Queues {
 		if q.Broker == name {
-			least += Size(len(v.Classes)+1) * leastLane
+			least += strictyaml.Size(len(v.Classes)+1) * leastLane
 		}
 	}
 	if v.KeepsResults(name) {
 		least = max(least*4/3, 8*leastLane) // main gives results a quarter, in two halves
 	}
 	if least = max(least, 1<<20); b.MaxBytes < least {
-		v.problem(path, "want "+least.String()+" or more", "%s is too small for the broker's queues", b.MaxBytes)
+		v.Problem(path, "want "+least.String()+" or more", "%s is too small for the broker's queues", b.MaxBytes)
 	}
 }
 
@@ -256,14 +258,14 @@ func (v validator) brokerURL(path, kind, text string) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme) {
 		// The URL may carry a password, so it is not shown.
-		v.problem(path, "write "+schemes[0]+"://HOST:PORT", "not the URL of a %s broker", kind)
+		v.Problem(path, "write "+schemes[0]+"://HOST:PORT", "not the URL of a %s broker", kind)
 	}
 }
 
 func (v validator) validateQueues() {
 	brokers := slices.Sorted(maps.Keys(v.Brokers))
 	for _, name := range slices.Sorted(maps.Keys(v.Queues)) {
-		path, q := join("queues", name), v.Queues[name]
+		path, q := strictyaml.Join("queues", name), v.Queues[name]
 		v.name(path, name)
 		v.reference(path+".broker", "broker", q.Broker, brokers, "brokers")
 		if d := q.Deliver; d != nil {
@@ -271,18 +273,18 @@ func (v validator) validateQueues() {
 			if d.Path != "" {
 				v.absolutePath(path+".deliver.path", d.Path)
 				if strings.ContainsAny(d.Path, "?#") {
-					v.wrong(path+".deliver.path", d.Path, "has a query", "write the path alone; the job keeps its own query")
+					v.Wrong(path+".deliver.path", d.Path, "has a query", "write the path alone; the job keeps its own query")
 				}
 			}
 		} else if b := v.Brokers[q.Broker]; b.Embedded && b.Listen == "" {
-			v.warn(path, "has no deliver, and nothing else reaches an embedded broker: its jobs are never done")
+			v.Warn(path, "has no deliver, and nothing else reaches an embedded broker: its jobs are never done")
 		}
 		v.within(path+".attempts", q.Attempts, 1, 100)
 		v.validateResults(path, q)
 		v.oneOf(path+".strategy", q.Strategy, "a strategy", "lanes", "native")
 		v.validateRabbitMQQueue(path, q)
 		if q.MaxBody < 1 || q.MaxBody > mostBody {
-			v.problem(path+".max_body", "want 1B to "+mostBody.String(), "%s is out of range", q.MaxBody)
+			v.Problem(path+".max_body", "want 1B to "+mostBody.String(), "%s is out of range", q.MaxBody)
 		}
 	}
 }

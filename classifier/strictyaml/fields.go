@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"encoding"
@@ -12,9 +12,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// fieldsOf returns the keys of a struct type, with the index of their fields
+// Fields returns the keys of a struct type, with the index of their fields
 // and in their order. A field without a key is not part of the file.
-func fieldsOf(t reflect.Type) (index map[string]int, names []string) {
+func Fields(t reflect.Type) (index map[string]int, names []string) {
 	index = make(map[string]int)
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
@@ -27,6 +27,25 @@ func fieldsOf(t reflect.Type) (index map[string]int, names []string) {
 	return index, names
 }
 
+// Wanter is a type that names the kind of value that it takes, such as "a size":
+// problems say so where there is something else.
+type Wanter interface{ Wanted() string }
+
+// LongFormer is a struct type that people take for a plain value. LongForm is how
+// to write it, given that value without any password; "" for no advice.
+type LongFormer interface{ LongForm(text string) string }
+
+// ShortFormer is a struct type that a file may also give as a single value, such
+// as 5ms for {fixed: 5ms}. UnmarshalShort reads it; its errors are of type [Mistake].
+type ShortFormer interface{ UnmarshalShort(text []byte) error }
+
+// isShort says whether n is a single value for a struct that has a short form.
+func isShort(n ast.Node, v reflect.Value) bool {
+	_, short := v.Addr().Interface().(ShortFormer)
+	_, isScalar := scalarText(n)
+	return short && isScalar
+}
+
 // isText says whether v is written as a single value though its Go kind is a
 // struct.
 func isText(v reflect.Value) bool {
@@ -36,34 +55,24 @@ func isText(v reflect.Value) bool {
 
 // wanted names the kind of value that v takes.
 func wanted(v reflect.Value) string {
-	switch v.Interface().(type) {
-	case time.Duration:
+	switch x := v.Addr().Interface().(type) {
+	case Wanter:
+		return x.Wanted()
+	case *time.Duration:
 		return "a duration"
-	case Size:
-		return "a size"
-	case Percent:
-		return "a percentage"
-	case Rate:
-		return "a rate"
-	case Mark:
-		return "a mark"
-	case Reserve:
-		return "a reserve"
-	case Status:
-		return "a status"
-	case netip.Prefix:
+	case *netip.Prefix:
 		return "a network"
 	}
-	switch v.Kind() {
-	case reflect.Struct, reflect.Map:
+	switch k := v.Kind(); {
+	case k == reflect.Struct, k == reflect.Map:
 		return "a mapping"
-	case reflect.Slice:
+	case k == reflect.Slice:
 		return "a list"
-	case reflect.Bool:
+	case k == reflect.Bool:
 		return "true or false"
-	case reflect.Int:
+	case v.CanInt(), v.CanUint():
 		return "a whole number"
-	case reflect.Float64:
+	case k == reflect.Float64:
 		return "a number"
 	}
 	return "text"

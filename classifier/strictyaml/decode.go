@@ -1,27 +1,44 @@
-package config
+package strictyaml
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 )
 
-// maxNodes bounds the values of one configuration after aliases are followed,
+// maxNodes bounds the values of one file after aliases are followed,
 // so that a small file can't stand for a huge one.
 const maxNodes = 100_000
+
+// Decode fills v, a pointer to a struct, from the one YAML document in data and
+// records what is wrong in the Source that it returns; file is the name in
+// problems. It goes on after a problem. v keeps what the file does not give; lists
+// and maps are replaced as a whole. lookupEnv finds the variables of ${NAME}; with nil, text stays as it is.
+func Decode(file string, data []byte, v any, lookupEnv func(string) (string, bool)) *Source {
+	s := NewSource(file)
+	root, ok := parseTree(s, data)
+	s.unparsed = !ok
+	if root != nil {
+		d := &decoder{
+			src:       s,
+			lookupEnv: lookupEnv,
+			anchors:   make(map[string]ast.Node),
+			open:      make(map[string]bool),
+		}
+		d.value(root, reflect.ValueOf(v).Elem(), "", nil)
+	}
+	return s
+}
 
 // decoder fills a value from a YAML tree, strictly, and goes on after a
 // problem. The depth of its recursion is that of the Go types.
 type decoder struct {
-	src       *source
+	src       *Source
 	lookupEnv func(string) (string, bool)
 	// anchors are those passed so far, open those that are being decoded.
 	anchors map[string]ast.Node
@@ -49,7 +66,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, key *token.Pos
 		target, ok := d.anchors[name]
 		switch {
 		case !ok:
-			d.fail(n, path, fmt.Sprintf("no anchor &%s before this alias", name), suggest(name, anchorNames(d.anchors)))
+			d.fail(n, path, fmt.Sprintf("no anchor &%s before this alias", name), Suggest(name, anchorNames(d.anchors)))
 		case d.open[name]:
 			d.fail(n, path, fmt.Sprintf("the alias *%s is inside of what it stands for", name), "")
 		default:
@@ -72,11 +89,13 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, key *token.Pos
 		return
 	}
 	if v.Kind() == reflect.Pointer {
-		v.Set(reflect.New(v.Type().Elem()))
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
 		v = v.Elem()
 	}
 	switch k := v.Kind(); {
-	case isText(v):
+	case isText(v), isShort(n, v):
 		d.scalar(n, v, path)
 	case k == reflect.Struct:
 		d.object(n, v, path)
@@ -110,19 +129,19 @@ func (d *decoder) null(n ast.Node, v reflect.Value, path string) {
 
 // object decodes a mapping into a struct.
 func (d *decoder) object(n ast.Node, v reflect.Value, path string) {
-	fields, names := fieldsOf(v.Type())
+	fields, names := Fields(v.Type())
 	d.entries(n, path, v, func(key string, node ast.MapKeyNode, value ast.Node) {
 		i, known := fields[key]
 		if !known {
 			near := nearest(key, names)
-			d.src.report(join(path, key), d.place(startOf(node)), "unknown key", unknownKeyHint(near, names))
+			d.src.report(Join(path, key), d.place(startOf(node)), "unknown key", unknownKeyHint(near, names))
 			// What is below a misspelled key is looked at under its right name.
-			if i, known = fields[near]; !known || d.src.given(join(path, near)) || hasKey(n, near) {
+			if i, known = fields[near]; !known || d.src.Given(Join(path, near)) || hasKey(n, near) {
 				return
 			}
 			key = near
 		}
-		d.value(value, v.Field(i), join(path, key), startOf(node))
+		d.value(value, v.Field(i), Join(path, key), startOf(node))
 	})
 }
 
@@ -138,8 +157,8 @@ func (d *decoder) table(n ast.Node, v reflect.Value, path string) {
 	v.Set(reflect.MakeMap(v.Type()))
 	d.entries(n, path, v, func(key string, node ast.MapKeyNode, value ast.Node) {
 		element := reflect.New(v.Type().Elem()).Elem()
-		d.value(value, element, join(path, key), startOf(node))
-		v.SetMapIndex(reflect.ValueOf(key), element)
+		d.value(value, element, Join(path, key), startOf(node))
+		v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), element)
 	})
 }
 
@@ -154,12 +173,13 @@ func (d *decoder) list(n ast.Node, v reflect.Value, path string) {
 		d.fail(n, path, "is "+kindOf(n)+", want "+wanted(v), hint)
 		return
 	}
+	v.SetZero()
 	for i, element := range seq.Values {
 		if d.nodes >= maxNodes {
 			return
 		}
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
-		d.value(element, v.Index(i), item(path, i), nil)
+		d.value(element, v.Index(i), Item(path, i), nil)
 	}
 }
 
@@ -172,27 +192,8 @@ func longForm(n ast.Node, v reflect.Value) string {
 	if !plain || strings.ContainsAny(text, "\n\"\\$") {
 		return ""
 	}
-	text = withoutPassword(text)
-	switch v.Addr().Interface().(type) {
-	case *Limit:
-		if _, err := strconv.ParseUint(text, 10, 16); err != nil {
-			text = "8"
-		}
-		return "write {max: " + text + "}"
-	case *Flow:
-		return "write {header: " + text + "}"
-	case *Class:
-		return "write {name: " + text + "}"
-	case *Listener:
-		return "write {address: " + strconv.Quote(text) + "}"
-	case *Rule:
-		return "write {class: " + text + "}"
-	case *SizeRange:
-		return "write {min: " + text + "} or {max: " + text + "}"
-	case *Upstream:
-		return "write {servers: [" + strconv.Quote(text) + "]}"
-	case *Broker:
-		return "write {type: nats, url: " + strconv.Quote(text) + "}"
+	if former, ok := v.Addr().Interface().(LongFormer); ok {
+		return former.LongForm(withoutPassword(text))
 	}
 	return ""
 }
@@ -220,7 +221,7 @@ func (d *decoder) entries(n ast.Node, path string, v reflect.Value, yield func(s
 			continue
 		}
 		if line, twice := lines[text]; twice {
-			d.src.report(join(path, text), at, fmt.Sprintf("is given twice, first on line %d", line), "keep one of them")
+			d.src.report(Join(path, text), at, fmt.Sprintf("is given twice, first on line %d", line), "keep one of them")
 			continue
 		}
 		lines[text] = at.line
@@ -236,9 +237,12 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	written := text
-	text, mistakes := expand(text, d.lookupEnv)
+	var mistakes []Mistake
+	if d.lookupEnv != nil {
+		text, mistakes = expand(text, d.lookupEnv)
+	}
 	for _, m := range mistakes {
-		d.fail(n, path, m.what, m.hint)
+		d.fail(n, path, m.What, m.Hint)
 	}
 	if len(mistakes) > 0 {
 		return
@@ -251,73 +255,13 @@ func (d *decoder) scalar(n ast.Node, v reflect.Value, path string) {
 	_, isBlock := n.(*ast.LiteralNode)
 	quoted := (isBlock || isString && n.GetToken().Type != token.StringType) && !fromEnv
 	err := setScalar(v, text, quoted, isString || isBlock)
-	if w, ok := errors.AsType[wrong](err); ok {
+	if m, ok := errors.AsType[Mistake](err); ok {
 		if fromEnv {
-			w.hint = "" // it may quote the value
+			m.Hint = "" // it may quote the value
 		}
-		d.fail(n, path, fmt.Sprintf("%q %s", d.src.shown(path, written), w.what), w.hint)
+		d.fail(n, path, fmt.Sprintf("%q %s", d.src.Shown(path, written), m.What), m.Hint)
 	} else if err != nil {
 		d.fail(n, path, fmt.Sprintf("%q is not %s", written, wanted(v)), "")
-	}
-}
-
-// setScalar sets v from text. quoted says that the text can only be meant as
-// text, isText that YAML does not take it for a number or a truth value.
-func setScalar(v reflect.Value, text string, quoted, isText bool) error {
-	switch p := v.Addr().Interface().(type) {
-	case *time.Duration:
-		return assign(p)(parseDuration(text))
-	case *netip.Prefix:
-		return assign(p)(parsePrefix(text))
-	case encoding.TextUnmarshaler:
-		return p.UnmarshalText([]byte(text))
-	case *string:
-		if !isText {
-			return wrong{"is not text", "write " + strconv.Quote(text)}
-		}
-		*p = text
-		return nil
-	case *int:
-		n, err := strconv.Atoi(text)
-		if err == nil && quoted {
-			return wrong{"is text, want a whole number", "write " + text + " without quotes"}
-		}
-		if err != nil {
-			return wrong{"is not a whole number", "write one such as 1000"}
-		}
-		*p = n
-		return nil
-	case *float64:
-		f, err := strconv.ParseFloat(text, 64)
-		if percent, cut := strings.CutSuffix(text, "%"); cut {
-			if share, err := strconv.ParseFloat(percent, 64); err == nil {
-				return wrong{"is not a number", "write " + strconv.FormatFloat(share/100, 'g', 6, 64)}
-			}
-		}
-		if err != nil || quoted || f-f != 0 { // f-f is NaN for infinities
-			return wrong{"is not a number", ""}
-		}
-		*p = f
-		return nil
-	case *bool:
-		if quoted && (text == "true" || text == "false") {
-			return wrong{"is text, want a truth value", "write " + text + " without quotes"}
-		}
-		if text != "true" && text != "false" {
-			return wrong{"is neither true nor false", "write true or false"}
-		}
-		*p = text == "true"
-		return nil
-	}
-	panic(fmt.Sprintf("config: field of type %s has no decoding", v.Type()))
-}
-
-func assign[T any](p *T) func(T, error) error {
-	return func(value T, err error) error {
-		if err == nil {
-			*p = value
-		}
-		return err
 	}
 }
 
@@ -327,18 +271,4 @@ func (d *decoder) fail(n ast.Node, path, text, hint string) {
 
 func (d *decoder) place(p *token.Position) place {
 	return place{file: d.src.file, line: p.Line, column: max(p.Column, 1)}
-}
-
-// scalarText returns the text of a single value as it stands in the file,
-// without quotes.
-func scalarText(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
 }

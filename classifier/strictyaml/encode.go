@@ -1,9 +1,9 @@
-package config
+package strictyaml
 
 import (
+	"cmp"
 	"encoding"
 	"fmt"
-	"maps"
 	"net/url"
 	"reflect"
 	"slices"
@@ -12,47 +12,47 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Redacted returns the configuration in effect as YAML, with all defaults. A
-// value that was made from environment variables appears as it is written in
-// the file, and passwords in URLs are replaced. What is left is a valid file.
-func (c *Config) Redacted() ([]byte, error) {
-	text, err := yaml.Marshal(c.encode(reflect.ValueOf(*c), ""))
+// Encode is the reverse of [Decode] with variables: it returns v, a struct, as YAML. A value that
+// was made from variables appears as it is written in the file, and passwords in
+// URLs are replaced. Zeros of fields with omitempty are left out.
+func (s *Source) Encode(v any) ([]byte, error) {
+	text, err := yaml.Marshal(s.encode(reflect.ValueOf(v), ""))
 	if err != nil {
-		return nil, fmt.Errorf("config: encode: %w", err)
+		return nil, fmt.Errorf("strictyaml: encode: %w", err)
 	}
 	return text, nil
 }
 
-// encode is the decoder's reverse: it turns v into what goccy/go-yaml knows
-// without looking at our types.
-func (c *Config) encode(v reflect.Value, path string) any {
-	if written, ok := c.written[path]; ok {
+// encode turns v into what goccy/go-yaml knows without looking at our types.
+func (s *Source) encode(v reflect.Value, path string) any {
+	if written, ok := s.written[path]; ok {
 		return written
 	}
 	switch x := v.Interface().(type) {
 	case encoding.TextMarshaler: // netip.Prefix
 		text, _ := x.MarshalText()
 		return string(text)
-	case fmt.Stringer: // time.Duration, Size, Percent, Reserve
+	case fmt.Stringer: // time.Duration, Size, Percent
 		return x.String()
 	case string:
 		return strings.ReplaceAll(withoutPassword(x), "${", "$${")
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		return c.encode(v.Elem(), path)
+		return s.encode(v.Elem(), path)
 	case reflect.Struct:
-		return c.encodeStruct(v, path)
+		return s.encodeStruct(v, path)
 	case reflect.Map:
 		out := yaml.MapSlice{}
-		for _, name := range slices.Sorted(maps.Keys(keysOf(v))) {
-			out = append(out, yaml.MapItem{Key: name, Value: c.encode(v.MapIndex(reflect.ValueOf(name)), join(path, name))})
+		byName := func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) }
+		for _, key := range slices.SortedFunc(slices.Values(v.MapKeys()), byName) {
+			out = append(out, yaml.MapItem{Key: key.String(), Value: s.encode(v.MapIndex(key), Join(path, key.String()))})
 		}
 		return out
 	case reflect.Slice:
 		out := make([]any, v.Len())
 		for i := range out {
-			out[i] = c.encode(v.Index(i), item(path, i))
+			out[i] = s.encode(v.Index(i), Item(path, i))
 		}
 		return out
 	}
@@ -60,14 +60,14 @@ func (c *Config) encode(v reflect.Value, path string) any {
 }
 
 // encodeStruct leaves out zeros that are as good as left out.
-func (c *Config) encodeStruct(v reflect.Value, path string) yaml.MapSlice {
+func (s *Source) encodeStruct(v reflect.Value, path string) yaml.MapSlice {
 	out := yaml.MapSlice{}
 	for i := range v.NumField() {
 		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
 		if name == "" || name == "-" || options == "omitempty" && isEmpty(v.Field(i)) {
 			continue
 		}
-		out = append(out, yaml.MapItem{Key: name, Value: c.encode(v.Field(i), join(path, name))})
+		out = append(out, yaml.MapItem{Key: name, Value: s.encode(v.Field(i), Join(path, name))})
 	}
 	return out
 }
@@ -77,14 +77,6 @@ func isEmpty(v reflect.Value) bool {
 		return v.Len() == 0
 	}
 	return v.IsZero()
-}
-
-func keysOf(v reflect.Value) map[string]bool {
-	keys := make(map[string]bool, v.Len())
-	for _, k := range v.MapKeys() {
-		keys[k.String()] = true
-	}
-	return keys
 }
 
 // withoutPassword replaces the password of a URL, and a user name that stands

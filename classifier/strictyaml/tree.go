@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"bytes"
@@ -17,15 +17,15 @@ const (
 	// maxFileBytes bounds the file. The parser takes quadratic time in the
 	// number of keys.
 	maxFileBytes = 256 << 10
-	// maxNesting bounds how deep lists and mappings nest. The configuration
-	// itself needs 6; the parser recurses and builds a path per level.
+	// maxNesting bounds how deep lists and mappings nest. The gateway's
+	// configuration needs 6; the parser recurses and builds a path per level.
 	maxNesting = 32
 )
 
 // parseTree parses the one document of a file. It returns nil for a file
 // without one. A problem is recorded in src and ends the work: after a syntax
 // error, all else would be guesswork.
-func parseTree(src *source, data []byte) (ast.Node, bool) {
+func parseTree(src *Source, data []byte) (ast.Node, bool) {
 	fail := func(line, column int, text, hint string) (ast.Node, bool) {
 		src.report("", place{src.file, line, column}, text, hint)
 		return nil, false
@@ -70,8 +70,8 @@ func parseTree(src *source, data []byte) (ast.Node, bool) {
 	return root, true
 }
 
-// syntaxHint explains the one syntax error that the file format of Overtake
-// itself provokes: ${NAME} without quotes inside { } or [ ].
+// syntaxHint explains the one syntax error that variables provoke: ${NAME}
+// without quotes inside { } or [ ].
 func syntaxHint(data []byte, line int) string {
 	lines := strings.Split(string(data), "\n")
 	if line < 1 || line > len(lines) {

@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 
 // expand replaces ${NAME} in text by what lookup knows, and $${ by ${. It
 // returns every mistake in text.
-func expand(text string, lookup func(string) (string, bool)) (string, []wrong) {
+func expand(text string, lookup func(string) (string, bool)) (string, []Mistake) {
 	var out strings.Builder
-	var mistakes []wrong
+	var mistakes []Mistake
 	for {
 		i := strings.Index(text, "${")
 		if i < 0 {
@@ -25,13 +25,13 @@ func expand(text string, lookup func(string) (string, bool)) (string, []wrong) {
 		name, rest, closed := strings.Cut(text[i+2:], "}")
 		switch {
 		case !closed:
-			return "", append(mistakes, wrong{"${ without }", "write $${ for a literal ${"})
+			return "", append(mistakes, Mistake{"${ without }", "write $${ for a literal ${"})
 		case !validVariable(name):
-			mistakes = append(mistakes, wrong{fmt.Sprintf("%q is not the name of an environment variable", name), "write $${ for a literal ${"})
+			mistakes = append(mistakes, Mistake{fmt.Sprintf("%q is not the name of an environment variable", name), "write $${ for a literal ${"})
 		default:
 			value, ok := lookup(name)
 			if !ok {
-				mistakes = append(mistakes, wrong{fmt.Sprintf("the environment variable %s is not set", name), "set it, or write $${ for a literal ${"})
+				mistakes = append(mistakes, Mistake{fmt.Sprintf("the environment variable %s is not set", name), "set it, or write $${ for a literal ${"})
 			}
 			out.WriteString(value)
 		}

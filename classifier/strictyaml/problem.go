@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"cmp"
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Problem is one thing that is wrong with a configuration, or, in
-// [Config.Warnings], one thing that is accepted but has no effect.
+// Problem is one thing that is wrong with a file, or, among warnings, one thing
+// that is accepted but has no effect.
 type Problem struct {
 	// File is the file's name, or the flag or environment variable that gave
 	// the value.
@@ -46,7 +46,8 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Problems are all problems of one configuration, sorted by position.
+// Problems are all problems of one file. None at all is no error: ask for the
+// length before it is returned as one.
 type Problems []Problem
 
 // Error prints one problem per line.
@@ -58,15 +59,16 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (ps Problems) sort() {
+// Sort sorts by position; of two at the same, the earlier found stays first.
+func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 }
 
-// suggest is the hint for a name that is not one of names: the nearest, or all
-// of them when none is near.
-func suggest(name string, names []string) string {
+// Suggest is the hint for a name that is not one of names: did you mean "a"? for
+// the nearest, or want a, b or c when none is near.
+func Suggest(name string, names []string) string {
 	if near := nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
@@ -79,6 +81,14 @@ func suggest(name string, names []string) string {
 	last := len(names) - 1
 	return "want " + strings.Join(names[:last], ", ") + " or " + names[last]
 }
+
+// Mistake is what is wrong with a value, to be read after the value itself ("is
+// not a size"), and what to write instead; Hint may be empty. It is an error for
+// [encoding.TextUnmarshaler].
+type Mistake struct{ What, Hint string }
+
+// Error returns what is wrong, without the hint.
+func (m Mistake) Error() string { return m.What }
 
 // nearest returns the one of names that is a likely misspelling away from
 // name, or that name begins; otherwise "".
