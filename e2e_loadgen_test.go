@@ -154,7 +154,7 @@ func (run wrkRun) latencies(t *testing.T) (w wrkLatencies) {
 	t.Helper()
 	w.Printed = make(map[string]float64)
 	code := run.wait(t)
-	for _, m := range regexp.MustCompile(`(?m)^\s+(\d\d)%\s+([\d.]+)(us|ms|s)$`).FindAllStringSubmatch(run.text(), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\d\d)%\s+([\d.]+)(us|ms|s)\s*$`).FindAllStringSubmatch(run.text(), -1) {
 		value, _ := strconv.ParseFloat(m[2], 64) // digits, as matched
 		w.Printed[m[1]] = value * map[string]float64{"us": 0.001, "ms": 1, "s": 1000}[m[3]]
 	}
