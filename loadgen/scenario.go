@@ -129,9 +129,10 @@ func ParseClassFlag(value string) (Class, error) {
 	return s, nil
 }
 
-// splitRequest separates "METHOD PATH"; a lone path is a GET.
+// splitRequest separates "METHOD PATH"; a lone path, which may have spaces in its
+// templates, is a GET.
 func splitRequest(request string) (method, path string) {
-	if method, path, ok := strings.Cut(request, " "); ok {
+	if method, path, ok := strings.Cut(request, " "); ok && !strings.HasPrefix(method, "/") {
 		return method, path
 	}
 	return "GET", request

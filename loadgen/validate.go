@@ -4,15 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 )
-
-// maxRate is far above what one process can send; it catches typing errors.
-const maxRate = 1e6
 
 // withDefaults fills in what may be left empty.
 func (s Class) withDefaults() Class {
@@ -25,17 +21,17 @@ func (s Class) withDefaults() Class {
 // check returns the first thing wrong with s, without the package prefix. http
 // says that it is sent to an HTTP server.
 func (s Class) check(http bool) error {
+	if err := s.Arrivals.Check(); err != nil {
+		return err
+	}
+	if err := s.Request.Check(); err != nil {
+		return err
+	}
 	switch {
 	case s.Name == "" || len(s.Name) > 64 || strings.ContainsFunc(s.Name, notInName):
 		return fmt.Errorf("name %q is not 1 to 64 visible ASCII characters without '/'", s.Name)
 	case len(s.Class) > 64 || strings.ContainsFunc(s.Class, notInName):
 		return fmt.Errorf("class %q is not up to 64 visible ASCII characters without '/'", s.Class)
-	case len(s.Arrivals.Rate) == 0:
-		return errors.New("no arrivals: nothing to send")
-	case math.IsNaN(s.rate()) || s.rate() <= 0 || s.rate() > maxRate:
-		return fmt.Errorf("rate %v is not above 0 and up to %.0f per second", s.rate(), float64(maxRate))
-	case s.Request.BodyBytes < 0:
-		return fmt.Errorf("body of %d bytes", s.Request.BodyBytes)
 	case s.Objective < 0:
 		return fmt.Errorf("objective %v is below 0", s.Objective)
 	case s.Timeout < 0:
@@ -44,33 +40,15 @@ func (s Class) check(http bool) error {
 		return fmt.Errorf("at most %d connections; want 1 or more, or 0 for no bound", s.Connections.Max)
 	case s.Connections.Requests < 0:
 		return fmt.Errorf("%d requests per connection; want 1 or more, or 0 for no bound", s.Connections.Requests)
-	case http:
-		return s.checkHTTP()
-	case s.Job:
+	case http && s.Request.Path == "":
+		return errors.New(`path "" does not begin with '/'`)
+	case s.Job && !http:
 		return errors.New("a job is posted over HTTP; name an endpoint of kind http, or none")
 	}
 	return nil
 }
 
-func (s Class) checkHTTP() error {
-	// What is drawn is checked when it is: between braces anything goes.
-	drawn := strings.Contains(s.Request.Path, "{{")
-	switch {
-	case strings.ContainsFunc(s.Request.Method, func(r rune) bool { return r < 'A' || r > 'Z' }):
-		return fmt.Errorf("method %q is not in capital letters", s.Request.Method)
-	case !strings.HasPrefix(s.Request.Path, "/") && !drawn:
-		return fmt.Errorf("path %q does not start with '/'", s.Request.Path)
-	case strings.ContainsFunc(s.Request.Path, notInTarget) && !drawn:
-		return fmt.Errorf("path %q has spaces or characters that must be %%-encoded", s.Request.Path)
-	}
-	return nil
-}
-
-// rate is the first rate of the class, per second.
-func (s Class) rate() float64 { return s.Arrivals.Rate[0].From }
-
-func notInTarget(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' }
-func notInName(r rune) bool   { return r <= ' ' || r >= 0x7f || r == '/' }
+func notInName(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' }
 
 // endpoint returns what a class names, the target for an empty name.
 func (sc Scenario) endpoint(name string) Endpoint {

@@ -33,7 +33,7 @@ func (s Spec) compile() (c compiled, mistakes []error) {
 	read := func(place, text string, escape func(string) string) template {
 		t, w := compile(text, escape)
 		if w != nil {
-			add(place, w.hint, "%q %s", short(text), w.what)
+			add(place, w.hint, "in %q: %s", short(text), w.what)
 		}
 		return t
 	}
@@ -45,8 +45,11 @@ func (s Spec) compile() (c compiled, mistakes []error) {
 		add("method", "write it as in GET", "%q is not 1 to 32 capital letters", short(s.Method))
 	}
 	c.path = read("path", s.Path, verbatim)
-	if c.path != nil {
+	if s.Path != "" && c.path != nil {
 		s.checkPath(c.path, add)
+	}
+	if s.Path == "" && len(s.Query) > 0 {
+		add("query", "give it a path", "is a query without a path")
 	}
 	for _, f := range s.Query {
 		t := read("query."+f.Name, f.Value, url.QueryEscape)

@@ -39,7 +39,7 @@ type Spec struct {
 	// Method is GET if empty.
 	Method string
 	// Path is the request target: path and query, starting with '/'. What it is
-	// made from is sent as it is, so it is %-encoded.
+	// made from is sent as it is, so it is %-encoded. Messages have none.
 	Path string
 	// Query is appended to the query of Path, %-encoded, in this order.
 	Query []Field

@@ -80,7 +80,7 @@ var atLine = regexp.MustCompile(`^template: [^:]*:\d+: `)
 
 func syntax(err error) *wrong {
 	text := atLine.ReplaceAllString(err.Error(), "")
-	return &wrong{"is no template: " + text, `write a function as in {{int 1 20}}, and {{"{{"}} as {{pick "{{"}}`}
+	return &wrong{text, `write a function as in {{int 1 20}}, and {{"{{"}} as {{pick "{{"}}`}
 }
 
 // action compiles {{function arguments}}.
@@ -143,7 +143,7 @@ func whole(arg parse.Node, low, high int64) (int64, error) {
 
 func arguments(args []parse.Node, n int) error {
 	if len(args) != n {
-		return fmt.Errorf("%d arguments, want %d", len(args), n)
+		return fmt.Errorf("has %d arguments, want %d", len(args), n)
 	}
 	return nil
 }

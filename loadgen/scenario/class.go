@@ -43,11 +43,12 @@ func (d *draft) class(at string, c *class) loadgen.Class {
 		}
 	}
 	out.Arrivals = d.arrivals(at, c)
-	targets := len(out.Arrivals.Replay.Arrivals) > 0
+	// Without anything recorded, what is wrong with the replay was told.
+	recorded := c.Replay != nil && !c.hasRate() && c.Bursts == nil
 	for _, a := range out.Arrivals.Replay.Arrivals {
-		targets = targets && a.Target != ""
+		recorded = recorded && a.Target != ""
 	}
-	out.Request = d.request(at, c, targets && !c.hasRate() && c.Bursts == nil)
+	out.Request = d.request(at, c, recorded)
 	return out
 }
 
@@ -59,7 +60,8 @@ func (d *draft) checkEndpoint(at string, c *class) {
 		}
 		return
 	}
-	if _, known := d.file.Endpoints[c.Endpoint]; !known {
+	e, known := d.file.Endpoints[c.Endpoint]
+	if !known {
 		names := slices.Sorted(maps.Keys(d.file.Endpoints))
 		hint := strictyaml.Suggest(c.Endpoint, names)
 		if hint == "" {
@@ -67,7 +69,7 @@ func (d *draft) checkEndpoint(at string, c *class) {
 		}
 		d.Problem(strictyaml.Join(at, "endpoint"), hint, "there is no endpoint %q", c.Endpoint)
 	}
-	if !c.messages(d) {
+	if e.AMQP == "" && e.NATS == "" {
 		return
 	}
 	for _, key := range []string{"method", "path", "query", "connections", "job"} {
@@ -77,10 +79,10 @@ func (d *draft) checkEndpoint(at string, c *class) {
 	}
 }
 
-// messages says whether the class publishes messages, rather than asks a server.
+// messages says whether the class publishes messages, rather than asks a server. An
+// endpoint that is not known could be either: nothing is held against it.
 func (c *class) messages(d *draft) bool {
-	e := d.file.Endpoints[c.Endpoint]
-	return c.Endpoint != "" && (e.AMQP != "" || e.NATS != "")
+	return c.Endpoint != "" && d.file.Endpoints[c.Endpoint].HTTP == ""
 }
 
 // request checks what the class sends. recorded says that all targets were recorded.
@@ -89,7 +91,11 @@ func (d *draft) request(at string, c *class, recorded bool) content.Spec {
 	path := strictyaml.Join(at, "path")
 	switch {
 	case d.Given(path):
-	case recorded || c.messages(d) || c.Replay != nil && d.AnyBroken(strictyaml.Join(at, "replay")):
+		if c.Path == "" {
+			d.Problem(path, "begin it with '/'", "no path")
+		}
+	case c.messages(d):
+	case recorded:
 		s.Path = "/"
 	default:
 		d.Problem(path, "write one such as /products/{{int 1 500}}", "is missing")

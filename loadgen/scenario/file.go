@@ -66,11 +66,17 @@ type class struct {
 	Job         bool              `yaml:"job"`
 }
 
+// LongForm implements [strictyaml.LongFormer].
+func (class) LongForm(string) string { return "write {name: pages, rate: 10/s, path: /}" }
+
 type ramp struct {
 	From rate          `yaml:"from"`
 	To   rate          `yaml:"to"`
 	Over time.Duration `yaml:"over"`
 }
+
+// LongForm implements [strictyaml.LongFormer].
+func (ramp) LongForm(string) string { return "write {from: 10/s, to: 100/s, over: 20s}" }
 
 type step struct {
 	Rate rate          `yaml:"rate"`
