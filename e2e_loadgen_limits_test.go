@@ -74,10 +74,11 @@ func TestE2ELoadgenMemory(t *testing.T) {
 	}
 	p.checkRSS(t)
 	// The first tenth is for buffers and connections to come to what they stay at. If
-	// that is no minute, they may not have come to it yet.
+	// that is no minute, they may not have come to it yet: one pause of the machine makes
+	// them more.
 	growth := 1.05
 	if *loadTime < 10*time.Minute {
-		growth = 1.20
+		growth = 1.5
 	}
 	first, last := medianOf(samples[10:20]), medianOf(samples[89:])
 	t.Logf("%.0f KiB after a tenth of the time, %.0f KiB at its end, at %d requests a second for %v", first, last, rate, *loadTime)
