@@ -239,7 +239,7 @@ func stallPicture(t *testing.T, run knownRun) {
 		printed = append(printed, plotter.XY{X: nines(percent / 100), Y: run.Stall.Printed[p]})
 	}
 	pic := picture.New("A target that stalls for 1 s every 10 s", "percentile", "latency in ms")
-	pic.Legend.Top, pic.Legend.Left = true, true
+	pic.Legend.Top, pic.Legend.Left, pic.Y.Min = true, true, 0
 	pic.X.Tick.Marker = plot.ConstantTicks{
 		{Value: 0, Label: "0"}, {Value: nines(0.5), Label: "50"}, {Value: 1, Label: "90"}, {Value: 2, Label: "99"}, {Value: 3, Label: "99.9"},
 	}
