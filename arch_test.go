@@ -149,6 +149,7 @@ var archImporters = map[string][]string{
 	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/gateway/socket/qdisc", "overtake/loadgen"}, // extends the standard library
 	"golang.org/x/text":                       {"overtake/tracing/waterfall"},
 	"golang.org/x/time":                       {"overtake/gateway", "overtake/gateway/accesslog", "overtake/loadgen"},
+	"gonum.org/v1/plot":                       {"overtake/docs/picture", "overtake/loadgen/report"}, // the pictures of the docs, and the one of every report
 	"google.golang.org/grpc":                  {"overtake/tracing/export"},
 }
 
