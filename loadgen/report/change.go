@@ -184,11 +184,4 @@ func (c classChange) refusedText(arrow string) string {
 	return fmt.Sprintf("refused %.0f %% %s %.0f %%", c.RefusedBefore*100, arrow, c.RefusedAfter*100)
 }
 
-func formatFactor(f float64) string {
-	if f < 9.95 {
-		return fmt.Sprintf("%.1f", f)
-	}
-	return formatCount(int64(f + 0.5))
-}
-
 func round3(f float64) float64 { return math.Round(f*1000) / 1000 }

@@ -95,9 +95,9 @@ func fileText(f ComparedFile) string {
 		text = f.Scenario + " at " + text
 	}
 	if f.Verdict.State != loadgen.Valid {
-		return text + ", NOT A RESULT: " + f.Verdict.String()
+		return text + ", NOT A RESULT (" + string(f.Verdict.State) + ")"
 	}
-	return text + ", " + f.Verdict.String()
+	return text + ", " + string(f.Verdict.State)
 }
 
 func figureLabel(f ComparedFigure) string {

@@ -100,6 +100,9 @@ func newPlot(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.Title.TextStyle.Font.Size, p.Title.Padding = 15, vg.Points(10)
+	for _, text := range []*draw.TextStyle{&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle} {
+		text.Font.Variant = "Sans"
+	}
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
 		axis.Label.TextStyle.Font.Size, axis.Tick.Label.Font.Size = 13, 12
 		axis.Label.Padding, axis.LineStyle.Color = vg.Points(6), pictureGray
@@ -171,29 +174,61 @@ func addLine(p *plot.Plot, points plotter.XYs, style draw.LineStyle, label strin
 	}
 }
 
-// logScale makes the scale of latencies logarithmic, from one decade to another.
+// logScale makes the scale of latencies logarithmic, between round values.
 // Without data it shows 1 ms to 1 s.
 func logScale(p *plot.Plot) {
 	if p.Y.Min > p.Y.Max || p.Y.Max <= 0 {
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 1, 1000
 	}
 	p.X.Max = max(p.X.Max, 1)
-	p.Y.Min = math.Pow(10, math.Floor(math.Log10(p.Y.Min)))
-	p.Y.Max = math.Pow(10, math.Floor(math.Log10(p.Y.Max))+1)
+	p.Y.Min, p.Y.Max = roundBelow(p.Y.Min), roundAbove(p.Y.Max)
 	p.Y.Scale = plot.LogScale{}
-	p.Y.Tick.Marker = plot.TickerFunc(func(least, most float64) []plot.Tick {
-		var ticks []plot.Tick
-		for decade := least; decade <= most*1.01; decade *= 10 {
-			ticks = append(ticks, plot.Tick{Value: decade, Label: decadeLabel(decade)})
-			for n := 2.0; n < 10 && n*decade < most; n++ {
-				ticks = append(ticks, plot.Tick{Value: n * decade})
-			}
-		}
-		return ticks
-	})
+	p.Y.Tick.Marker = plot.TickerFunc(latencyTicks)
 }
 
-func decadeLabel(ms float64) string {
+// latencyTicks labels the decades, and on a short scale 2 and 5 too.
+func latencyTicks(least, most float64) []plot.Tick {
+	const short = 1000
+	var ticks []plot.Tick
+	for decade := math.Pow(10, math.Floor(math.Log10(least)+1e-9)); decade <= most*1.01; decade *= 10 {
+		for n := 1.0; n < 10; n++ {
+			value := n * decade
+			if value < least*0.99 || value > most*1.01 {
+				continue
+			}
+			tick := plot.Tick{Value: value}
+			if n == 1 || most/least < short && (n == 2 || n == 5) {
+				tick.Label = latencyLabel(value)
+			}
+			ticks = append(ticks, tick)
+		}
+	}
+	return ticks
+}
+
+// roundBelow returns the next value of 1, 2 or 5 times a power of ten that is
+// smaller; roundAbove the next larger.
+func roundBelow(v float64) float64 {
+	decade := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, n := range []float64{5, 2} {
+		if n*decade < v {
+			return n * decade
+		}
+	}
+	return decade
+}
+
+func roundAbove(v float64) float64 {
+	decade := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, n := range []float64{2, 5} {
+		if n*decade > v {
+			return n * decade
+		}
+	}
+	return 10 * decade
+}
+
+func latencyLabel(ms float64) string {
 	switch {
 	case ms < 0.95:
 		return fmt.Sprintf("%.0f µs", ms*1000)

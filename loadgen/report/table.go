@@ -3,153 +3,229 @@ package report
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"overtake/loadgen"
 )
 
-// WriteTable writes the report as aligned text: a row for each class in each
-// phase, what was refused and what failed, and the verdict.
+// WriteTable writes the report as aligned text of at most 120 columns, unless
+// names are long: what each class got in each condition, what became of its
+// requests, the spread over repeated runs, the phases, the slowest requests,
+// the expectations and the verdict.
+//
+// Where a condition was run more than once, the figures are those of each
+// class's median run.
 func WriteTable(w io.Writer, r *loadgen.Report) error {
-	rows := [][]string{{"phase", "class", "sent", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "shed", "failed", "unfinished", "skipped"}}
-	for _, p := range r.Runs {
-		for i, s := range p.Classes {
-			phase := p.Condition
-			if i > 0 {
-				phase = ""
-			}
-			rows = append(rows, []string{
-				phase, s.Label(), formatCount(s.Sent), formatRate(s.DonePerSecond),
-				latencyCell(s, s.Latency.P50), latencyCell(s, s.Latency.P99), latencyCell(s, s.Latency.P999),
-				formatCount(s.ShedTotal()), formatCount(s.FailedTotal()), formatCount(s.Unfinished), formatCount(s.Skipped),
-			})
-		}
-	}
 	var b strings.Builder
-	writeAligned(&b, rows, 2)
-	var causes []string
-	for _, p := range r.Runs {
-		for _, s := range p.Classes {
-			causes = append(causes, causeLines(p, s)...)
-		}
+	groups := groupRuns(r)
+	if len(groups) > 0 {
+		writeLatencies(&b, groups)
+		b.WriteByte('\n')
+		writeCounts(&b, groups)
 	}
-	if len(causes) > 0 {
-		b.WriteString("\n" + strings.Join(causes, "\n") + "\n")
-	}
-	if headline := changesOf(r).Headline(); headline != "" {
-		b.WriteString("\n" + headline + "\n")
-	}
+	writeSpread(&b, r, groups)
+	writePhases(&b, groups)
+	writeLines(&b, "", causes(groups))
+	writeLines(&b, "slowest requests", slowestLines(groups))
+	writeLines(&b, "", headline(r))
+	writeExpectations(&b, r.Expectations)
 	b.WriteString("\ngenerator: " + r.Verdict.String() + "\n")
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if _, err := io.WriteString(w, printable(b.String())); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
 	return nil
 }
 
-// writeAligned writes rows in columns; the first left ones are text and aligned
-// to the left, the others numbers and aligned to the right.
-func writeAligned(b *strings.Builder, rows [][]string, left int) {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		if len(row) == 1 {
-			continue // a heading
-		}
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+// writeLatencies puts latency and service time side by side: where latency is
+// much longer, requests could not even be sent in time, which a load generator
+// that waits for answers would not show.
+func writeLatencies(b *strings.Builder, groups []group) {
+	rows := [][]string{{"class", "done/s", "good/s", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
+	for _, g := range groups {
+		rows = append(rows, []string{g.title()})
+		for _, m := range g.medians {
+			c, l := m.result, m.result.Latency
+			row := []string{"  " + c.Label(), formatRate(c.DonePerSecond), goodputCell(c)}
+			for _, v := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max} {
+				row = append(row, latencyCell(l, v))
+			}
+			rows = append(rows, append(row, latencyCell(c.Service, c.Service.P50), latencyCell(c.Service, c.Service.P99)))
 		}
 	}
-	for _, row := range rows {
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i > 0 {
-				b.WriteString("  ")
-			}
-			if i < left {
-				b.WriteString(cell + pad)
-			} else {
-				b.WriteString(pad + cell)
-			}
+	writeAligned(b, rows, 1, span{7, "latency from intended start, ms"}, span{9, "service, ms"})
+}
+
+// title names the condition and says what its figures are of.
+func (g group) title() string {
+	title := formatSeconds(g.runs[0].DurationSeconds)
+	if len(g.runs) > 1 {
+		title = fmt.Sprintf("median of %d runs of %s", len(g.runs), title)
+	}
+	if g.condition != "" {
+		title = g.condition + ", " + title
+	}
+	for _, run := range g.runs {
+		if run.Interrupted {
+			return title + ", ended early"
 		}
+	}
+	return title
+}
+
+func writeCounts(b *strings.Builder, groups []group) {
+	rows := [][]string{{"class", "sent", "ok", "shed", "failed", "unfinished", "skipped", "queue share"}}
+	for _, g := range groups {
+		rows = append(rows, []string{g.title()})
+		for _, m := range g.medians {
+			c := m.result
+			rows = append(rows, []string{
+				"  " + c.Label(), formatCount(c.Sent), formatCount(c.OK), formatCount(c.ShedTotal()), formatCount(c.FailedTotal()),
+				formatCount(c.Unfinished), formatCount(c.Skipped), queueCell(c),
+			})
+		}
+	}
+	writeAligned(b, rows, 1)
+}
+
+func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
+	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "refused"}}
+	for _, g := range groups {
+		first := true
+		for _, m := range g.medians {
+			s, ok := summary(r, g.condition, m.result.Name)
+			if !ok {
+				continue
+			}
+			if first {
+				rows, first = append(rows, []string{fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs))}), false
+			}
+			millis := func(v float64) string { return formatMillis(loadgen.Millis(v)) }
+			rows = append(rows, []string{
+				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), spreadCell(s.P50, millis), spreadCell(s.P99, millis),
+				spreadCell(s.P999, millis), spreadCell(s.RefusedShare, func(v float64) string { return formatPercent(v, 1) }),
+			})
+		}
+	}
+	if len(rows) > 1 {
 		b.WriteByte('\n')
+		writeAligned(b, rows, 1)
 	}
 }
 
-// causeLines says why requests of one stream were refused or failed.
-func causeLines(p loadgen.RunResult, s loadgen.ClassResult) []string {
+func spreadCell(s loadgen.Spread, format func(float64) string) string {
+	return format(s.Median) + ", " + format(s.Min) + ".." + format(s.Max)
+}
+
+func writePhases(b *strings.Builder, groups []group) {
+	rows := [][]string{{"phase", "sent", "ok", "in time", "shed", "failed", "skipped", "p50 ms", "p99 ms", "p99.9 ms", "max ms"}}
+	for _, g := range groups {
+		for _, m := range g.medians {
+			if len(m.result.Phases) == 0 {
+				continue
+			}
+			rows = append(rows, []string{strings.TrimPrefix(g.condition+": "+m.result.Label(), ": ")})
+			for _, p := range m.result.Phases {
+				l := p.Latency
+				rows = append(rows, []string{
+					"  " + p.Name, formatCount(p.Sent), formatCount(p.OK), formatCount(p.WithinObjective), formatCount(p.ShedTotal()),
+					formatCount(p.FailedTotal()), formatCount(p.Skipped),
+					latencyCell(l, l.P50), latencyCell(l, l.P99), latencyCell(l, l.P999), latencyCell(l, l.Max),
+				})
+			}
+		}
+	}
+	if len(rows) > 1 {
+		b.WriteByte('\n')
+		writeAligned(b, rows, 1)
+	}
+}
+
+// writeLines writes an empty line, a title unless it is "", and the lines.
+func writeLines(b *strings.Builder, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	if title != "" {
+		title += "\n"
+	}
+	b.WriteString("\n" + title + strings.Join(lines, "\n") + "\n")
+}
+
+// causes says why requests were refused or failed.
+func causes(groups []group) []string {
 	var lines []string
-	if len(s.Shed) > 0 {
-		lines = append(lines, fmt.Sprintf("%s: %s shed: %s", p.Condition, s.Label(), formatCauses(s.Shed)))
-	}
-	if len(s.Failed) > 0 {
-		lines = append(lines, fmt.Sprintf("%s: %s failed: %s", p.Condition, s.Label(), formatCauses(s.Failed)))
-	}
-	if s.Repeated > 0 {
-		lines = append(lines, fmt.Sprintf("%s: %s jobs done more than once: %s", p.Condition, s.Label(), formatCount(s.Repeated)))
+	for _, g := range groups {
+		for _, m := range g.medians {
+			lines = append(lines, causeLines(g.condition, m.result)...)
+		}
 	}
 	return lines
 }
 
-// sortedKeys returns the keys of m, the most frequent first.
-func sortedKeys(m map[string]int64) []string {
-	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
-		if m[a] != m[b] {
-			return int(m[b] - m[a])
+func causeLines(condition string, c loadgen.ClassResult) []string {
+	of := strings.TrimPrefix(condition+": "+c.Label(), ": ")
+	var lines []string
+	if len(c.Shed) > 0 {
+		lines = append(lines, of+" shed: "+formatCauses(c.Shed))
+	}
+	if len(c.Failed) > 0 {
+		lines = append(lines, of+" failed: "+formatCauses(c.Failed))
+	}
+	if c.Repeated > 0 {
+		lines = append(lines, of+" done more than once: "+formatCount(c.Repeated))
+	}
+	return lines
+}
+
+// slowestLines lists the slowest requests of each class with where to look them
+// up: the link to Jaeger, or else the trace id.
+func slowestLines(groups []group) []string {
+	const each = 3
+	var lines []string
+	for _, g := range groups {
+		for _, m := range g.medians {
+			of := strings.TrimPrefix(g.condition+": "+m.result.Name, ": ")
+			for _, s := range m.result.Slowest[:min(len(m.result.Slowest), each)] {
+				text := fmt.Sprintf("  %s %s ms (service %s", of, formatMillis(s.Latency), formatMillis(s.Service))
+				if m.result.Queue.Count > 0 {
+					text += ", queue " + formatMillis(s.Queue)
+				}
+				lines = append(lines, fmt.Sprintf("%s) at %.1f s: %s", text, s.At, s.Request), "    "+traceText(s))
+			}
 		}
-		if a < b {
-			return -1
-		}
-		return 1
-	})
-}
-
-func formatCauses(m map[string]int64) string {
-	var parts []string
-	for _, cause := range sortedKeys(m) {
-		parts = append(parts, cause+" "+formatCount(m[cause]))
 	}
-	return strings.Join(parts, ", ")
+	return lines
 }
 
-func latencyCell(s loadgen.ClassResult, m loadgen.Millis) string {
-	if s.Latency.Count == 0 {
-		return "-"
+func traceText(s loadgen.SlowRequest) string {
+	if s.URL != "" {
+		return s.URL
 	}
-	return formatMillis(m)
+	return "trace " + s.TraceID
 }
 
-// Milliseconds writes d as a number of milliseconds, without the unit.
-func Milliseconds(d time.Duration) string {
-	return formatMillis(loadgen.Millis(float64(d.Microseconds()) / 1000))
-}
-
-// formatMillis writes three significant digits or the whole milliseconds.
-func formatMillis(m loadgen.Millis) string {
-	switch {
-	case m < 9.995:
-		return strconv.FormatFloat(float64(m), 'f', 2, 64)
-	case m < 99.95:
-		return strconv.FormatFloat(float64(m), 'f', 1, 64)
+func headline(r *loadgen.Report) []string {
+	if text := changesOf(r).Headline(); text != "" {
+		return []string{text}
 	}
-	return formatCount(int64(float64(m) + 0.5))
+	return nil
 }
 
-func formatRate(perSecond float64) string {
-	if perSecond < 99.95 {
-		return strconv.FormatFloat(perSecond, 'f', 1, 64)
+func writeExpectations(b *strings.Builder, expectations []loadgen.Expectation) {
+	if len(expectations) == 0 {
+		return
 	}
-	return formatCount(int64(perSecond + 0.5))
+	rows := [][]string{{"expectation", "got", ""}}
+	for _, e := range expectations {
+		rows = append(rows, []string{e.Text, e.Got, metText(e.Met)})
+	}
+	b.WriteByte('\n')
+	writeAligned(b, rows, 3)
 }
 
-// formatCount writes n with a comma before each group of three digits.
-func formatCount(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
+func metText(met bool) string {
+	if met {
+		return "met"
 	}
-	return digits
+	return "NOT MET"
 }

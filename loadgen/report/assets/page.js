@@ -1,92 +1,37 @@
-// Draws the plots of the report from the JSON in the page. It computes nothing
-// that the report does not already hold.
+// Draws the plots of the report from the JSON in the page.
 (() => {
-  "use strict";
   const report = JSON.parse(document.getElementById("report").textContent);
-  const palette = JSON.parse(document.getElementById("palette").textContent);
+  const guide = JSON.parse(document.getElementById("guide").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
-  // One line for each stream in each phase: colour by stream, dash by phase.
-  const names = [...new Set(report.runs.flatMap((p) => p.classes.map((s) => s.name)))];
-  const lastPhase = report.runs.length - 1;
+  // One line for each class in each condition: colour by class, dash by
+  // condition; the last condition is solid.
+  const names = [...new Set(guide.lines.map((l) => l.class))];
+  const conditions = [...new Set(report.runs.map((run) => run.condition))];
   const dashes = ["dashed", "dotted", [10, 4, 2, 4]];
-  const dashOf = (phase) => (phase === lastPhase ? "solid" : dashes[phase % dashes.length]);
-  const lines = report.runs.flatMap((p, phase) =>
-    p.classes.map((stream) => ({ stream, phase, phaseName: p.condition, color: names.indexOf(stream.name) })));
-  const hidden = { classes: new Set(), phases: new Set() };
+  const dashOf = (line) => (line.condition === conditions.length - 1 ? "solid" : dashes[line.condition % dashes.length]);
+  const lines = guide.lines.map((l) => ({
+    ...l,
+    run: report.runs[l.run],
+    result: report.runs[l.run].classes.find((c) => c.name === l.class),
+    conditionName: conditions[l.condition],
+    color: names.indexOf(l.class),
+    label: conditions.length > 1 ? `${l.class}, ${conditions[l.condition]}` : l.class,
+  }));
+  const plots = reportPlots(report, lines);
+  const hidden = { classes: new Set(), conditions: new Set() };
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colorOf = (index) => { const set = dark.matches ? palette.dark : palette.light; return set[index % set.length]; };
-  const labelOf = (line) => (report.runs.length > 1 ? `${line.stream.name}, ${line.phaseName}` : line.stream.name);
-
-  const number = (v) => (v >= 99.95 ? Math.round(v).toLocaleString("en-US") : v >= 9.995 ? v.toFixed(1) : v.toFixed(2));
-  const milliseconds = (v) => `${number(v)} ms`;
-  const tick = (v) => (v >= 1000 ? `${v / 1000} s` : v >= 1 ? `${v} ms` : `${v * 1000} µs`);
-  const nines = (x) => (!Number.isInteger(x) ? "" : x === 0 ? "0 %" : `${(100 - 10 ** (2 - x)).toFixed(Math.max(0, x - 2))} %`);
-
-  // Percentiles lie on the HDR scale: equal steps for each further nine.
-  const hdr = (percentile) => -Math.log10(1 - percentile / 100);
-  const bucketMiddle = 10 ** -0.05;
-  // The last second of a run is not a whole one: as a rate it would look like a
-  // collapse.
-  const wholeSeconds = (s) => (s.series || []).slice(0, -1);
-
-  const plots = {
-    percentiles: {
-      data: (s) => (s.curve || []).map((c) => [hdr(c.percentile), c.ms]),
-      x: { type: "value", interval: 1, min: 0, axisLabel: { formatter: nines } },
-      y: { type: "log", axisLabel: { formatter: tick } },
-      title: (x) => `${(100 - 10 ** (2 - x)).toFixed(x < 2 ? 1 : Math.ceil(x))} %`,
-      value: milliseconds,
-    },
-    distribution: {
-      data: (s) => {
-        const share = (s.distribution || []).map((b) => [b.up_to_ms * bucketMiddle, (100 * b.count) / s.latency.count]);
-        if (share.length === 0) return share;
-        const step = 10 ** 0.1;
-        return [[share[0][0] / step, 0], ...share, [share.at(-1)[0] * step, 0]];
-      },
-      x: { type: "log", axisLabel: { formatter: tick } },
-      y: { type: "value", min: 0, axisLabel: { formatter: "{value} %" } },
-      title: (x) => `about ${milliseconds(x)}`,
-      value: (v) => `${v.toFixed(1)} %`,
-      area: true,
-      trigger: "item",
-    },
-    p99: {
-      data: (s) => (s.series || []).map((t) => [t.second, t.done ? t.p99_ms : null]),
-      x: { type: "value", minInterval: 1, axisLabel: { formatter: "{value} s" } },
-      y: { type: "log", axisLabel: { formatter: tick } },
-      title: (x) => `second ${x}`,
-      value: milliseconds,
-      overTime: true,
-    },
-    done: {
-      data: (s) => wholeSeconds(s).map((t) => [t.second, t.done]),
-      x: { type: "value", minInterval: 1, axisLabel: { formatter: "{value} s" } },
-      y: { type: "value", min: 0 },
-      title: (x) => `second ${x}`,
-      value: (v) => `${v}/s`,
-      overTime: true,
-    },
-    refused: {
-      data: (s) => wholeSeconds(s).map((t) => [t.second, t.shed + t.failed]),
-      x: { type: "value", minInterval: 1, axisLabel: { formatter: "{value} s" } },
-      y: { type: "value", min: 0, minInterval: 1 },
-      title: (x) => `second ${x}`,
-      value: (v) => `${v}/s`,
-      overTime: true,
-      empty: "Nothing was shed and nothing failed.",
-    },
-  };
+  const colorOf = (index) => { const set = dark.matches ? guide.palette.dark : guide.palette.light; return set[index % set.length]; };
 
   // Names come from the user: the tooltip is built of nodes, never of markup.
-  function tooltip(plot, shown, params) {
+  function tooltip(plot, drawn, params) {
+    const valueOf = (p) => p.value[plot.rows ? 0 : 1];
+    const items = [params].flat().filter((p) => valueOf(p) !== null && valueOf(p) !== undefined);
+    if (items.length === 0) return "";
     const box = document.createElement("div");
     box.className = "tip";
-    const items = [params].flat().filter((p) => p.value[1] !== null);
-    if (items.length === 0) return "";
     const add = (tag, text, style) => {
       const node = document.createElement(tag);
       if (text) node.textContent = text;
@@ -94,13 +39,13 @@
       box.append(node);
       return node;
     };
-    add("b", plot.title(items[0].value[0]));
-    for (const p of items.sort((a, b) => b.value[1] - a.value[1])) {
-      const line = shown[p.seriesIndex];
-      const dash = dashOf(line.phase);
-      add("i", "", { borderColor: colorOf(line.color), borderTopStyle: typeof dash === "string" ? dash : "dashed" });
-      add("span", labelOf(line));
-      add("span", plot.value(p.value[1])).className = "value";
+    if (plot.title) add("b", plot.title(items[0].value[0]));
+    for (const p of items.sort((a, b) => valueOf(b) - valueOf(a))) {
+      const { line, of } = drawn[p.seriesIndex];
+      const dash = dashOf(line), kind = of.thin || of.name;
+      add("i", "", { borderColor: colorOf(line.color), borderTopStyle: typeof dash === "string" ? dash : "dashed", borderTopWidth: of.thin ? "1px" : "3px" });
+      add("span", kind ? `${line.label}: ${kind}` : line.label);
+      add("span", plot.value(valueOf(p))).className = "value";
     }
     return box;
   }
@@ -116,26 +61,63 @@
   }
 
   // Answers go on coming after the last request: say where the load ended.
-  const loadEnd = Math.max(...report.runs.map((p) => p.duration_seconds));
+  const loadEnd = Math.max(...report.runs.map((run) => run.duration_seconds));
   const endMark = (soft) => ({
     silent: true,
     symbol: "none",
     animation: false,
     data: [{ xAxis: loadEnd }],
     lineStyle: { color: soft, type: "solid", width: 1 },
-    label: { formatter: "end of load", color: soft, fontSize: 11, position: "end", distance: 4 },
+    label: { formatter: "end of load", color: soft, fontSize: 11, position: "end", distance: 4, align: "right" },
+  });
+  // Phases are bands behind the lines: every second one is shaded.
+  const phases = report.runs.find((run) => (run.phases || []).length > 1)?.phases || [];
+  const bands = (soft) => ({
+    silent: true,
+    animation: false,
+    label: { color: soft, fontSize: 11, position: "insideTop" },
+    data: phases.map((p, i) => [
+      { name: p.name, xAxis: p.start_seconds, itemStyle: { color: soft, opacity: i % 2 ? 0.12 : 0.03 } },
+      { xAxis: p.end_seconds },
+    ]),
   });
 
-  function option(plot) {
+  function seriesOf(plot, { line, of }, first, soft) {
+    const color = colorOf(line.color), last = line.condition === conditions.length - 1;
+    const width = of.thin ? 1 : last ? 2.5 : 2;
+    return {
+      type: of.type || "line",
+      data: of.data,
+      stack: of.stack,
+      showSymbol: false,
+      symbolSize: of.size || 7,
+      smooth: plot.area ? 0.35 : false,
+      smoothMonotone: "x",
+      triggerLineEvent: true,
+      color,
+      itemStyle: { color, opacity: of.pale ? 0.35 : 1 },
+      barWidth: "60%",
+      barGap: "-100%", // each row has one bar, of the series of its line
+      lineStyle: { width, type: dashOf(line), opacity: of.thin ? 0.8 : 1 },
+      areaStyle: plot.area ? { opacity: last ? 0.18 : 0.06 } : undefined,
+      emphasis: { focus: "series" },
+      markLine: plot.overTime && first ? endMark(soft) : undefined,
+      markArea: plot.overTime && first && phases.length ? bands(soft) : undefined,
+    };
+  }
+
+  function option(plot, narrow) {
     const soft = css("--soft"), rule = css("--line");
-    const shown = lines.filter((l) => !hidden.classes.has(l.stream.name) && !hidden.phases.has(l.phase));
-    const x = axis(plot.x, soft, rule);
-    x.splitLine.show = plot === plots.percentiles;
+    const shown = lines.filter((l) => !hidden.classes.has(l.class) && !hidden.conditions.has(l.condition));
+    const drawn = shown.flatMap((line, i) => plot.series(line, i).map((of) => ({ line, of })));
+    const x = axis(plot.x, soft, rule), y = axis(plot.rows ? plot.rows(shown) : plot.y, soft, rule);
+    x.splitLine.show = Boolean(plot.rule || plot.rows);
+    if (plot.rows) Object.assign(y.axisLabel, { interval: 0, hideOverlap: false, fontSize: narrow ? 11 : 12, formatter: (label) => label.replace(", ", ",\n") });
     return {
       animation: !still.matches,
       animationDuration: 300,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: plot === plots.percentiles ? 32 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
+      grid: { left: 8, right: plot.rule ? 32 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
       tooltip: {
         trigger: plot.trigger || "axis",
         confine: true,
@@ -143,42 +125,33 @@
         borderColor: rule,
         textStyle: { color: css("--ink"), fontSize: 13 },
         axisPointer: { lineStyle: { color: soft } },
-        formatter: (params) => tooltip(plot, shown, params),
+        formatter: (params) => tooltip(plot, drawn, params),
       },
       xAxis: x,
-      yAxis: axis(plot.y, soft, rule),
-      series: shown.map((line, i) => ({
-        type: "line",
-        data: plot.data(line.stream),
-        showSymbol: false,
-        symbolSize: 7,
-        smooth: plot.area ? 0.35 : false,
-        smoothMonotone: "x",
-        triggerLineEvent: true,
-        color: colorOf(line.color),
-        lineStyle: { width: line.phase === lastPhase ? 2.5 : 2, type: dashOf(line.phase) },
-        areaStyle: plot.area ? { opacity: line.phase === lastPhase ? 0.18 : 0.06 } : undefined,
-        emphasis: { focus: "series" },
-        markLine: plot.overTime && i === 0 ? endMark(soft) : undefined,
-      })),
+      yAxis: y,
+      series: drawn.map((d, i) => seriesOf(plot, d, i === 0, soft)),
     };
   }
 
+  const positive = (plot) => (point) => point[plot.rows ? 0 : 1] > 0;
   const charts = Object.entries(plots).flatMap(([id, plot]) => {
     const node = document.getElementById(`plot-${id}`);
-    const any = lines.some((l) => plot.data(l.stream).some((point) => point[1] > 0));
+    if (!node) return [];
+    const any = lines.some((l, i) => plot.series(l, i).some((s) => s.data.some(positive(plot))));
     if (!any) {
       node.className = "canvas none";
+      node.removeAttribute("role");
       node.textContent = plot.empty || "No request was answered.";
       return [];
     }
+    if (plot.rows) node.style.height = `${Math.max(8, 3.2 * lines.length + 3)}rem`;
     return [{ plot, node, chart: echarts.init(node, null, { renderer: "canvas" }) }];
   });
-  const draw = () => charts.forEach(({ plot, chart }) => chart.setOption(option(plot), { notMerge: true }));
+  const draw = () => charts.forEach(({ plot, node, chart }) => chart.setOption(option(plot, node.clientWidth < 480), { notMerge: true }));
 
   function legend() {
     const box = document.getElementById("legend");
-    const toggles = [];
+    const recolors = [];
     const button = (text, mark, set, key) => {
       const node = document.createElement("button");
       node.type = "button";
@@ -195,23 +168,23 @@
     names.forEach((name, i) => {
       const mark = document.createElement("span");
       mark.className = "swatch";
-      toggles.push(() => { mark.style.background = colorOf(i); });
+      recolors.push(() => { mark.style.background = colorOf(i); });
       button(name, mark, hidden.classes, name);
     });
-    if (report.runs.length > 1) {
+    if (conditions.length > 1) {
       const gap = document.createElement("span");
       gap.className = "gap";
       box.append(gap);
-      report.runs.forEach((p, i) => {
+      conditions.forEach((name, condition) => {
         const mark = document.createElement("span");
         mark.className = "stroke";
-        const dash = dashOf(i);
+        const dash = dashOf({ condition });
         mark.style.borderTopStyle = typeof dash === "string" ? dash : "dashed";
-        button(p.condition, mark, hidden.phases, i);
+        button(name, mark, hidden.conditions, condition);
       });
     }
     box.hidden = false;
-    return () => toggles.forEach((recolor) => recolor());
+    return () => recolors.forEach((recolor) => recolor());
   }
 
   const recolor = legend();

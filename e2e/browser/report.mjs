@@ -1,0 +1,87 @@
+// Opens a page of a report in Chromium, as a desktop and as a phone, light and
+// dark, and prints what is there to see as JSON.
+//
+//   node report.mjs CHROMIUM PAGE.html SCREENSHOTS-PREFIX
+import { chromium } from "playwright-core";
+import { pathToFileURL } from "node:url";
+import { resolve } from "node:path";
+
+const [executablePath, file, prefix] = process.argv.slice(2);
+const url = pathToFileURL(resolve(file)).href;
+const screens = [
+  { name: "desktop", viewport: { width: 1280, height: 900 } },
+  { name: "phone", viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+];
+
+// look runs in the page.
+function look() {
+  const plots = [...document.querySelectorAll('[id^="plot-"]')].map((node) => {
+    const canvas = node.querySelector("canvas");
+    if (!canvas) return { id: node.id, text: node.textContent.trim(), colours: 0 };
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const pixels = new Uint32Array(data.buffer);
+    return { id: node.id, text: "", colours: new Set(pixels).size };
+  });
+  const tables = {};
+  for (const table of document.querySelectorAll("table[id]")) {
+    tables[table.id] = [...table.tBodies[0].rows].map((row) => ({
+      run: Number(row.dataset.run || 0),
+      class: row.dataset.class || "",
+      cells: [...row.cells].map((cell) => cell.textContent.trim()),
+    }));
+  }
+  return {
+    plots,
+    tables,
+    wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    headings: [...document.querySelectorAll("h1, h2, h3")].map((h) => Number(h.tagName[1])),
+    unnamed: [...document.querySelectorAll("button, a, [role=img], [role=region]")]
+      .filter((n) => !(n.getAttribute("aria-label") || n.textContent).trim()).map((n) => n.outerHTML.slice(0, 100)),
+    links: [...document.querySelectorAll("main a[href]")].map((a) => ({ href: a.href, rel: a.rel })),
+    json: document.getElementById("report").textContent,
+  };
+}
+
+// toggle hides the first class with the keyboard alone and shows it again.
+async function toggle(page) {
+  const button = page.locator("#legend button").first();
+  const pressed = [];
+  await button.focus();
+  for (let i = 0; i < 2; i++) {
+    await page.keyboard.press("Enter");
+    pressed.push(await button.getAttribute("aria-pressed"));
+  }
+  return pressed;
+}
+
+const browser = await chromium.launch({
+  executablePath,
+  headless: true,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+const views = [];
+try {
+  for (const { name, ...screen } of screens) {
+    for (const colorScheme of ["light", "dark"]) {
+      const context = await browser.newContext({ ...screen, colorScheme, reducedMotion: "reduce" });
+      const page = await context.newPage();
+      const errors = [], requests = [];
+      page.on("console", (m) => { if (["error", "warning"].includes(m.type())) errors.push(m.text()); });
+      page.on("pageerror", (e) => errors.push(String(e)));
+      page.on("request", (r) => { if (r.url() !== url && !r.url().startsWith("data:")) requests.push(r.url()); });
+      await page.goto(url, { waitUntil: "load" });
+      // The plots are painted in the frame after they are sized.
+      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+      const pressed = await toggle(page);
+      const view = { name: `${name}-${colorScheme}`, errors, requests, pressed, ...(await page.evaluate(look)) };
+      await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
+      await page.screenshot({ path: `${prefix}-${view.name}.png`, fullPage: true });
+      views.push(view);
+      await context.close();
+    }
+  }
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(views));

@@ -1,0 +1,116 @@
+// What the plots show: for each, the series of one line (a class under a
+// condition) and the axes. It computes nothing that the report does not hold.
+"use strict";
+const reportFormat = (() => {
+  const number = (v) => (v >= 99.95 ? Math.round(v).toLocaleString("en-US") : v >= 9.995 ? v.toFixed(1) : v.toFixed(2));
+  return {
+    number,
+    milliseconds: (v) => `${number(v)} ms`,
+    tick: (v) => (v >= 1000 ? `${v / 1000} s` : v >= 1 ? `${v} ms` : `${Math.round(v * 1000)} µs`),
+    nines: (x) => (!Number.isInteger(x) ? "" : x === 0 ? "0 %" : `${(100 - 10 ** (2 - x)).toFixed(Math.max(0, x - 2))} %`),
+  };
+})();
+
+const reportPlots = (report, lines) => {
+  const { number, milliseconds, tick, nines } = reportFormat;
+  // Percentiles lie on the HDR scale: equal steps for each further nine.
+  const hdr = (percentile) => -Math.log10(1 - percentile / 100);
+  const bucketMiddle = 10 ** -0.05;
+  // The last second of a run is not a whole one: as a rate it would look like a
+  // collapse.
+  const wholeSeconds = (c) => (c.series || []).slice(0, -1);
+  // A log scale has no 0.
+  const above0 = (v) => (v > 0 ? v : null);
+  const curve = (points) => (points || []).filter((p) => p.percentile < 100).map((p) => [hdr(p.percentile), above0(p.ms)]);
+  const each = (c, value) => (c.series || []).map((t) => [t.second, t.done ? above0(value(t)) : null]);
+  const logTime = { type: "log", axisLabel: { formatter: tick } };
+  const seconds = { type: "value", min: 0, minInterval: 1, axisLabel: { formatter: "{value} s" } };
+  const rate = { type: "value", min: 0, minInterval: 1 };
+  const second = (x) => `second ${x}`;
+
+  // Plots with a row for each line: its place is its index among those shown.
+  const rows = (shown) => ({ type: "category", data: shown.map((l) => l.label), inverse: true });
+
+  // Where the time went: the queue's part of the mean service time.
+  const parts = (c) => {
+    const queue = c.queue_share * c.service.mean_ms;
+    return [queue, c.service.mean_ms - queue];
+  };
+  const runsOf = (line) => report.runs.filter((run) => run.condition === line.conditionName)
+    .flatMap((run) => run.classes).filter((c) => c.name === line.result.name && c.latency.count > 0)
+    .map((c) => c.latency.p99_ms).filter((v) => v > 0).sort((a, b) => a - b);
+
+  return {
+    percentiles: {
+      series: (l) => [
+        { data: curve(l.result.service_curve), thin: "service" },
+        { data: curve(l.result.curve) },
+      ],
+      x: { type: "value", interval: 1, min: 0, axisLabel: { formatter: nines } },
+      y: logTime,
+      title: (x) => `${(100 - 10 ** (2 - x)).toFixed(x < 2 ? 1 : Math.ceil(x))} %`,
+      value: milliseconds,
+      rule: true,
+    },
+    latency: {
+      series: (l) => [
+        { data: each(l.result, (t) => t.p50_ms), thin: "p50" },
+        { data: each(l.result, (t) => t.p99_ms), name: "p99" },
+      ],
+      x: seconds, y: logTime, title: second, value: milliseconds, overTime: true,
+    },
+    distribution: {
+      series: (l) => {
+        const share = (l.result.distribution || []).map((b) => [b.up_to_ms * bucketMiddle, (100 * b.count) / l.result.latency.count]);
+        if (share.length === 0) return [];
+        const step = 10 ** 0.1;
+        return [{ data: [[share[0][0] / step, 0], ...share, [share.at(-1)[0] * step, 0]] }];
+      },
+      x: logTime,
+      y: { type: "value", min: 0, axisLabel: { formatter: "{value} %" } },
+      title: (x) => `about ${milliseconds(x)}`,
+      value: (v) => `${v.toFixed(1)} %`,
+      area: true,
+      trigger: "item",
+    },
+    done: {
+      series: (l) => [
+        ...(l.result.objective_ms > 0 ? [{ data: wholeSeconds(l.result).map((t) => [t.second, t.good]), thin: "within objective" }] : []),
+        { data: wholeSeconds(l.result).map((t) => [t.second, t.done]) },
+      ],
+      x: seconds, y: rate, title: second, value: (v) => `${v}/s`, overTime: true,
+    },
+    refused: {
+      series: (l) => [{ data: wholeSeconds(l.result).map((t) => [t.second, t.shed + t.failed]) }],
+      x: seconds, y: rate, title: second, value: (v) => `${v}/s`, overTime: true,
+      empty: "Nothing was shed and nothing failed.",
+    },
+    queue: {
+      series: (l) => (l.result.queue.count ? [{ data: (l.result.series || []).map((t) => [t.second, t.done ? t.queue_mean_ms : null]) }] : []),
+      x: seconds, y: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
+      title: second, value: milliseconds, overTime: true,
+      empty: "No answer told how long it waited: it takes a gateway that sends Server-Timing.",
+    },
+    share: {
+      rows,
+      series: (l, i) => (l.result.service.count && l.result.queue.count ? parts(l.result).map((v, rest) => (
+        { type: "bar", stack: `time ${i}`, data: [[v, i]], name: rest ? "the rest" : "in the gateway's queue", pale: rest === 1 })) : []),
+      x: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
+      value: milliseconds, trigger: "item",
+      empty: "No answer told how long it waited: it takes a gateway that sends Server-Timing.",
+    },
+    spread: {
+      rows,
+      series: (l, i) => {
+        const p99s = runsOf(l);
+        if (p99s.length === 0) return [];
+        return [
+          { data: [[p99s[0], i], [p99s.at(-1), i]], name: "range" },
+          { type: "scatter", data: p99s.map((v) => [v, i]), name: "a run", size: 8, pale: true },
+          { type: "scatter", data: [[p99s[Math.floor((p99s.length - 1) / 2)], i]], name: "median run", size: 14 },
+        ];
+      },
+      x: logTime, value: milliseconds, trigger: "item", rule: true,
+    },
+  };
+};
