@@ -1,31 +1,31 @@
 // Package loadgen drives a mixed workload at a server and says what each
-// latency class got. It holds the open-loop generator ([Run]), the sample app
-// that the load is meant for ([App]), and the reports ([WriteTable],
-// [WriteJSON], [WriteHTML], [Compare]). It knows nothing of the gateway: to it
-// the target is any HTTP/1.1 server.
+// latency class got: [Run] is the open-loop generator, [Report] what comes of it.
+// It knows nothing of the gateway: to it the target is any HTTP/1.1 server.
 //
 // # How it measures
 //
 // A closed-loop generator waits for an answer before it sends the next
 // request, so it slows down exactly when the system under test does, and the
 // requests that would have suffered are never sent (coordinated omission).
-// This one is open-loop. Every [Stream] has a Poisson schedule of its own,
-// computed from a seed and from nothing else:
+// This one is open-loop. Every [Class] has a schedule of its own, computed
+// from a seed and from nothing else; a Poisson one is
 //
 //	intended(n) = intended(n-1) + Exp(1)/rate
 //
-// At its intended time a request starts in its own goroutine, whatever the
-// earlier ones are doing. Latency counts from the intended time, also when the
+// At its intended time a request is written to a connection, whatever the earlier
+// ones are doing; what is due within a tenth of a millisecond is written together.
+// A goroutine per connection reads the answers. Latency counts from the intended time, also when the
 // generator itself was late; service time counts from the real start. The
 // difference between the two starts is the generator's lag.
 //
 // What can't be sent is never queued: above MaxOutstanding unanswered requests
-// a stream skips and counts. A run in which the generator was late, skipped, or
+// a class skips and counts. A run in which the generator was late, skipped, or
 // ran out of sockets or CPU says nothing about the target, and its [Verdict] is
-// GENERATOR-BOUND instead of VALID. Timers of the Go runtime may fire about a
-// millisecond late; that is part of every latency reported here.
+// GENERATOR-BOUND instead of VALID. On Linux, schedules sleep on a timerfd;
+// elsewhere timers may fire about a millisecond late. Either is part of every
+// latency reported here.
 //
-// A job stream posts work that is answered with 202 and done later. The sample
+// A job class posts work that is answered with 202 and done later. The sample
 // app lists what it has finished (/completions); latency is the time from the
 // intended start to that moment. It compares the clock of the generator with
 // that of the app, so both should be one machine or well synchronized.

@@ -13,8 +13,10 @@ const (
 	// below what class order is expected to win anywhere.
 	maxLagP99       = 5 * time.Millisecond
 	maxSkippedShare = 0.001
-	maxCPUShare     = 0.85
-	maxCPUWait      = 500 * time.Microsecond
+	// A generator on one core is near its end here: below, what its use of the core
+	// adds shows as lag, because schedules and readers take turns.
+	maxCPUShare = 0.95
+	maxCPUWait  = 500 * time.Microsecond
 )
 
 // VerdictState is whether a run can be believed.

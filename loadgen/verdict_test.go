@@ -19,13 +19,13 @@ func TestMergeKeepsTheWorstVerdict(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	if v := judge(GeneratorUsage{LagP99: 5, SkippedShare: 0.001, CPUShare: 0.85}); v.String() != "VALID" {
+	if v := judge(GeneratorUsage{LagP99: 5, SkippedShare: 0.001, CPUShare: 0.95}); v.String() != "VALID" {
 		t.Errorf("at the limits: %v", v)
 	}
 	for reason, u := range map[string]GeneratorUsage{
 		"late":        {LagP99: 5.1},
 		"skipped":     {SkippedShare: 0.0011},
-		"cores":       {CPUShare: 0.86},
+		"cores":       {CPUShare: 0.96},
 		"descriptor":  {SocketFailures: 1},
 		"completions": {LostCompletions: 1},
 		"waited":      {CPUWaitMean: 0.51},
