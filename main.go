@@ -32,7 +32,7 @@ type commands struct {
 	Sidecar sidecarCommand  `cmd:"" help:"Run the gateway beside a service: what comes to the app, and the app's own calls."`
 	Relay   relayCommand    `cmd:"" help:"Move existing queues into lanes."`
 	Loadgen loadgenCommands `cmd:"" help:"Drive a mixed load at a target and show what each class got."`
-	App     appCommand      `cmd:"" help:"Run the sample app: N workers behind one first-in, first-out queue."`
+	App     appCommand      `cmd:"" help:"Run the sample app, N workers behind one first-in, first-out queue, or with -f a synthetic application of many services."`
 	Demo    demoCommand     `cmd:"" help:"Show what class order does: app, broker, gateway and a mixed load, without and with classes."`
 	Check   checkCommand    `cmd:"" help:"Validate a configuration file."`
 	Explain explainCommand  `cmd:"" help:"Show which class and route a request would get, and why."`
