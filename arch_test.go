@@ -144,14 +144,14 @@ var archImporters = map[string][]string{
 	"github.com/caarlos0/env/v10":             {"overtake/gateway/config"},
 	"github.com/goccy/go-yaml":                {"overtake/classifier/strictyaml"},
 	"github.com/nats-io/nats-server/v2":       {"overtake/broker/nats"},
-	"github.com/nats-io/nats.go":              {"overtake/broker/nats"},
+	"github.com/nats-io/nats.go":              {"overtake/broker/nats", "overtake/loadgen/topology"},
 	"github.com/prometheus/client_golang":     {"overtake/gateway"},
-	"github.com/rabbitmq/amqp091-go":          {"overtake/broker/rabbitmq"},
+	"github.com/rabbitmq/amqp091-go":          {"overtake/broker/rabbitmq", "overtake/loadgen/topology"},
 	"github.com/uber/jaeger-client-go":        {"overtake/tracing/export"},
-	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen", "overtake/loadgen/app"}, // servers, and the clients that measure them
+	"github.com/valyala/fasthttp":             {"overtake/gateway", "overtake/loadgen", "overtake/loadgen/app", "overtake/loadgen/topology"}, // servers, and the clients that measure them
 	"go.opentelemetry.io/otel":                {"overtake/tracing/export"},
 	"go.opentelemetry.io/proto/otlp":          {"overtake/tracing/export"},
-	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/gateway/socket/qdisc", "overtake/loadgen"}, // extends the standard library
+	"golang.org/x/sys":                        {"overtake", "overtake/broker/nats", "overtake/gateway", "overtake/gateway/socket", "overtake/gateway/socket/qdisc", "overtake/loadgen", "overtake/loadgen/topology"}, // extends the standard library
 	"golang.org/x/text":                       {"overtake/tracing/waterfall"},
 	"golang.org/x/time":                       {"overtake/gateway", "overtake/gateway/accesslog", "overtake/loadgen"},
 	"google.golang.org/grpc":                  {"overtake/tracing/export"},

@@ -44,6 +44,7 @@ func startChild(ctx context.Context, logFile string, args ...string) (*child, er
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
 	c.cmd.WaitDelay = childPatience
 	c.cmd.Env = withoutSettings(os.Environ())
+	c.cmd.SysProcAttr = endWithParent()
 	out, in, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(err, log.Close())

@@ -95,7 +95,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, key *token.Pos
 		v = v.Elem()
 	}
 	switch k := v.Kind(); {
-	case isText(v):
+	case isText(v), isShort(n, v):
 		d.scalar(n, v, path)
 	case k == reflect.Struct:
 		d.object(n, v, path)

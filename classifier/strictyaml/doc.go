@@ -18,7 +18,8 @@
 // text, integers, float64 and bool, [time.Duration] (25ms, 1m30s), [netip.Prefix],
 // [Size] (64KiB), [Percent] (0.5%), and each type that is an
 // [encoding.TextUnmarshaler] and says with a [Mistake] what is wrong. Messages are
-// better where a type is a [Wanter] or a [LongFormer]. A field of any other type
+// better where a type is a [Wanter] or a [LongFormer]; a struct that is a [ShortFormer]
+// may also be given as a single value. A field of any other type
 // is a mistake in the program, and panics.
 //
 // # Variables

@@ -35,6 +35,17 @@ type Wanter interface{ Wanted() string }
 // to write it, given that value without any password; "" for no advice.
 type LongFormer interface{ LongForm(text string) string }
 
+// ShortFormer is a struct type that a file may also give as a single value, such
+// as 5ms for {fixed: 5ms}. UnmarshalShort reads it; its errors are of type [Mistake].
+type ShortFormer interface{ UnmarshalShort(text []byte) error }
+
+// isShort says whether n is a single value for a struct that has a short form.
+func isShort(n ast.Node, v reflect.Value) bool {
+	_, short := v.Addr().Interface().(ShortFormer)
+	_, isScalar := scalarText(n)
+	return short && isScalar
+}
+
 // isText says whether v is written as a single value though its Go kind is a
 // struct.
 func isText(v reflect.Value) bool {

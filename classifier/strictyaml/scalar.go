@@ -37,6 +37,8 @@ func setScalar(v reflect.Value, text string, quoted, isText bool) error {
 		return assign(p)(parsePrefix(text))
 	case encoding.TextUnmarshaler:
 		return p.UnmarshalText([]byte(text))
+	case ShortFormer:
+		return p.UnmarshalShort([]byte(text))
 	}
 	switch {
 	case v.Kind() == reflect.String:

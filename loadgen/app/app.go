@@ -212,7 +212,7 @@ func (a *App) handleWork(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.SetContentType("application/octet-stream")
 	if size > 0 {
-		ctx.SetBodyStream(io.LimitReader(filler{}, size), int(size))
+		ctx.SetBodyStream(io.LimitReader(Filler{}, size), int(size))
 	}
 }
 
@@ -278,14 +278,4 @@ func headerFold(ctx *fasthttp.RequestCtx, name string) string {
 		}
 	}
 	return ""
-}
-
-// filler is an endless reader of printable bytes: payload that costs no memory.
-type filler struct{}
-
-func (filler) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = 'x'
-	}
-	return len(p), nil
 }

@@ -10,16 +10,15 @@ import (
 // station is where the app's work is done: by workers that take it first in,
 // first out, or on a processor that all work shares.
 type station struct {
-	sharing     bool
 	exponential bool
 	maxQueue    int
 	finish      func(*work)
+	line        *Line // nil under sharing
 
 	mu      sync.Mutex
 	random  *rand.Rand
 	workers int
 	running int
-	queue   []*work // waiting, in order of arrival; never under sharing
 	closed  bool
 
 	// Under sharing, virtual time is how much work each running request has got
@@ -31,10 +30,14 @@ type station struct {
 }
 
 func newStation(cfg Config, finish func(*work)) *station {
-	return &station{
-		sharing: cfg.Sharing, exponential: cfg.Exponential, maxQueue: cfg.MaxQueue, finish: finish,
+	s := &station{
+		exponential: cfg.Exponential, maxQueue: cfg.MaxQueue, finish: finish,
 		workers: cfg.Workers, random: rand.New(rand.NewPCG(cfg.Seed, 0)),
 	}
+	if !cfg.Sharing {
+		s.line = NewLine(cfg.Workers, cfg.MaxQueue)
+	}
+	return s
 }
 
 // take begins w, or lets it wait. It reports false when too many wait.
@@ -47,48 +50,27 @@ func (s *station) take(w *work) bool {
 	if s.exponential {
 		w.hold = time.Duration(s.random.ExpFloat64() * float64(w.hold))
 	}
-	switch {
-	case s.sharing:
-		s.advance()
-		s.running++
-		w.end = s.virtual + w.hold
-		heap.Push(&s.ends, w)
-		s.plan()
-	case s.running < s.workers:
-		s.start(w)
-	case len(s.queue) >= s.maxQueue:
-		return false
-	default:
-		s.queue = append(s.queue, w)
+	if s.line != nil {
+		return s.line.Take(func() { time.AfterFunc(w.hold, func() { s.end(w) }) })
 	}
+	s.advance()
+	s.running++
+	w.end = s.virtual + w.hold
+	heap.Push(&s.ends, w)
+	s.plan()
 	return true
 }
 
-// start gives w a worker. Called with mu held.
-func (s *station) start(w *work) {
-	s.running++
-	time.AfterFunc(w.hold, func() {
-		s.mu.Lock()
-		closed := s.closed
-		s.mu.Unlock()
-		if !closed {
-			s.finish(w) // before the worker goes on: work of one worker ends in order
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.running--
-		s.fill()
-	})
-}
-
-// fill gives work to free workers. Called with mu held.
-func (s *station) fill() {
-	for s.running < s.workers && len(s.queue) > 0 && !s.closed {
-		w := s.queue[0]
-		s.queue[0] = nil
-		s.queue = s.queue[1:]
-		s.start(w)
+// end ends work that had a worker, which then takes the next: work of one worker
+// ends in order.
+func (s *station) end(w *work) {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if !closed {
+		s.finish(w)
 	}
+	s.line.Release()
 }
 
 // advance works out the virtual time. Called with mu held.
@@ -139,22 +121,24 @@ func (s *station) shared() {
 
 // resize changes the number of workers. What they are doing goes on.
 func (s *station) resize(workers int) {
+	if s.line != nil {
+		s.line.Resize(workers)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sharing {
-		s.advance()
-	}
+	s.advance()
 	s.workers = workers
-	if s.sharing {
-		s.plan()
-	}
-	s.fill()
+	s.plan()
 }
 
 func (s *station) stats() (workers, busy, queued int) {
+	if s.line != nil {
+		return s.line.Stats()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.workers, s.running, len(s.queue)
+	return s.workers, s.running, 0
 }
 
 // close abandons what is unfinished.
@@ -162,7 +146,9 @@ func (s *station) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.queue = nil
+	if s.line != nil {
+		s.line.Close()
+	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}

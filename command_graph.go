@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"overtake/classifier/strictyaml"
+	"overtake/loadgen/topology"
+)
+
+// graphDrain is how long the services of a graph may take to finish what they
+// have begun.
+const graphDrain = 10 * time.Second
+
+// listGraphs prints the graphs that come with the program.
+func listGraphs() error {
+	for _, name := range topology.BuiltinNames() {
+		g, _ := topology.Builtin(name)
+		fmt.Printf("%-12s %d services: %s\n", name, len(g.Services), g.About)
+	}
+	return nil
+}
+
+// loadGraph reads the graph that --file names: a file, or else a builtin one.
+func loadGraph(name string) (*topology.Graph, error) {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, "/.\\") {
+		if g, ok := topology.Builtin(name); ok {
+			return g, nil
+		}
+		return nil, &usageError{fmt.Errorf("--file %s: neither a file nor a graph; %s", name, strictyaml.Suggest(name, topology.BuiltinNames()))}
+	}
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--file: %w", err)}
+	}
+	return topology.Parse(name, text, os.LookupEnv)
+}
+
+// runGraph runs services of a graph until ctx ends.
+func (c *appCommand) runGraph(ctx context.Context) error {
+	g, err := loadGraph(c.File)
+	if err != nil {
+		return err
+	}
+	if c.ListenBase < 0 || c.ListenBase > 65536-len(g.Services) {
+		return &usageError{fmt.Errorf("--listen-base %d, want a port with %d more above it", c.ListenBase, len(g.Services)-1)}
+	}
+	for _, name := range c.Service {
+		if !slices.Contains(g.Names(), name) {
+			return &usageError{fmt.Errorf("--service %q is not one of %s; %s", name, c.File, strictyaml.Suggest(name, g.Names()))}
+		}
+	}
+	logs, err := os.MkdirTemp("", "overtake-app-")
+	if err != nil {
+		return fmt.Errorf("app: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(logs) }()
+	running, err := topology.Start(ctx, g, topology.Options{
+		Only: c.Service, ListenBase: c.ListenBase,
+		StartSidecar: func(ctx context.Context, spec topology.SidecarSpec) (*topology.RunningSidecar, error) {
+			return startSidecarBeside(ctx, spec, filepath.Join(logs, spec.Service+".log"))
+		},
+		Log: func(line string) { fmt.Fprintln(os.Stderr, line) },
+	})
+	if err != nil {
+		return err
+	}
+	for _, service := range running.Running() {
+		fmt.Println(service)
+	}
+	<-ctx.Done()
+	drain, cancel := context.WithTimeout(context.Background(), graphDrain)
+	defer cancel()
+	return running.Shutdown(drain)
+}
+
+// startSidecarBeside starts `overtake sidecar` for a service.
+func startSidecarBeside(ctx context.Context, spec topology.SidecarSpec, logFile string) (*topology.RunningSidecar, error) {
+	args := []string{
+		"sidecar", "--service", spec.Service, "--app", spec.App, "--inbound", spec.Inbound, "--outbound", spec.Outbound, "--admin", "off",
+	}
+	if spec.Config != "" {
+		args = append(args, "--config", spec.Config)
+	}
+	// It is stopped after the service that it serves, not by the signal.
+	side, err := startChild(context.WithoutCancel(ctx), logFile, args...)
+	if err != nil {
+		return nil, err
+	}
+	running := &topology.RunningSidecar{Stop: side.stop}
+	for running.Inbound == "" || running.Outbound == "" {
+		said, err := side.find(ctx, `msg=listening (listener=(?:in|out)bound address=\S+)`)
+		if err != nil {
+			return nil, errors.Join(err, side.stop())
+		}
+		if address, ok := strings.CutPrefix(said, "listener=inbound address="); ok {
+			running.Inbound = address
+		} else {
+			running.Outbound = strings.TrimPrefix(said, "listener=outbound address=")
+		}
+	}
+	return running, nil
+}

@@ -1,0 +1,305 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"overtake/classifier/strictyaml"
+)
+
+// Options say how a graph is run.
+type Options struct {
+	// Only names the services to run here; none is all of them.
+	Only []string
+	// ListenBase is the port of the first service of the graph on 127.0.0.1, the
+	// others following in the order of the file, whether they run here or not.
+	// Services with a listen of their own keep it. 0 is any port that is free.
+	ListenBase int
+	// StartSidecar starts the sidecars that the graph asks for.
+	StartSidecar StartSidecar
+	// Log is told when a broker goes away or comes back. nil is nobody.
+	Log func(line string)
+}
+
+// App is a graph that runs, or the part of it that runs here.
+type App struct {
+	graph     *Graph
+	servers   map[string]*server
+	order     []string // of those that run here
+	brokers   map[string]broker
+	consuming context.CancelFunc
+	consumers sync.WaitGroup
+	log       func(string)
+}
+
+// Running is one service that runs.
+type Running struct {
+	Service string
+	Address string // where it listens
+	// Inbound and Outbound are the listeners of its sidecar, if it has one.
+	Inbound, Outbound string
+}
+
+// Start runs services of g until Shutdown. ctx bounds the start alone. A broker
+// that is away is no error: it is tried until it is there.
+func Start(ctx context.Context, g *Graph, opts Options) (_ *App, err error) {
+	a := &App{graph: g, servers: make(map[string]*server), brokers: make(map[string]broker), log: opts.Log}
+	if a.log == nil {
+		a.log = func(string) {}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.discard())
+		}
+	}()
+	if err := a.choose(opts.Only); err != nil {
+		return nil, err
+	}
+	if err := a.listen(ctx, opts); err != nil {
+		return nil, err
+	}
+	if err := a.startSidecars(ctx, opts.StartSidecar); err != nil {
+		return nil, err
+	}
+	addresses, err := a.addresses(opts.ListenBase)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openBrokers(); err != nil {
+		return nil, err
+	}
+	for _, name := range a.order {
+		v := a.servers[name]
+		proxy := ""
+		if v.sidecar != nil {
+			proxy = v.sidecar.Outbound
+		}
+		v.out, v.brokers = newOutgoing(addresses, proxy), a.brokers
+	}
+	for _, name := range a.order {
+		go a.servers[name].serve()
+	}
+	a.consume()
+	return a, nil
+}
+
+// choose picks the services that run here.
+func (a *App) choose(only []string) error {
+	for _, name := range only {
+		if a.graph.Services[name] == nil {
+			return fmt.Errorf("topology: %q is not a service of %s; %s", name, a.graph.Name, strictyaml.Suggest(name, a.graph.order))
+		}
+	}
+	for _, name := range a.graph.order {
+		if len(only) == 0 || slices.Contains(only, name) {
+			a.order = append(a.order, name)
+		}
+	}
+	return nil
+}
+
+// listenAddress is where a service is to listen.
+func (g *Graph) listenAddress(s *Service, base int) string {
+	switch {
+	case s.Listen != "":
+		return s.Listen
+	case base > 0:
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(base+slices.Index(g.order, s.name)))
+	}
+	return "127.0.0.1:0"
+}
+
+func (a *App) listen(ctx context.Context, opts Options) error {
+	for _, name := range a.order {
+		s := a.graph.Services[name]
+		address := a.graph.listenAddress(s, opts.ListenBase)
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("topology: %s: %w; free the address, or give the service another with listen", name, err)
+		}
+		a.servers[name] = newServer(s, a.graph.Seed, ln)
+	}
+	return nil
+}
+
+func (a *App) startSidecars(ctx context.Context, start StartSidecar) error {
+	for _, name := range a.order {
+		v := a.servers[name]
+		side := v.service.Sidecar
+		if side == nil {
+			continue
+		}
+		if start == nil {
+			return fmt.Errorf("topology: %s wants a sidecar, and there is nothing to start one with", name)
+		}
+		host, _, _ := net.SplitHostPort(v.listener.Addr().String())
+		spec := SidecarSpec{
+			Service: name, App: "http://" + dialable(v.listener.Addr().String()), Config: side.Config,
+			Inbound: side.Inbound, Outbound: side.Outbound,
+		}
+		if spec.Inbound == "" {
+			spec.Inbound = net.JoinHostPort(host, "0")
+		}
+		if spec.Outbound == "" {
+			spec.Outbound = "127.0.0.1:0"
+		}
+		running, err := start(ctx, spec)
+		if err != nil {
+			return fmt.Errorf("topology: sidecar of %s: %w", name, err)
+		}
+		v.sidecar = running
+	}
+	return nil
+}
+
+// addresses returns what dials each service that those here call.
+func (a *App) addresses(base int) (map[string]string, error) {
+	addresses := make(map[string]string)
+	for _, name := range a.graph.order {
+		s := a.graph.Services[name]
+		v := a.servers[name]
+		switch {
+		case s.Address != "":
+			addresses[name] = s.Address
+		case v != nil && v.sidecar != nil:
+			addresses[name] = dialable(v.sidecar.Inbound)
+		case v != nil:
+			addresses[name] = dialable(v.listener.Addr().String())
+		case s.Sidecar != nil:
+			addresses[name] = s.Sidecar.Inbound
+		default:
+			addresses[name] = a.graph.listenAddress(s, base)
+		}
+	}
+	for _, name := range a.order {
+		for _, callee := range a.graph.Services[name].callees() {
+			host, port, _ := net.SplitHostPort(addresses[callee])
+			if a.servers[callee] == nil && (port == "0" || port == "" || host == "") {
+				return nil, fmt.Errorf("topology: %s calls %s, which does not run here; say where it is: services.%s.address", name, callee, callee)
+			}
+		}
+	}
+	return addresses, nil
+}
+
+// dialable is address with a host: what listens everywhere is dialled on loopback.
+func dialable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
+}
+
+// callees returns the services that s calls, each once, in the order of the file.
+func (s *Service) callees() []string {
+	var names []string
+	var add func(calls []Call)
+	add = func(calls []Call) {
+		for i := range calls {
+			if name := calls[i].Service; name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+			add(calls[i].Parallel)
+		}
+	}
+	for i := range s.Endpoints {
+		add(s.Endpoints[i].Calls)
+	}
+	for i := range s.Consumes {
+		add(s.Consumes[i].Calls)
+	}
+	return names
+}
+
+// Running returns the services that run here, in the order of the file.
+func (a *App) Running() []Running {
+	var all []Running
+	for _, name := range a.order {
+		v := a.servers[name]
+		r := Running{Service: name, Address: v.listener.Addr().String()}
+		if v.sidecar != nil {
+			r.Inbound, r.Outbound = v.sidecar.Inbound, v.sidecar.Outbound
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// String is the line that is printed of a service.
+func (r Running) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "service=%s address=%s", r.Service, r.Address)
+	if r.Inbound != "" {
+		fmt.Fprintf(&b, " inbound=%s outbound=%s", r.Inbound, r.Outbound)
+	}
+	return b.String()
+}
+
+// Stats returns the figures of a service that runs here.
+func (a *App) Stats(service string) (Stats, bool) {
+	v := a.servers[service]
+	if v == nil {
+		return Stats{}, false
+	}
+	return v.stats(), true
+}
+
+// Shutdown stops consuming, then the services, callers before those whom they
+// call, so that every request at hand is answered. When ctx ends first, it abandons
+// what is unfinished and returns an error.
+func (a *App) Shutdown(ctx context.Context) error {
+	a.consuming()
+	abandon := context.AfterFunc(ctx, func() {
+		for _, v := range a.servers {
+			v.abandon()
+		}
+	})
+	a.consumers.Wait()
+	var errs []error
+	for _, name := range a.drainOrder() {
+		errs = append(errs, a.servers[name].shutdown(ctx))
+	}
+	abandon()
+	return errors.Join(errors.Join(errs...), a.closeBrokers())
+}
+
+// drainOrder has callers before those whom they call.
+func (a *App) drainOrder() []string {
+	var order []string
+	seen := make(map[string]bool)
+	var visit func(name string)
+	visit = func(name string) {
+		if seen[name] || a.servers[name] == nil {
+			return
+		}
+		seen[name] = true
+		for _, callee := range a.graph.Services[name].callees() {
+			visit(callee)
+		}
+		order = append(order, name)
+	}
+	for _, name := range a.order {
+		visit(name)
+	}
+	slices.Reverse(order)
+	return order
+}
+
+// discard ends what a start that failed has begun.
+func (a *App) discard() error {
+	var errs []error
+	for _, v := range a.servers {
+		_ = v.listener.Close()
+		if v.sidecar != nil {
+			errs = append(errs, v.sidecar.Stop())
+		}
+	}
+	return errors.Join(errors.Join(errs...), a.closeBrokers())
+}
