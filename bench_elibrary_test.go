@@ -26,6 +26,7 @@ type libraryRow struct {
 	Link        []float64      `json:"link_share"`      // of its rate, in use from the other host
 	Interactive libraryFigures `json:"interactive"`
 	Batch       libraryFigures `json:"batch"`
+	Valid       int            `json:"valid_rounds"`
 	Trouble     []string       `json:"trouble,omitempty"` // why a round is no result
 }
 
@@ -68,22 +69,30 @@ func TestBenchLibrary(t *testing.T) {
 	libraryPicture(t, rows)
 }
 
-// measure does one round under the load of the row.
+// measure does one round under the load of the row. A run that the generator was late in
+// is made again, at most loadTries times in all.
 func (r *libraryRow) measure(t *testing.T, l *library, round int) {
 	t.Helper()
-	before, start := receivedBytes(t), time.Now()
-	run := l.load(t, r.Rate, *benchMeasure, uint64(round+1))
-	r.Link = append(r.Link, float64(receivedBytes(t)-before)*8/time.Since(start).Seconds()/libraryLink)
-	for name, figures := range map[string]*libraryFigures{"interactive": &r.Interactive, "batch": &r.Batch} {
-		class := stream(t, run, name)
+	var run loadgen.RunResult
+	var link float64
+	for try := 0; try < loadTries && run.Verdict.State != loadgen.Valid; try++ {
+		before, start := receivedBytes(t), time.Now()
+		run = l.load(t, r.Rate, *benchMeasure, uint64(round+1))
+		link = float64(receivedBytes(t)-before) * 8 / time.Since(start).Seconds() / libraryLink
+	}
+	r.Link = append(r.Link, link)
+	for _, class := range run.Classes {
+		figures := map[string]*libraryFigures{"interactive": &r.Interactive, "batch": &r.Batch}[class.Name]
 		figures.P50 = append(figures.P50, float64(class.Latency.P50))
 		figures.P99 = append(figures.P99, float64(class.Latency.P99))
 		figures.Done = append(figures.Done, class.DonePerSecond)
 		if class.OK < class.Sent {
-			r.Trouble = append(r.Trouble, fmt.Sprintf("round %d: %d of %d %s requests answered", round+1, class.OK, class.Sent, name))
+			r.Trouble = append(r.Trouble, fmt.Sprintf("round %d: %d of %d %s requests answered", round+1, class.OK, class.Sent, class.Name))
 		}
 	}
-	if run.Verdict.State != loadgen.Valid {
+	if run.Verdict.State == loadgen.Valid {
+		r.Valid++
+	} else {
 		r.Trouble = append(r.Trouble, fmt.Sprintf("round %d: %s", round+1, run.Verdict))
 	}
 }
@@ -112,8 +121,8 @@ func libraryTable(rows []*libraryRow) string {
 			rate = fmt.Sprint(r.Rate)
 		}
 		verdict := "VALID"
-		if len(r.Trouble) > 0 {
-			verdict = "not all rounds are"
+		if r.Valid < *benchRounds {
+			verdict = fmt.Sprintf("%d of %d rounds VALID", r.Valid, *benchRounds)
 		}
 		fmt.Fprintf(&b, "| %s | %.0f %% | %s | %.1f / %.1f | %.0f / %.0f | %.1f, %.1f | %s |\n", rate, 100*medianOf(r.Link), r.Side,
 			medianOf(r.Interactive.P50), medianOf(r.Interactive.P99), medianOf(r.Batch.P50), medianOf(r.Batch.P99),
@@ -129,7 +138,7 @@ func libraryTable(rows []*libraryRow) string {
 			fmt.Fprintf(&b, "\nNOT A RESULT: %v/s %s, %s\n", r.Rate, r.Side, trouble)
 		}
 	}
-	fmt.Fprintf(&b, "\nMedians of %d rounds of %v; in brackets the least and the most.\n", *benchRounds, *benchMeasure)
+	fmt.Fprintf(&b, "\nMedians of %d rounds of %v, in turns; in brackets the least and the most.\n", *benchRounds, *benchMeasure)
 	return b.String()
 }
 
@@ -152,6 +161,7 @@ func libraryPanel(t *testing.T, title string, rows []*libraryRow, figure func(li
 	p := picture.New(title, "requests per second, of each class", "from request to answer, ms")
 	p.Y.Scale, p.Y.Tick.Marker, p.Y.Min, p.Y.Max = plot.LogScale{}, plot.LogTicks{Prec: -1}, 1, 10_000
 	p.Legend.Top, p.Legend.Left, p.Legend.TextStyle.Font.Size = true, true, vg.Points(10)
+	p.Legend.Padding = vg.Millimeter / 2
 	var ticks plot.ConstantTicks
 	for _, rate := range libraryLoads {
 		ticks = append(ticks, plot.Tick{Value: rate, Label: fmt.Sprint(rate)})
