@@ -49,6 +49,10 @@ func (c *appCommand) runGraph(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Check {
+		fmt.Print(g.Picture())
+		return nil
+	}
 	if c.ListenBase < 0 || c.ListenBase > 65536-len(g.Services) {
 		return &usageError{fmt.Errorf("--listen-base %d, want a port with %d more above it", c.ListenBase, len(g.Services)-1)}
 	}

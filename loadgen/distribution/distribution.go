@@ -246,16 +246,17 @@ func (d *Of[T]) checkChoice(src *strictyaml.Source, path string) {
 	if d.Choice == nil {
 		return
 	}
-	total := 0.0
+	total, negative := 0.0, false
 	for i := range d.Choice {
 		at := strictyaml.Join(strictyaml.Item(strictyaml.Join(path, "choice"), i), "weight")
 		strictyaml.SetDefault(src, at, &d.Choice[i].Weight, 1)
 		if d.Choice[i].Weight < 0 {
 			src.Problem(at, "want 0 or more", "%v is negative", d.Choice[i].Weight)
+			negative = true
 		}
 		total += d.Choice[i].Weight
 	}
-	if total <= 0 {
+	if total <= 0 && !negative {
 		src.Problem(strictyaml.Join(path, "choice"), "give one of them a weight above 0", "has nothing to choose from")
 	}
 }

@@ -266,7 +266,9 @@ func (a *App) Shutdown(ctx context.Context) error {
 	for _, name := range a.drainOrder() {
 		errs = append(errs, a.servers[name].shutdown(ctx))
 	}
-	abandon()
+	if !abandon() {
+		errs = append(errs, fmt.Errorf("topology: unfinished work was abandoned: %w", context.Cause(ctx)))
+	}
 	return errors.Join(errors.Join(errs...), a.closeBrokers())
 }
 

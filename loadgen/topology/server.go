@@ -88,6 +88,9 @@ func (v *server) serve() { v.served <- v.http.Serve(v.listener) }
 // first, it abandons them.
 func (v *server) shutdown(ctx context.Context) error {
 	err := v.http.ShutdownWithContext(ctx)
+	if ctx.Err() != nil {
+		err = nil // which is said once, for all services
+	}
 	_ = v.listener.Close() // if it has not begun to serve
 	v.abandon()
 	err = errors.Join(err, <-v.served)

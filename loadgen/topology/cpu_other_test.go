@@ -1,0 +1,10 @@
+//go:build !linux
+
+package topology
+
+import (
+	"testing"
+	"time"
+)
+
+func cpuOfThread(*testing.T) time.Duration { return 0 }
