@@ -37,8 +37,26 @@ func New(title, x, y string) *plot.Plot {
 
 // Save draws p into a PNG file.
 func Save(p *plot.Plot, file string) error {
-	canvas := vgimg.NewWith(vgimg.UseWH(16*vg.Centimeter, 11*vg.Centimeter), vgimg.UseDPI(160))
+	canvas := newCanvas(16*vg.Centimeter, 11*vg.Centimeter)
 	p.Draw(draw.New(canvas))
+	return write(canvas, file)
+}
+
+// SaveRow draws plots side by side into a PNG file, with their axes in line.
+func SaveRow(file string, plots ...*plot.Plot) error {
+	canvas := newCanvas(vg.Length(len(plots))*12*vg.Centimeter, 11*vg.Centimeter)
+	tiles := draw.Tiles{Rows: 1, Cols: len(plots), PadX: 5 * vg.Millimeter}
+	for i, c := range plot.Align([][]*plot.Plot{plots}, tiles, draw.New(canvas))[0] {
+		plots[i].Draw(c)
+	}
+	return write(canvas, file)
+}
+
+func newCanvas(width, height vg.Length) *vgimg.Canvas {
+	return vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(160))
+}
+
+func write(canvas *vgimg.Canvas, file string) error {
 	out, err := os.Create(file)
 	if err != nil {
 		return err
