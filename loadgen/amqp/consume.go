@@ -28,14 +28,7 @@ func (s *sender) consume(ctx context.Context, conn *amqp091.Connection) {
 // consumeOn consumes until the connection is lost, or ctx has ended and the queue has
 // nothing of this run.
 func (s *sender) consumeOn(ctx context.Context, conn *amqp091.Connection) {
-	ch, err := conn.Channel()
-	if err != nil {
-		return
-	}
-	if err := ch.Qos(s.endpoint.Consumers, 0, false); err != nil {
-		return
-	}
-	deliveries, err := ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
+	ch, deliveries, err := s.subscribe(conn, s.endpoint.Consumers)
 	if err != nil { // such as that the queue is gone
 		return
 	}
@@ -74,14 +67,21 @@ func (s *sender) work(d *amqp091.Delivery) {
 	_ = d.Ack(false)
 }
 
+// subscribe opens a channel on which messages of the queue come, prefetch at a time.
+func (s *sender) subscribe(conn *amqp091.Connection, prefetch int) (ch *amqp091.Channel, deliveries <-chan amqp091.Delivery, err error) {
+	ch, err = openChannel(conn, func(ch *amqp091.Channel) (err error) {
+		if err = ch.Qos(prefetch, 0, false); err == nil {
+			deliveries, err = ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
+		}
+		return err
+	})
+	return ch, deliveries, err
+}
+
 // cleanUp takes what is left out of the queue, many messages at a time. Those that
 // are not of this run are given back when the connection is closed.
 func (s *sender) cleanUp(ctx context.Context, conn *amqp091.Connection) {
-	ch, err := conn.Channel()
-	if err != nil || ch.Qos(cleanupBatch, 0, false) != nil {
-		return
-	}
-	deliveries, err := ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
+	ch, deliveries, err := s.subscribe(conn, cleanupBatch)
 	if err != nil {
 		return
 	}

@@ -48,6 +48,19 @@ func dial(ctx context.Context, url, purpose string) (*amqp091.Connection, error)
 // hangUp closes a connection, also one that is lost or stuck.
 func hangUp(conn *amqp091.Connection) { _ = conn.CloseDeadline(time.Now().Add(goodbye)) }
 
+// openChannel opens a channel and makes it ready, within dialTimeout: a broker that
+// stands still would be waited for for ever, and its silence is noticed only where
+// something of it has been read before.
+func openChannel(conn *amqp091.Connection, ready func(*amqp091.Channel) error) (*amqp091.Channel, error) {
+	patience := time.AfterFunc(dialTimeout, func() { hangUp(conn) })
+	defer patience.Stop()
+	ch, err := conn.Channel()
+	if err != nil {
+		return nil, err
+	}
+	return ch, ready(ch)
+}
+
 // keep calls use with one connection after the other until ctx ends, beginning with
 // conn. use returns when the connection is of no more use. Between two connections it
 // calls idle, which waits.

@@ -47,11 +47,8 @@ func (s *sender) publish(ctx context.Context, conn *amqp091.Connection) {
 // publishOn publishes until the connection is lost or ctx ends, and returns when all
 // that it published is confirmed or given up.
 func (s *sender) publishOn(ctx context.Context, conn *amqp091.Connection) {
-	ch, err := conn.Channel()
+	ch, err := openChannel(conn, func(ch *amqp091.Channel) error { return ch.Confirm(false) })
 	if err != nil {
-		return
-	}
-	if err := ch.Confirm(false); err != nil {
 		return
 	}
 	var readers sync.WaitGroup
