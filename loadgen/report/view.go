@@ -17,19 +17,20 @@ type pageView struct {
 	Lead   *classChange // nil if there is no gain to report
 	Costs  []string     // what came with it
 	Cards  []classCard
-	// Repeated says that a condition was run more than once.
-	Repeated bool
-	Figures  []viewRow // latency and service time
-	Counts   []viewRow // what became of the requests
-	Spread   []viewRow
-	Phases   []viewRow
-	Slowest  []slowRow
-	Causes   []string
-	JSON     template.JS
-	Guide    template.JS
-	Style    template.CSS
-	Library  template.JS
-	Scripts  []template.JS
+	// Repeated says that a condition was run more than once, Even that it was an
+	// even number of times.
+	Repeated, Even bool
+	Figures        []viewRow // latency and service time
+	Counts         []viewRow // what became of the requests
+	Spread         []viewRow
+	Phases         []viewRow
+	Slowest        []slowRow
+	Causes         []string
+	JSON           template.JS
+	Guide          template.JS
+	Style          template.CSS
+	Library        template.JS
+	Scripts        []template.JS
 }
 
 type classCard struct {
@@ -70,6 +71,7 @@ func newPageView(r *loadgen.Report) pageView {
 	}
 	for _, g := range groups {
 		view.Repeated = view.Repeated || len(g.runs) > 1
+		view.Even = view.Even || len(g.runs)%2 == 0
 	}
 	for i, name := range classNames(groups) {
 		view.Cards = append(view.Cards, newClassCard(groups, name, i))
