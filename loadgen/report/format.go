@@ -126,6 +126,14 @@ func queueCell(c loadgen.ClassResult) string {
 	return formatPercent(c.QueueShare, 0)
 }
 
+// queueWait is "-" where no gateway told how long requests waited.
+func queueWait(c loadgen.ClassResult, s loadgen.SlowRequest) string {
+	if c.Queue.Count == 0 {
+		return "-"
+	}
+	return formatMillis(s.Queue)
+}
+
 // Milliseconds writes d as a number of milliseconds, without the unit.
 func Milliseconds(d time.Duration) string {
 	return formatMillis(loadgen.Millis(float64(d.Microseconds()) / 1000))

@@ -55,6 +55,7 @@ type viewRow struct {
 type slowRow struct {
 	Class, Condition string
 	loadgen.SlowRequest
+	Wait string // in the gateway; "-" if nothing told
 	Link template.URL
 }
 
@@ -209,7 +210,7 @@ func slowRows(groups []group) []slowRow {
 	for _, g := range groups {
 		for _, m := range g.medians {
 			for _, s := range m.result.Slowest {
-				row := slowRow{Class: m.result.Name, Condition: g.condition, SlowRequest: s}
+				row := slowRow{Class: m.result.Name, Condition: g.condition, SlowRequest: s, Wait: queueWait(m.result, s)}
 				if strings.HasPrefix(s.URL, "http://") || strings.HasPrefix(s.URL, "https://") {
 					row.Link = template.URL(s.URL)
 				}
