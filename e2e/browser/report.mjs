@@ -1,6 +1,6 @@
 // Opens the page of a report or of a comparison in Chromium, as a desktop and as a
 // phone, light and dark, and prints what is there to see as JSON. PREFIX.png is the
-// first screen of a desktop, PREFIX-desktop-light.png and so on are whole pages.
+// upper part of a page, PREFIX-desktop-light.png and so on are whole pages.
 //
 //   npm ci --ignore-scripts   (once, in this folder)
 //   node report.mjs /usr/bin/chromium PAGE.html PREFIX
@@ -81,7 +81,9 @@ try {
       const view = { name: `${name}-${colorScheme}`, errors, requests, pressed, ...(await page.evaluate(look)) };
       await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
       await page.screenshot({ path: `${prefix}-${view.name}.png`, fullPage: true });
-      if (view.name === "desktop-light") await page.screenshot({ path: `${prefix}.png` });
+      if (view.name === "desktop-light") {
+        await page.screenshot({ path: `${prefix}.png`, fullPage: true, clip: { x: 0, y: 0, width: 1280, height: 1370 } });
+      }
       views.push(view);
       await context.close();
     }

@@ -117,7 +117,7 @@
       animation: !still.matches,
       animationDuration: 300,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: plot.rule ? 32 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
+      grid: { left: 8, right: plot.rule || plot.rows ? 36 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
       tooltip: {
         trigger: plot.trigger || "axis",
         confine: true,
