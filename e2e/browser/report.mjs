@@ -82,7 +82,7 @@ try {
       await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
       await page.screenshot({ path: `${prefix}-${view.name}.png`, fullPage: true });
       if (view.name === "desktop-light") {
-        await page.screenshot({ path: `${prefix}.png`, fullPage: true, clip: { x: 0, y: 0, width: 1280, height: 1370 } });
+        await page.screenshot({ path: `${prefix}.png`, fullPage: true, clip: { x: 0, y: 0, width: 1280, height: 1400 } });
       }
       views.push(view);
       await context.close();
