@@ -55,7 +55,7 @@ func readReportFile(name string) (*loadgen.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		return nil, errors.New("a folder: give the report.json in it")
 	}

@@ -13,7 +13,7 @@ import (
 
 // reportOf has a run for each p99 in ms, all of one class.
 func reportOf(class string, p99s ...float64) *loadgen.Report {
-	r := &loadgen.Report{Target: "http://t", Verdict: loadgen.Verdict{State: loadgen.Valid, Reasons: []string{}}}
+	r := &loadgen.Report{Schema: loadgen.ReportSchema, Target: "http://t", Verdict: loadgen.Verdict{State: loadgen.Valid, Reasons: []string{}}}
 	for i, p99 := range p99s {
 		r.Runs = append(r.Runs, loadgen.RunResult{Condition: "run", Repeat: i + 1, DurationSeconds: 2, Classes: []loadgen.ClassResult{{
 			Name: class, Counts: loadgen.Counts{Sent: 100, OK: 100}, DonePerSecond: 50,

@@ -95,8 +95,12 @@ func (endless) Read(p []byte) (int, error) {
 
 // What is read can be shown and compared, and is written as it was read.
 func FuzzReadJSON(f *testing.F) {
-	f.Add([]byte(written(f, sampleReport())))
-	f.Add([]byte(written(f, fullReport())))
+	// Long inputs would be mutated a few times a second.
+	small, err := json.Marshal(reportOf("page", 1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(small)
 	for _, text := range []string{"", "{}", `{"schema":1}`, `{"schema":2}`, `{"schema":2,"runs":[{},{}]}`, `{"schema":2,"files":[]}`,
 		`{"schema":2,"runs":[{"classes":[{"name":"a","curve":[{}],"latency":{"count":-1}}]}],"conditions":[{"runs":2}]}`} {
 		f.Add([]byte(text))
