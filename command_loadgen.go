@@ -218,7 +218,7 @@ func printPaths(paths []string) {
 		fmt.Println("report: " + path)
 	}
 	if histograms > 0 {
-		fmt.Printf("report: %s (%d files)\n", filepath.Join(filepath.Dir(paths[0]), "*.hgrm"), histograms)
+		fmt.Printf("report: %d histograms (.hgrm) in %s\n", histograms, filepath.Dir(paths[0]))
 	}
 }
 

@@ -306,8 +306,14 @@ func TestLoadgenCompare(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr = captured(t, func() { code = run([]string{"loadgen", "compare", file, broken}) })
-	if want := broken + ": report: not a report.json of overtake loadgen"; code != exitUsage || !strings.Contains(stderr, want) {
-		t.Errorf("exit code %d: %s, want %q", code, stderr, want)
+	for name, want := range map[string]string{
+		broken:                                "report: not a report.json of overtake loadgen, as it has no schema: give one that it wrote with --out",
+		filepath.Join(out, "comparison.json"): "report: this is a comparison, not a report: give the report.json files that it compares",
+		dir:                                   "a folder: give the report.json in it",
+	} {
+		_, stderr = captured(t, func() { code = run([]string{"loadgen", "compare", file, name}) })
+		if code != exitUsage || !strings.Contains(stderr, name+": "+want) {
+			t.Errorf("exit code %d: %s, want %q", code, stderr, want)
+		}
 	}
 }

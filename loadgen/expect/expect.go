@@ -111,7 +111,7 @@ func (e Expectation) Check(r *loadgen.Report) loadgen.Expectation {
 		}
 		if first || e.worse(got, worst) {
 			first, worst = false, got
-			result.Got, result.Met = format(got, e.unit), e.holds(got)
+			result.Got, result.Met = format(got, e.unit, e.holds), e.holds(got)
 		}
 	}
 	return result

@@ -1,6 +1,7 @@
 package expect
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -97,6 +98,34 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
+// Figures have three significant digits, but for those that are next to the limit.
+func TestGotIsRoundedButNotAcrossTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		p99   loadgen.Millis
+		shown string
+	}{
+		{"a.p99<1s", 850.431, "850ms"},
+		{"a.p99<1s", 1000.431, "1000ms"},
+		{"a.p99<=50ms", 50.004, "50.004ms"},
+		{"a.p99<50ms", 49.996, "49.996ms"},
+		{"a.p99<=50ms", 49.996, "50ms"},
+		{"a.p99<50ms", 6.351, "6.35ms"},
+		{"a.p99<50ms", 0.0123, "0.0123ms"},
+		{"a.p99<1s", 12345.6, "12346ms"},
+		{"a.p99<1s", 0, "0ms"},
+	} {
+		e, err := Parse(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := runOf(func(s *loadgen.ClassResult) { s.Latency.P99 = c.p99 })
+		if got := e.Check(&loadgen.Report{Runs: []loadgen.RunResult{run}}); got.Got != c.shown {
+			t.Errorf("%s of %v ms: shown as %s, want %s", c.text, c.p99, got.Got, c.shown)
+		}
+	}
+}
+
 func TestApplies(t *testing.T) {
 	e, err := Parse("b.c<d.p99 < 1s")
 	if err != nil {
@@ -125,7 +154,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		plain := e.class + "." + e.figure.name + e.op + format(e.limit, e.unit)
+		plain := e.class + "." + e.figure.name + e.op + strconv.FormatFloat(e.limit, 'f', -1, 64) + e.unit
 		again, err := Parse(plain)
 		if err != nil || again.class != e.class || again.figure.name != e.figure.name || again.op != e.op || again.unit != e.unit {
 			t.Fatalf("%q is %q, which is %+v, %v", text, plain, again, err)

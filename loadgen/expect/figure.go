@@ -154,7 +154,16 @@ const maxValue = 1e15
 
 func notInNumber(r rune) bool { return (r < '0' || r > '9') && r != '.' }
 
-// format writes a value with its unit, to three decimals.
-func format(value float64, unit string) string {
-	return strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64) + unit
+// format writes a value with its unit, to three significant digits, or to three
+// decimals where fewer would tell something else of whether it is met.
+func format(value float64, unit string, met func(float64) bool) string {
+	scale := 1000.0
+	if value != 0 && unit != "" {
+		scale = math.Pow(10, max(2-math.Floor(math.Log10(math.Abs(value))), 0))
+	}
+	rounded := math.Round(value*scale) / scale
+	if met(rounded) != met(value) {
+		rounded = math.Round(value*1000) / 1000
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64) + unit
 }

@@ -228,7 +228,7 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 	var warnings []string
 	for i, r := range reports {
 		if r.Verdict.State != loadgen.Valid {
-			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], r.Verdict))
+			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], briefVerdict(r.Verdict)))
 		}
 	}
 	for _, what := range []struct {
@@ -256,6 +256,15 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 		}
 	}
 	return warnings
+}
+
+// briefVerdict tells the first reason only: a report of many runs may have many.
+func briefVerdict(v loadgen.Verdict) string {
+	more := len(v.Reasons) - 1
+	if more < 1 {
+		return v.String()
+	}
+	return fmt.Sprintf("%s (and %d reasons more)", loadgen.Verdict{State: v.State, Reasons: v.Reasons[:1]}, more)
 }
 
 // eachRun returns what is said of the runs, without repeats.
