@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -315,5 +316,25 @@ func TestLoadgenCompare(t *testing.T) {
 		if code != exitUsage || !strings.Contains(stderr, name+": "+want) {
 			t.Errorf("exit code %d: %s, want %q", code, stderr, want)
 		}
+	}
+}
+
+// Another warm-up moves the phases of the file with it, rather than the load
+// against the phases.
+func TestLoadgenWarmup(t *testing.T) {
+	long := 12 * time.Second
+	c := loadgenCommand{File: "flash-crowd", Target: "http://127.0.0.1:1", Rate: 1, Warmup: &long}
+	s, err := c.scenario()
+	if err != nil {
+		t.Fatal(err)
+	}
+	crowd := s.Classes[slices.IndexFunc(s.Classes, func(c loadgen.Class) bool { return c.Name == "crowd" })]
+	var rates []float64
+	for at, phases := s.Warmup, s.Phases; len(phases) > 0; phases = phases[1:] {
+		rates = append(rates, crowd.Arrivals.Mean(at, at+phases[0].Duration))
+		at += phases[0].Duration
+	}
+	if len(rates) != 3 || rates[1] < 5*rates[0] || rates[1] < 5*rates[2] {
+		t.Errorf("the crowd comes at %v/s in the three phases, want most in the second", rates)
 	}
 }

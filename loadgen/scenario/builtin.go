@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
@@ -59,10 +60,11 @@ func About(name string) string {
 }
 
 // Open returns the scenario that is built in under a name, or else that in a file.
-// Its error is [strictyaml.Problems] if the file can be read.
-func Open(nameOrFile string, lookupEnv func(string) (string, bool)) (loadgen.Scenario, error) {
+// A warmup that is not nil replaces that of the file, and all that counts from its
+// end moves with it. Its error is [strictyaml.Problems] if the file can be read.
+func Open(nameOrFile string, warmup *time.Duration, lookupEnv func(string) (string, bool)) (loadgen.Scenario, error) {
 	if text, _, ok := Text(nameOrFile); ok {
-		return opened(read(nameOrFile+scenarioSuffix, text, lookupEnv, func(string) (io.ReadCloser, error) {
+		return opened(read(nameOrFile+scenarioSuffix, text, warmup, lookupEnv, func(string) (io.ReadCloser, error) {
 			return nil, errors.New("what is built in has no folder")
 		}))
 	}
@@ -77,7 +79,7 @@ func Open(nameOrFile string, lookupEnv func(string) (string, bool)) (loadgen.Sce
 		}
 		return loadgen.Scenario{}, fmt.Errorf("scenario: %s can't be read: %w; give a file, or one of %s", nameOrFile, err, strings.Join(Names(), ", "))
 	}
-	return opened(Read(nameOrFile, data, lookupEnv))
+	return opened(Read(nameOrFile, data, warmup, lookupEnv))
 }
 
 func opened(s loadgen.Scenario, problems strictyaml.Problems) (loadgen.Scenario, error) {
