@@ -94,7 +94,7 @@ var comparedFigures = []figure{
 	latencyFigure("p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
 	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }},
 	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }},
-	{"refused", "share", func(c loadgen.ClassResult) (float64, bool) { return c.RefusedShare(), c.Sent > 0 }},
+	{"not served", "share", func(c loadgen.ClassResult) (float64, bool) { return c.NotServedShare(), c.Sent > 0 }},
 	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }},
 }
 

@@ -101,7 +101,7 @@ func TestCompareOddFiles(t *testing.T) {
 	if p99 := figureOf(t, c, "page", "p99").Values; p99[0].Runs != 0 || p99[1].Difference != DifferenceBase || p99[1].Ratio != 0 {
 		t.Errorf("p99 %+v", p99)
 	}
-	if refused := figureOf(t, c, "page", "refused").Values; refused[0].Median != 1 {
+	if refused := figureOf(t, c, "page", "not served").Values; refused[0].Median != 1 {
 		t.Errorf("refused %+v", refused)
 	}
 	for _, want := range []string{

@@ -110,6 +110,14 @@ func latencyCell(l loadgen.Latency, m loadgen.Millis) string {
 	return formatMillis(m)
 }
 
+// okCell is the share of the sent requests that percentiles are of.
+func okCell(c loadgen.Counts) string {
+	if c.Sent == 0 {
+		return "-"
+	}
+	return formatPercent(float64(c.OK)/float64(c.Sent), 0)
+}
+
 // goodputCell is "-" for a class without an objective.
 func goodputCell(c loadgen.ClassResult) string {
 	if c.Objective == 0 {

@@ -31,7 +31,7 @@ func fullReport() *loadgen.Report {
 	}
 	r.Conditions = []loadgen.Condition{{Name: "with classes", Runs: 4, Classes: []loadgen.ClassSummary{{
 		Name: "pay", Class: "interactive", DonePerSecond: spread(49.5, 48, 50), Goodput: spread(49, 47.5, 50), P50: spread(6.1, 5.9, 6.3),
-		P90: spread(20, 19, 21), P99: spread(41.5, 40, 43), P999: spread(60.3, 55, 70.1), Max: spread(80, 70, 1234), RefusedShare: spread(0.0123, 0, 0.02),
+		P90: spread(20, 19, 21), P99: spread(41.5, 40, 43), P999: spread(60.3, 55, 70.1), Max: spread(80, 70, 1234), NotServed: spread(0.0123, 0, 0.02),
 	}}}}
 	return r
 }

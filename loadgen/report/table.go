@@ -38,21 +38,22 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 
 // writeLatencies puts latency and service time side by side: where latency is
 // much longer, requests could not even be sent in time, which a load generator
-// that waits for answers would not show.
+// that waits for answers would not show. Beside them it says of which share of the
+// sent requests they are.
 func writeLatencies(b *strings.Builder, groups []group) {
-	rows := [][]string{{"class", "done/s", "good/s", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
+	rows := [][]string{{"class", "done/s", "good/s", "ok", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
 	for _, g := range groups {
 		rows = append(rows, []string{g.title()})
 		for _, m := range g.medians {
 			c, l := m.result, m.result.Latency
-			row := []string{"  " + c.Label(), formatRate(c.DonePerSecond), goodputCell(c)}
+			row := []string{"  " + c.Label(), formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
 			for _, v := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max} {
 				row = append(row, latencyCell(l, v))
 			}
 			rows = append(rows, append(row, latencyCell(c.Service, c.Service.P50), latencyCell(c.Service, c.Service.P99)))
 		}
 	}
-	writeAligned(b, rows, 1, span{7, "latency from intended start, ms"}, span{9, "service, ms"})
+	writeAligned(b, rows, 1, span{8, "latency from intended start, ms"}, span{10, "service, ms"})
 }
 
 // title names the condition and says what its figures are of.
@@ -96,7 +97,7 @@ func writeCounts(b *strings.Builder, groups []group) {
 }
 
 func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
-	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "refused"}}
+	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "not served"}}
 	for _, g := range groups {
 		first := true
 		for _, m := range g.medians {
@@ -110,7 +111,7 @@ func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
 			millis := func(v float64) string { return formatMillis(loadgen.Millis(v)) }
 			rows = append(rows, []string{
 				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), spreadCell(s.P50, millis), spreadCell(s.P99, millis),
-				spreadCell(s.P999, millis), spreadCell(s.RefusedShare, func(v float64) string { return formatPercent(v, 1) }),
+				spreadCell(s.P999, millis), spreadCell(s.NotServed, func(v float64) string { return formatPercent(v, 1) }),
 			})
 		}
 	}

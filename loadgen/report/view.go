@@ -145,7 +145,7 @@ func newClassCard(groups []group, name string, index int) classCard {
 	if last.Objective > 0 {
 		add("within "+formatMillis(last.Objective)+" ms", "/s", goodputCell)
 	}
-	add("refused or failed", "", func(c loadgen.ClassResult) string { return formatPercent(c.RefusedShare(), 1) })
+	add("not served", "", func(c loadgen.ClassResult) string { return formatPercent(c.NotServedShare(), 1) })
 	return card
 }
 
@@ -179,7 +179,7 @@ func (r viewRow) with(cells []string) viewRow {
 
 func figureCells(c loadgen.ClassResult) []string {
 	l := c.Latency
-	cells := []string{formatRate(c.DonePerSecond), goodputCell(c)}
+	cells := []string{formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
 	for _, m := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max, l.Mean} {
 		cells = append(cells, latencyCell(l, m))
 	}
@@ -199,7 +199,7 @@ func spreadCells(s loadgen.ClassSummary) []string {
 	return []string{
 		spreadCell(s.DonePerSecond, formatRate), spreadCell(s.Goodput, formatRate), spreadCell(s.P50, millis), spreadCell(s.P90, millis),
 		spreadCell(s.P99, millis), spreadCell(s.P999, millis), spreadCell(s.Max, millis),
-		spreadCell(s.RefusedShare, func(v float64) string { return formatPercent(v, 1) }),
+		spreadCell(s.NotServed, func(v float64) string { return formatPercent(v, 1) }),
 	}
 }
 
