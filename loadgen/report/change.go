@@ -38,7 +38,7 @@ type classChange struct {
 }
 
 // changesOf compares the classes that are in both the first and the last
-// condition, by their median runs. With fewer than two conditions there is
+// condition, by their medians over the runs. With fewer than two conditions there is
 // nothing to compare and Classes is empty.
 func changesOf(r *loadgen.Report) changes {
 	groups := groupRuns(r)
@@ -63,10 +63,11 @@ type classTotal struct {
 	class           string
 	p99             loadgen.Millis // of the worst
 	donePerSecond   float64
-	sent, notServed int64
+	sent, notServed float64
 }
 
-// byClass sums up what has the same latency class, in the order of the run.
+// byClass sums up what has the same latency class, in the order of the run, of the
+// medians over the runs.
 func byClass(g group) []classTotal {
 	var totals []classTotal
 	for _, m := range g.medians {
@@ -78,16 +79,17 @@ func byClass(g group) []classTotal {
 			totals = append(totals, classTotal{class: class})
 		}
 		t := &totals[i]
-		t.p99 = max(t.p99, s.Latency.P99)
-		t.donePerSecond += s.DonePerSecond
-		t.sent += s.Sent
-		t.notServed += s.NotServed()
+		sum := g.summary(s.Name)
+		t.p99 = max(t.p99, loadgen.Millis(sum.P99.Median))
+		t.donePerSecond += sum.DonePerSecond.Median
+		t.sent += float64(s.Sent)
+		t.notServed += float64(s.Sent) * sum.NotServed.Median
 	}
 	return totals
 }
 
 func (t classTotal) notServedShare() float64 {
-	return round3(ratio(float64(t.notServed), float64(t.sent)))
+	return round3(ratio(t.notServed, t.sent))
 }
 
 func change(before, after classTotal) classChange {

@@ -221,6 +221,7 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 		if r.Verdict.State != loadgen.Valid {
 			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], briefVerdict(r.Verdict)))
 		}
+		warnings = append(warnings, interruptedWarnings(names[i], groupRuns(r))...)
 	}
 	for _, what := range []struct {
 		name string
@@ -245,6 +246,28 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 				warnings = append(warnings, fmt.Sprintf("%s has another %s than %s: %s, not %s", names[i+1], what.name, names[0], got, first))
 			}
 		}
+	}
+	return warnings
+}
+
+// interruptedWarnings says which runs are left out, or count though they were ended
+// early.
+func interruptedWarnings(name string, groups []group) []string {
+	var warnings []string
+	for _, g := range groups {
+		what := ""
+		switch {
+		case g.runs[0].Interrupted:
+			what = "only runs that were ended early"
+		case g.leftOut > 0:
+			what = fmt.Sprintf("%d runs that were ended early: they are left out", g.leftOut)
+		default:
+			continue
+		}
+		if g.condition != "" {
+			what += ", of " + g.condition
+		}
+		warnings = append(warnings, name+" has "+what)
 	}
 	return warnings
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"overtake/loadgen"
@@ -13,8 +14,9 @@ import (
 // requests, the spread over repeated runs, the phases, the slowest requests,
 // the expectations and the verdict.
 //
-// Where a condition was run more than once, the figures are those of each
-// class's median run.
+// Where a condition was run more than once, the figures are those of one run of
+// each class, the one with the median p99; only the spread and the headline are of
+// all.
 func WriteTable(w io.Writer, r *loadgen.Report) error {
 	var b strings.Builder
 	groups := groupRuns(r)
@@ -23,7 +25,7 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 		b.WriteByte('\n')
 		writeCounts(&b, groups)
 	}
-	writeSpread(&b, r, groups)
+	writeSpread(&b, groups)
 	writePhases(&b, groups)
 	writeLines(&b, "", causes(groups))
 	writeLines(&b, "slowest requests", slowestLines(groups))
@@ -41,54 +43,37 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 // that waits for answers would not show. Beside them it says of which share of the
 // sent requests they are.
 func writeLatencies(b *strings.Builder, groups []group) {
-	rows := [][]string{{"class", "done/s", "good/s", "ok", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
+	rows := [][]string{{"class", runHeading(groups), "done/s", "good/s", "ok", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
 	for _, g := range groups {
 		rows = append(rows, []string{g.title()})
 		for _, m := range g.medians {
 			c, l := m.result, m.result.Latency
-			row := []string{"  " + c.Label(), formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
+			row := []string{"  " + c.Label(), g.runCell(m), formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
 			for _, v := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max} {
 				row = append(row, latencyCell(l, v))
 			}
 			rows = append(rows, append(row, latencyCell(c.Service, c.Service.P50), latencyCell(c.Service, c.Service.P99)))
 		}
 	}
-	writeAligned(b, rows, 1, span{8, "latency from intended start, ms"}, span{10, "service, ms"})
+	writeAligned(b, rows, 1, span{9, "latency from intended start, ms"}, span{11, "service, ms"})
 }
 
-// title names the condition and says what its figures are of.
-func (g group) title() string {
-	title := formatSeconds(g.runs[0].DurationSeconds)
-	if n := len(g.runs); n > 1 {
-		title = fmt.Sprintf("median%s of %d runs of %s", medianNote(n), n, title)
-	}
-	if g.condition != "" {
-		title = g.condition + ", " + title
-	}
-	for _, run := range g.runs {
-		if run.Interrupted {
-			return title + ", ended early"
-		}
-	}
-	return title
-}
-
-// medianNote says which of an even number of runs is shown as the median.
-func medianNote(runs int) string {
-	if runs%2 == 0 {
-		return " (of the two in the middle, the one with less p99)"
+// runHeading is empty where every condition was run once.
+func runHeading(groups []group) string {
+	if slices.ContainsFunc(groups, func(g group) bool { return len(g.runs) > 1 }) {
+		return "run"
 	}
 	return ""
 }
 
 func writeCounts(b *strings.Builder, groups []group) {
-	rows := [][]string{{"class", "sent", "ok", "shed", "failed", "unfinished", "skipped", "queue share"}}
+	rows := [][]string{{"class", runHeading(groups), "sent", "ok", "shed", "failed", "unfinished", "skipped", "queue share"}}
 	for _, g := range groups {
 		rows = append(rows, []string{g.title()})
 		for _, m := range g.medians {
 			c := m.result
 			rows = append(rows, []string{
-				"  " + c.Label(), formatCount(c.Sent), formatCount(c.OK), formatCount(c.ShedTotal()), formatCount(c.FailedTotal()),
+				"  " + c.Label(), g.runCell(m), formatCount(c.Sent), formatCount(c.OK), formatCount(c.ShedTotal()), formatCount(c.FailedTotal()),
 				formatCount(c.Unfinished), formatCount(c.Skipped), queueCell(c),
 			})
 		}
@@ -96,28 +81,35 @@ func writeCounts(b *strings.Builder, groups []group) {
 	writeAligned(b, rows, 1)
 }
 
-func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
-	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "not served"}}
+func writeSpread(b *strings.Builder, groups []group) {
+	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "not served %"}}
 	for _, g := range groups {
-		first := true
+		if len(g.runs) < 2 {
+			continue
+		}
+		rows = append(rows, []string{strings.TrimPrefix(fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs)), ", ")})
 		for _, m := range g.medians {
-			s, ok := summary(r, g.condition, m.result.Name)
-			if !ok {
-				continue
-			}
-			if first {
-				rows, first = append(rows, []string{strings.TrimPrefix(fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs)), ", ")}), false
-			}
-			millis := func(v float64) string { return formatMillis(loadgen.Millis(v)) }
+			s := g.summary(m.result.Name)
+			millis := m.spreadMillis()
 			rows = append(rows, []string{
-				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), spreadCell(s.P50, millis), spreadCell(s.P99, millis),
-				spreadCell(s.P999, millis), spreadCell(s.NotServed, func(v float64) string { return formatPercent(v, 1) }),
+				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), millis(s.P50), millis(s.P99),
+				millis(s.P999), spreadCell(s.NotServed, func(v float64) string { return strings.TrimSuffix(formatPercent(v, 1), " %") }),
 			})
 		}
 	}
 	if len(rows) > 1 {
 		b.WriteByte('\n')
 		writeAligned(b, rows, 1)
+	}
+}
+
+// spreadMillis is "-" if no run had a success.
+func (m median) spreadMillis() func(loadgen.Spread) string {
+	return func(s loadgen.Spread) string {
+		if m.answered == 0 {
+			return "-"
+		}
+		return spreadCell(s, func(v float64) string { return formatMillis(loadgen.Millis(v)) })
 	}
 }
 

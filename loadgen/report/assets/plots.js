@@ -36,7 +36,12 @@ const reportPlots = (report, lines) => {
     const queue = c.queue_share * c.service.mean_ms;
     return [queue, c.service.mean_ms - queue];
   };
-  const runsOf = (line) => report.runs.filter((run) => run.condition === line.conditionName)
+  // Runs that were ended early count only where there are no others.
+  const wholeRuns = (condition) => {
+    const all = report.runs.filter((run) => run.condition === condition), whole = all.filter((run) => !run.interrupted);
+    return whole.length ? whole : all;
+  };
+  const runsOf = (line) => wholeRuns(line.conditionName)
     .flatMap((run) => run.classes).filter((c) => c.name === line.result.name && c.latency.count > 0)
     .map((c) => c.latency.p99_ms).filter((v) => v > 0).sort((a, b) => a - b);
 
@@ -107,7 +112,7 @@ const reportPlots = (report, lines) => {
         return [
           { data: [[p99s[0], i], [p99s.at(-1), i]], name: "range" },
           { type: "scatter", data: p99s.map((v) => [v, i]), name: "a run", size: 8, pale: true },
-          { type: "scatter", data: [[p99s[Math.floor((p99s.length - 1) / 2)], i]], name: "median run", size: 14 },
+          { type: "scatter", data: [[above0(l.result.latency.p99_ms), i]], name: "run with the median", size: 14 },
         ];
       },
       x: logTime, value: milliseconds, trigger: "item", rule: true,
