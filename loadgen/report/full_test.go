@@ -257,3 +257,14 @@ func TestPNG(t *testing.T) {
 		}
 	}
 }
+
+// The curves end with the maximum, at the rank of the slowest answer.
+func TestCurveReachesTheMaximum(t *testing.T) {
+	got := curvePoints([]loadgen.CurvePoint{{Percentile: 0, Latency: 1}, {Percentile: 90, Latency: 5}, {Percentile: 100, Latency: 80}}, 1000)
+	if len(got) != 3 || got[2].X != 3 || got[2].Y != 80 {
+		t.Errorf("%v", got)
+	}
+	if got := curvePoints([]loadgen.CurvePoint{{Percentile: 100, Latency: 7}}, 1); len(got) != 1 || got[0].X != 0 || got[0].Y != 7 {
+		t.Errorf("of one answer: %v", got)
+	}
+}
