@@ -134,9 +134,9 @@ func queueCell(c loadgen.ClassResult) string {
 	return formatPercent(c.QueueShare, 0)
 }
 
-// queueWait is "-" where no gateway told how long requests waited.
-func queueWait(c loadgen.ClassResult, s loadgen.SlowRequest) string {
-	if c.Queue.Count == 0 {
+// queueWait is "-" if no gateway told how long the request waited.
+func queueWait(s loadgen.SlowRequest) string {
+	if s.Queue == 0 {
 		return "-"
 	}
 	return formatMillis(s.Queue)

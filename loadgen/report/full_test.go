@@ -268,3 +268,35 @@ func TestCurveReachesTheMaximum(t *testing.T) {
 		t.Errorf("of one answer: %v", got)
 	}
 }
+
+// Five of the slowest requests of each class are in sight. What was not told is not
+// 0, and neither is the goodput of a class without an objective.
+func TestFewSlowestAndNothingMadeUp(t *testing.T) {
+	r := fullReport()
+	for i := range r.Runs {
+		c := &r.Runs[i].Classes[0]
+		c.Slowest = slices.Repeat(c.Slowest, 4)
+	}
+	r.Verdict.Reasons = []string{"too late: lower the rate", "too many: lower it more"}
+	view := newPageView(r)
+	if len(view.Slowest) != 5 || len(view.Slower) != 3 || view.Slowest[0].Wait != "31.0" || view.Slowest[1].Wait != "-" {
+		t.Errorf("%+v and %+v", view.Slowest, view.Slower)
+	}
+	for _, row := range view.Spread {
+		if good := row.Cells[1]; (good == "-") != (row.Name == "export") {
+			t.Errorf("%s: good/s %q", row.Name, good)
+		}
+	}
+	var table, page bytes.Buffer
+	for _, err := range []error{WriteTable(&table, r), WriteHTML(&page, r)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(page.String(), "<summary>3 more</summary>") {
+		t.Error("the page has no details")
+	}
+	if want := "\ngenerator: GENERATOR-BOUND\n  too late: lower the rate\n  too many: lower it more\n"; !strings.Contains(table.String(), want) {
+		t.Errorf("%q is not in\n%s", want, table.String())
+	}
+}

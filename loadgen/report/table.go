@@ -31,7 +31,7 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	writeLines(&b, "slowest requests", slowestLines(groups))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
-	writeLines(&b, "", []string{"generator: " + r.Verdict.String()})
+	writeLines(&b, "", verdictLines(r.Verdict))
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
@@ -191,8 +191,8 @@ func slowestLines(groups []group) []string {
 			of := strings.TrimPrefix(g.condition+": "+m.result.Name, ": ")
 			for _, s := range m.result.Slowest[:min(len(m.result.Slowest), each)] {
 				text := fmt.Sprintf("  %s %s ms (service %s", of, formatMillis(s.Latency), formatMillis(s.Service))
-				if m.result.Queue.Count > 0 {
-					text += ", queue " + formatMillis(s.Queue)
+				if s.Queue > 0 {
+					text += ", queue " + queueWait(s)
 				}
 				lines = append(lines, fmt.Sprintf("%s) at %.1f s: %s", text, s.At, s.Request), "    "+traceText(s))
 			}
@@ -206,6 +206,15 @@ func traceText(s loadgen.SlowRequest) string {
 		return s.URL
 	}
 	return "trace " + s.TraceID
+}
+
+// verdictLines has a line for each reason.
+func verdictLines(v loadgen.Verdict) []string {
+	lines := []string{"generator: " + string(v.State)}
+	for _, reason := range v.Reasons {
+		lines = append(lines, "  "+reason)
+	}
+	return lines
 }
 
 func headline(r *loadgen.Report) []string {

@@ -22,7 +22,8 @@ type pageView struct {
 	Counts   []viewRow // what became of the requests
 	Spread   []viewRow
 	Phases   []viewRow
-	Slowest  []slowRow
+	Slowest  []slowRow // few of each class
+	Slower   []slowRow // the rest
 	Causes   []string
 	JSON     template.JS
 	Guide    template.JS
@@ -61,8 +62,9 @@ func newPageView(r *loadgen.Report) pageView {
 	groups := groupRuns(r)
 	view := pageView{
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
-		Causes: causes(groups), Slowest: slowRows(groups),
+		Causes: causes(groups),
 	}
+	view.Slowest, view.Slower = slowRows(groups)
 	comparison := changesOf(r)
 	if lead, ok := comparison.Lead(); ok {
 		view.Lead = &lead
@@ -214,27 +216,36 @@ func countCells(c loadgen.Counts, last string) []string {
 
 func spreadCells(s loadgen.ClassSummary, m median) []string {
 	millis := m.spreadMillis()
+	good := "-"
+	if m.result.Objective > 0 {
+		good = spreadCell(s.Goodput, formatRate)
+	}
 	return []string{
-		spreadCell(s.DonePerSecond, formatRate), spreadCell(s.Goodput, formatRate), millis(s.P50), millis(s.P90),
+		spreadCell(s.DonePerSecond, formatRate), good, millis(s.P50), millis(s.P90),
 		millis(s.P99), millis(s.P999), millis(s.Max),
 		spreadCell(s.NotServed, func(v float64) string { return formatPercent(v, 1) }),
 	}
 }
 
-// slowRows has a link only where the report has an http one: a report may come
+// slowRows returns the slowest requests of each class, and the rest of those in the
+// report. It has a link only where the report has an http one: a report may come
 // from anywhere.
-func slowRows(groups []group) []slowRow {
-	var rows []slowRow
+func slowRows(groups []group) (slowest, rest []slowRow) {
+	const each = 5
 	for _, g := range groups {
 		for _, m := range g.medians {
-			for _, s := range m.result.Slowest {
-				row := slowRow{Class: m.result.Name, Condition: g.runTitle(m), SlowRequest: s, Wait: queueWait(m.result, s)}
+			for i, s := range m.result.Slowest {
+				row := slowRow{Class: m.result.Name, Condition: g.runTitle(m), SlowRequest: s, Wait: queueWait(s)}
 				if strings.HasPrefix(s.URL, "http://") || strings.HasPrefix(s.URL, "https://") {
 					row.Link = template.URL(s.URL)
 				}
-				rows = append(rows, row)
+				if i < each {
+					slowest = append(slowest, row)
+				} else {
+					rest = append(rest, row)
+				}
 			}
 		}
 	}
-	return rows
+	return slowest, rest
 }
