@@ -58,6 +58,7 @@ func TestReadJSONRefuses(t *testing.T) {
 		{"schema 1", `{"schema": 1, "environment": {"version": "v0.9"}}`, "report: overtake v0.9 wrote this report with schema 1", "measure again with this overtake"},
 		{"schema 99", `{"schema": 99}`, "report: overtake of an unknown version wrote this report with schema 99", "use an overtake as new as that"},
 		{"wrong type", strings.Replace(good, `"sent": 6000`, `"sent": "many"`, 1), "report: a field does not fit schema 2", "measure again with this overtake"},
+		{"class twice", `{"schema": 2, "runs": [{"classes": [{"name": "a"}, {"name": "a"}]}]}`, `runs[0] has the class "a" twice`, "measure again"},
 		{"schema of text", `{"schema": "2"}`, other, "give one that it wrote with --out"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
