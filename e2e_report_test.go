@@ -24,6 +24,7 @@ type browserView struct {
 	Requests []string `json:"requests"`
 	Pressed  []string `json:"pressed"`
 	Wider    int      `json:"wider"`
+	Hidden   int      `json:"hidden"` // width of the legend that is out of sight
 	Unnamed  []string `json:"unnamed"`
 	JSON     string   `json:"json"`
 	Links    []struct {
@@ -80,9 +81,9 @@ func (b browser) open(t *testing.T, page, name string) []browserView {
 		t.Fatalf("%d views, want 4", len(views))
 	}
 	for _, v := range views {
-		if len(v.Errors)+len(v.Requests)+len(v.Unnamed) > 0 || v.Wider > 0 {
-			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, wider than the screen by %d",
-				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Wider)
+		if len(v.Errors)+len(v.Requests)+len(v.Unnamed) > 0 || v.Wider+v.Hidden > 0 {
+			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, wider than the screen by %d, legend out of sight %d",
+				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Wider, v.Hidden)
 		}
 	}
 	return views
