@@ -175,6 +175,9 @@ func formatPercent(share float64, decimals int) string {
 	return fmt.Sprintf("%.*f %%", decimals, share*100)
 }
 
+// percentNumber is without the unit, which is in the heading.
+func percentNumber(share float64) string { return strings.TrimSuffix(formatPercent(share, 1), " %") }
+
 func formatFactor(f float64) string {
 	if f < 9.95 {
 		return fmt.Sprintf("%.1f", f)

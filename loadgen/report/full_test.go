@@ -283,6 +283,9 @@ func TestFewSlowestAndNothingMadeUp(t *testing.T) {
 		t.Errorf("%+v and %+v", view.Slowest, view.Slower)
 	}
 	for _, row := range view.Spread {
+		if row.Cells[7] != "1.0, 1.0..1.0" && row.Name == "pay" {
+			t.Errorf("not served, %%: %q", row.Cells[7])
+		}
 		if good := row.Cells[1]; (good == "-") != (row.Name == "export") {
 			t.Errorf("%s: good/s %q", row.Name, good)
 		}

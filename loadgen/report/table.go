@@ -93,7 +93,7 @@ func writeSpread(b *strings.Builder, groups []group) {
 			millis := m.spreadMillis()
 			rows = append(rows, []string{
 				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), millis(s.P50), millis(s.P99),
-				millis(s.P999), spreadCell(s.NotServed, func(v float64) string { return strings.TrimSuffix(formatPercent(v, 1), " %") }),
+				millis(s.P999), spreadCell(s.NotServed, percentNumber),
 			})
 		}
 	}

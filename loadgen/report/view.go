@@ -223,7 +223,7 @@ func spreadCells(s loadgen.ClassSummary, m median) []string {
 	return []string{
 		spreadCell(s.DonePerSecond, formatRate), good, millis(s.P50), millis(s.P90),
 		millis(s.P99), millis(s.P999), millis(s.Max),
-		spreadCell(s.NotServed, func(v float64) string { return formatPercent(v, 1) }),
+		spreadCell(s.NotServed, percentNumber),
 	}
 }
 

@@ -112,7 +112,7 @@
     const drawn = shown.flatMap((line, i) => plot.series(line, i).map((of) => ({ line, of })));
     const x = axis(plot.x, soft, rule), y = axis(plot.rows ? plot.rows(shown) : plot.y, soft, rule);
     x.splitLine.show = Boolean(plot.rule || plot.rows);
-    if (plot.rows) Object.assign(y.axisLabel, { interval: 0, hideOverlap: false, fontSize: narrow ? 11 : 12, lineHeight: 15, formatter: (label) => label.replace(", ", ",\n") });
+    if (plot.rows) Object.assign(y.axisLabel, { interval: 0, hideOverlap: false, fontSize: narrow ? 11 : 12, lineHeight: 15, width: narrow ? 110 : 170, overflow: "break", formatter: (label) => label.replace(", ", ",\n") });
     return {
       animation: !still.matches,
       animationDuration: 300,
@@ -144,7 +144,9 @@
       node.textContent = plot.empty || "No request was answered.";
       return [];
     }
-    if (plot.rows) node.style.height = `${Math.max(8, 3.2 * lines.length + 3)}rem`;
+    // Long labels take more than two lines.
+    const row = lines.some((l) => l.label.length > 36) ? 4.4 : 3.2;
+    if (plot.rows) node.style.height = `${Math.max(8, row * lines.length + 3)}rem`;
     return [{ plot, node, chart: echarts.init(node, null, { renderer: "canvas" }) }];
   });
   const draw = () => charts.forEach(({ plot, node, chart }) => chart.setOption(option(plot, node.clientWidth < 480), { notMerge: true }));
