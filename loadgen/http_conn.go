@@ -125,6 +125,7 @@ func (c *conn) read() {
 		if reusable {
 			next, reusable = c.pool.release(c)
 		}
+		flow := call.flow
 		call.Finish(o)
 		if !reusable {
 			return
@@ -132,6 +133,7 @@ func (c *conn) read() {
 		if next != nil {
 			c.send(next)
 		}
+		flow.help()
 	}
 }
 

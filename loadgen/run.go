@@ -81,8 +81,8 @@ func (r *run) execute(ctx context.Context, senders map[string]Sender) error {
 	// against the same app are not taken for those of this one.
 	first := r.start.UnixMilli() * 1e6
 	for _, f := range r.flows {
-		f.start, f.naming.first = r.start, first
-		schedules.Go(func() { f.run(r.end) })
+		f.start, f.end, f.naming.first = r.start, r.end, first
+		schedules.Go(f.run)
 	}
 	r.before = readUsage(0)
 	if r.scenario.Warmup > 0 {
@@ -163,11 +163,13 @@ func (r *run) result() RunResult {
 		Phases:          phaseSpans(sc.Phases),
 	}
 	var intended, skipped int64
+	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.result(f.Class, window, r.opts.Jaeger)
 		intended += class.Intended
 		skipped += class.Skipped
 		result.Generator.LagP99 = max(result.Generator.LagP99, class.Lag.P99)
+		lags = append(lags, f.recorder.lateness(f.Name))
 		result.Generator.SocketFailures += class.Failed[FailSockets]
 		result.Classes = append(result.Classes, class)
 	}
@@ -180,7 +182,7 @@ func (r *run) result() RunResult {
 			result.Generator.LostCompletions += j.reader.lost.Load()
 		}
 	}
-	result.Verdict = judge(result.Generator)
+	result.Verdict = judge(result.Generator, lags)
 	return result
 }
 

@@ -9,14 +9,15 @@ import (
 // The generator's own limits. Above any of them a run says more about the
 // generator than about the target.
 const (
-	// maxLagP99 is absolute, because lag is part of every latency: 5 ms is
-	// below what class order is expected to win anywhere.
-	maxLagP99       = 5 * time.Millisecond
+	// Lag is part of every latency, so its limit is a part of that, lagShare, but
+	// not below minLagLimit, which a timer can miss by without any load, and not
+	// above maxLagLimit.
+	lagShare        = 0.1
+	minLagLimit     = time.Millisecond
+	maxLagLimit     = 5 * time.Millisecond
 	maxSkippedShare = 0.001
-	// A generator on one core is near its end here: below, what its use of the core
-	// adds shows as lag, because schedules and readers take turns.
-	maxCPUShare = 0.95
-	maxCPUWait  = 500 * time.Microsecond
+	maxCPUShare     = 0.95
+	maxCPUWait      = 100 * time.Microsecond
 )
 
 // VerdictState is whether a run can be believed.
@@ -49,13 +50,36 @@ func newVerdict(reasons []string) Verdict {
 	return Verdict{State: GeneratorBound, Reasons: reasons}
 }
 
+// lateness is how late the requests of one class were, and what they got.
+type lateness struct {
+	class        string
+	lag, latency time.Duration // p99; latency is 0 if nothing succeeded
+}
+
+// limit is the largest lag that leaves the latency worth reading.
+func (l lateness) limit() time.Duration {
+	if l.latency == 0 {
+		return maxLagLimit
+	}
+	return min(max(time.Duration(float64(l.latency)*lagShare), minLagLimit), maxLagLimit)
+}
+
+// exceeds is by what factor the lag is above its limit.
+func (l lateness) exceeds() float64 { return float64(l.lag) / float64(l.limit()) }
+
 // judge decides whether the generator kept up.
-func judge(u GeneratorUsage) Verdict {
+func judge(u GeneratorUsage, classes []lateness) Verdict {
 	var reasons []string
 	add := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
-	if u.LagP99.Duration() > maxLagP99 {
-		add("requests started up to %.1f ms late (p99; limit %d ms): lower the rate, or give this process more cores",
-			float64(u.LagP99), maxLagP99.Milliseconds())
+	var worst lateness
+	for _, l := range classes {
+		if l.exceeds() > worst.exceeds() {
+			worst = l
+		}
+	}
+	if worst.exceeds() > 1 {
+		add("requests of class %s started up to %.1f ms late (p99; limit %.1f ms): lower the rate, or give this process more cores",
+			worst.class, float64(millis(worst.lag)), float64(millis(worst.limit())))
 	}
 	if u.SkippedShare > maxSkippedShare {
 		add("%.2f %% of the requests were skipped (limit %.1f %%): lower the rate, or allow more outstanding requests",
