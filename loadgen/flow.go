@@ -193,7 +193,7 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 		if class.Timeout <= 0 {
 			class.Timeout = opts.RequestTimeout
 		}
-		flows = append(flows, &flow{
+		f := &flow{
 			Class:    class.withDefaults(),
 			recorder: newRecorder(sc.Warmup, sc.Warmup+sc.Duration, class.Objective, sc.Phases),
 			schedule: class.Arrivals.Open(sc.Seed, class.Name),
@@ -201,7 +201,9 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 			naming:   naming{class: class.Name, run: traceRun, index: uint16(i + 1), sample: opts.TraceSample},
 			limit:    int64(opts.MaxOutstanding),
 			pacer:    pacer,
-		})
+		}
+		f.due.Store(int64(never)) // until it runs
+		flows = append(flows, f)
 	}
 	return flows, nil
 }

@@ -81,15 +81,14 @@ func TestReadersHelp(t *testing.T) {
 	var readers sync.WaitGroup
 	for range 4 {
 		readers.Go(func() {
-			for f.due.Load() != int64(never) {
+			for ctx.Err() == nil {
 				f.help()
 			}
 		})
 	}
 	f.run()
-	readers.Wait()
 	cancel()
-	f.help()
+	readers.Wait()
 	if len(sent) != 1000 || !slices.IsSortedFunc(sent, func(a, b string) int { return len(a) - len(b) }) || len(slices.Compact(sent)) != 1000 {
 		t.Errorf("sent %d: %v", len(sent), sent)
 	}
