@@ -24,7 +24,7 @@ const wakeEvery = 100 * time.Microsecond
 const maxTogether = 64
 
 // maxHelp is how many requests a reader sends before it goes back to its connection.
-const maxHelp = 4
+const maxHelp = 1
 
 // never is when the next request is due after the last.
 const never = time.Duration(math.MaxInt64)

@@ -232,7 +232,7 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 func (r *recorder) lateness(class string) lateness {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return lateness{class: class, lag: r.lag.quantile(0.99), latency: r.latency.quantile(0.99)}
+	return lateness{class: class, lag: r.lag.quantile(0.99), median: r.latency.quantile(0.50), p99: r.latency.quantile(0.99)}
 }
 
 // result condenses everything for the report; window is how long was measured,

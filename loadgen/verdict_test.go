@@ -7,7 +7,9 @@ import (
 )
 
 func TestMergeKeepsTheWorstVerdict(t *testing.T) {
-	late := judge(GeneratorUsage{}, []lateness{{"a", 4 * time.Millisecond, time.Second}, {"b", 2 * time.Millisecond, 15 * time.Millisecond}})
+	late := judge(GeneratorUsage{}, []lateness{
+		{class: "a", lag: 4 * time.Millisecond, p99: time.Second}, {class: "b", lag: 2 * time.Millisecond, p99: 15 * time.Millisecond},
+	})
 	a := &Report{Runs: []RunResult{{Condition: "first come, first served", Verdict: newVerdict(nil)}}}
 	b := &Report{Runs: []RunResult{{Condition: "class order", Verdict: late}}}
 	merged := Merge(a, b)
@@ -21,7 +23,7 @@ func TestMergeKeepsTheWorstVerdict(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	if v := judge(GeneratorUsage{SkippedShare: 0.001, CPUShare: maxCPUShare, CPUWaitMean: millis(maxCPUWait)}, []lateness{{}}); v.String() != "VALID" {
+	if v := judge(GeneratorUsage{SkippedShare: 0.001, CPUShare: maxCPUShare, CPUWaitMean: millis(minWaitLimit)}, []lateness{{}}); v.String() != "VALID" {
 		t.Errorf("at the limits: %v", v)
 	}
 	for reason, u := range map[string]GeneratorUsage{
@@ -29,7 +31,7 @@ func TestJudge(t *testing.T) {
 		"cores":       {CPUShare: maxCPUShare + 0.01},
 		"descriptor":  {SocketFailures: 1},
 		"completions": {LostCompletions: 1},
-		"waited":      {CPUWaitMean: millis(maxCPUWait) + 0.01},
+		"waited":      {CPUWaitMean: millis(minWaitLimit) + 0.01},
 	} {
 		if v := judge(u, nil); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
 			t.Errorf("%+v: %v, want %q", u, v, reason)
@@ -44,9 +46,24 @@ func TestLagLimitGoesByLatency(t *testing.T) {
 		{0, 5 * ms}, {ms, ms}, {10 * ms, ms}, {20 * ms, 2 * ms}, {50 * ms, 5 * ms}, {time.Second, 5 * ms},
 	} {
 		for lag, want := range map[time.Duration]VerdictState{test.limit: Valid, test.limit + ms/10: GeneratorBound} {
-			if v := judge(GeneratorUsage{}, []lateness{{"a", lag, test.latency}}); v.State != want {
+			if v := judge(GeneratorUsage{}, []lateness{{class: "a", lag: lag, p99: test.latency}}); v.State != want {
 				t.Errorf("lag %v in %v: %v, want %s", lag, test.latency, v, want)
 			}
+		}
+	}
+}
+
+// The wait for a core is held to the latency of the fastest class.
+func TestWaitLimitGoesByLatency(t *testing.T) {
+	const ms = time.Millisecond
+	u := GeneratorUsage{CPUWaitMean: 0.3}
+	for want, medians := range map[VerdictState][]time.Duration{Valid: {0, 15 * ms, time.Second}, GeneratorBound: {time.Second, 14 * ms}} {
+		var classes []lateness
+		for _, median := range medians {
+			classes = append(classes, lateness{median: median})
+		}
+		if v := judge(u, classes); v.State != want {
+			t.Errorf("medians %v: %v, want %s", medians, v, want)
 		}
 	}
 }
