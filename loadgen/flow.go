@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,98 +21,52 @@ const wakeEvery = 100 * time.Microsecond
 // network only when nothing else is ready to run.
 const maxTogether = 64
 
-// maxHelp is how many requests a reader sends before it goes back to its connection.
-const maxHelp = 1
-
-// never is when the next request is due after the last.
-const never = time.Duration(math.MaxInt64)
-
-// flow is one class at work. Its schedule is kept by the goroutine of run; while a
-// busy core does not get round to that, readers of answers send what is due.
+// flow is one class at work.
 type flow struct {
 	Class
 	recorder *recorder
+	schedule *arrival.Schedule
+	content  *content.Generator
+	naming   naming
 	limit    int64 // of outstanding
 	start    time.Time
-	end      time.Duration // of the schedule, since start
 	sender   Sender
 	pacer    *pacer
 
 	outstanding atomic.Int64 // sent and not answered
-	due         atomic.Int64 // next.At, or never
-
-	mu       sync.Mutex // guards all below
-	naming   naming
-	schedule *arrival.Schedule
-	content  *content.Generator
-	next     arrival.Arrival
-	n        int64 // number of next, from 0
 }
 
-// run starts the requests of f at their intended times, until f.end or until ctx
+// run starts the requests of f at their intended times, until end or until ctx
 // of the pacer ends. It never waits for an answer; when it is late it sends at
 // once what is due.
-func (f *flow) run() {
-	f.mu.Lock()
-	f.advanceLocked()
-	f.mu.Unlock()
-	for awake := true; awake; {
-		woken := time.Since(f.start)
-		f.mu.Lock()
-		f.sendDueLocked(maxTogether)
-		f.mu.Unlock()
-		due := time.Duration(f.due.Load())
-		if due == never {
+func (f *flow) run(end time.Duration) {
+	var woken time.Duration // when the schedule last slept
+	var together int        // requests since
+	for n := int64(0); ; n++ {
+		due, more := f.schedule.Next()
+		if !more || due.At >= end {
 			return
 		}
-		wake := max(due, woken+wakeEvery)
-		if now := time.Since(f.start); due <= now { // late: give way, and go on
-			wake = now + time.Microsecond
-		}
-		awake = f.pacer.sleepUntil(f.start.Add(wake))
-	}
-	f.mu.Lock()
-	f.due.Store(int64(never)) // for readers, too
-	f.mu.Unlock()
-}
-
-// help sends a few requests that should have been sent already. A core that
-// always has an answer to read polls the timer of the schedule seldom: readers
-// that come across late requests start them as well.
-func (f *flow) help() {
-	if f == nil || time.Since(f.start)-wakeEvery < time.Duration(f.due.Load()) || !f.mu.TryLock() {
-		return
-	}
-	defer f.mu.Unlock()
-	f.sendDueLocked(maxHelp)
-}
-
-// sendDueLocked sends what is due, up to so many requests. The caller holds mu.
-func (f *flow) sendDueLocked(most int) {
-	for ; most > 0; most-- {
+		// Also for one that is skipped: the n-th request is always the same.
+		request := overridden(f.content.Next(), due)
 		now := time.Since(f.start)
-		if time.Duration(f.due.Load()) > now {
-			return
+		if wake := max(due.At, woken+wakeEvery); due.At > now || together >= maxTogether {
+			if due.At <= now {
+				wake = now + time.Microsecond
+			}
+			if !f.pacer.sleepUntil(f.start.Add(wake)) {
+				return
+			}
+			woken, together = time.Since(f.start), 0
+			now = woken
 		}
-		// Drawn also for one that is skipped: the n-th request is always the same.
-		request, intended, n := overridden(f.content.Next(), f.next), f.next.At, f.n
-		f.n++
-		f.advanceLocked()
+		together++
 		if f.outstanding.Load() >= f.limit {
-			f.recorder.skip(intended)
+			f.recorder.skip(due.At)
 			continue
 		}
-		f.send(n, request, intended, now)
+		f.send(n, request, due.At, now)
 	}
-}
-
-// advanceLocked goes on to the next arrival. The caller holds mu.
-func (f *flow) advanceLocked() {
-	due := never
-	if next, more := f.schedule.Next(); more && next.At < f.end {
-		f.next, due = next, next.At
-	}
-	f.due.Store(int64(due))
 }
 
 // overridden returns r with what the arrival says of it.
@@ -193,7 +145,7 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 		if class.Timeout <= 0 {
 			class.Timeout = opts.RequestTimeout
 		}
-		f := &flow{
+		flows = append(flows, &flow{
 			Class:    class.withDefaults(),
 			recorder: newRecorder(sc.Warmup, sc.Warmup+sc.Duration, class.Objective, sc.Phases),
 			schedule: class.Arrivals.Open(sc.Seed, class.Name),
@@ -201,9 +153,7 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 			naming:   naming{class: class.Name, run: traceRun, index: uint16(i + 1), sample: opts.TraceSample},
 			limit:    int64(opts.MaxOutstanding),
 			pacer:    pacer,
-		}
-		f.due.Store(int64(never)) // until it runs
-		flows = append(flows, f)
+		})
 	}
 	return flows, nil
 }

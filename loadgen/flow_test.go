@@ -64,36 +64,6 @@ func TestSkippedRequestsAreDrawn(t *testing.T) {
 	}
 }
 
-// Readers of answers take part in sending what is late. Nothing is sent twice, out
-// of order or after the end, and a schedule that has stopped stays so.
-func TestReadersHelp(t *testing.T) {
-	sent := make([]string, 0, 1000)
-	sc := Scenario{Duration: time.Minute, Classes: []Class{{Name: "a", Arrivals: arrival.Plan{Bursts: arrival.Bursts{Size: 1000}}, Request: content.Spec{Path: "/"}}}}
-	ctx, cancel := context.WithCancel(t.Context())
-	flows, err := openFlows(ctx, sc, Options{}.withDefaults())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeFlows(flows)
-	f := flows[0]
-	f.start, f.end = time.Now().Add(-time.Second), time.Minute
-	f.sender = &instant{calls: &sent}
-	var readers sync.WaitGroup
-	for range 4 {
-		readers.Go(func() {
-			for ctx.Err() == nil {
-				f.help()
-			}
-		})
-	}
-	f.run()
-	cancel()
-	readers.Wait()
-	if len(sent) != 1000 || !slices.IsSortedFunc(sent, func(a, b string) int { return len(a) - len(b) }) || len(slices.Compact(sent)) != 1000 {
-		t.Errorf("sent %d: %v", len(sent), sent)
-	}
-}
-
 // instant is a sender that finishes each call at once, as one for messages might.
 type instant struct {
 	mu    sync.Mutex

@@ -125,7 +125,6 @@ func (c *conn) read() {
 		if reusable {
 			next, reusable = c.pool.release(c)
 		}
-		flow := call.flow
 		call.Finish(o)
 		if !reusable {
 			return
@@ -133,7 +132,6 @@ func (c *conn) read() {
 		if next != nil {
 			c.send(next)
 		}
-		flow.help()
 	}
 }
 

@@ -81,8 +81,8 @@ func (r *run) execute(ctx context.Context, senders map[string]Sender) error {
 	// against the same app are not taken for those of this one.
 	first := r.start.UnixMilli() * 1e6
 	for _, f := range r.flows {
-		f.start, f.end, f.naming.first = r.start, r.end, first
-		schedules.Go(f.run)
+		f.start, f.naming.first = r.start, first
+		schedules.Go(func() { f.run(r.end) })
 	}
 	r.before = readUsage(0)
 	if r.scenario.Warmup > 0 {

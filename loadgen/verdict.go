@@ -16,7 +16,10 @@ const (
 	minLagLimit     = time.Millisecond
 	maxLagLimit     = 5 * time.Millisecond
 	maxSkippedShare = 0.001
-	maxCPUShare     = 0.95
+	// Schedules and readers take turns on a core, which the lag tells only of the
+	// schedules. One core that was 65 % in use, at 40,000 requests a second, had a lag
+	// of 2 to 4 ms (p99) beside little else, and one 83 % in use, at 70,000, 29 ms.
+	maxCPUShare = 0.85
 	// Each answer waits for a core before it is read, which no lag tells of. That
 	// may be waitShare of a latency, or minWaitLimit: alone on its core a generator
 	// waited for 0.01 to 0.02 ms on the average, beside a busy loop for 0.08 ms at
