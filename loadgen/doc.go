@@ -19,11 +19,11 @@
 // difference between the two starts is the generator's lag.
 //
 // What can't be sent is never queued: above MaxOutstanding unanswered requests
-// a class skips and counts. A run in which the generator was late, skipped, or
-// ran out of sockets or CPU says nothing about the target, and its [Verdict] is
-// GENERATOR-BOUND instead of VALID. On Linux, schedules sleep on a timerfd;
-// elsewhere timers may fire about a millisecond late. Either is part of every
-// latency reported here.
+// a class skips and counts. A run in which the generator was late by more than a
+// part of the latency, skipped, waited for a core, or ran out of sockets or CPU
+// says nothing about the target, and its [Verdict] is GENERATOR-BOUND instead of
+// VALID. On Linux, schedules sleep on a timerfd; elsewhere timers may fire about a
+// millisecond late. Either is part of every latency reported here.
 //
 // A job class posts work that is answered with 202 and done later. The sample
 // app lists what it has finished (/completions); latency is the time from the

@@ -228,6 +228,13 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	return p
 }
 
+// lateness returns what the verdict goes by.
+func (r *recorder) lateness(class string) lateness {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lateness{class: class, lag: r.lag.quantile(0.99), median: r.latency.quantile(0.50), p99: r.latency.quantile(0.99)}
+}
+
 // result condenses everything for the report; window is how long was measured,
 // and jaeger the base URL for links to traces, if not empty. Nothing is recorded
 // after it.

@@ -163,11 +163,13 @@ func (r *run) result() RunResult {
 		Phases:          phaseSpans(sc.Phases),
 	}
 	var intended, skipped int64
+	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.result(f.Class, window, r.opts.Jaeger)
 		intended += class.Intended
 		skipped += class.Skipped
 		result.Generator.LagP99 = max(result.Generator.LagP99, class.Lag.P99)
+		lags = append(lags, f.recorder.lateness(f.Name))
 		result.Generator.SocketFailures += class.Failed[FailSockets]
 		result.Classes = append(result.Classes, class)
 	}
@@ -180,7 +182,7 @@ func (r *run) result() RunResult {
 			result.Generator.LostCompletions += j.reader.lost.Load()
 		}
 	}
-	result.Verdict = judge(result.Generator)
+	result.Verdict = judge(result.Generator, lags)
 	return result
 }
 
