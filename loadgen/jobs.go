@@ -8,7 +8,11 @@ import (
 	"overtake/loadgen/completion"
 )
 
-const pollEvery = 100 * time.Millisecond
+const (
+	pollEvery = 100 * time.Millisecond
+	// clockSlack is how far ahead the clock of the app may be.
+	clockSlack = 10 * time.Millisecond
+)
 
 // jobs is a [Sender] around another one. A request that posts a job finishes not
 // with its 202 but when the app has done the work; all others pass through. It
@@ -29,6 +33,7 @@ type jobs struct {
 	mu       sync.Mutex
 	byID     map[string]*job
 	awaiting int // accepted, not completed
+	mistimed uint64
 }
 
 type job struct {
@@ -136,8 +141,10 @@ func (j *jobs) answer(id string, o Outcome) {
 	j.awaiting++
 }
 
-// complete takes that the app has done a job. Jobs of others are ignored.
+// complete takes that the app has done a job. Jobs of others are ignored. A time that
+// can't be, by a clock that is elsewhere, is counted and taken to be now.
 func (j *jobs) complete(id string, at time.Time) {
+	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	job := j.byID[id]
@@ -147,6 +154,10 @@ func (j *jobs) complete(id string, at time.Time) {
 	case job.done:
 		job.call.Repeat()
 		return
+	}
+	if at.Before(job.posted) || at.After(now.Add(clockSlack)) {
+		j.mistimed++
+		at = now
 	}
 	job.done, job.doneAt = true, at
 	if job.accepted {
@@ -171,6 +182,13 @@ func (j *jobs) pending() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.awaiting
+}
+
+// mistimedCompletions returns how many jobs were done at a time that can't be.
+func (j *jobs) mistimedCompletions() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mistimed
 }
 
 // expire gives up on what is pending.

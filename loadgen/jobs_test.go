@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -91,7 +92,9 @@ func TestAMissingListOfCompletionsIsNoticed(t *testing.T) {
 }
 
 // The answer and the completion of a job come in either order, and twice.
-func TestJobBooks(t *testing.T) {
+func TestJobBooks(t *testing.T) { synctest.Test(t, testJobBooks) }
+
+func testJobBooks(t *testing.T) {
 	r := newRecorder(0, time.Minute, 0, nil)
 	f := &flow{recorder: r, start: time.Now()}
 	at := func(seconds int) time.Time { return f.start.Add(time.Duration(seconds) * time.Second) }
@@ -102,6 +105,7 @@ func TestJobBooks(t *testing.T) {
 		f.outstanding.Add(1)
 		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
 	}
+	time.Sleep(3 * time.Second)
 	next.finish("a", ok)
 	j.complete("a", at(2))
 	j.complete("a", at(3)) // delivered again
@@ -125,6 +129,33 @@ func TestJobBooks(t *testing.T) {
 		near(got.Latency.Max, 2000) {
 		t.Errorf("%+v", got)
 	}
+}
+
+// The clock of an app is not to be trusted with memory or latencies.
+func TestCompletionsOfAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(0, time.Minute, 0, nil)
+		f := &flow{recorder: r, start: time.Now()}
+		next := &answering{}
+		j := newJobs(next)
+		for _, id := range []string{"past", "future", "right"} {
+			r.start(0, 0)
+			j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+			next.finish(id, ok)
+		}
+		posted := time.Now()
+		time.Sleep(2 * time.Second)
+		j.complete("past", posted.Add(-time.Second))
+		j.complete("future", posted.AddDate(100, 0, 0))
+		j.complete("right", posted.Add(2*time.Second))
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		got := checkBooks(t, r.result(Class{}, time.Minute, ""))
+		if got.OK != 3 || near(got.Latency.Max, 2000) || near(got.Latency.P50, 2000) || len(got.Series) != 3 || j.mistimedCompletions() != 2 {
+			t.Errorf("%d mistimed, latency %+v in %d seconds", j.mistimedCompletions(), got.Latency, len(got.Series))
+		}
+	})
 }
 
 // answering is a Sender whose answers the test decides.

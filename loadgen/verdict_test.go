@@ -28,6 +28,7 @@ func TestJudge(t *testing.T) {
 		"cores":       {CPUShare: 0.96},
 		"descriptor":  {SocketFailures: 1},
 		"completions": {LostCompletions: 1},
+		"clock":       {MistimedCompletions: 1},
 		"waited":      {CPUWaitMean: 0.51},
 	} {
 		if v := judge(u); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
