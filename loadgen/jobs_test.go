@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -128,6 +129,37 @@ func testJobBooks(t *testing.T) {
 	if got.OK != 2 || got.Accepted != 3 || got.Repeated != 1 || got.Failed[FailRead] != 1 || got.Unfinished != 1 ||
 		near(got.Latency.Max, 2000) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// However many jobs a run has, only the latest are remembered when they are done.
+func TestJobsThatAreDoneAreForgotten(t *testing.T) {
+	f := &flow{recorder: newRecorder(0, time.Minute, 0, nil), start: time.Now()}
+	next := &answering{}
+	j := newJobs(next)
+	for n := range rememberedJobs + 1 {
+		f.recorder.start(0, 0)
+		id := strconv.Itoa(n)
+		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+		if n%2 == 0 {
+			j.complete(id, time.Now())
+		}
+		next.calls[n].Finish(ok)
+		if n%2 == 1 {
+			j.complete(id, time.Now())
+		}
+	}
+	if len(j.byID) != 0 || j.pending() != 0 {
+		t.Errorf("%d jobs are remembered as not done, %d as pending", len(j.byID), j.pending())
+	}
+	j.complete("0", time.Now()) // forgotten
+	j.complete("1", time.Now())
+	j.complete(strconv.Itoa(rememberedJobs), time.Now())
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := checkBooks(t, f.recorder.result(Class{}, time.Minute, "")); got.OK != rememberedJobs+1 || got.Repeated != 2 {
+		t.Errorf("%d done, %d repeated; want %d and 2", got.OK, got.Repeated, rememberedJobs+1)
 	}
 }
 
