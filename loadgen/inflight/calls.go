@@ -6,6 +6,7 @@ package inflight
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ type Calls struct {
 	mu      sync.Mutex
 	ended   bool
 	open    map[string]*entry
-	unsent  []*entry        // in order; those finished meanwhile are still in it
+	unsent  []*entry        // in order
 	numbers map[string]span // of the calls that were sent, by class
 	done    *latest.Map[loadgen.Call]
 	foreign int    // messages that are not of this run
@@ -228,6 +229,9 @@ func (c *Calls) expired(now time.Time) (expired []*entry) {
 			delete(c.open, id)
 			expired = append(expired, e)
 		}
+	}
+	if len(expired) > 0 { // who publishes may stand still, and ask for nothing
+		c.unsent = slices.DeleteFunc(c.unsent, func(e *entry) bool { return e.over })
 	}
 	return expired
 }

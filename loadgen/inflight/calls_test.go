@@ -80,6 +80,22 @@ func TestCallsTimeOutButNotWhileTheirRequestIsRead(t *testing.T) {
 	c.Written("a/3")
 }
 
+func TestCallsThatNobodyPublishesAreForgotten(t *testing.T) {
+	c, b := New(), &inflighttest.Book{}
+	defer c.End()
+	for i := range 1000 {
+		c.Send(b.Call(fmt.Sprintf("a/%d", i), &content.Request{}, time.Millisecond))
+	}
+	c.Send(b.Call("a/1000", &content.Request{}, time.Hour))
+	b.Await(t, "their time is over", func() bool { return b.Count()["failed timeout"] == 1000 })
+	c.mu.Lock()
+	left := len(c.unsent)
+	c.mu.Unlock()
+	if next := c.Next(); left != 1 || next.ID != "a/1000" {
+		t.Errorf("%d are to be published, the first is %s; want only a/1000", left, next.ID)
+	}
+}
+
 func TestMessagesOfOthersAreKnown(t *testing.T) {
 	c, b := New(), &inflighttest.Book{}
 	defer c.End()
