@@ -133,7 +133,7 @@ func (j *jobs) answer(id string, o Outcome) {
 	}
 	job.accepted = true
 	job.call.accept()
-	if j.locations != nil && !j.locations.follow(id, o.Location, job.posted) {
+	if j.locations != nil && !j.locations.follow(id, o.Location, job.call.Request.Fields, job.posted) {
 		delete(j.byID, id)
 		job.call.Finish(failed(FailLocation))
 		return
