@@ -85,6 +85,7 @@ func (p *pool) run() {
 	p.dialing--
 	p.conns[c] = struct{}{}
 	c.gone = p.closed
+	p.dialLocked() // what waits may be more than maxDialing
 	p.mu.Unlock()
 	if call, usable := p.release(c); usable {
 		if call != nil {

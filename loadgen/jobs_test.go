@@ -3,8 +3,10 @@ package loadgen
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -91,7 +93,9 @@ func TestAMissingListOfCompletionsIsNoticed(t *testing.T) {
 }
 
 // The answer and the completion of a job come in either order, and twice.
-func TestJobBooks(t *testing.T) {
+func TestJobBooks(t *testing.T) { synctest.Test(t, testJobBooks) }
+
+func testJobBooks(t *testing.T) {
 	r := newRecorder(0, time.Minute, 0, nil)
 	f := &flow{recorder: r, start: time.Now()}
 	at := func(seconds int) time.Time { return f.start.Add(time.Duration(seconds) * time.Second) }
@@ -102,6 +106,7 @@ func TestJobBooks(t *testing.T) {
 		f.outstanding.Add(1)
 		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
 	}
+	time.Sleep(3 * time.Second)
 	next.finish("a", ok)
 	j.complete("a", at(2))
 	j.complete("a", at(3)) // delivered again
@@ -125,6 +130,64 @@ func TestJobBooks(t *testing.T) {
 		near(got.Latency.Max, 2000) {
 		t.Errorf("%+v", got)
 	}
+}
+
+// However many jobs a run has, only the latest are remembered when they are done.
+func TestJobsThatAreDoneAreForgotten(t *testing.T) {
+	f := &flow{recorder: newRecorder(0, time.Minute, 0, nil), start: time.Now()}
+	next := &answering{}
+	j := newJobs(next)
+	for n := range rememberedJobs + 1 {
+		f.recorder.start(0, 0)
+		id := strconv.Itoa(n)
+		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+		if n%2 == 0 {
+			j.complete(id, time.Now())
+		}
+		next.calls[n].Finish(ok)
+		if n%2 == 1 {
+			j.complete(id, time.Now())
+		}
+	}
+	if len(j.byID) != 0 || j.pending() != 0 {
+		t.Errorf("%d jobs are remembered as not done, %d as pending", len(j.byID), j.pending())
+	}
+	j.complete("0", time.Now()) // forgotten
+	j.complete("1", time.Now())
+	j.complete(strconv.Itoa(rememberedJobs), time.Now())
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := checkBooks(t, f.recorder.result(Class{}, time.Minute, "")); got.OK != rememberedJobs+1 || got.Repeated != 2 {
+		t.Errorf("%d done, %d repeated; want %d and 2", got.OK, got.Repeated, rememberedJobs+1)
+	}
+}
+
+// The clock of an app is not to be trusted with memory or latencies.
+func TestCompletionsOfAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(0, time.Minute, 0, nil)
+		f := &flow{recorder: r, start: time.Now()}
+		next := &answering{}
+		j := newJobs(next)
+		for _, id := range []string{"past", "future", "right"} {
+			r.start(0, 0)
+			j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+			next.finish(id, ok)
+		}
+		posted := time.Now()
+		time.Sleep(2 * time.Second)
+		j.complete("past", posted.Add(-time.Second))
+		j.complete("future", posted.AddDate(100, 0, 0))
+		j.complete("right", posted.Add(2*time.Second))
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		got := checkBooks(t, r.result(Class{}, time.Minute, ""))
+		if got.OK != 3 || near(got.Latency.Max, 2000) || near(got.Latency.P50, 2000) || len(got.Series) != 3 || j.mistimedCompletions() != 2 {
+			t.Errorf("%d mistimed, latency %+v in %d seconds", j.mistimedCompletions(), got.Latency, len(got.Series))
+		}
+	})
 }
 
 // answering is a Sender whose answers the test decides.

@@ -124,6 +124,9 @@ type GeneratorUsage struct {
 	CPUWaitMean     Millis `json:"cpu_wait_mean_ms"`
 	SocketFailures  int64  `json:"socket_failures"`
 	LostCompletions uint64 `json:"lost_completions"` // of jobs, missed between two polls
+	// MistimedCompletions are those that the app dates before their post or in the
+	// future. They count as done when that became known.
+	MistimedCompletions uint64 `json:"mistimed_completions"`
 }
 
 // ClassResult is what one class got in one run. Requests whose intended start

@@ -181,6 +181,7 @@ func (r *run) result() RunResult {
 		if j.reader != nil {
 			result.Generator.LostCompletions += j.reader.lost.Load()
 		}
+		result.Generator.MistimedCompletions += j.mistimedCompletions()
 	}
 	result.Verdict = judge(result.Generator, lags)
 	return result

@@ -114,6 +114,9 @@ func judge(u GeneratorUsage, classes []lateness) Verdict {
 	if u.LostCompletions > 0 {
 		add("%d completions were forgotten by the app before they were read: lower the rate of the jobs", u.LostCompletions)
 	}
+	if u.MistimedCompletions > 0 {
+		add("%d completions have a time before their post or in the future: set the clock of the app to that of this machine", u.MistimedCompletions)
+	}
 	return newVerdict(reasons)
 }
 

@@ -32,6 +32,7 @@ func TestJudge(t *testing.T) {
 		"descriptor":  {SocketFailures: 1},
 		"completions": {LostCompletions: 1},
 		"waited":      {CPUWaitMean: millis(minWaitLimit) + 0.01},
+		"clock":       {MistimedCompletions: 1},
 	} {
 		if v := judge(u, nil); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
 			t.Errorf("%+v: %v, want %q", u, v, reason)

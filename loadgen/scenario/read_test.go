@@ -35,7 +35,7 @@ phases:
   - {name: calm, duration: 10s}
   - {name: crowd, duration: 5s, rates: {steady: 3x, ramp: 2x}}
 endpoints:
-  orders: {amqp: "${RABBITMQ_URL}", queue: orders, hold: 5ms}
+  orders: {amqp: "${RABBITMQ_URL}", queue: orders, hold: 5ms, drain: true}
   events: {nats: "nats://h", subject: e.x, stream: e, consumers: 3}
 classes:
   - {name: steady, class: interactive, rate: 600/min, arrivals: constant, path: /a, query: {z: "1", b: x y}, objective: 50ms}
@@ -60,7 +60,7 @@ classes:
 		Name: "mine", Target: "http://127.0.0.1:8080", Seed: 1, Warmup: 2 * time.Second, Duration: 15 * time.Second,
 		Phases: []loadgen.Phase{{Name: "calm", Duration: 10 * time.Second}, {Name: "crowd", Duration: 5 * time.Second}},
 		Endpoints: map[string]loadgen.Endpoint{
-			"orders": {Kind: "amqp", URL: "amqp://me:hunter2@rabbit:5672", Key: "orders", Queue: "orders", Consumers: 1, Hold: 5 * time.Millisecond},
+			"orders": {Kind: "amqp", URL: "amqp://me:hunter2@rabbit:5672", Key: "orders", Queue: "orders", Consumers: 1, Hold: 5 * time.Millisecond, Drain: true},
 			"events": {Kind: "nats", URL: "nats://h", Subject: "e.x", Stream: "e", Consumers: 3},
 		},
 		Classes: []loadgen.Class{
