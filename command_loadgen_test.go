@@ -38,6 +38,7 @@ func TestLoadgenUsage(t *testing.T) {
 		{[]string{"loadgen", "--target", nobody, "--nothing"}, "unknown flag --nothing (overtake loadgen --help has an example)\n"},
 		{loadgenArgs("127.0.0.1:8080"), "--target is not a URL: first path segment in URL cannot contain colon; want http://HOST:PORT"},
 		{loadgenArgs("ftp://127.0.0.1"), "want http://HOST:PORT or https://HOST:PORT"},
+		{loadgenArgs(nobody + "/base?x=1"), "target \"http://127.0.0.1:1/base?x=1\" has more than a host and a port; give http://127.0.0.1:1, and the rest in the paths of the classes"},
 		{loadgenArgs("http://me:secret@127.0.0.1:port"), "--target is not a URL: invalid port \":port\" after host; want"},
 		{loadgenArgs(nobody, "--job", "other"), "--job other: there is no class of this name"},
 		{loadgenArgs(nobody, "--duration", "0s"), "--duration 0s, want more than 0s"},
