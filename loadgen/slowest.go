@@ -33,7 +33,7 @@ func (s *slowest) add(c *Call, latency, service, queue time.Duration) {
 		latency: latency, service: service, queue: max(queue, 0),
 	}
 	if c.Request != nil {
-		r.method, r.target = c.Request.Method, c.Request.Target
+		r.method, r.target = c.Request.Method, cmp.Or(c.Class.ShownPath, c.Request.Target)
 	}
 	if len(s.requests) < keepSlowest {
 		s.requests = append(s.requests, r)
