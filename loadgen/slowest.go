@@ -60,7 +60,9 @@ func (s *slowest) result(from time.Duration, jaeger string) []SlowRequest {
 			At:      round3((r.intended - from).Seconds()),
 			Latency: millis(r.latency), Service: millis(r.service), Queue: millis(r.queue),
 		}
-		if jaeger != "" && slow.TraceID != "" {
+		// Only what was asked to be recorded can be looked up: the flag sampled of
+		// W3C Trace Context.
+		if jaeger != "" && slow.TraceID != "" && strings.HasSuffix(r.traceParent, "-01") {
 			slow.URL = strings.TrimSuffix(jaeger, "/") + "/trace/" + slow.TraceID
 		}
 		result = append(result, slow)
