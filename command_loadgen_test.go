@@ -59,7 +59,7 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs(nobody, "--expect", "page.p99=5ms"), "--expect: expectation \"page.p99=5ms\": no <, <=, > or >="},
 		{loadgenArgs(nobody, "--expect", "page.p99<5"), "value \"5\" is not a duration with its unit"},
 		{loadgenArgs(nobody, "--expect", "other.p99<5ms"), "the scenario has no class \"other\"; it has page"},
-		{[]string{"loadgen", "-f", "shap"}, "no scenario and no file is called \"shap\"; did you mean \"shop\"?"},
+		{[]string{"loadgen", "-f", "shap"}, "no scenario is called \"shap\"; did you mean \"shop\"?"},
 		{[]string{"loadgen", "-f", "none.yaml"}, "none.yaml can't be read: no such file or directory"},
 		{[]string{"loadgen", "-f", "bad.yaml"}, "bad.yaml:1:1: nmae: unknown key; did you mean \"name\"?"},
 		{[]string{"loadgen", "-f", "shop"}, "no target; add --target http://127.0.0.1:8080"},
