@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"maps"
 	"sync"
 	"time"
@@ -243,7 +244,7 @@ func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassRes
 	defer r.mu.Unlock()
 	result := ClassResult{
 		Name: s.Name, Class: s.Class, Endpoint: s.Endpoint, Rate: s.Arrivals.Mean(r.from, r.to),
-		Method: s.Request.Method, Path: s.Request.Path, Job: s.Job,
+		Method: s.Request.Method, Path: cmp.Or(s.ShownPath, s.Request.Path), Job: s.Job,
 		Counts:   r.measured.clone(),
 		Accepted: r.measured.accepted, Repeated: r.measured.repeated, Bytes: r.measured.bytes,
 		Objective: millis(s.Objective),

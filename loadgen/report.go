@@ -56,11 +56,12 @@ type Expectation struct {
 // and "class order".
 type Condition struct {
 	Name    string         `json:"name"`
-	Runs    int            `json:"runs"`
+	Runs    int            `json:"runs"` // without those ended early, unless all were
 	Classes []ClassSummary `json:"classes"`
 }
 
-// ClassSummary is what one class got over the runs of a condition.
+// ClassSummary is what one class got over the runs of a condition. A figure is of
+// the runs that have it: latencies of those with a success, for example.
 type ClassSummary struct {
 	Name          string `json:"name"`
 	Class         string `json:"class"`
@@ -268,6 +269,12 @@ func (c Counts) ShedTotal() int64 { return sum(c.Shed) }
 
 // FailedTotal returns the number of requests that failed.
 func (c Counts) FailedTotal() int64 { return sum(c.Failed) }
+
+// RefusedShare returns the share of those sent that were shed or failed; 0 if
+// none was sent.
+func (c Counts) RefusedShare() float64 {
+	return float64(c.ShedTotal()+c.FailedTotal()) / float64(max(c.Sent, 1))
+}
 
 // Label names the class in tables and plots.
 func (s ClassResult) Label() string {

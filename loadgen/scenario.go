@@ -54,6 +54,9 @@ type Class struct {
 	Arrivals arrival.Plan
 	// Request says what is in them.
 	Request content.Spec
+	// ShownPath is what reports show as the path of all requests, because what is
+	// sent has values that they must not show. Empty shows what is sent.
+	ShownPath string
 	// Endpoint names one of the scenario's endpoints. Empty is [Scenario.Target].
 	Endpoint string
 	// Objective is the latency within which an answer is of use: goodput counts

@@ -99,15 +99,15 @@ func TestScenarioTellsAllProblems(t *testing.T) {
 
 func TestParseTarget(t *testing.T) {
 	for raw, want := range map[string]target{
-		"http://127.0.0.1:8080/x": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", name: "127.0.0.1", addr: "127.0.0.1:8080"},
-		"https://example.org":     {url: "https://example.org", host: "example.org", name: "example.org", addr: "example.org:443", tls: true},
-		"http://[::1]":            {url: "http://[::1]", host: "[::1]", name: "::1", addr: "[::1]:80"},
+		"http://127.0.0.1:8080/": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", name: "127.0.0.1", addr: "127.0.0.1:8080"},
+		"https://example.org":    {url: "https://example.org", host: "example.org", name: "example.org", addr: "example.org:443", tls: true},
+		"http://[::1]":           {url: "http://[::1]", host: "[::1]", name: "::1", addr: "[::1]:80"},
 	} {
 		if got, err := parseTarget(raw); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", raw, got, err)
 		}
 	}
-	for _, raw := range []string{"", "127.0.0.1:8080", "http://", "ftp://x", "http://a b"} {
+	for _, raw := range []string{"", "127.0.0.1:8080", "http://", "ftp://x", "http://a b", "http://h/x", "http://h?x", "http://h/#x"} {
 		if _, err := parseTarget(raw); err == nil {
 			t.Errorf("%q was taken", raw)
 		}

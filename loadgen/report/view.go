@@ -145,7 +145,7 @@ func newClassCard(groups []group, name string, index int) classCard {
 	if last.Objective > 0 {
 		add("within "+formatMillis(last.Objective)+" ms", "/s", goodputCell)
 	}
-	add("refused or failed", "", func(c loadgen.ClassResult) string { return formatPercent(refusedShare(c), 1) })
+	add("refused or failed", "", func(c loadgen.ClassResult) string { return formatPercent(c.RefusedShare(), 1) })
 	return card
 }
 

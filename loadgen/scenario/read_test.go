@@ -46,7 +46,7 @@ classes:
   - {name: order, endpoint: orders, rate: 1/s, body: {text: hello}}
   - {name: event, endpoint: events, rate: 1/s, headers: {k: v}}
 `)
-	s, err := Open(path, lookup)
+	s, err := Open(path, nil, lookup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ classes:
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
-	if _, err := Open(write("bad.yaml", "rate: 1"), lookup); err == nil {
+	if _, err := Open(write("bad.yaml", "rate: 1"), nil, lookup); err == nil {
 		t.Error("a wrong file can be opened")
 	}
 }
