@@ -46,6 +46,13 @@ type job struct {
 	posted         time.Time
 	accepted, done bool
 	doneAt         time.Time // valid if done
+	answer         Outcome   // the 202, valid if accepted
+}
+
+// ended is how the job ended, with what only its 202 tells.
+func (j *job) ended(o Outcome) Outcome {
+	o.Bytes, o.Queue = j.answer.Bytes, j.answer.Queue
+	return o
 }
 
 func newJobs(next Sender) *jobs {
@@ -55,7 +62,7 @@ func newJobs(next Sender) *jobs {
 // open begins to watch for the ends of jobs on target.
 func (j *jobs) open(ctx context.Context, target string, opts Options) error {
 	if opts.Completions != "" {
-		reader, err := openCompletions(ctx, opts.Completions)
+		reader, err := openCompletions(ctx, opts.Completions, opts.TLS)
 		if err == nil {
 			j.watch(ctx, reader)
 		}
@@ -131,16 +138,15 @@ func (j *jobs) answer(id string, o Outcome) {
 		job.call.Finish(o)
 		return
 	}
-	job.accepted = true
+	job.accepted, job.answer = true, o
 	job.call.accept()
 	if j.locations != nil && !j.locations.follow(id, o.Location, job.call.Request.Fields, job.posted) {
 		delete(j.byID, id)
-		job.call.Finish(failed(FailLocation))
+		job.call.Finish(job.ended(failed(FailLocation)))
 		return
 	}
 	if job.done {
-		o.At = job.doneAt
-		j.succeedLocked(id, job, o)
+		j.succeedLocked(id, job)
 		return
 	}
 	j.awaiting++
@@ -170,17 +176,17 @@ func (j *jobs) complete(id string, at time.Time) {
 	job.done, job.doneAt = true, at
 	if job.accepted {
 		j.awaiting--
-		j.succeedLocked(id, job, Outcome{Kind: OutcomeOK, Queue: -1, At: at})
+		j.succeedLocked(id, job)
 	}
 }
 
 // succeedLocked finishes a job that is accepted and done. The caller holds mu.
-func (j *jobs) succeedLocked(id string, job *job, o Outcome) {
+func (j *jobs) succeedLocked(id string, job *job) {
 	delete(j.byID, id)
 	call := *job.call
 	call.Request = nil // may be large
 	j.finished.Put(id, call)
-	job.call.Finish(o)
+	job.call.Finish(job.ended(Outcome{Kind: OutcomeOK, At: job.doneAt}))
 }
 
 // end takes how a job ended, as its resource tells.
@@ -190,7 +196,7 @@ func (j *jobs) end(id string, o Outcome) {
 	if job := j.byID[id]; job != nil {
 		delete(j.byID, id)
 		j.awaiting--
-		job.call.Finish(o)
+		job.call.Finish(job.ended(o))
 	}
 }
 
@@ -214,7 +220,7 @@ func (j *jobs) expire() {
 	defer j.mu.Unlock()
 	for id, job := range j.byID {
 		if job.accepted {
-			job.call.Finish(unfinished())
+			job.call.Finish(job.ended(unfinished()))
 			delete(j.byID, id)
 		}
 	}

@@ -2,7 +2,11 @@ package loadgen
 
 import (
 	"bytes"
+	"crypto/tls"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"sync"
 	"testing"
@@ -160,6 +164,45 @@ func TestJobsThatAreDoneAreForgotten(t *testing.T) {
 	}
 	if got := checkBooks(t, f.recorder.result(Class{}, time.Minute, "")); got.OK != rememberedJobs+1 || got.Repeated != 2 {
 		t.Errorf("%d done, %d repeated; want %d and 2", got.OK, got.Repeated, rememberedJobs+1)
+	}
+}
+
+// What the 202 tells counts whichever way the end of the job becomes known.
+func TestWhatTheAnswerToAJobTellsIsKept(t *testing.T) {
+	accepted := Outcome{Kind: OutcomeOK, Bytes: 7, Queue: 5 * time.Millisecond}
+	for name, finish := range map[string]func(*jobs, *answering){
+		"answered first":  func(j *jobs, next *answering) { next.finish("a", accepted); j.complete("a", time.Now()) },
+		"completed first": func(j *jobs, next *answering) { j.complete("a", time.Now()); next.finish("a", accepted) },
+		"by its resource": func(j *jobs, next *answering) { next.finish("a", accepted); j.end("a", ok) },
+	} {
+		f := &flow{recorder: newRecorder(0, time.Minute, 0, nil), start: time.Now()}
+		f.recorder.start(0, 0)
+		next := &answering{}
+		j := newJobs(next)
+		j.Send(&Call{ID: "a", Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+		finish(j, next)
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := f.recorder.result(Class{}, time.Minute, ""); got.OK != 1 || got.Bytes != 7 || got.Queue.Count != 1 {
+			t.Errorf("%s: %d done with %d bytes, %d of them told their time in the gateway", name, got.OK, got.Bytes, got.Queue.Count)
+		}
+	}
+}
+
+func TestCompletionsOverTLS(t *testing.T) {
+	app := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"next":7}`)) }))
+	defer app.Close()
+	app.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if _, err := openCompletions(t.Context(), app.URL, nil); err == nil {
+		t.Error("a certificate of nobody was trusted")
+	}
+	r, err := openCompletions(t.Context(), app.URL, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.close(); r.next != 7 {
+		t.Errorf("the list ends at %d, want 7", r.next)
 	}
 }
 

@@ -166,6 +166,11 @@ func (r *run) result() RunResult {
 	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.result(f.Class, window, r.opts.Jaeger)
+		if to := sc.endpoint(f.Endpoint).destination(); to != "" {
+			for i := range class.Slowest {
+				class.Slowest[i].Request = to
+			}
+		}
 		intended += class.Intended
 		skipped += class.Skipped
 		result.Generator.LagP99 = max(result.Generator.LagP99, class.Lag.P99)

@@ -105,6 +105,20 @@ type Endpoint struct {
 	Drain bool
 }
 
+// destination is where messages go: exchange/key or subject. It is empty for requests,
+// each of which has a target of its own.
+func (e Endpoint) destination() string {
+	switch {
+	case e.Subject != "":
+		return e.Subject
+	case e.Exchange != "":
+		return e.Exchange + "/" + e.Key
+	case e.Key != "":
+		return e.Key
+	}
+	return e.Queue
+}
+
 // ParseClassFlag reads the value of a --class flag:
 //
 //	NAME=RATE:PATH           interactive=200:/work?ms=5
