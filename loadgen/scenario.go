@@ -73,7 +73,7 @@ type Class struct {
 }
 
 // Connections are how a class uses HTTP connections. The zero value keeps them
-// open and opens as many as it takes to never wait for one.
+// open, until they were idle for 2 s, and opens as many as it takes to never wait for one.
 type Connections struct {
 	// Max is how many there are at most. When all are in use, a request is sent
 	// when one is free; its latency counts from its intended start all the same.
