@@ -85,9 +85,12 @@ func (p *pool) run() {
 	p.dialing--
 	p.conns[c] = struct{}{}
 	c.gone = p.closed
-	p.dialLocked() // what waits may be more than maxDialing
 	p.mu.Unlock()
-	if call, usable := p.release(c); usable {
+	call, usable := p.release(c)
+	p.mu.Lock()
+	p.dialLocked() // what still waits may have been too much for maxDialing
+	p.mu.Unlock()
+	if usable {
 		if call != nil {
 			c.send(call)
 		}
