@@ -181,7 +181,7 @@ func (s *Source) Shown(path, value string) string {
 	if written, ok := s.written[path]; ok {
 		return written
 	}
-	return withoutPassword(value)
+	return WithoutPassword(value)
 }
 
 // Join appends a key to a path: "a" and "b" are "a.b".
