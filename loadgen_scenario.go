@@ -183,15 +183,12 @@ func authorize(s *loadgen.Scenario) error {
 }
 
 // withoutUser takes user and password out of a URL and returns them as the value
-// of Authorization; "" if there are none. Its errors don't quote the URL.
+// of Authorization; "" if there are none. Its errors don't quote
+// the URL, and not the cause either, which may quote a part of the password.
 func withoutUser(where, raw string) (clean, authorization string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err
-		}
-		return "", "", fmt.Errorf("%s is not a URL: %w; want http://HOST:PORT or https://HOST:PORT", where, err)
+		return "", "", fmt.Errorf("%s is not a URL; want http://HOST:PORT or https://HOST:PORT", where)
 	}
 	if u.User == nil {
 		return raw, "", nil
