@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
 	reports "overtake/loadgen/report"
 )
@@ -51,8 +52,11 @@ func (c *compareCommand) Run() error {
 	return err
 }
 
+// maxReport is far more than the report of a long run with many classes has.
+const maxReport = 256 << 20
+
 func readReportFile(name string) (*loadgen.Report, error) {
-	text, err := os.ReadFile(name)
+	text, err := strictyaml.ReadFile(name, maxReport)
 	if err != nil {
 		return nil, err
 	}

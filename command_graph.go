@@ -30,7 +30,7 @@ func listGraphs() error {
 
 // loadGraph reads the graph that --file names: a file, or else a builtin one.
 func loadGraph(name string) (*topology.Graph, error) {
-	text, err := os.ReadFile(name)
+	text, err := strictyaml.ReadFile(name, strictyaml.MaxFile)
 	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, "/.\\") {
 		if g, ok := topology.Builtin(name); ok {
 			return g, nil

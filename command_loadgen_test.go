@@ -67,9 +67,12 @@ func TestLoadgenUsage(t *testing.T) {
 		{[]string{"loadgen", "-f", "shop", "--target", nobody, "--expect", "nobody.p99<5ms"}, "the scenario has no class \"nobody\"; it has browse, "},
 		{[]string{"loadgen", "-f", "shop", "--print", "gatway"}, "--print \"gatway\", want scenario or gateway"},
 		{[]string{"loadgen", "-f", "shop.yaml", "--print", "gateway"}, "no built-in scenario is called \"shop.yaml\"; give -f and one of "},
+		{[]string{"loadgen", "-f", "/dev/zero"}, "/dev/zero can't be read: not a regular file"},
+		{[]string{"loadgen", "compare", "/dev/zero", "b.json"}, "/dev/zero: not a regular file"},
+		{[]string{"app", "-f", "/dev/zero"}, "--file: read /dev/zero: not a regular file"},
 		{[]string{"loadgen", "compare"}, "(overtake loadgen compare --help has an example)\n"},
 		{[]string{"loadgen", "compare", "a.json"}, "one report, want two or more to compare"},
-		{[]string{"loadgen", "compare", "a.json", "b.json"}, "a.json: open a.json: no such file or directory"},
+		{[]string{"loadgen", "compare", "a.json", "b.json"}, "a.json: stat a.json: no such file or directory"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			code := -1

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -66,7 +65,7 @@ func Open(nameOrFile string, lookupEnv func(string) (string, bool)) (loadgen.Sce
 			return nil, errors.New("what is built in has no folder")
 		}))
 	}
-	data, err := os.ReadFile(nameOrFile)
+	data, err := strictyaml.ReadFile(nameOrFile, strictyaml.MaxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(nameOrFile, `/\.`):
 		return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario and no file is called %q; %s", nameOrFile, strictyaml.Suggest(nameOrFile, Names()))

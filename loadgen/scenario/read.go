@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ func Read(name string, data []byte, lookupEnv func(string) (string, bool)) (load
 		if !filepath.IsAbs(recording) {
 			recording = filepath.Join(filepath.Dir(name), recording)
 		}
-		return os.Open(recording)
+		return strictyaml.OpenFile(recording)
 	})
 }
 
