@@ -50,7 +50,7 @@ func WriteComparisonTable(w io.Writer, c *Comparison) error {
 	for _, warning := range c.Warnings {
 		b.WriteString("warning: " + warning + "\n")
 	}
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if _, err := io.WriteString(w, printable(b.String())); err != nil {
 		return fmt.Errorf("report: comparison: %w", err)
 	}
 	return nil

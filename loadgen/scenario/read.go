@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
@@ -52,6 +54,9 @@ func read(name string, data []byte, lookupEnv func(string) (string, bool), open 
 	base := filepath.Base(name)
 	strictyaml.SetDefault(d.Source, "name", &f.Name, strings.TrimSuffix(base, filepath.Ext(base)))
 	strictyaml.SetDefault(d.Source, "seed", &f.Seed, defaultSeed)
+	if d.Given("name") && (f.Name == "" || utf8.RuneCountInString(f.Name) > 64 || strings.ContainsFunc(f.Name, func(r rune) bool { return !unicode.IsPrint(r) })) {
+		d.Wrong("name", f.Name, "is not a name", "want 1 to 64 characters that can be printed")
+	}
 	d.checkTarget("target", f.Target)
 	d.checkTimes()
 	s := loadgen.Scenario{
