@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
@@ -40,13 +41,19 @@ func (c *compareCommand) Run() error {
 		if err != nil {
 			return &usageError{fmt.Errorf("%s: %w", name, err)}
 		}
+		if len(report.Runs) == 0 || !slices.ContainsFunc(report.Runs, func(r loadgen.RunResult) bool { return len(r.Classes) > 0 }) {
+			return &usageError{fmt.Errorf("%s: the report has no runs with classes: there is nothing to compare; measure again with --out", name)}
+		}
 		all = append(all, report)
 	}
 	comparison := reports.CompareFiles(c.Files, all)
-	if err := reports.WriteComparisonTable(os.Stdout, comparison); err != nil || c.Out == "" {
-		return err
+	if c.Out == "" {
+		return reports.WriteComparisonTable(os.Stdout, comparison)
 	}
 	paths, err := reports.WriteComparisonFolder(c.Out, comparison)
+	if terr := reports.WriteComparisonTable(os.Stdout, comparison); terr != nil {
+		return errors.Join(err, terr)
+	}
 	fmt.Println()
 	printPaths(paths)
 	return err

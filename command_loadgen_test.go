@@ -52,7 +52,9 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs(nobody, "--timeout", "0s"), "--timeout 0s, want more than 0s"},
 		{loadgenArgs(nobody, "--max-outstanding", "0"), "--max-outstanding 0, want 1 or more"},
 		{loadgenArgs(nobody, "--trace-sample", "50"), "--trace-sample 50, want a share from 0 to 1"},
-		{loadgenArgs(nobody, "--condition", ""), "--condition is empty"},
+		{loadgenArgs(nobody, "--condition", ""), "--condition \"\", want 1 to 64 characters that can be printed"},
+		{loadgenArgs(nobody, "--condition", "red\x1b[31m"), "--condition \"red\\x1b[31m\", want 1 to 64 characters"},
+		{loadgenArgs(nobody, "--condition", "two\nlines"), "--condition \"two\\nlines\", want 1 to 64 characters"},
 		{loadgenArgs(nobody, "--jaeger", "127.0.0.1:16686"), "--jaeger is not a URL of HTTP, want one such as http://127.0.0.1:16686"},
 		{loadgenArgs(nobody, "--jaeger", "http://me:secret@127.0.0.1:16686"), "--jaeger has a user and a password in it"},
 		{loadgenArgs(nobody, "--completions", "/completions"), "--completions is not a URL of HTTP"},
@@ -314,5 +316,54 @@ func TestLoadgenCompare(t *testing.T) {
 	_, stderr = captured(t, func() { code = run([]string{"loadgen", "compare", file, broken}) })
 	if want := broken + ": report: not a report.json of overtake loadgen"; code != exitUsage || !strings.Contains(stderr, want) {
 		t.Errorf("exit code %d: %s, want %q", code, stderr, want)
+	}
+}
+
+// Standard output that is full loses no file, and a folder that takes none is found
+// out before anything is sent.
+func TestLoadgenOutputs(t *testing.T) {
+	served := make(chan struct{}, 1000)
+	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }))
+	defer up.Close()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	dir := t.TempDir()
+	code := -1
+	_, stderr := captured(t, func() {
+		stdout := os.Stdout
+		defer func() { os.Stdout = stdout }()
+		os.Stdout = full
+		code = run(loadgenArgs(up.URL, "--duration", "200ms", "--out", dir))
+	})
+	if code != exitFailed || !strings.Contains(stderr, "no space left") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	for _, name := range []string{"report.json", "report.html", "report.png"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	for len(served) > 0 {
+		<-served
+	}
+	_, stderr = captured(t, func() { code = run(loadgenArgs(up.URL, "--duration", "200ms", "--out", "/proc/self")) })
+	if code != exitFailed || !strings.Contains(stderr, "give another folder with --out") || len(served) > 0 {
+		t.Errorf("a folder that takes no files: exit code %d, %d requests, %s", code, len(served), stderr)
+	}
+}
+
+// What holds nothing can't be compared.
+func TestCompareNothing(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "empty.json")
+	if err := os.WriteFile(name, fmt.Appendf(nil, `{"schema":%d,"runs":[]}`, loadgen.ReportSchema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code := -1
+	_, stderr := captured(t, func() { code = run([]string{"loadgen", "compare", name, name}) })
+	if code != exitUsage || !strings.Contains(stderr, "the report has no runs with classes") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
