@@ -45,6 +45,14 @@ func loadGraph(name string) (*topology.Graph, error) {
 
 // runGraph runs services of a graph until ctx ends.
 func (c *appCommand) runGraph(ctx context.Context) error {
+	if c.Print {
+		text, ok := topology.Source(c.File)
+		if !ok {
+			return &usageError{fmt.Errorf("--print: no graph that comes with the program is called %q; %s", c.File, strictyaml.Suggest(c.File, topology.BuiltinNames()))}
+		}
+		_, err := os.Stdout.Write(text)
+		return err
+	}
 	g, err := loadGraph(c.File)
 	if err != nil {
 		return err
@@ -79,10 +87,17 @@ func (c *appCommand) runGraph(ctx context.Context) error {
 	for _, service := range running.Running() {
 		fmt.Println(service)
 	}
-	<-ctx.Done()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-running.Failed():
+		if ctx.Err() != nil { // Ctrl-C goes to the sidecars too
+			failed = nil
+		}
+	}
 	drain, cancel := context.WithTimeout(context.Background(), graphDrain)
 	defer cancel()
-	return running.Shutdown(drain)
+	return errors.Join(failed, running.Shutdown(drain))
 }
 
 // startSidecarBeside starts `overtake sidecar` for a service.
@@ -110,5 +125,11 @@ func startSidecarBeside(ctx context.Context, spec topology.SidecarSpec, logFile 
 			running.Outbound = strings.TrimPrefix(said, "listener=outbound address=")
 		}
 	}
+	ended := make(chan error, 1)
+	running.Ended = ended
+	go func() { // until the child ends, for which Stop waits
+		<-side.done
+		ended <- fmt.Errorf("it last said: %s", side.lastLine())
+	}()
 	return running, nil
 }

@@ -11,7 +11,7 @@ import (
 // has been drawn once is not drawn again.
 func (g *Graph) Picture() string {
 	p := picture{graph: g, drawn: make(map[step]bool)}
-	fmt.Fprintf(&p.text, "%s: %s\n", g.Name, g.About)
+	p.text.WriteString(strings.TrimSuffix(g.Name+": "+g.About, ": ") + "\n")
 	called := g.called()
 	for _, name := range g.order {
 		s := g.Services[name]
