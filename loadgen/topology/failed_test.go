@@ -31,3 +31,16 @@ func TestFailed(t *testing.T) {
 		_ = a.Shutdown(t.Context())
 	}
 }
+
+// A call by URL comes round as one by name does.
+func TestCycleByURL(t *testing.T) {
+	for _, at := range []string{"calls", "publish"} {
+		_, err := Parse("graph.yaml", []byte(`services:
+  front: {listen: "127.0.0.1:9080", endpoints: [{path: /, calls: [{service: back, path: /x}]}]}
+  back: {endpoints: [{path: /x, `+at+`: [{url: "http://127.0.0.1:9080"}]}]}
+`), nil)
+		if err == nil || !strings.Contains(err.Error(), "goes round for ever: front / -> back /x -> front /") {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+}
