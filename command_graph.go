@@ -40,7 +40,22 @@ func loadGraph(name string) (*topology.Graph, error) {
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--file: %w", err)}
 	}
-	return topology.Parse(name, text, os.LookupEnv)
+	g, err := topology.Parse(name, text, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range g.Names() {
+		side := g.Services[service].Sidecar
+		if side == nil || side.Config == "" {
+			continue
+		}
+		if f, err := strictyaml.OpenFile(side.Config); err != nil {
+			return nil, &usageError{fmt.Errorf("%s: services.%s.sidecar.config: %w; name a file, relative to where overtake is started", name, service, err)}
+		} else if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
 }
 
 // runGraph runs services of a graph until ctx ends.

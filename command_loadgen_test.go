@@ -367,3 +367,23 @@ func TestCompareNothing(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }
+
+func TestAppGraphFiles(t *testing.T) {
+	graph := filepath.Join(t.TempDir(), "graph.yaml")
+	if err := os.WriteFile(graph, []byte("name: shop\nservices: {front: {sidecar: {config: none.yaml}, endpoints: [{path: /}]}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code := -1
+	_, stderr := captured(t, func() { code = run([]string{"app", "-f", graph, "--check"}) })
+	if code != exitUsage || !strings.Contains(stderr, "services.front.sidecar.config: stat none.yaml: no such file") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	stdout, _ := captured(t, func() { code = run([]string{"app", "-f", "bookinfo", "--print"}) })
+	if code != exitOK || !strings.Contains(stdout, "name: bookinfo") {
+		t.Errorf("exit code %d, %s", code, stdout)
+	}
+	_, stderr = captured(t, func() { code = run([]string{"app", "-f", "bookinf", "--print"}) })
+	if code != exitUsage || !strings.Contains(stderr, "did you mean \"bookinfo\"?") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
