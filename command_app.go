@@ -19,6 +19,7 @@ type appCommand struct {
 	File       string `short:"f" placeholder:"FILE|NAME" help:"Run an application of many services: a graph from a file, or one that comes with the program, see --list."`
 	ListenBase int    `placeholder:"PORT" help:"With --file: the services without an address of their own listen on 127.0.0.1 from this port on, in the order of the file (default: any free ports)."`
 	Check      bool   `help:"With --file: print who calls whom, and run nothing."`
+	Print      bool   `help:"With --file: print the file of a graph that comes with the program, to be copied and changed, and run nothing."`
 	List       bool   `help:"Print the graphs that come with the program, and run nothing."`
 }
 
@@ -44,8 +45,8 @@ func (c *appCommand) Run(ctx context.Context) error {
 		return &usageError{errors.New("--listen, --workers and --sharing are about the sample app: a graph has listen and workers of each service in its file, and --listen-base")}
 	case c.File != "":
 		return c.runGraph(ctx)
-	case c.Check || c.ListenBase != 0:
-		return &usageError{errors.New("--check and --listen-base are about a graph: give one with --file")}
+	case c.Check || c.Print || c.ListenBase != 0:
+		return &usageError{errors.New("--check, --print and --listen-base are about a graph: give one with --file")}
 	}
 	return c.runSample(ctx)
 }

@@ -190,18 +190,35 @@ func makeReportFolder(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = tryFile(dir)
+	}
+	if err != nil {
 		return fmt.Errorf("report: %w; give another folder with --out", err)
 	}
 	return nil
 }
 
-// writeReport prints the table, and writes the files into dir unless it is "".
-func writeReport(report *loadgen.Report, dir string) error {
-	if err := reports.WriteTable(os.Stdout, report); err != nil || dir == "" {
+// tryFile finds out whether files can be made in dir.
+func tryFile(dir string) error {
+	f, err := os.CreateTemp(dir, ".overtake-*")
+	if err != nil {
 		return err
 	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// writeReport writes the files into dir unless it is "", and then prints the table:
+// standard output may be full or closed, and one that fails must not lose the others.
+func writeReport(report *loadgen.Report, dir string) error {
+	if dir == "" {
+		return reports.WriteTable(os.Stdout, report)
+	}
 	paths, err := reports.WriteFolder(dir, report)
+	if terr := reports.WriteTable(os.Stdout, report); terr != nil {
+		return errors.Join(err, terr)
+	}
 	fmt.Println()
 	printPaths(paths)
 	return err

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 // withDefaults fills in what may be left empty.
@@ -150,14 +152,14 @@ type target struct {
 func parseTarget(raw string) (target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return target{}, fmt.Errorf("loadgen: target %q: %w", raw, err)
+		return target{}, fmt.Errorf("loadgen: target %q is not a URL; want http://HOST:PORT or https://HOST:PORT", strictyaml.WithoutPassword(raw))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", raw)
+		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", strictyaml.WithoutPassword(raw))
 	}
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return target{}, fmt.Errorf("loadgen: target %q has more than a host and a port; give %s, and the rest in the paths of the classes",
-			raw, u.Scheme+"://"+u.Host)
+			strictyaml.WithoutPassword(raw), u.Scheme+"://"+u.Host)
 	}
 	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, name: u.Hostname(), addr: u.Host, tls: u.Scheme == "https"}
 	if u.Port() == "" {

@@ -181,7 +181,7 @@ func (s *Source) Shown(path, value string) string {
 	if written, ok := s.written[path]; ok {
 		return written
 	}
-	return withoutPassword(value)
+	return WithoutPassword(value)
 }
 
 // IsFile says whether a value that is a file or the name of something that comes

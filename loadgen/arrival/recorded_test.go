@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -182,4 +183,23 @@ func FuzzReadAccessLog(f *testing.F) {
 		arrivals, err := ReadAccessLog(strings.NewReader(text), class)
 		checkRead(t, arrivals, err)
 	})
+}
+
+// endless is a row that does not end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func TestReadCSVEndlessRow(t *testing.T) {
+	for _, begin := range []string{"", "at\n1\n", "at\n\""} {
+		_, err := ReadCSV(io.MultiReader(strings.NewReader(begin), endless{}), "")
+		if err == nil || !strings.Contains(err.Error(), "a row is longer than 1048576 bytes") {
+			t.Errorf("after %q: %v", begin, err)
+		}
+	}
 }

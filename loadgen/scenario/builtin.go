@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -73,7 +72,7 @@ func Open(nameOrFile string, warmup *time.Duration, lookupEnv func(string) (stri
 			return nil, errors.New("what is built in has no folder")
 		}))
 	}
-	data, err := os.ReadFile(nameOrFile)
+	data, err := strictyaml.ReadFile(nameOrFile, strictyaml.MaxFile)
 	if err != nil {
 		var cause *fs.PathError
 		if errors.As(err, &cause) {

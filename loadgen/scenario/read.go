@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
@@ -32,7 +33,7 @@ func Read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 		if !filepath.IsAbs(recording) {
 			recording = filepath.Join(filepath.Dir(name), recording)
 		}
-		return os.Open(recording)
+		return strictyaml.OpenFile(recording)
 	})
 }
 
@@ -53,6 +54,9 @@ func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 	base := filepath.Base(name)
 	strictyaml.SetDefault(d.Source, "name", &f.Name, strings.TrimSuffix(base, filepath.Ext(base)))
 	strictyaml.SetDefault(d.Source, "seed", &f.Seed, defaultSeed)
+	if d.Given("name") && (f.Name == "" || utf8.RuneCountInString(f.Name) > 64 || strings.ContainsFunc(f.Name, func(r rune) bool { return !unicode.IsPrint(r) })) {
+		d.Wrong("name", f.Name, "is not a name", "want 1 to 64 characters that can be printed")
+	}
 	d.checkTarget("target", f.Target)
 	d.checkTimes()
 	if warmup != nil { // before anything counts from its end
