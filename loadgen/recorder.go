@@ -103,13 +103,14 @@ func (r *recorder) update(intended time.Duration, f func(*figures)) {
 	}
 }
 
-// skip counts a request that was not sent because too many were unanswered.
-func (r *recorder) skip(intended time.Duration) {
+// skip counts n requests that were due then and not sent, because too many were
+// unanswered or the schedule was over.
+func (r *recorder) skip(intended time.Duration, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(f *figures) { f.Intended++; f.Skipped++ })
+	r.update(intended, func(f *figures) { f.Intended += n; f.Skipped += n })
 	if second := r.series.at(intended); second != nil {
-		second.Skipped++
+		second.Skipped += n
 	}
 }
 

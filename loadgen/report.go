@@ -181,7 +181,7 @@ type Counts struct {
 	// Unfinished were sent and neither answered nor completed when the run
 	// ended: under overload, the backlog.
 	Unfinished int64            `json:"unfinished"`
-	Skipped    int64            `json:"skipped"` // not sent: too many were unanswered
+	Skipped    int64            `json:"skipped"` // not sent: too many were unanswered, or the generator was too late
 	Shed       map[string]int64 `json:"shed"`    // by reason
 	Failed     map[string]int64 `json:"failed"`  // by kind
 }

@@ -122,6 +122,8 @@ func (p Plan) Check() error {
 		return fmt.Errorf("spacing %d is not known", p.Spacing)
 	case b.Size < 0 || b.Size > MaxBurst:
 		return fmt.Errorf("bursts of %d, want 0 to %d", b.Size, MaxBurst)
+	case b.Size > 0 && b.Every > 0 && float64(b.Size) > MaxRate*b.Every.Seconds():
+		return fmt.Errorf("bursts of %d every %v are more than %.0f per second", b.Size, b.Every, float64(MaxRate))
 	case outside(b.First) || outside(b.Every):
 		return fmt.Errorf("bursts every %v from %v on, want 0 to %v", b.Every, b.First, longest)
 	case outside(r.Start):
