@@ -179,6 +179,9 @@ func (r *recorder) finish(c *Call, o Outcome, at time.Duration) {
 // succeed records the times of a success.
 func (r *recorder) succeed(c *Call, o Outcome, at time.Duration, good bool) {
 	latency, service := at-c.intended, at-c.started
+	if o.Queue > service {
+		o.Queue = -1 // can't be: it would be a share above 1
+	}
 	r.interval.record(latency)
 	r.series.done(at, latency, o.Queue, good)
 	if r.measures(at) {

@@ -115,3 +115,23 @@ func TestClassifyError(t *testing.T) {
 		}
 	}
 }
+
+// What waited for longer in a queue than it took in all is as good as not told.
+func TestImpossibleQueueTimeIsNotTold(t *testing.T) {
+	r := newRecorder(0, time.Minute, 0, nil)
+	for _, queue := range []time.Duration{2 * time.Millisecond, time.Hour} {
+		o := ok
+		o.Queue = queue
+		r.start(0, 0)
+		r.finish(&Call{}, o, 4*time.Millisecond)
+	}
+	got := r.result(Class{}, time.Minute, "")
+	if got.Queue.Count != 1 || got.QueueShare != 0.5 || near(got.Series[0].Queue, 2) {
+		t.Errorf("%d queue times, share %v, mean of the second %v", got.Queue.Count, got.QueueShare, got.Series[0].Queue)
+	}
+	for _, s := range got.Slowest {
+		if s.Queue > s.Service {
+			t.Errorf("slowest %+v", s)
+		}
+	}
+}
