@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ const HeaderReason = "Overtake-Reason"
 // a reason is counted under its own name, such as "status 500".
 const (
 	FailConnect = "connect" // no connection to the target
+	FailTLS     = "tls"     // no TLS handshake with the target, or an alert
 	FailTimeout = "timeout" // not answered in time
 	FailRead    = "read"    // the connection broke before the answer was complete
 	FailSockets = "sockets" // the generator's own ports, descriptors or connections ran out
@@ -27,6 +29,12 @@ const (
 	FailUnknown  = "job unknown" // the resource in Location does not tell of a job
 	FailJob      = "job failed"  // or cancelled
 )
+
+// opHandshake is the operation of an error in a TLS handshake.
+const opHandshake = "TLS handshake"
+
+// opsTLS are the operations of errors that TLS has found, here or over there.
+var opsTLS = []string{opHandshake, "local error", "remote error"}
 
 // OutcomeKind says whether a request was answered.
 type OutcomeKind uint8
@@ -87,6 +95,8 @@ func classifyError(err error) Outcome {
 		return failed(FailTimeout)
 	case errors.As(err, &op) && op.Op == "dial":
 		return failed(FailConnect)
+	case errors.As(err, &op) && slices.Contains(opsTLS, op.Op):
+		return failed(FailTLS)
 	}
 	return failed(FailRead)
 }
