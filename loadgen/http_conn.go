@@ -158,9 +158,20 @@ func readFinalHeader(br **bufio.Reader, h *fasthttp.ResponseHeader) error {
 	}
 }
 
+// errNoStatus is what a connection ends with whose answer is none of HTTP/1.
+var errNoStatus = errors.New("loadgen: an answer without a status line of HTTP/1")
+
 // readHeader reads one response header. The reader grows for a large one.
 func readHeader(br **bufio.Reader, h *fasthttp.ResponseHeader) error {
-	err := h.Read(*br)
+	// h takes any version, and the status 000 for 200.
+	begin, err := (*br).Peek(len("HTTP/1.1 2"))
+	if err != nil {
+		return err
+	}
+	if string(begin[:7]) != "HTTP/1." || begin[9] < '1' || begin[9] > '9' {
+		return errNoStatus
+	}
+	err = h.Read(*br)
 	if err == nil {
 		return nil
 	}
