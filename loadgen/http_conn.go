@@ -97,13 +97,18 @@ func (c *conn) read() {
 	br := bufio.NewReaderSize(c.nc, readBuffer)
 	var h fasthttp.ResponseHeader
 	for {
-		if err := readFinalHeader(&br, &h); err != nil {
-			c.fail(err, 0)
-			return
-		}
+		_, err := br.Peek(1)
+		// Not after the whole header: what began before its request was sent is no
+		// answer to it.
 		call := c.call.Load()
-		if call == nil {
-			c.fail(errUnasked, 0)
+		if err == nil && call == nil {
+			err = errUnasked
+		}
+		if err == nil {
+			err = readFinalHeader(&br, &h)
+		}
+		if err != nil {
+			c.fail(err, 0)
 			return
 		}
 		size, err := discardBody(br, &h, call.Request.Method == fasthttp.MethodHead)
