@@ -28,7 +28,8 @@ func TestHistogramOfKnownValues(t *testing.T) {
 		t.Errorf("summary %+v", s)
 	}
 	curve := h.curve()
-	if len(curve) != 61 || curve[0].Percentile != 0 || near(curve[0].Latency, 1) || curve[60].Percentile != 99.9 {
+	if len(curve) != 62 || curve[0].Percentile != 0 || near(curve[0].Latency, 1) || curve[60].Percentile != 99.9 ||
+		curve[61] != (CurvePoint{Percentile: 100, Latency: s.Max}) {
 		t.Errorf("curve of %d points from %+v to %+v", len(curve), curve[0], curve[len(curve)-1])
 	}
 	var total int64
