@@ -154,7 +154,7 @@ func (c *loadgenCommand) traceSample() float64 {
 // worth says why a report is no result; nil if it is one.
 func worth(report *loadgen.Report) error {
 	if report.Verdict.State != loadgen.Valid {
-		return fmt.Errorf("not a result: %s", report.Verdict)
+		return fmt.Errorf("not a result: %s; the reasons are below the table", report.Verdict.State)
 	}
 	unmet := 0
 	for _, e := range report.Expectations {

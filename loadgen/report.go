@@ -159,8 +159,8 @@ type ClassResult struct {
 	Queue      Latency `json:"queue"`
 	QueueShare float64 `json:"queue_share"`
 	// Curve and ServiceCurve are the percentiles of Latency and Service on the
-	// HDR scale up to 100, the maximum, Distribution the histogram of Latency in steps of a tenth of a
-	// decade.
+	// HDR scale, up to 100, which is the maximum; Distribution is the histogram of
+	// Latency in steps of a tenth of a decade.
 	Curve        []CurvePoint `json:"curve"`
 	ServiceCurve []CurvePoint `json:"service_curve"`
 	Distribution []Bucket     `json:"distribution"`

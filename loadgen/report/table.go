@@ -29,7 +29,10 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	writeLines(&b, "slowest requests", slowestLines(groups))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
-	b.WriteString("\ngenerator: " + r.Verdict.String() + "\n")
+	b.WriteString("\ngenerator: " + string(r.Verdict.State) + "\n")
+	for _, reason := range r.Verdict.Reasons {
+		b.WriteString("  " + reason + "\n")
+	}
 	if _, err := io.WriteString(w, printable(b.String())); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
