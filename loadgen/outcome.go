@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -23,7 +24,6 @@ const (
 	FailTimeout = "timeout" // not answered in time
 	FailRead    = "read"    // the connection broke before the answer was complete
 	FailSockets = "sockets" // the generator's own ports, descriptors or connections ran out
-	FailWrong   = "wrong"   // a success, but not the 202 that a job class expects
 
 	FailLocation = "no location" // a 202 whose Location is missing or not on the target
 	FailUnknown  = "job unknown" // the resource in Location does not tell of a job
@@ -70,7 +70,7 @@ func unfinished() Outcome         { return Outcome{Kind: OutcomeUnfinished, Queu
 func classifyStatus(status int, reason string, job bool) Outcome {
 	switch {
 	case status/100 == 2 && job && status != fasthttp.StatusAccepted:
-		return failed(FailWrong)
+		return failed(fmt.Sprintf("status %d, not %d", status, fasthttp.StatusAccepted))
 	case status/100 == 2:
 		return Outcome{Kind: OutcomeOK, Queue: -1}
 	case reason != "" && (status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusGatewayTimeout):
