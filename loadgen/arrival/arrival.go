@@ -244,4 +244,19 @@ func (r Replay) before(at time.Duration) int {
 	return n
 }
 
+// End is when the last arrival is due, 0 without any.
+func (r Replay) End() time.Duration {
+	if len(r.Arrivals) == 0 {
+		return 0
+	}
+	at, ok := r.due(len(r.Arrivals) - 1)
+	if !ok {
+		return time.Duration(maxTime)
+	}
+	return at
+}
+
+// Beyond returns how many arrivals are due at end or later.
+func (r Replay) Beyond(end time.Duration) int { return len(r.Arrivals) - r.before(end) }
+
 func byTime(a, b Arrival) int { return cmp.Compare(a.At, b.At) }
