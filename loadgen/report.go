@@ -75,7 +75,8 @@ type ClassSummary struct {
 	QueueShare    Spread `json:"queue_share"`   // see [ClassResult.QueueShare]
 }
 
-// Spread is one figure over the runs of a condition.
+// Spread is one figure over the runs of a condition that have it. Without any, all are
+// NaN, and it is null in JSON.
 type Spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
@@ -204,7 +205,8 @@ type SlowRequest struct {
 	Queue   Millis  `json:"queue_ms"` // 0 if the gateway did not tell
 }
 
-// Latency summarizes one histogram.
+// Latency summarizes one histogram. With a count of 0, the others are 0, and null in
+// JSON.
 type Latency struct {
 	Count int64  `json:"count"`
 	Mean  Millis `json:"mean_ms"`

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"overtake/loadgen"
@@ -116,6 +117,9 @@ func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
 }
 
 func spreadCell(s loadgen.Spread, format func(float64) string) string {
+	if math.IsNaN(s.Median) {
+		return "-"
+	}
 	return format(s.Median) + ", " + format(s.Min) + ".." + format(s.Max)
 }
 
