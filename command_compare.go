@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -52,9 +51,13 @@ func (c *compareCommand) Run() error {
 }
 
 func readReportFile(name string) (*loadgen.Report, error) {
-	text, err := os.ReadFile(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	return reports.ReadJSON(bytes.NewReader(text))
+	defer func() { _ = f.Close() }() // it was only read
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.New("a folder: give the report.json in it")
+	}
+	return reports.ReadJSON(f)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,15 +27,16 @@ func listGraphs() error {
 	return nil
 }
 
-// loadGraph reads the graph that --file names: a file, or else a builtin one.
+// loadGraph reads the graph that --file names: a file, or a builtin one; see
+// [strictyaml.IsFile].
 func loadGraph(name string) (*topology.Graph, error) {
-	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, "/.\\") {
+	if !strictyaml.IsFile(name) {
 		if g, ok := topology.Builtin(name); ok {
 			return g, nil
 		}
-		return nil, &usageError{fmt.Errorf("--file %s: neither a file nor a graph; %s", name, strictyaml.Suggest(name, topology.BuiltinNames()))}
+		return nil, &usageError{fmt.Errorf("--file %s: no graph is called that; %s; a file is ./%s", name, strictyaml.Suggest(name, topology.BuiltinNames()), name)}
 	}
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--file: %w", err)}
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,7 @@ func TestLoadgenUsage(t *testing.T) {
 		{[]string{"loadgen", "--target", nobody, "--nothing"}, "unknown flag --nothing (overtake loadgen --help has an example)\n"},
 		{loadgenArgs("127.0.0.1:8080"), "--target is not a URL: first path segment in URL cannot contain colon; want http://HOST:PORT"},
 		{loadgenArgs("ftp://127.0.0.1"), "want http://HOST:PORT or https://HOST:PORT"},
+		{loadgenArgs(nobody + "/base?x=1"), "target \"http://127.0.0.1:1/base?x=1\" has more than a host and a port; give http://127.0.0.1:1, and the rest in the paths of the classes"},
 		{loadgenArgs("http://me:secret@127.0.0.1:port"), "--target is not a URL: invalid port \":port\" after host; want"},
 		{loadgenArgs(nobody, "--job", "other"), "--job other: there is no class of this name"},
 		{loadgenArgs(nobody, "--duration", "0s"), "--duration 0s, want more than 0s"},
@@ -75,7 +77,7 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs(nobody, "--expect", "page.p99=5ms"), "--expect: expectation \"page.p99=5ms\": no <, <=, > or >="},
 		{loadgenArgs(nobody, "--expect", "page.p99<5"), "value \"5\" is not a duration with its unit"},
 		{loadgenArgs(nobody, "--expect", "other.p99<5ms"), "the scenario has no class \"other\"; it has page"},
-		{[]string{"loadgen", "-f", "shap"}, "no scenario and no file is called \"shap\"; did you mean \"shop\"?"},
+		{[]string{"loadgen", "-f", "shap"}, "no scenario is called \"shap\"; did you mean \"shop\"?"},
 		{[]string{"loadgen", "-f", "none.yaml"}, "none.yaml can't be read: no such file or directory"},
 		{[]string{"loadgen", "-f", "bad.yaml"}, "bad.yaml:1:1: nmae: unknown key; did you mean \"name\"?"},
 		{[]string{"loadgen", "-f", "shop"}, "no target; add --target http://127.0.0.1:8080"},
@@ -324,8 +326,34 @@ func TestLoadgenCompare(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr = captured(t, func() { code = run([]string{"loadgen", "compare", file, broken}) })
-	if want := broken + ": report: not a report.json of overtake loadgen"; code != exitUsage || !strings.Contains(stderr, want) {
-		t.Errorf("exit code %d: %s, want %q", code, stderr, want)
+	for name, want := range map[string]string{
+		broken:                                "report: not a report.json of overtake loadgen, as it has no schema: give one that it wrote with --out",
+		filepath.Join(out, "comparison.json"): "report: this is a comparison, not a report: give the report.json files that it compares",
+		dir:                                   "a folder: give the report.json in it",
+	} {
+		_, stderr = captured(t, func() { code = run([]string{"loadgen", "compare", file, name}) })
+		if code != exitUsage || !strings.Contains(stderr, name+": "+want) {
+			t.Errorf("exit code %d: %s, want %q", code, stderr, want)
+		}
+	}
+}
+
+// Another warm-up moves the phases of the file with it, rather than the load
+// against the phases.
+func TestLoadgenWarmup(t *testing.T) {
+	long := 12 * time.Second
+	c := loadgenCommand{File: "flash-crowd", Target: "http://127.0.0.1:1", Rate: 1, Warmup: &long}
+	s, err := c.scenario()
+	if err != nil {
+		t.Fatal(err)
+	}
+	crowd := s.Classes[slices.IndexFunc(s.Classes, func(c loadgen.Class) bool { return c.Name == "crowd" })]
+	var rates []float64
+	for at, phases := s.Warmup, s.Phases; len(phases) > 0; phases = phases[1:] {
+		rates = append(rates, crowd.Arrivals.Mean(at, at+phases[0].Duration))
+		at += phases[0].Duration
+	}
+	if len(rates) != 3 || rates[1] < 5*rates[0] || rates[1] < 5*rates[2] {
+		t.Errorf("the crowd comes at %v/s in the three phases, want most in the second", rates)
 	}
 }

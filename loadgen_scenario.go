@@ -87,7 +87,7 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	s := loadgen.Scenario{Duration: 30 * time.Second, Seed: 1}
 	if c.File != "" {
 		var err error
-		if s, err = scenario.Open(c.File, os.LookupEnv); err != nil {
+		if s, err = scenario.Open(c.File, c.Warmup, os.LookupEnv); err != nil {
 			return s, err
 		}
 	}
@@ -97,7 +97,7 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	if c.Duration != nil {
 		s.Duration = *c.Duration
 	}
-	if c.Warmup != nil {
+	if c.Warmup != nil { // also of a load that is in flags alone
 		s.Warmup = *c.Warmup
 	}
 	if c.Seed != nil {

@@ -1,69 +1,169 @@
 package loadgen
 
 import (
+	"context"
+	"errors"
+	"maps"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"overtake/loadgen/arrival"
+	"overtake/loadgen/completion"
 	"overtake/loadgen/content"
 )
 
-// lateFlow runs a schedule that should have ended long ago and returns what is
-// recorded of it. It has no sender: nothing may be sent.
-func lateFlow(t *testing.T, plan arrival.Plan, duration time.Duration) ClassResult {
+// sentTargets returns the target of each request that came, by its number from
+// the first on.
+func sentTargets(t *testing.T, work time.Duration, opts Options) (byNumber map[int64]string, result ClassResult) {
 	t.Helper()
-	sc := Scenario{Target: "http://127.0.0.1:1", Duration: duration, Seed: 1,
-		Classes: []Class{{Name: "a", Arrivals: plan, Request: content.Spec{Path: "/"}}}}
-	if err := sc.Validate(); err != nil {
-		t.Fatal(err)
+	var mu sync.Mutex
+	byNumber = make(map[int64]string)
+	url := serve(t, func(ctx *fasthttp.RequestCtx) {
+		_, number, _ := strings.Cut(string(ctx.Request.Header.Peek(completion.HeaderID)), "/")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			t.Errorf("id %q", number)
+		}
+		mu.Lock()
+		byNumber[n] = string(ctx.RequestURI())
+		mu.Unlock()
+		time.Sleep(work)
+	})
+	result, _ = runClass(t, url, 300*time.Millisecond, Class{
+		Name: "a", Arrivals: arrival.Steady(200), Request: content.Spec{Path: "/{{hex 16}}"},
+	}, opts)
+	first := int64(math.MaxInt64) // is never skipped
+	for n := range byNumber {
+		first = min(first, n)
 	}
-	flows, err := openFlows(t.Context(), sc, Options{}.withDefaults())
+	fromFirst := make(map[int64]string)
+	for n, target := range byNumber {
+		fromFirst[n-first] = target
+	}
+	return fromFirst, result
+}
+
+// The n-th request of a seed is the same, however many before it were skipped.
+func TestSkippedRequestsAreDrawn(t *testing.T) {
+	all, result := sentTargets(t, 0, Options{})
+	some, skipping := sentTargets(t, 20*time.Millisecond, Options{MaxOutstanding: 1})
+	if result.Skipped != 0 || skipping.Skipped == 0 || skipping.Sent < 2 || skipping.Intended != result.Intended {
+		t.Fatalf("of %d intended, skipped %d; of %d, %d", result.Intended, result.Skipped, skipping.Intended, skipping.Skipped)
+	}
+	for n, target := range some {
+		if all[n] != target {
+			t.Errorf("request %d was %s, with skips %s", n, all[n], target)
+		}
+	}
+}
+
+// instant is a sender that finishes each call at once, as one for messages might.
+type instant struct {
+	mu    sync.Mutex
+	calls *[]string
+	shut  bool
+}
+
+func (s *instant) Send(c *Call) {
+	s.mu.Lock()
+	*s.calls = append(*s.calls, c.ID)
+	s.mu.Unlock()
+	c.Finish(Outcome{Kind: OutcomeOK, Queue: -1})
+}
+
+func (s *instant) Close() error {
+	s.shut = true
+	return nil
+}
+
+// A scenario needs no target if each class has an endpoint.
+func TestEndpoints(t *testing.T) {
+	var orders []string
+	queue := &instant{calls: &orders}
+	url := serve(t, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("ok") })
+	sc := Scenario{
+		Duration:  100 * time.Millisecond,
+		Endpoints: map[string]Endpoint{"web": {Kind: "http", URL: url}, "orders": {Kind: "queue", URL: "queue://somewhere"}},
+		Classes: []Class{
+			{Name: "page", Endpoint: "web", Arrivals: arrival.Plan{Bursts: arrival.Bursts{Size: 3}}, Request: content.Spec{Path: "/"}},
+			{Name: "order", Endpoint: "orders", Arrivals: arrival.Plan{Bursts: arrival.Bursts{Size: 5}}, Request: content.Spec{BodyBytes: 9}},
+		},
+	}
+	if _, err := Run(t.Context(), sc, Options{}); err == nil || !strings.Contains(err.Error(), `endpoint "orders": kind "queue" is not known`) {
+		t.Errorf("without a sender: %v", err)
+	}
+	var opened Endpoint
+	open := func(_ context.Context, e Endpoint, classes []Class) (Sender, error) {
+		opened = e
+		if len(classes) != 1 || classes[0].Name != "order" {
+			return nil, errors.New("not the classes that name it")
+		}
+		return queue, nil
+	}
+	report, err := Run(t.Context(), sc, Options{Senders: map[string]OpenSender{"queue": open}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeFlows(flows)
-	f := flows[0]
-	f.start = time.Now().Add(-duration - 2*overtime)
-	f.run(duration)
-	return f.recorder.result(f.Class, duration, "")
+	page, order := checkBooks(t, report.Runs[0].Classes[0]), checkBooks(t, report.Runs[0].Classes[1])
+	if page.OK != 3 || page.Endpoint != "web" || page.Bytes != 6 || order.OK != 5 || order.Endpoint != "orders" {
+		t.Errorf("page: ok %d of %q; order: ok %d of %q", page.OK, page.Endpoint, order.OK, order.Endpoint)
+	}
+	if opened.URL != "queue://somewhere" || len(orders) != 5 || !queue.shut || report.Target != "" {
+		t.Errorf("opened %+v, sent %v, closed %v, target %q", opened, orders, queue.shut, report.Target)
+	}
 }
 
-// A generator that can't keep up does not work off its backlog for as long as that
-// takes: it ends, and what it did not send is skipped.
-func TestScheduleEndsByTheClock(t *testing.T) {
-	const duration = 2 * time.Second
-	plan := arrival.Steady(5000)
-	plan.Bursts = arrival.Bursts{Size: 7, Every: 300 * time.Millisecond}
-	var want int64
-	for due := plan.Open(1, "a"); ; want++ {
-		if a, _ := due.Next(); a.At >= duration {
-			break
+// Requests have a trace each, of which a share is sampled, unless they bring one.
+func TestTraceParent(t *testing.T) {
+	const own = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	var mu sync.Mutex
+	seen := make(map[string][]string)
+	url := serve(t, func(ctx *fasthttp.RequestCtx) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, value := range ctx.Request.Header.PeekAll("traceparent") {
+			seen[string(ctx.Path())] = append(seen[string(ctx.Path())], string(value))
+		}
+	})
+	burst := arrival.Plan{Bursts: arrival.Bursts{Size: 40}}
+	report, err := Run(t.Context(), Scenario{Target: url, Duration: 100 * time.Millisecond, Classes: []Class{
+		{Name: "a", Arrivals: burst, Request: content.Spec{Path: "/a"}},
+		{Name: "b", Arrivals: burst, Request: content.Spec{Path: "/b"}},
+		{Name: "own", Arrivals: burst, Request: content.Spec{Path: "/own", Fields: []content.Field{{Name: "Traceparent", Value: own}}}},
+	}}, Options{TraceSample: 0.25, Jaeger: "http://jaeger:16686/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces := make(map[string]bool)
+	for _, path := range []string{"/a", "/b"} {
+		sampled := 0
+		for _, value := range seen[path] {
+			version, rest, _ := strings.Cut(value, "-")
+			id, flags := traceID(value), rest[len(rest)-2:]
+			if version != "00" || len(value) != len(own) || flags != "00" && flags != "01" {
+				t.Errorf("%s: traceparent %q", path, value)
+			}
+			if flags == "01" {
+				sampled++
+			}
+			traces[id] = true
+		}
+		if len(seen[path]) != 40 || sampled != 10 {
+			t.Errorf("%s: %d traces, %d of them sampled", path, len(seen[path]), sampled)
 		}
 	}
-	got := checkBooks(t, lateFlow(t, plan, duration))
-	if got.Sent != 0 || got.Skipped != want {
-		t.Errorf("sent %d, skipped %d, want 0 and %d", got.Sent, got.Skipped, want)
+	if len(traces) != 80 || !slices.Equal(slices.Compact(seen["/own"]), []string{own}) || len(seen["/own"]) != 40 {
+		t.Errorf("%d traces, own: %v", len(traces), seen["/own"])
 	}
-	var series int64
-	for _, s := range got.Series {
-		series += s.Skipped
-	}
-	if series != want {
-		t.Errorf("time series has %d, want %d", series, want)
-	}
-}
-
-// What is too much to be counted one by one is estimated.
-func TestCountingTheRestIsBounded(t *testing.T) {
-	const duration = 24 * time.Hour
-	begun := time.Now()
-	got := checkBooks(t, lateFlow(t, arrival.Steady(arrival.MaxRate), duration))
-	want := arrival.MaxRate * duration.Seconds()
-	if got.Sent != 0 || math.Abs(float64(got.Skipped)/want-1) > 0.001 {
-		t.Errorf("sent %d, skipped %d, want 0 and about %.0f", got.Sent, got.Skipped, want)
-	}
-	if took := time.Since(begun); took > time.Minute { // one by one it takes hours
-		t.Errorf("it took %v", took)
+	slow := report.Runs[0].Classes[0].Slowest
+	if len(slow) != keepSlowest || !traces[slow[0].TraceID] || slow[0].URL != "http://jaeger:16686/trace/"+slow[0].TraceID || slow[0].Request != "GET /a" {
+		t.Errorf("slowest %+v of %v", slow, slices.Sorted(maps.Keys(traces)))
 	}
 }

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"maps"
 	"sync"
 	"time"
@@ -232,6 +233,13 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	return p
 }
 
+// lateness returns what the verdict goes by.
+func (r *recorder) lateness(class string) lateness {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lateness{class: class, lag: r.lag.quantile(0.99), median: r.latency.quantile(0.50), p99: r.latency.quantile(0.99)}
+}
+
 // result condenses everything for the report; window is how long was measured,
 // and jaeger the base URL for links to traces, if not empty. Nothing is recorded
 // after it.
@@ -240,7 +248,7 @@ func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassRes
 	defer r.mu.Unlock()
 	result := ClassResult{
 		Name: s.Name, Class: s.Class, Endpoint: s.Endpoint, Rate: s.Arrivals.Mean(r.from, r.to),
-		Method: s.Request.Method, Path: s.Request.Path, Job: s.Job,
+		Method: s.Request.Method, Path: cmp.Or(s.ShownPath, s.Request.Path), Job: s.Job,
 		Counts:   r.measured.clone(),
 		Accepted: r.measured.accepted, Repeated: r.measured.repeated, Bytes: r.measured.bytes,
 		Objective: millis(s.Objective),

@@ -3,6 +3,7 @@ package loadgen
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -97,20 +98,26 @@ func Merge(reports ...*Report) *Report {
 }
 
 // Summarize sums up the runs of each condition, in the order in which those
-// appear first.
+// appear first. Runs that were ended early are left out where there are others.
 func Summarize(runs []RunResult) []Condition {
 	conditions := []Condition{}
 	for _, run := range runs {
 		if slices.ContainsFunc(conditions, func(c Condition) bool { return c.Name == run.Condition }) {
 			continue
 		}
-		var same []RunResult
+		var whole, all []RunResult
 		for _, other := range runs {
-			if other.Condition == run.Condition {
-				same = append(same, other)
+			if other.Condition != run.Condition {
+				continue
+			}
+			if all = append(all, other); !other.Interrupted {
+				whole = append(whole, other)
 			}
 		}
-		conditions = append(conditions, Condition{Name: run.Condition, Runs: len(same), Classes: summarizeClasses(same)})
+		if len(whole) == 0 {
+			whole = all
+		}
+		conditions = append(conditions, Condition{Name: run.Condition, Runs: len(whole), Classes: summarizeClasses(whole)})
 	}
 	return conditions
 }
@@ -128,33 +135,57 @@ func summarizeClasses(runs []RunResult) []ClassSummary {
 	}
 	summaries := make([]ClassSummary, 0, len(order))
 	for _, name := range order {
-		of := func(figure func(ClassResult) float64) Spread { return spread(byName[name], figure) }
-		summaries = append(summaries, ClassSummary{
-			Name: name, Class: byName[name][0].Class,
-			DonePerSecond: of(func(c ClassResult) float64 { return c.DonePerSecond }),
-			Goodput:       of(func(c ClassResult) float64 { return c.Goodput }),
-			P50:           of(func(c ClassResult) float64 { return float64(c.Latency.P50) }),
-			P90:           of(func(c ClassResult) float64 { return float64(c.Latency.P90) }),
-			P99:           of(func(c ClassResult) float64 { return float64(c.Latency.P99) }),
-			P999:          of(func(c ClassResult) float64 { return float64(c.Latency.P999) }),
-			Max:           of(func(c ClassResult) float64 { return float64(c.Latency.Max) }),
-			RefusedShare: of(func(c ClassResult) float64 {
-				return round4(float64(c.ShedTotal()+c.FailedTotal()) / float64(max(c.Sent, 1)))
-			}),
-			QueueShare: of(func(c ClassResult) float64 { return c.QueueShare }),
-		})
+		summaries = append(summaries, summarizeClass(byName[name]))
 	}
 	return summaries
 }
 
-// spread returns the median, the least and the largest of a figure. Of an even
-// number of values the median is the mean of the two in the middle.
-func spread(classes []ClassResult, figure func(ClassResult) float64) Spread {
-	values := make([]float64, 0, len(classes))
-	for _, c := range classes {
-		values = append(values, figure(c))
+// summarizeClass sums up one class over runs. A run without a success has no
+// latencies: they are not 0.
+func summarizeClass(runs []ClassResult) ClassSummary {
+	always := func(ClassResult) bool { return true }
+	succeeded := func(c ClassResult) bool { return c.Latency.Count > 0 }
+	latency := func(get func(Latency) Millis) Spread {
+		return spread(runs, succeeded, func(c ClassResult) float64 { return float64(get(c.Latency)) })
+	}
+	return ClassSummary{
+		Name: runs[0].Name, Class: runs[0].Class,
+		DonePerSecond: spread(runs, always, func(c ClassResult) float64 { return c.DonePerSecond }),
+		Goodput:       spread(runs, always, func(c ClassResult) float64 { return c.Goodput }),
+		P50:           latency(func(l Latency) Millis { return l.P50 }),
+		P90:           latency(func(l Latency) Millis { return l.P90 }),
+		P99:           latency(func(l Latency) Millis { return l.P99 }),
+		P999:          latency(func(l Latency) Millis { return l.P999 }),
+		Max:           latency(func(l Latency) Millis { return l.Max }),
+		RefusedShare: spread(runs, func(c ClassResult) bool { return c.Sent > 0 },
+			func(c ClassResult) float64 { return round4(c.RefusedShare()) }),
+		QueueShare: spread(runs, func(c ClassResult) bool { return c.Queue.Count > 0 },
+			func(c ClassResult) float64 { return c.QueueShare }),
+	}
+}
+
+// spread returns the median, the least and the largest of a figure over the runs
+// that have it; all are NaN if none does.
+func spread(runs []ClassResult, has func(ClassResult) bool, figure func(ClassResult) float64) Spread {
+	var values []float64
+	for _, c := range runs {
+		if has(c) {
+			values = append(values, figure(c))
+		}
+	}
+	if len(values) == 0 {
+		return Spread{Median: math.NaN(), Min: math.NaN(), Max: math.NaN()}
 	}
 	slices.Sort(values)
-	n := len(values)
-	return Spread{Median: round4((values[(n-1)/2] + values[n/2]) / 2), Min: values[0], Max: values[n-1]}
+	return Spread{Median: round4(Median(values)), Min: values[0], Max: values[len(values)-1]}
+}
+
+// Median returns the median of sorted values: of an even number of them the mean of
+// the two in the middle, of none 0.
+func Median(sorted []float64) float64 {
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

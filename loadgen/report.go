@@ -56,11 +56,12 @@ type Expectation struct {
 // and "class order".
 type Condition struct {
 	Name    string         `json:"name"`
-	Runs    int            `json:"runs"`
+	Runs    int            `json:"runs"` // without those ended early, unless all were
 	Classes []ClassSummary `json:"classes"`
 }
 
-// ClassSummary is what one class got over the runs of a condition.
+// ClassSummary is what one class got over the runs of a condition. A figure is of
+// the runs that have it: latencies of those with a success, for example.
 type ClassSummary struct {
 	Name          string `json:"name"`
 	Class         string `json:"class"`
@@ -125,6 +126,9 @@ type GeneratorUsage struct {
 	CPUWaitMean     Millis `json:"cpu_wait_mean_ms"`
 	SocketFailures  int64  `json:"socket_failures"`
 	LostCompletions uint64 `json:"lost_completions"` // of jobs, missed between two polls
+	// MistimedCompletions are those that the app dates before their post or in the
+	// future. They count as done when that became known.
+	MistimedCompletions uint64 `json:"mistimed_completions"`
 }
 
 // ClassResult is what one class got in one run. Requests whose intended start
@@ -267,6 +271,12 @@ func (c Counts) ShedTotal() int64 { return sum(c.Shed) }
 
 // FailedTotal returns the number of requests that failed.
 func (c Counts) FailedTotal() int64 { return sum(c.Failed) }
+
+// RefusedShare returns the share of those sent that were shed or failed; 0 if
+// none was sent.
+func (c Counts) RefusedShare() float64 {
+	return float64(c.ShedTotal()+c.FailedTotal()) / float64(max(c.Sent, 1))
+}
 
 // Label names the class in tables and plots.
 func (s ClassResult) Label() string {

@@ -174,6 +174,10 @@ func parseTarget(raw string) (target, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", raw)
 	}
+	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return target{}, fmt.Errorf("loadgen: target %q has more than a host and a port; give %s, and the rest in the paths of the classes",
+			raw, u.Scheme+"://"+u.Host)
+	}
 	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, name: u.Hostname(), addr: u.Host, tls: u.Scheme == "https"}
 	if u.Port() == "" {
 		port := map[bool]string{false: "80", true: "443"}[t.tls]

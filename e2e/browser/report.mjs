@@ -1,7 +1,9 @@
-// Opens a page of a report in Chromium, as a desktop and as a phone, light and
-// dark, and prints what is there to see as JSON.
+// Opens the page of a report or of a comparison in Chromium, as a desktop and as a
+// phone, light and dark, and prints what is there to see as JSON. PREFIX.png is the
+// upper part of a page, PREFIX-desktop-light.png and so on are whole pages.
 //
-//   node report.mjs CHROMIUM PAGE.html SCREENSHOTS-PREFIX
+//   npm ci --ignore-scripts   (once, in this folder)
+//   node report.mjs /usr/bin/chromium PAGE.html PREFIX
 import { chromium } from "playwright-core";
 import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
@@ -38,13 +40,15 @@ function look() {
     unnamed: [...document.querySelectorAll("button, a, [role=img], [role=region]")]
       .filter((n) => !(n.getAttribute("aria-label") || n.textContent).trim()).map((n) => n.outerHTML.slice(0, 100)),
     links: [...document.querySelectorAll("main a[href]")].map((a) => ({ href: a.href, rel: a.rel })),
-    json: document.getElementById("report").textContent,
+    json: document.getElementById("report")?.textContent ?? "",
   };
 }
 
-// toggle hides the first class with the keyboard alone and shows it again.
+// toggle hides the first class with the keyboard alone and shows it again, on a
+// page that has plots.
 async function toggle(page) {
   const button = page.locator("#legend button").first();
+  if ((await button.count()) === 0) return [];
   const pressed = [];
   await button.focus();
   for (let i = 0; i < 2; i++) {
@@ -77,6 +81,9 @@ try {
       const view = { name: `${name}-${colorScheme}`, errors, requests, pressed, ...(await page.evaluate(look)) };
       await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
       await page.screenshot({ path: `${prefix}-${view.name}.png`, fullPage: true });
+      if (view.name === "desktop-light") {
+        await page.screenshot({ path: `${prefix}.png`, fullPage: true, clip: { x: 0, y: 0, width: 1280, height: 1400 } });
+      }
       views.push(view);
       await context.close();
     }

@@ -29,7 +29,8 @@ type Expectation struct {
 //	interactive.shed <= 0.1%
 //
 // FIGURE is p50, p90, p99, p99.9, max or mean of the latency, the same after
-// "service.", done/s (or done), goodput, shed, failed, skipped or queue_share.
+// "service.", done/s, goodput, shed, failed, unfinished, skipped
+// or queue_share.
 // OP is <, <=, > or >=. VALUE is a duration in us, ms or s, a rate in /s, a count
 // or a share in %. An error names what is wrong and what would be right.
 func Parse(text string) (Expectation, error) {
@@ -95,7 +96,9 @@ func (e Expectation) Applies(classes []loadgen.Class) error {
 
 // Check returns what came of e in the report: Got is the worst of all runs.
 // A figure that a run does not have (a latency without a success, a queue share
-// that no gateway told) does not meet anything.
+// that no gateway told) does not meet anything. A percentile below a limit is not
+// met either if more requests failed or are unfinished than are beyond it: nobody
+// knows how long those would have taken. The longest is a percentile of all.
 func (e Expectation) Check(r *loadgen.Report) loadgen.Expectation {
 	result := loadgen.Expectation{Text: e.text, Got: "no such class in the report"}
 	first := true
@@ -106,12 +109,15 @@ func (e Expectation) Check(r *loadgen.Report) loadgen.Expectation {
 			return loadgen.Expectation{Text: e.text, Got: "no such class in the report"}
 		}
 		got, missing := e.figure.of(run.Classes[i], e.unit)
+		if why := e.figure.unanswered(run.Classes[i]); missing == "" && e.op[0] == '<' {
+			missing = why
+		}
 		if missing != "" {
 			return loadgen.Expectation{Text: e.text, Got: missing}
 		}
 		if first || e.worse(got, worst) {
 			first, worst = false, got
-			result.Got, result.Met = format(got, e.unit), e.holds(got)
+			result.Got, result.Met = format(got, e.unit, e.holds), e.holds(got)
 		}
 	}
 	return result

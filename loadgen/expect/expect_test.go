@@ -1,6 +1,7 @@
 package expect
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,8 @@ func TestCheck(t *testing.T) {
 	worse := runOf(func(c *loadgen.ClassResult) {
 		c.Latency.P99, c.DonePerSecond, c.Shed = 60, 80, map[string]int64{"max_wait": 20}
 	})
+	hung := runOf(func(c *loadgen.ClassResult) { c.OK, c.Unfinished, c.Failed = 500, 500, nil })
+	answered := runOf(func(c *loadgen.ClassResult) { c.Failed = nil })
 	silent := runOf(func(c *loadgen.ClassResult) {
 		c.Latency, c.Queue, c.Sent = loadgen.Latency{}, loadgen.Latency{}, 0
 	})
@@ -42,11 +45,21 @@ func TestCheck(t *testing.T) {
 		{"a.p99 <= 20500us", []loadgen.RunResult{runOf(nil)}, "20.5ms", true},
 		{"a.p99 < 50ms", []loadgen.RunResult{runOf(nil), worse, runOf(nil)}, "60ms", false},
 		{"a.p99 > 30ms", []loadgen.RunResult{worse, runOf(nil)}, "20.5ms", false},
-		{"a.p99.9<=30ms", []loadgen.RunResult{runOf(nil)}, "30ms", true},
+		{"a.p99.9<=30ms", []loadgen.RunResult{answered}, "30ms", true},
+		{"a.p99.9<=30ms", []loadgen.RunResult{answered, runOf(nil)}, "beyond measure: of 1000 sent, 5 failed and 0 are unfinished", false},
+		{"a.max<50ms", []loadgen.RunResult{answered}, "41ms", true},
+		{"a.max<50ms", []loadgen.RunResult{runOf(nil)}, "beyond measure: of 1000 sent, 5 failed and 0 are unfinished", false},
+		{"a.p99<50ms", []loadgen.RunResult{hung}, "beyond measure: of 1000 sent, 0 failed and 500 are unfinished", false},
+		{"a.service.p90<50ms", []loadgen.RunResult{hung}, "beyond measure: of 1000 sent, 0 failed and 500 are unfinished", false},
+		{"a.p50<50ms", []loadgen.RunResult{hung}, "5ms", true},
+		{"a.p99>20ms", []loadgen.RunResult{hung}, "20.5ms", true},
+		{"a.unfinished<=0", []loadgen.RunResult{runOf(nil), hung}, "500", false},
+		{"a.unfinished<1%", []loadgen.RunResult{hung}, "50%", false},
+		{"a.unfinished<=0", []loadgen.RunResult{runOf(nil)}, "0", true},
 		{"a.service.p99<20ms", []loadgen.RunResult{runOf(nil)}, "19ms", true},
 		{"a.mean>=7ms", []loadgen.RunResult{runOf(nil)}, "7ms", true},
 		{"a.done/s>90/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", false},
-		{"a.done >= 80/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", true},
+		{"a.done/s >= 80/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", true},
 		{"a.goodput>90/s", []loadgen.RunResult{runOf(nil)}, "95/s", true},
 		{"a.shed<=5", []loadgen.RunResult{runOf(nil)}, "5", true},
 		{"a.shed<1%", []loadgen.RunResult{runOf(nil)}, "0.5%", true},
@@ -78,7 +91,7 @@ func TestParseErrors(t *testing.T) {
 		"a.p99=50ms":          "no <, <=, > or >=; want CLASS.FIGURE OP VALUE, such as interactive.p99<50ms",
 		"a<50ms":              `no '.' in "a"; want CLASS.FIGURE`,
 		".p99<50ms":           "no class before .p99",
-		"a.p98<50ms":          `unknown figure "p98"; there are p50, p90, p99, p99.9, max, mean, done/s, goodput, shed, failed, skipped, queue_share, and service.p50 to service.mean`,
+		"a.p98<50ms":          `unknown figure "p98"; there are p50, p90, p99, p99.9, max, mean, done/s, goodput, shed, failed, unfinished, skipped, queue_share, and service.p50 to service.mean`,
 		"a.P99<50ms":          `unknown figure "P99"`,
 		"a.p99<":              "no value; want a duration with its unit, such as 50ms or 1.5s",
 		"a.p99<50":            `value "50" is not a duration with its unit`,
@@ -86,13 +99,42 @@ func TestParseErrors(t *testing.T) {
 		"a.p99<infs":          `value "infs" is not`,
 		"a.p99<1e3ms":         `value "1e3ms" is not`,
 		"a.p99<5%":            `value "5%" is not a duration`,
-		"a.done>100":          `value "100" is not a rate with its unit, such as 100/s`,
+		"a.done>100/s":        `unknown figure "done"; there are p50`,
+		"a.done/s>100":        `value "100" is not a rate with its unit, such as 100/s`,
 		"a.shed<5ms":          `value "5ms" is not a count or a share`,
 		"a.queue_share<0.2":   `value "0.2" is not a share, such as 20%`,
 		"a.p99<5ms and a.p50": `value "5ms and a.p50" is not a duration`,
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Parse(%q): %v, want %q in it", text, err, want)
+		}
+	}
+}
+
+// Figures have three significant digits, but for those that are next to the limit.
+func TestGotIsRoundedButNotAcrossTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		p99   loadgen.Millis
+		shown string
+	}{
+		{"a.p99<1s", 850.431, "850ms"},
+		{"a.p99<1s", 1000.431, "1000ms"},
+		{"a.p99<=50ms", 50.004, "50.004ms"},
+		{"a.p99<50ms", 49.996, "49.996ms"},
+		{"a.p99<=50ms", 49.996, "50ms"},
+		{"a.p99<50ms", 6.351, "6.35ms"},
+		{"a.p99<50ms", 0.0123, "0.0123ms"},
+		{"a.p99<1s", 12345.6, "12346ms"},
+		{"a.p99<1s", 0, "0ms"},
+	} {
+		e, err := Parse(c.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := runOf(func(s *loadgen.ClassResult) { s.Latency.P99 = c.p99 })
+		if got := e.Check(&loadgen.Report{Runs: []loadgen.RunResult{run}}); got.Got != c.shown {
+			t.Errorf("%s of %v ms: shown as %s, want %s", c.text, c.p99, got.Got, c.shown)
 		}
 	}
 }
@@ -125,12 +167,12 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		plain := e.class + "." + e.figure.name + e.op + format(e.limit, e.unit)
+		plain := e.class + "." + e.figure.name + e.op + strconv.FormatFloat(e.limit, 'f', -1, 64) + e.unit
 		again, err := Parse(plain)
 		if err != nil || again.class != e.class || again.figure.name != e.figure.name || again.op != e.op || again.unit != e.unit {
 			t.Fatalf("%q is %q, which is %+v, %v", text, plain, again, err)
 		}
-		run := runOf(func(c *loadgen.ClassResult) { c.Name = e.class })
+		run := runOf(func(c *loadgen.ClassResult) { c.Name, c.Failed = e.class, nil })
 		value, missing := e.figure.of(run.Classes[0], e.unit)
 		got := e.Check(&loadgen.Report{Runs: []loadgen.RunResult{run}})
 		less, same := value < e.limit, value == e.limit

@@ -27,6 +27,19 @@ type figure struct {
 	// get returns the figure in the unit of its kind, in % if the expectation
 	// says so. missing says why there is none.
 	get func(c loadgen.ClassResult, percent bool) (value float64, missing string)
+	// within is the share of the requests that a percentile is about, 0.99 for
+	// p99 and 1 for the longest; 0 for other figures.
+	within float64
+}
+
+// unanswered says why the figure, which is of successes only, is not below any
+// limit: more of the requests than it leaves out had no answer. "" if it may be.
+func (f figure) unanswered(c loadgen.ClassResult) string {
+	without := c.FailedTotal() + c.Unfinished
+	if f.within == 0 || c.Sent == 0 || float64(without) <= (1-f.within)*float64(c.Sent)+1e-6 {
+		return ""
+	}
+	return fmt.Sprintf("beyond measure: of %d sent, %d failed and %d are unfinished", c.Sent, c.FailedTotal(), c.Unfinished)
 }
 
 // figures has no name before one that ends in it after a dot.
@@ -35,41 +48,44 @@ var figures = newFigures()
 func newFigures() []figure {
 	var all []figure
 	percentiles := []struct {
-		name string
-		get  func(loadgen.Latency) loadgen.Millis
+		name   string
+		within float64
+		get    func(loadgen.Latency) loadgen.Millis
 	}{
-		{"p50", func(l loadgen.Latency) loadgen.Millis { return l.P50 }},
-		{"p90", func(l loadgen.Latency) loadgen.Millis { return l.P90 }},
-		{"p99", func(l loadgen.Latency) loadgen.Millis { return l.P99 }},
-		{"p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }},
-		{"max", func(l loadgen.Latency) loadgen.Millis { return l.Max }},
-		{"mean", func(l loadgen.Latency) loadgen.Millis { return l.Mean }},
+		{"p50", 0.5, func(l loadgen.Latency) loadgen.Millis { return l.P50 }},
+		{"p90", 0.9, func(l loadgen.Latency) loadgen.Millis { return l.P90 }},
+		{"p99", 0.99, func(l loadgen.Latency) loadgen.Millis { return l.P99 }},
+		{"p99.9", 0.999, func(l loadgen.Latency) loadgen.Millis { return l.P999 }},
+		{"max", 1, func(l loadgen.Latency) loadgen.Millis { return l.Max }},
+		{"mean", 0, func(l loadgen.Latency) loadgen.Millis { return l.Mean }},
 	}
 	for _, p := range percentiles {
-		all = append(all, figure{"service." + p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Service })})
+		all = append(all, figure{"service." + p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Service }), p.within})
 	}
 	for _, p := range percentiles {
-		all = append(all, figure{p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Latency })})
+		all = append(all, figure{p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Latency }), p.within})
 	}
-	done := func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }
 	return append(all,
-		figure{"done/s", rate, done}, figure{"done", rate, done},
-		figure{"goodput", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.Goodput, "" }},
+		figure{"done/s", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }, 0},
+		figure{"goodput", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.Goodput, "" }, 0},
 		figure{"shed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.ShedTotal(), c.Sent, percent, "nothing sent")
-		}},
+		}, 0},
 		figure{"failed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.FailedTotal(), c.Sent, percent, "nothing sent")
-		}},
+		}, 0},
+		figure{"unfinished", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+			return countOf(c.Unfinished, c.Sent, percent, "nothing sent")
+		}, 0},
 		figure{"skipped", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.Skipped, c.Intended, percent, "nothing due")
-		}},
+		}, 0},
 		figure{"queue_share", share, func(c loadgen.ClassResult, _ bool) (float64, string) {
 			if c.Queue.Count == 0 {
 				return 0, "not told: no Server-Timing in the answers; give the gateway the line expose: all"
 			}
 			return c.QueueShare * 100, ""
-		}},
+		}, 0},
 	)
 }
 
@@ -102,7 +118,7 @@ func (f figure) of(c loadgen.ClassResult, unit string) (value float64, missing s
 func figureNames() string {
 	var names []string
 	for _, f := range figures {
-		if f.name != "done" && !strings.HasPrefix(f.name, "service.") {
+		if !strings.HasPrefix(f.name, "service.") {
 			names = append(names, f.name)
 		}
 	}
@@ -154,7 +170,16 @@ const maxValue = 1e15
 
 func notInNumber(r rune) bool { return (r < '0' || r > '9') && r != '.' }
 
-// format writes a value with its unit, to three decimals.
-func format(value float64, unit string) string {
-	return strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64) + unit
+// format writes a value with its unit, to three significant digits, or to three
+// decimals where fewer would tell something else of whether it is met.
+func format(value float64, unit string, met func(float64) bool) string {
+	scale := 1000.0
+	if value != 0 && unit != "" {
+		scale = math.Pow(10, max(2-math.Floor(math.Log10(math.Abs(value))), 0))
+	}
+	rounded := math.Round(value*scale) / scale
+	if met(rounded) != met(value) {
+		rounded = math.Round(value*1000) / 1000
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64) + unit
 }

@@ -109,10 +109,6 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-func refusedShare(s loadgen.ClassResult) float64 {
-	return round3(ratio(float64(s.ShedTotal()+s.FailedTotal()), float64(s.Sent)))
-}
-
 // gainFactor is how much less a p99 must be to count as a change at all.
 const gainFactor = 1.1
 

@@ -94,7 +94,7 @@ var comparedFigures = []figure{
 	latencyFigure("p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
 	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }},
 	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }},
-	{"refused", "share", func(c loadgen.ClassResult) (float64, bool) { return refusedShare(c), c.Sent > 0 }},
+	{"refused", "share", func(c loadgen.ClassResult) (float64, bool) { return c.RefusedShare(), c.Sent > 0 }},
 	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }},
 }
 
@@ -194,11 +194,11 @@ func compareFigures(samples [][]loadgen.ClassResult) []ComparedFigure {
 
 // compareValue compares the sorted runs of one file with those of the first.
 func compareValue(base, values []float64, first bool) ComparedValue {
-	v := ComparedValue{Runs: len(values), Median: round3(medianOf(values)), Difference: DifferenceBase}
+	v := ComparedValue{Runs: len(values), Median: round3(loadgen.Median(values)), Difference: DifferenceBase}
 	if first || len(base) == 0 || len(values) == 0 {
 		return v
 	}
-	v.Ratio = round3(ratio(medianOf(values), medianOf(base)))
+	v.Ratio = round3(ratio(loadgen.Median(values), loadgen.Median(base)))
 	if len(base) < fewestRuns || len(values) < fewestRuns {
 		v.Difference = DifferenceUnknown
 		return v
@@ -213,22 +213,13 @@ func compareValue(base, values []float64, first bool) ComparedValue {
 	return v
 }
 
-// medianOf returns the median of sorted values; 0 of none.
-func medianOf(values []float64) float64 {
-	n := len(values)
-	if n == 0 {
-		return 0
-	}
-	return (values[(n-1)/2] + values[n/2]) / 2
-}
-
 // comparisonWarnings says where a file was measured in another way than the
 // first, and which are no results.
 func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 	var warnings []string
 	for i, r := range reports {
 		if r.Verdict.State != loadgen.Valid {
-			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], r.Verdict))
+			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], briefVerdict(r.Verdict)))
 		}
 	}
 	for _, what := range []struct {
@@ -256,6 +247,15 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 		}
 	}
 	return warnings
+}
+
+// briefVerdict tells the first reason only: a report of many runs may have many.
+func briefVerdict(v loadgen.Verdict) string {
+	more := len(v.Reasons) - 1
+	if more < 1 {
+		return v.String()
+	}
+	return fmt.Sprintf("%s (and %d reasons more)", loadgen.Verdict{State: v.State, Reasons: v.Reasons[:1]}, more)
 }
 
 // eachRun returns what is said of the runs, without repeats.

@@ -40,16 +40,15 @@ func WriteComparisonTable(w io.Writer, c *Comparison) error {
 		}
 	}
 	writeAligned(&b, rows, 1)
-	b.WriteByte('\n')
+	var lines []string
 	for _, f := range c.Files {
-		fmt.Fprintf(&b, "%s: %s\n", f.Name, fileText(f))
+		lines = append(lines, f.Name+": "+fileText(f))
 	}
-	for _, note := range c.notes() {
-		b.WriteString(note + "\n")
-	}
+	lines = append(lines, c.notes()...)
 	for _, warning := range c.Warnings {
-		b.WriteString("warning: " + warning + "\n")
+		lines = append(lines, "warning: "+warning)
 	}
+	writeLines(&b, "", lines)
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: comparison: %w", err)
 	}

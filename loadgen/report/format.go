@@ -25,6 +25,9 @@ type span struct {
 func writeAligned(b *strings.Builder, rows [][]string, left int, spans ...span) {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
+		for i := range row {
+			row[i] = printable(row[i])
+		}
 		if len(row) == 1 {
 			continue
 		}
@@ -70,11 +73,11 @@ func writeSpans(b *strings.Builder, widths []int, spans []span) {
 	b.WriteString(line + "\n")
 }
 
-// printable replaces what a terminal may obey: reasons and paths come from
-// others.
+// printable replaces what a terminal may obey in a line: reasons and paths come
+// from others.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || unicode.IsPrint(r) {
+		if unicode.IsPrint(r) {
 			return r
 		}
 		return '?'
@@ -121,6 +124,14 @@ func queueCell(c loadgen.ClassResult) string {
 		return "-"
 	}
 	return formatPercent(c.QueueShare, 0)
+}
+
+// queueWait is "-" where no gateway told how long requests waited.
+func queueWait(c loadgen.ClassResult, s loadgen.SlowRequest) string {
+	if c.Queue.Count == 0 {
+		return "-"
+	}
+	return formatMillis(s.Queue)
 }
 
 // Milliseconds writes d as a number of milliseconds, without the unit.

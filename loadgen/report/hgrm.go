@@ -31,7 +31,7 @@ func WriteHGRM(w io.Writer, c loadgen.ClassResult) error {
 		if share < 0 || share >= 1 {
 			continue // 100 % has a row of its own
 		}
-		count := int64(math.Ceil(share * float64(total)))
+		count := max(int64(share*float64(total)+0.5), 1) // the rank that HdrHistogram takes for a percentile
 		fmt.Fprintf(&b, "%12.3f %14.12f %10d %14.2f\n", float64(p.Latency), share, count, 1/(1-share))
 	}
 	if total > 0 {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,34 +22,67 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// ReadJSON reads what [WriteJSON] wrote. It accepts fields that it does not
-// know: newer versions may add some without another schema. The errors do not
-// name the file; the caller knows it.
+// maxReport bounds what is read. A run of a class takes about 30 KiB, so this is
+// enough for thousands of them.
+const maxReport = 256 << 20
+
+// ReadJSON reads what [WriteJSON] wrote, up to 256 MiB of it. It accepts fields
+// that it does not know: newer versions may add some without another schema. The
+// errors say what to do, but do not name the file; the caller knows it.
 func ReadJSON(r io.Reader) (*loadgen.Report, error) {
-	text, err := io.ReadAll(r)
+	text, err := readBounded(r, maxReport)
 	if err != nil {
-		return nil, fmt.Errorf("report: %w", err)
+		return nil, err
 	}
 	var head struct {
-		Schema      *int `json:"schema"`
+		Schema      *int            `json:"schema"`
+		Files       json.RawMessage `json:"files"` // of a comparison
 		Environment struct {
 			Version string `json:"version"`
 		} `json:"environment"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return nil, fmt.Errorf("report: not a report.json of overtake loadgen: %w", err)
+		return nil, notReport(text, err)
 	}
-	if head.Schema == nil {
-		return nil, errors.New("report: not a report.json of overtake loadgen: it has no schema")
+	switch {
+	case head.Files != nil:
+		return nil, errors.New("report: this is a comparison, not a report: give the report.json files that it compares")
+	case head.Schema == nil:
+		return nil, errors.New("report: not a report.json of overtake loadgen, as it has no schema: " + giveReport)
 	}
 	if err := checkSchema(*head.Schema, head.Environment.Version); err != nil {
 		return nil, err
 	}
 	report := new(loadgen.Report)
 	if err := json.Unmarshal(text, report); err != nil {
-		return nil, fmt.Errorf("report: the report does not fit schema %d: %w", loadgen.ReportSchema, err)
+		return nil, fmt.Errorf("report: a field does not fit schema %d (%w): measure again with this overtake", loadgen.ReportSchema, err)
 	}
 	return report, nil
+}
+
+const giveReport = "give one that it wrote with --out"
+
+func readBounded(r io.Reader, most int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, most+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("report: %w", err)
+	case int64(len(text)) > most:
+		return nil, fmt.Errorf("report: more than %d MiB, the most that is read: make fewer runs (--repeat) in one report", most>>20)
+	}
+	return text, nil
+}
+
+// notReport says what is wrong with a text that is not JSON.
+func notReport(text []byte, err error) error {
+	var syntax *json.SyntaxError
+	switch {
+	case len(bytes.TrimSpace(text)) == 0:
+		return errors.New("report: the file is empty: " + giveReport)
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):
+		return fmt.Errorf("report: cut short after %d bytes: copy it again, or measure again", len(text))
+	}
+	return fmt.Errorf("report: not a report.json of overtake loadgen (%w): %s", err, giveReport)
 }
 
 // checkSchema says what to do about a report of another schema.

@@ -41,7 +41,7 @@ func WritePNG(w io.Writer, r *loadgen.Report) error {
 				label += ", " + g.condition
 			}
 			addLine(curves, curvePoints(m.result.Curve), style, label)
-			addLine(seconds, timePoints(m.result.Series), style, "")
+			addLine(seconds, timePoints(m.result.Series), style, label)
 		}
 	}
 	logScale(curves)
@@ -93,7 +93,9 @@ func newCurvePlot() *plot.Plot {
 }
 
 func newTimePlot() *plot.Plot {
-	return newPlot("p99 over time", "seconds since the warm-up", "latency of the answers in that second")
+	p := newPlot("p99 over time", "seconds since the warm-up", "latency of the answers in that second")
+	p.X.Tick.Marker = plot.TickerFunc(secondTicks)
+	return p
 }
 
 func newPlot(title, x, y string) *plot.Plot {
@@ -116,6 +118,19 @@ func newPlot(title, x, y string) *plot.Plot {
 	grid.Horizontal.Color, grid.Vertical.Color = pictureRule, pictureRule
 	p.Add(grid)
 	return p
+}
+
+// secondTicks labels whole seconds, about eight of them.
+func secondTicks(_, most float64) []plot.Tick {
+	step := 1.0
+	for most/step > 8 {
+		step = roundAbove(step)
+	}
+	var ticks []plot.Tick
+	for value := 0.0; value <= most; value += step {
+		ticks = append(ticks, plot.Tick{Value: value, Label: strconv.FormatFloat(value, 'f', -1, 64)})
+	}
+	return ticks
 }
 
 var (

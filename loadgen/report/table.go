@@ -30,11 +30,11 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	writeLines(&b, "slowest requests", slowestLines(groups))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
-	b.WriteString("\ngenerator: " + string(r.Verdict.State) + "\n")
+	writeLines(&b, "", []string{"generator: " + string(r.Verdict.State)})
 	for _, reason := range r.Verdict.Reasons {
-		b.WriteString("  " + reason + "\n")
+		b.WriteString("  " + printable(reason) + "\n")
 	}
-	if _, err := io.WriteString(w, printable(b.String())); err != nil {
+	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
 	return nil
@@ -62,8 +62,8 @@ func writeLatencies(b *strings.Builder, groups []group) {
 // title names the condition and says what its figures are of.
 func (g group) title() string {
 	title := formatSeconds(g.runs[0].DurationSeconds)
-	if len(g.runs) > 1 {
-		title = fmt.Sprintf("median of %d runs of %s", len(g.runs), title)
+	if n := len(g.runs); n > 1 {
+		title = fmt.Sprintf("median%s of %d runs of %s", medianNote(n), n, title)
 	}
 	if g.condition != "" {
 		title = g.condition + ", " + title
@@ -74,6 +74,14 @@ func (g group) title() string {
 		}
 	}
 	return title
+}
+
+// medianNote says which of an even number of runs is shown as the median.
+func medianNote(runs int) string {
+	if runs%2 == 0 {
+		return " (of the two in the middle, the one with less p99)"
+	}
+	return ""
 }
 
 func writeCounts(b *strings.Builder, groups []group) {
@@ -101,7 +109,7 @@ func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
 				continue
 			}
 			if first {
-				rows, first = append(rows, []string{fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs))}), false
+				rows, first = append(rows, []string{strings.TrimPrefix(fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs)), ", ")}), false
 			}
 			millis := func(v float64) string { return formatMillis(loadgen.Millis(v)) }
 			rows = append(rows, []string{
@@ -155,7 +163,10 @@ func writeLines(b *strings.Builder, title string, lines []string) {
 	if title != "" {
 		title += "\n"
 	}
-	b.WriteString("\n" + title + strings.Join(lines, "\n") + "\n")
+	b.WriteString("\n" + title)
+	for _, line := range lines {
+		b.WriteString(printable(line) + "\n")
+	}
 }
 
 // causes says why requests were refused or failed.

@@ -17,19 +17,20 @@ type pageView struct {
 	Lead   *classChange // nil if there is no gain to report
 	Costs  []string     // what came with it
 	Cards  []classCard
-	// Repeated says that a condition was run more than once.
-	Repeated bool
-	Figures  []viewRow // latency and service time
-	Counts   []viewRow // what became of the requests
-	Spread   []viewRow
-	Phases   []viewRow
-	Slowest  []slowRow
-	Causes   []string
-	JSON     template.JS
-	Guide    template.JS
-	Style    template.CSS
-	Library  template.JS
-	Scripts  []template.JS
+	// Repeated says that a condition was run more than once, Even that it was an
+	// even number of times.
+	Repeated, Even bool
+	Figures        []viewRow // latency and service time
+	Counts         []viewRow // what became of the requests
+	Spread         []viewRow
+	Phases         []viewRow
+	Slowest        []slowRow
+	Causes         []string
+	JSON           template.JS
+	Guide          template.JS
+	Style          template.CSS
+	Library        template.JS
+	Scripts        []template.JS
 }
 
 type classCard struct {
@@ -54,6 +55,7 @@ type viewRow struct {
 type slowRow struct {
 	Class, Condition string
 	loadgen.SlowRequest
+	Wait string // in the gateway; "-" if nothing told
 	Link template.URL
 }
 
@@ -70,6 +72,7 @@ func newPageView(r *loadgen.Report) pageView {
 	}
 	for _, g := range groups {
 		view.Repeated = view.Repeated || len(g.runs) > 1
+		view.Even = view.Even || len(g.runs)%2 == 0
 	}
 	for i, name := range classNames(groups) {
 		view.Cards = append(view.Cards, newClassCard(groups, name, i))
@@ -142,7 +145,7 @@ func newClassCard(groups []group, name string, index int) classCard {
 	if last.Objective > 0 {
 		add("within "+formatMillis(last.Objective)+" ms", "/s", goodputCell)
 	}
-	add("refused or failed", "", func(c loadgen.ClassResult) string { return formatPercent(refusedShare(c), 1) })
+	add("refused or failed", "", func(c loadgen.ClassResult) string { return formatPercent(c.RefusedShare(), 1) })
 	return card
 }
 
@@ -207,7 +210,7 @@ func slowRows(groups []group) []slowRow {
 	for _, g := range groups {
 		for _, m := range g.medians {
 			for _, s := range m.result.Slowest {
-				row := slowRow{Class: m.result.Name, Condition: g.condition, SlowRequest: s}
+				row := slowRow{Class: m.result.Name, Condition: g.condition, SlowRequest: s, Wait: queueWait(m.result, s)}
 				if strings.HasPrefix(s.URL, "http://") || strings.HasPrefix(s.URL, "https://") {
 					row.Link = template.URL(s.URL)
 				}

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("names %s, want %s", got, want)
 	}
 	for _, name := range Names() {
-		s, err := Open(name, nil)
+		s, err := Open(name, nil, nil)
 		if err != nil {
 			t.Errorf("%s:\n%v", name, err)
 			continue
@@ -54,7 +55,7 @@ func TestBuiltin(t *testing.T) {
 
 // The phases of slow-upstream replace one class by the other.
 func TestSlowUpstreamReplaces(t *testing.T) {
-	s, err := Open("slow-upstream", nil)
+	s, err := Open("slow-upstream", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,11 +85,11 @@ func TestSlowUpstreamReplaces(t *testing.T) {
 
 // Two of the same seed are the same, and one more class leaves the others.
 func TestBuiltinReplays(t *testing.T) {
-	first, err := Open("shop", nil)
+	first, err := Open("shop", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _ := Open("shop", nil)
+	second, _ := Open("shop", nil, nil)
 	for i, c := range first.Classes {
 		a, b := c.Arrivals.Open(first.Seed, c.Name), second.Classes[i].Arrivals.Open(second.Seed, c.Name)
 		x, _ := c.Request.Open(first.Seed, c.Name)
@@ -107,12 +108,16 @@ func TestBuiltinReplays(t *testing.T) {
 }
 
 func TestOpenWrongName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("x", []byte("name: x\n"), 0o600); err != nil { // ./x
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
-		"shpo":         `scenario: no scenario and no file is called "shpo"; did you mean "shop"?`,
-		"x":            `scenario: no scenario and no file is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks`,
+		"shpo":         `scenario: no scenario is called "shpo"; did you mean "shop"?; a file is ./shpo`,
+		"x":            `scenario: no scenario is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file is ./x`,
 		"nowhere.yaml": "scenario: nowhere.yaml can't be read: no such file or directory; give a file, or one of flash-crowd, noisy-tenant, paper, shop, slow-upstream, webhooks",
 	} {
-		if _, err := Open(name, nil); err == nil || err.Error() != want {
+		if _, err := Open(name, nil, nil); err == nil || err.Error() != want {
 			t.Errorf("%s\ngot  %v\nwant %s", name, err, want)
 		}
 	}

@@ -25,10 +25,10 @@ const (
 
 // Read reads a scenario file that was loaded already; name is what problems call it,
 // and recorded arrivals that it names are read relative to its folder. lookupEnv finds
-// the variables of ${NAME}. All problems come at once, sorted by position; with any,
+// the variables of ${NAME}; a warmup that is not nil replaces that of the file. All problems come at once, sorted by position; with any,
 // the scenario is of no use. A scenario may lack a target: that can come from a flag.
-func Read(name string, data []byte, lookupEnv func(string) (string, bool)) (loadgen.Scenario, strictyaml.Problems) {
-	return read(name, data, lookupEnv, func(recording string) (io.ReadCloser, error) {
+func Read(name string, data []byte, warmup *time.Duration, lookupEnv func(string) (string, bool)) (loadgen.Scenario, strictyaml.Problems) {
+	return read(name, data, warmup, lookupEnv, func(recording string) (io.ReadCloser, error) {
 		if !filepath.IsAbs(recording) {
 			recording = filepath.Join(filepath.Dir(name), recording)
 		}
@@ -43,7 +43,7 @@ type draft struct {
 	open func(recording string) (io.ReadCloser, error)
 }
 
-func read(name string, data []byte, lookupEnv func(string) (string, bool), open func(string) (io.ReadCloser, error)) (loadgen.Scenario, strictyaml.Problems) {
+func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string) (string, bool), open func(string) (io.ReadCloser, error)) (loadgen.Scenario, strictyaml.Problems) {
 	d := &draft{open: open}
 	d.Source = strictyaml.Decode(name, data, &d.file, lookupEnv)
 	if d.Unreadable() {
@@ -55,6 +55,9 @@ func read(name string, data []byte, lookupEnv func(string) (string, bool), open 
 	strictyaml.SetDefault(d.Source, "seed", &f.Seed, defaultSeed)
 	d.checkTarget("target", f.Target)
 	d.checkTimes()
+	if warmup != nil { // before anything counts from its end
+		f.Warmup = *warmup
+	}
 	s := loadgen.Scenario{
 		Name: f.Name, Target: f.Target, Warmup: f.Warmup, Duration: f.Duration, Seed: f.Seed,
 		Endpoints: d.endpoints(),

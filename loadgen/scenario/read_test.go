@@ -29,7 +29,7 @@ func TestReplayGivesTheDuration(t *testing.T) {
 		"phases: [{name: p, duration: 8s}]\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]": 8 * time.Second,
 		"classes: [{name: b, path: /, rate: 1/s}]":                                                    30 * time.Second,
 	} {
-		s, problems := Read(filepath.Join(folder, "s.yaml"), []byte(classes), nil)
+		s, problems := Read(filepath.Join(folder, "s.yaml"), []byte(classes), nil, nil)
 		if len(problems) > 0 || s.Duration != want {
 			t.Errorf("%s: %v, %v, want %v", classes, s.Duration, problems, want)
 		}
@@ -55,7 +55,7 @@ phases:
   - {name: calm, duration: 10s}
   - {name: crowd, duration: 5s, rates: {steady: 3x, ramp: 2x}}
 endpoints:
-  orders: {amqp: "${RABBITMQ_URL}", queue: orders, hold: 5ms}
+  orders: {amqp: "${RABBITMQ_URL}", queue: orders, hold: 5ms, drain: true}
   events: {nats: "nats://h", subject: e.x, stream: e, consumers: 3}
 classes:
   - {name: steady, class: interactive, rate: 600/min, arrivals: constant, path: /a, query: {z: "1", b: x y}, objective: 50ms}
@@ -66,7 +66,7 @@ classes:
   - {name: order, endpoint: orders, rate: 1/s, body: {text: hello}}
   - {name: event, endpoint: events, rate: 1/s, headers: {k: v}}
 `)
-	s, err := Open(path, lookup)
+	s, err := Open(path, nil, lookup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ classes:
 		Name: "mine", Target: "http://127.0.0.1:8080", Seed: 1, Warmup: 2 * time.Second, Duration: 15 * time.Second,
 		Phases: []loadgen.Phase{{Name: "calm", Duration: 10 * time.Second}, {Name: "crowd", Duration: 5 * time.Second}},
 		Endpoints: map[string]loadgen.Endpoint{
-			"orders": {Kind: "amqp", URL: "amqp://me:hunter2@rabbit:5672", Key: "orders", Queue: "orders", Consumers: 1, Hold: 5 * time.Millisecond},
+			"orders": {Kind: "amqp", URL: "amqp://me:hunter2@rabbit:5672", Key: "orders", Queue: "orders", Consumers: 1, Hold: 5 * time.Millisecond, Drain: true},
 			"events": {Kind: "nats", URL: "nats://h", Subject: "e.x", Stream: "e", Consumers: 3},
 		},
 		Classes: []loadgen.Class{
@@ -108,7 +108,7 @@ classes:
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
-	if _, err := Open(write("bad.yaml", "rate: 1"), lookup); err == nil {
+	if _, err := Open(write("bad.yaml", "rate: 1"), nil, lookup); err == nil {
 		t.Error("a wrong file can be opened")
 	}
 }

@@ -112,12 +112,12 @@
     const drawn = shown.flatMap((line, i) => plot.series(line, i).map((of) => ({ line, of })));
     const x = axis(plot.x, soft, rule), y = axis(plot.rows ? plot.rows(shown) : plot.y, soft, rule);
     x.splitLine.show = Boolean(plot.rule || plot.rows);
-    if (plot.rows) Object.assign(y.axisLabel, { interval: 0, hideOverlap: false, fontSize: narrow ? 11 : 12, formatter: (label) => label.replace(", ", ",\n") });
+    if (plot.rows) Object.assign(y.axisLabel, { interval: 0, hideOverlap: false, fontSize: narrow ? 11 : 12, lineHeight: 15, formatter: (label) => label.replace(", ", ",\n") });
     return {
       animation: !still.matches,
       animationDuration: 300,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: plot.rule ? 32 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
+      grid: { left: 8, right: plot.rule || plot.rows ? 36 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
       tooltip: {
         trigger: plot.trigger || "axis",
         confine: true,

@@ -1,0 +1,206 @@
+//go:build e2e
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"overtake/loadgen"
+	reports "overtake/loadgen/report"
+)
+
+// browserView is what e2e/browser/report.mjs saw of a page.
+type browserView struct {
+	Name     string   `json:"name"`
+	Errors   []string `json:"errors"`
+	Requests []string `json:"requests"`
+	Pressed  []string `json:"pressed"`
+	Wider    int      `json:"wider"`
+	Unnamed  []string `json:"unnamed"`
+	JSON     string   `json:"json"`
+	Links    []struct {
+		Href string `json:"href"`
+		Rel  string `json:"rel"`
+	} `json:"links"`
+	Plots []struct {
+		ID      string `json:"id"`
+		Text    string `json:"text"` // what it says instead of a plot
+		Colours int    `json:"colours"`
+	} `json:"plots"`
+	Tables map[string][]struct {
+		Run   int      `json:"run"`
+		Class string   `json:"class"`
+		Cells []string `json:"cells"`
+	} `json:"tables"`
+}
+
+// browser is a Chromium and the packages to drive it.
+type browser struct{ chromium, dir string }
+
+func newBrowser(t *testing.T) browser {
+	t.Helper()
+	for command, install := range map[string]string{"chromium": "chromium", "node": "nodejs", "npm": "npm"} {
+		if _, err := exec.LookPath(command); err != nil {
+			t.Fatalf("%v: run apt-get install %s", err, install)
+		}
+	}
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := browser{chromium: chromium, dir: t.TempDir()}
+	if err := os.CopyFS(b.dir, os.DirFS("e2e/browser")); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "npm", "ci", "--prefix", b.dir, "--no-audit", "--no-fund", "--ignore-scripts")
+	return b
+}
+
+// open opens the page on a desktop and on a phone, light and dark, checks what holds
+// of every page, and leaves pictures named bin/NAME-….png.
+func (b browser) open(t *testing.T, page, name string) []browserView {
+	t.Helper()
+	if err := os.MkdirAll("bin", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _ := tool(t, "node", filepath.Join(b.dir, "report.mjs"), b.chromium, page, filepath.Join("bin", name))
+	var views []browserView
+	if err := json.Unmarshal([]byte(stdout), &views); err != nil {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	if len(views) != 4 {
+		t.Fatalf("%d views, want 4", len(views))
+	}
+	for _, v := range views {
+		if len(v.Errors)+len(v.Requests)+len(v.Unnamed) > 0 || v.Wider > 0 {
+			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, wider than the screen by %d",
+				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Wider)
+		}
+	}
+	return views
+}
+
+// The pages of reports and comparisons open in a browser without a network, draw
+// their plots and show the figures of report.json, on a desktop and on a phone,
+// whatever others may have put into them.
+func TestE2EReportInBrowser(t *testing.T) {
+	b := newBrowser(t)
+	measured, _, dir := tryLoad(t, "demo", "--duration", "3s")
+	for _, v := range b.open(t, filepath.Join(dir, "report.html"), "report") {
+		t.Run(v.Name, func(t *testing.T) { checkBrowserView(t, v, measured) })
+	}
+	file, out := filepath.Join(dir, "report.json"), t.TempDir()
+	tool(t, binary, "loadgen", "compare", file, file, "--out", out)
+	var compared reports.Comparison
+	if text, err := os.ReadFile(filepath.Join(out, "comparison.json")); err != nil {
+		t.Fatal(err)
+	} else if err := json.Unmarshal(text, &compared); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range b.open(t, filepath.Join(out, "comparison.html"), "comparison") {
+		for i, class := range compared.Classes {
+			rows := v.Tables[fmt.Sprintf("table-%d", i)]
+			if len(rows) != len(class.Figures) {
+				t.Fatalf("%s: table %d has %d rows, want %d", v.Name, i, len(rows), len(class.Figures))
+			}
+			for j, f := range class.Figures {
+				if f.Unit != "share" {
+					checkCell(t, rows[j].Cells[1], f.Values[0].Median, f.Values[0].Runs > 0)
+				}
+			}
+		}
+	}
+	t.Run("hostile", func(t *testing.T) { b.checkHostileReport(t, measured) })
+}
+
+// checkHostileReport opens a report in which all that others may choose is an
+// attack, or just long.
+func (b browser) checkHostileReport(t *testing.T, r loadgen.Report) {
+	evil := `</script><img src=x onerror=alert(1)>{b}{a|x}"'` + strings.Repeat("x", 300)
+	r.Scenario, r.Target = evil, evil
+	r.Verdict = loadgen.Verdict{State: loadgen.GeneratorBound, Reasons: []string{evil}}
+	r.Expectations = []loadgen.Expectation{{Text: evil, Got: evil}}
+	r.Conditions = nil
+	for i := range r.Runs {
+		run := &r.Runs[i]
+		run.Condition, run.Verdict = evil, r.Verdict
+		run.Phases = []loadgen.PhaseSpan{{Name: evil, EndSeconds: 1}, {Name: evil, StartSeconds: 1, EndSeconds: 3}}
+		for j := range run.Classes {
+			c := &run.Classes[j]
+			c.Name, c.Class = evil+c.Name, evil
+			c.Shed, c.Failed = map[string]int64{evil: 1}, map[string]int64{evil: 1}
+			c.Phases = []loadgen.PhaseResult{{Name: evil}}
+			c.Slowest = []loadgen.SlowRequest{{TraceID: evil, URL: "javascript:alert(1)", Request: evil}, {TraceID: evil, URL: `http://x/"onclick="alert(1)`}}
+		}
+	}
+	dir := t.TempDir()
+	if _, err := reports.WriteFolder(dir, &r); err != nil {
+		t.Fatal(err)
+	}
+	compared := reports.CompareFiles([]string{evil, evil + "2"}, []*loadgen.Report{&r, &r})
+	if _, err := reports.WriteComparisonFolder(dir, compared); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range append(b.open(t, filepath.Join(dir, "report.html"), "hostile"), b.open(t, filepath.Join(dir, "comparison.html"), "hostile-comparison")...) {
+		for _, link := range v.Links {
+			if !strings.HasPrefix(link.Href, "http://x/") || !strings.Contains(link.Rel, "noopener") {
+				t.Errorf("%s: link to %q, %q", v.Name, link.Href, link.Rel)
+			}
+		}
+	}
+}
+
+func checkBrowserView(t *testing.T, v browserView, measured loadgen.Report) {
+	if strings.Join(v.Pressed, " ") != "false true" {
+		t.Errorf("Enter turned a class %q, want off and on", v.Pressed)
+	}
+	for _, p := range v.Plots {
+		if p.Text == "" && p.Colours < 2 {
+			t.Errorf("%s is empty", p.ID)
+		}
+		if p.Text != "" && (p.ID == "plot-percentiles" || p.ID == "plot-latency" || p.ID == "plot-done") {
+			t.Errorf("%s says %q", p.ID, p.Text)
+		}
+	}
+	rows := v.Tables["table-figures"]
+	if len(rows) == 0 || len(v.Tables["table-counts"]) != len(rows) {
+		t.Fatalf("tables %v", v.Tables)
+	}
+	for i, row := range rows {
+		c := stream(t, measured.Runs[row.Run], row.Class)
+		l, s := c.Latency, c.Service
+		for at, want := range map[int]float64{
+			2: c.DonePerSecond, 4: float64(l.P50), 5: float64(l.P90), 6: float64(l.P99), 7: float64(l.P999), 8: float64(l.Max),
+			9: float64(l.Mean), 10: float64(s.P50), 11: float64(s.P99),
+		} {
+			checkCell(t, row.Cells[at], want, l.Count > 0 || at == 2)
+		}
+		counts := v.Tables["table-counts"][i].Cells
+		for at, want := range []int64{c.Sent, c.OK, c.ShedTotal(), c.FailedTotal(), c.Unfinished, c.Skipped} {
+			checkCell(t, counts[2+at], float64(want), true)
+		}
+	}
+}
+
+// checkCell checks that a cell shows a figure, rounded to what it has room for.
+func checkCell(t *testing.T, cell string, want float64, measured bool) {
+	t.Helper()
+	if !measured {
+		if cell != "-" {
+			t.Errorf("%q for a figure that was not measured", cell)
+		}
+		return
+	}
+	got, err := strconv.ParseFloat(strings.ReplaceAll(cell, ",", ""), 64)
+	if err != nil || math.Abs(got-want) > max(0.051, 0.0051*math.Abs(want)) {
+		t.Errorf("the page shows %q, report.json has %v", cell, want)
+	}
+}
