@@ -67,7 +67,7 @@ func TestSlowestAreKept(t *testing.T) {
 	for i := range 100 {
 		intended := time.Second + time.Duration(i)*time.Millisecond
 		latency := time.Duration(i*37%100) * time.Millisecond
-		r.finish(&Call{Request: &content.Request{Method: "GET", Target: fmt.Sprint("/", i)}, intended: intended, started: intended}, ok, intended+latency)
+		r.finish(&Call{Class: &Class{}, Request: &content.Request{Method: "GET", Target: fmt.Sprint("/", i)}, intended: intended, started: intended}, ok, intended+latency)
 	}
 	r.finish(&Call{intended: time.Second}, failed(FailTimeout), time.Minute) // no success
 	got := r.result(Class{}, time.Minute, "").Slowest
