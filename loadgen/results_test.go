@@ -166,7 +166,7 @@ func TestRepetitionEndedEarly(t *testing.T) {
 func TestSummarizeAndMerge(t *testing.T) {
 	run := func(condition string, p99 Millis, shed int64) RunResult {
 		return RunResult{Condition: condition, Verdict: newVerdict(nil), Classes: []ClassResult{{
-			Name: "a", Class: "interactive", DonePerSecond: 10, Latency: Latency{P99: p99},
+			Name: "a", Class: "interactive", DonePerSecond: 10, Latency: Latency{Count: 9, P99: p99},
 			Counts: Counts{Sent: 10, Shed: map[string]int64{"queue_full": shed}},
 		}}}
 	}
