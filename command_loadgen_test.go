@@ -14,11 +14,29 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
 )
 
 // loadgenArgs is a command line that sends something to target.
 func loadgenArgs(target string, more ...string) []string {
 	return append([]string{"loadgen", "--target", target, "--class", "page=50:/"}, more...)
+}
+
+// Of a replay that is longer than the run, somebody is told.
+func TestWarnOfCut(t *testing.T) {
+	load := loadgen.Scenario{Duration: time.Second, Classes: []loadgen.Class{{Name: "a", Arrivals: arrival.Plan{
+		Replay: arrival.Replay{Arrivals: []arrival.Arrival{{At: 0}, {At: time.Second}, {At: 5 * time.Second}}},
+	}}}}
+	var out strings.Builder
+	warnOfCut(&out, load)
+	if want := "class a: 2 of 3 recorded arrivals lie beyond the end of the run; let it last 6s to have them all\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+	out.Reset()
+	load.Duration = 6 * time.Second
+	if warnOfCut(&out, load); out.Len() > 0 {
+		t.Error(out.String())
+	}
 }
 
 func TestLoadgenUsage(t *testing.T) {

@@ -83,7 +83,7 @@ func TestJobsThatAreNeverDoneAreUnfinished(t *testing.T) {
 	})
 	got, _ := runClass(t, url, 300*time.Millisecond, Class{Name: "jobs", Arrivals: arrival.Steady(200), Request: content.Spec{Method: "POST", Path: "/"}, Job: true},
 		Options{Completions: appURL + "/completions", Grace: 100 * time.Millisecond})
-	if got.OK != 0 || got.Unfinished != got.Accepted || got.Failed[FailWrong] != got.Sent-got.Accepted || got.Failed[FailWrong] == 0 {
+	if got.OK != 0 || got.Unfinished != got.Accepted || got.Failed["status 200, not 202"] != got.Sent-got.Accepted || got.Failed["status 200, not 202"] == 0 {
 		t.Errorf("sent %d, accepted %d, ok %d, failed %v", got.Sent, got.Accepted, got.OK, got.Failed)
 	}
 }

@@ -104,13 +104,14 @@ func (r *recorder) update(intended time.Duration, f func(*figures)) {
 	}
 }
 
-// skip counts a request that was not sent because too many were unanswered.
-func (r *recorder) skip(intended time.Duration) {
+// skip counts n requests that were due then and not sent, because too many were
+// unanswered or the schedule was over.
+func (r *recorder) skip(intended time.Duration, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(f *figures) { f.Intended++; f.Skipped++ })
+	r.update(intended, func(f *figures) { f.Intended += n; f.Skipped += n })
 	if second := r.series.at(intended); second != nil {
-		second.Skipped++
+		second.Skipped += n
 	}
 }
 
@@ -179,6 +180,9 @@ func (r *recorder) finish(c *Call, o Outcome, at time.Duration) {
 // succeed records the times of a success.
 func (r *recorder) succeed(c *Call, o Outcome, at time.Duration, good bool) {
 	latency, service := at-c.intended, at-c.started
+	if o.Queue > service {
+		o.Queue = -1 // can't be: it would be a share above 1
+	}
 	r.interval.record(latency)
 	r.series.done(at, latency, o.Queue, good)
 	if r.measures(at) {

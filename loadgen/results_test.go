@@ -27,7 +27,7 @@ func TestPhasesGoByIntendedStart(t *testing.T) {
 	send(1999*time.Millisecond, 9*time.Second, failed(FailRead))
 	send(2000*time.Millisecond, 2300*time.Millisecond, ok)
 	send(3000*time.Millisecond, 3001*time.Millisecond, ok) // after the end
-	r.skip(2500 * time.Millisecond)
+	r.skip(2500*time.Millisecond, 1)
 	got := r.result(Class{}, 2*time.Second, "").Phases
 	if len(got) != 2 || got[0].Name != "calm" || got[1].Name != "crowd" {
 		t.Fatalf("phases %+v", got)
@@ -67,7 +67,7 @@ func TestSlowestAreKept(t *testing.T) {
 	for i := range 100 {
 		intended := time.Second + time.Duration(i)*time.Millisecond
 		latency := time.Duration(i*37%100) * time.Millisecond
-		r.finish(&Call{Request: &content.Request{Method: "GET", Target: fmt.Sprint("/", i)}, intended: intended, started: intended}, ok, intended+latency)
+		r.finish(&Call{Class: &Class{}, Request: &content.Request{Method: "GET", Target: fmt.Sprint("/", i)}, intended: intended, started: intended}, ok, intended+latency)
 	}
 	r.finish(&Call{intended: time.Second}, failed(FailTimeout), time.Minute) // no success
 	got := r.result(Class{}, time.Minute, "").Slowest
@@ -166,7 +166,7 @@ func TestRepetitionEndedEarly(t *testing.T) {
 func TestSummarizeAndMerge(t *testing.T) {
 	run := func(condition string, p99 Millis, shed int64) RunResult {
 		return RunResult{Condition: condition, Verdict: newVerdict(nil), Classes: []ClassResult{{
-			Name: "a", Class: "interactive", DonePerSecond: 10, Latency: Latency{P99: p99},
+			Name: "a", Class: "interactive", DonePerSecond: 10, Latency: Latency{Count: 9, P99: p99},
 			Counts: Counts{Sent: 10, Shed: map[string]int64{"queue_full": shed}},
 		}}}
 	}

@@ -100,7 +100,26 @@ func (sc Scenario) Validate() error {
 		}
 		seen[s.Name] = true
 	}
+	if len(problems) == 0 && !slices.ContainsFunc(sc.Classes, sc.due) {
+		add("nothing is due within the run of %v; let it last longer, or raise the rates", sc.Duration)
+	}
 	return errors.Join(problems...)
+}
+
+// due reports whether anything of the class is due in the measured part. It looks
+// only so far into a schedule: a class with much in the warm-up has something after it.
+func (sc Scenario) due(s Class) bool {
+	schedule := s.Arrivals.Open(sc.Seed, s.Name)
+	for range 100_000 {
+		a, more := schedule.Next()
+		if !more || a.At >= sc.Warmup+sc.Duration {
+			return false
+		}
+		if a.At >= sc.Warmup {
+			return true
+		}
+	}
+	return true
 }
 
 func (sc Scenario) checkTimes(add func(format string, args ...any)) {

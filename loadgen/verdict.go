@@ -120,13 +120,20 @@ func judge(u GeneratorUsage, classes []lateness) Verdict {
 	return newVerdict(reasons)
 }
 
-// mergeVerdicts is valid if that of each run is.
+// mergeVerdicts is valid if that of each run is. Its reasons name the run where
+// there are several.
 func mergeVerdicts(runs []RunResult) Verdict {
 	var reasons []string
+	repeated := make(map[string]bool) // by the condition
+	for _, r := range runs {
+		if r.Repeat > 1 {
+			repeated[r.Condition] = true
+		}
+	}
 	for _, r := range runs {
 		for _, reason := range r.Verdict.Reasons {
 			switch {
-			case r.Repeat > 1:
+			case repeated[r.Condition]:
 				reason = fmt.Sprintf("%s, run %d: %s", r.Condition, r.Repeat, reason)
 			case len(runs) > 1:
 				reason = r.Condition + ": " + reason

@@ -22,6 +22,19 @@ func TestMergeKeepsTheWorstVerdict(t *testing.T) {
 	}
 }
 
+// Among repeated runs each has its number, the first one too.
+func TestVerdictNamesTheRun(t *testing.T) {
+	late := newVerdict([]string{"requests started late"})
+	got := mergeVerdicts([]RunResult{
+		{Condition: "run", Repeat: 1, Verdict: late}, {Condition: "run", Repeat: 2, Verdict: late}, {Condition: "once", Repeat: 1, Verdict: late},
+	})
+	for i, want := range []string{"run, run 1: requests", "run, run 2: requests", "once: requests"} {
+		if len(got.Reasons) != 3 || !strings.HasPrefix(got.Reasons[i], want) {
+			t.Fatalf("reasons %q, want %q", got.Reasons, want)
+		}
+	}
+}
+
 func TestJudge(t *testing.T) {
 	if v := judge(GeneratorUsage{SkippedShare: 0.001, CPUShare: maxCPUShare, CPUWaitMean: millis(minWaitLimit)}, []lateness{{}}); v.String() != "VALID" {
 		t.Errorf("at the limits: %v", v)

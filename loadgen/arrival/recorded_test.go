@@ -102,6 +102,7 @@ func TestReadAccessLog(t *testing.T) {
 		entry(3*time.Second, 10, "interactive", "CONNECT", "shop.example:443")
 		entry(3*time.Second, 10, "interactive", "OPTIONS", "*")
 		entry(3*time.Second, 10, "interactive", "get", "/small")
+		entry(3*time.Second, 2900, "", "GET", "/_overtake/jobs/0123")
 		entry(4*time.Second, 0, "interactive", "GET", "/\x01é#")
 	}
 	all := []Arrival{

@@ -68,7 +68,7 @@ func TestCheck(t *testing.T) {
 		{"a.skipped<=1 %", []loadgen.RunResult{runOf(nil)}, "0.99%", true},
 		{"a.queue_share<20%", []loadgen.RunResult{runOf(nil)}, "25%", false},
 		{"a.p99<50ms", []loadgen.RunResult{runOf(nil), silent}, "no success", false},
-		{"a.queue_share<20%", []loadgen.RunResult{silent}, "not told: no Server-Timing in the answers", false},
+		{"a.queue_share<20%", []loadgen.RunResult{silent}, "not told: no Server-Timing in the answers; give the gateway the line expose: all", false},
 		{"a.shed<1%", []loadgen.RunResult{silent}, "nothing sent", false},
 		{"b.shed<1%", []loadgen.RunResult{runOf(nil)}, "no such class in the report", false},
 		{"a.shed<1%", nil, "no such class in the report", false},

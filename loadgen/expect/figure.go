@@ -82,7 +82,7 @@ func newFigures() []figure {
 		}, 0},
 		figure{"queue_share", share, func(c loadgen.ClassResult, _ bool) (float64, string) {
 			if c.Queue.Count == 0 {
-				return 0, "not told: no Server-Timing in the answers"
+				return 0, "not told: no Server-Timing in the answers; give the gateway the line expose: all"
 			}
 			return c.QueueShare * 100, ""
 		}, 0},

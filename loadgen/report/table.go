@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"overtake/loadgen"
@@ -29,7 +30,10 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	writeLines(&b, "slowest requests", slowestLines(groups))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
-	writeLines(&b, "", []string{"generator: " + r.Verdict.String()})
+	writeLines(&b, "", []string{"generator: " + string(r.Verdict.State)})
+	for _, reason := range r.Verdict.Reasons {
+		b.WriteString("  " + printable(reason) + "\n")
+	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
@@ -121,6 +125,9 @@ func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
 }
 
 func spreadCell(s loadgen.Spread, format func(float64) string) string {
+	if math.IsNaN(s.Median) {
+		return "-"
+	}
 	return format(s.Median) + ", " + format(s.Min) + ".." + format(s.Max)
 }
 

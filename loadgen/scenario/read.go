@@ -82,7 +82,25 @@ func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 		s.Classes = append(s.Classes, d.class(at, &f.Classes[i]))
 	}
 	d.checkPhaseRates(s)
+	if !d.Given("duration") && len(f.Phases) == 0 {
+		s.Duration = lengthOfReplays(s)
+	}
 	return s, d.Problems()
+}
+
+// lengthOfReplays is how long the scenario takes if nothing says so: as long as what
+// was recorded, or else the default.
+func lengthOfReplays(s loadgen.Scenario) time.Duration {
+	var length time.Duration
+	for _, c := range s.Classes {
+		if replay := c.Arrivals.Replay; len(replay.Arrivals) > 0 {
+			length = max(length, replay.End()-s.Warmup)
+		}
+	}
+	if length == 0 {
+		return s.Duration
+	}
+	return min(length.Truncate(time.Second)+time.Second, maxRun) // the last one is in it
 }
 
 // checkTarget checks the base URL of a server, if one is given.

@@ -16,6 +16,26 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// Without a duration, a scenario lasts until the last recorded arrival.
+func TestReplayGivesTheDuration(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "calls.csv"), []byte("at\n1\n90\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for classes, want := range map[string]time.Duration{
+		"classes: [{name: a, path: /, replay: {file: calls.csv}}, {name: b, path: /, rate: 1/s}]":     91 * time.Second,
+		"warmup: 5s\nclasses: [{name: a, path: /, replay: {file: calls.csv, speed: 2x}}]":             46 * time.Second,
+		"duration: 7s\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]":                      7 * time.Second,
+		"phases: [{name: p, duration: 8s}]\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]": 8 * time.Second,
+		"classes: [{name: b, path: /, rate: 1/s}]":                                                    30 * time.Second,
+	} {
+		s, problems := Read(filepath.Join(folder, "s.yaml"), []byte(classes), nil, nil)
+		if len(problems) > 0 || s.Duration != want {
+			t.Errorf("%s: %v, %v, want %v", classes, s.Duration, problems, want)
+		}
+	}
+}
+
 // A file becomes what it says: times count from the start of the warm-up, so all but
 // a steady rate is moved by that.
 func TestOpenFile(t *testing.T) {

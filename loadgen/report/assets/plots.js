@@ -89,7 +89,7 @@ const reportPlots = (report, lines) => {
       series: (l) => (l.result.queue.count ? [{ data: (l.result.series || []).map((t) => [t.second, t.done ? t.queue_mean_ms : null]) }] : []),
       x: seconds, y: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
       title: second, value: milliseconds, overTime: true,
-      empty: "No answer told how long it waited: it takes a gateway that sends Server-Timing.",
+      empty: "No answer told how long it waited: it takes a gateway with the line expose: all.",
     },
     share: {
       rows,
@@ -97,7 +97,7 @@ const reportPlots = (report, lines) => {
         { type: "bar", stack: `time ${i}`, data: [[v, i]], name: rest ? "the rest" : "in the gateway's queue", pale: rest === 1 })) : []),
       x: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
       value: milliseconds, trigger: "item",
-      empty: "No answer told how long it waited: it takes a gateway that sends Server-Timing.",
+      empty: "No answer told how long it waited: it takes a gateway with the line expose: all.",
     },
     spread: {
       rows,
