@@ -17,7 +17,7 @@ func TestAppUsage(t *testing.T) {
 		"app -f bookinfo --workers 8 --check":  "--listen, --workers and --sharing are about the sample app",
 		"app -f bookinfo --sharing":            "--listen, --workers and --sharing are about the sample app",
 		"app -f ladder":                        "--file ladder: no graph is called that; ",
-		"app --check":                          "--check and --listen-base are about a graph",
+		"app --check":                          "--check, --print and --listen-base are about a graph",
 		"app --workers 0":                      "--workers 0, want 1 to ",
 		"app --listen 9000":                    "--listen \"9000\" is not an address",
 	} {
