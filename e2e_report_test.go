@@ -24,6 +24,7 @@ type browserView struct {
 	Requests []string `json:"requests"`
 	Pressed  []string `json:"pressed"`
 	Wider    int      `json:"wider"`
+	Hidden   int      `json:"hidden"` // width of the legend that is out of sight
 	Unnamed  []string `json:"unnamed"`
 	JSON     string   `json:"json"`
 	Links    []struct {
@@ -80,9 +81,9 @@ func (b browser) open(t *testing.T, page, name string) []browserView {
 		t.Fatalf("%d views, want 4", len(views))
 	}
 	for _, v := range views {
-		if len(v.Errors)+len(v.Requests)+len(v.Unnamed) > 0 || v.Wider > 0 {
-			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, wider than the screen by %d",
-				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Wider)
+		if len(v.Errors)+len(v.Requests)+len(v.Unnamed) > 0 || v.Wider+v.Hidden > 0 {
+			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, wider than the screen by %d, legend out of sight %d",
+				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Wider, v.Hidden)
 		}
 	}
 	return views
@@ -119,6 +120,32 @@ func TestE2EReportInBrowser(t *testing.T) {
 		}
 	}
 	t.Run("hostile", func(t *testing.T) { b.checkHostileReport(t, measured) })
+}
+
+// plotScript prints what plots.js would draw of a report with one class.
+const plotScript = `
+const fs = require("fs");
+const plots = new Function(fs.readFileSync(process.argv[1], "utf8") + "; return reportPlots")();
+const result = (told) => ({ name: "a", objective_ms: 0, queue: { count: told, mean_ms: 4 }, queue_share: 0.9,
+  service: { count: 10, mean_ms: 10 }, latency: { count: 1000 }, service_curve: [],
+  curve: [{ percentile: 0, ms: 1 }, { percentile: 90, ms: 5 }, { percentile: 100, ms: 80 }],
+  series: [0, 1, 2].map((second) => ({ second, done: 7, shed: 1, failed: 0 })) });
+const draw = (id, duration, told) => {
+  const run = { duration_seconds: duration, classes: [result(told)] }, line = { run, result: run.classes[0] };
+  return plots({ runs: [run] }, [line])[id].series(line, 0).map((s) => s.data);
+};
+console.log(JSON.stringify({
+  whole: draw("done", 3, 0)[0].length, over: draw("done", 2.5, 0)[0].length, refused: draw("refused", 3, 0)[0].length,
+  max: draw("percentiles", 3, 0)[1].at(-1), share: draw("share", 3, 10).map((d) => d[0][0]), untold: draw("share", 3, 5).length,
+}));`
+
+// The plots show whole seconds alone, but all of those, the maximum, and the queue's
+// share only of classes whose answers told.
+func TestE2EReportPlotData(t *testing.T) {
+	stdout, _ := tool(t, "node", "-e", plotScript, "loadgen/report/assets/plots.js")
+	if got, want := strings.TrimSpace(stdout), `{"whole":3,"over":2,"refused":3,"max":[3,80],"share":[4,6],"untold":0}`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 }
 
 // checkHostileReport opens a report in which all that others may choose is an
@@ -178,8 +205,8 @@ func checkBrowserView(t *testing.T, v browserView, measured loadgen.Report) {
 		c := stream(t, measured.Runs[row.Run], row.Class)
 		l, s := c.Latency, c.Service
 		for at, want := range map[int]float64{
-			2: c.DonePerSecond, 4: float64(l.P50), 5: float64(l.P90), 6: float64(l.P99), 7: float64(l.P999), 8: float64(l.Max),
-			9: float64(l.Mean), 10: float64(s.P50), 11: float64(s.P99),
+			2: c.DonePerSecond, 5: float64(l.P50), 6: float64(l.P90), 7: float64(l.P99), 8: float64(l.P999), 9: float64(l.Max),
+			10: float64(l.Mean), 11: float64(s.P50), 12: float64(s.P99),
 		} {
 			checkCell(t, row.Cells[at], want, l.Count > 0 || at == 2)
 		}

@@ -157,8 +157,8 @@ func summarizeClass(runs []ClassResult) ClassSummary {
 		P99:           latency(func(l Latency) Millis { return l.P99 }),
 		P999:          latency(func(l Latency) Millis { return l.P999 }),
 		Max:           latency(func(l Latency) Millis { return l.Max }),
-		RefusedShare: spread(runs, func(c ClassResult) bool { return c.Sent > 0 },
-			func(c ClassResult) float64 { return round4(c.RefusedShare()) }),
+		NotServed: spread(runs, func(c ClassResult) bool { return c.Sent > 0 },
+			func(c ClassResult) float64 { return round4(c.NotServedShare()) }),
 		QueueShare: spread(runs, func(c ClassResult) bool { return c.Queue.Count > 0 },
 			func(c ClassResult) float64 { return c.QueueShare }),
 	}

@@ -12,7 +12,7 @@ func TestSummarizeLeavesOutWhatSaysNothing(t *testing.T) {
 	run := func(condition string, p99 Millis, interrupted bool) RunResult {
 		c := ClassResult{Name: "a", Class: "x", Counts: Counts{Sent: 10, OK: 10}, DonePerSecond: float64(p99)}
 		if p99 == 0 {
-			c.OK, c.Failed = 0, map[string]int64{FailTimeout: 10}
+			c.OK, c.Unfinished, c.Shed, c.Failed = 0, 5, map[string]int64{"max_wait": 2}, map[string]int64{FailTimeout: 3}
 		} else {
 			c.Latency, c.Queue, c.QueueShare = Latency{Count: 10, P99: p99}, Latency{Count: 10}, 0.5
 		}
@@ -27,9 +27,9 @@ func TestSummarizeLeavesOutWhatSaysNothing(t *testing.T) {
 	}
 	none := Spread{math.NaN(), math.NaN(), math.NaN()}
 	for i, want := range []ClassSummary{
-		{P99: Spread{30, 20, 40}, QueueShare: Spread{0.5, 0.5, 0.5}, DonePerSecond: Spread{20, 0, 40}, RefusedShare: Spread{0, 0, 1}},
+		{P99: Spread{30, 20, 40}, QueueShare: Spread{0.5, 0.5, 0.5}, DonePerSecond: Spread{20, 0, 40}, NotServed: Spread{0, 0, 1}},
 		{P99: Spread{5, 5, 5}, QueueShare: Spread{0.5, 0.5, 0.5}, DonePerSecond: Spread{5, 5, 5}},
-		{RefusedShare: Spread{1, 1, 1}, P50: none, P90: none, P99: none, P999: none, Max: none, QueueShare: none},
+		{NotServed: Spread{1, 1, 1}, P50: none, P90: none, P99: none, P999: none, Max: none, QueueShare: none},
 	} {
 		want.Name, want.Class = "a", "x"
 		if got := conditions[i].Classes[0]; fmt.Sprint(got) != fmt.Sprint(want) /* NaN */ {

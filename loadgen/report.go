@@ -72,8 +72,8 @@ type ClassSummary struct {
 	P99           Spread `json:"p99_ms"`
 	P999          Spread `json:"p99_9_ms"`
 	Max           Spread `json:"max_ms"`
-	RefusedShare  Spread `json:"refused_share"` // shed or failed, of those sent
-	QueueShare    Spread `json:"queue_share"`   // see [ClassResult.QueueShare]
+	NotServed     Spread `json:"not_served_share"` // see [Counts.NotServedShare]
+	QueueShare    Spread `json:"queue_share"`      // see [ClassResult.QueueShare]
 }
 
 // Spread is one figure over the runs of a condition that have it. Without any, all are
@@ -272,11 +272,13 @@ func (c Counts) ShedTotal() int64 { return sum(c.Shed) }
 // FailedTotal returns the number of requests that failed.
 func (c Counts) FailedTotal() int64 { return sum(c.Failed) }
 
-// RefusedShare returns the share of those sent that were shed or failed; 0 if
+// NotServed returns how many were sent and not answered with success: shed,
+// failed or unfinished.
+func (c Counts) NotServed() int64 { return c.ShedTotal() + c.FailedTotal() + c.Unfinished }
+
+// NotServedShare returns the share of those sent that is [Counts.NotServed]; 0 if
 // none was sent.
-func (c Counts) RefusedShare() float64 {
-	return float64(c.ShedTotal()+c.FailedTotal()) / float64(max(c.Sent, 1))
-}
+func (c Counts) NotServedShare() float64 { return float64(c.NotServed()) / float64(max(c.Sent, 1)) }
 
 // Label names the class in tables and plots.
 func (s ClassResult) Label() string {

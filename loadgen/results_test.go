@@ -182,7 +182,7 @@ func TestSummarizeAndMerge(t *testing.T) {
 	if fifo.Name != "fifo" || fifo.Runs != 4 || order.Name != "class order" || order.Runs != 1 {
 		t.Fatalf("conditions %+v", merged.Conditions)
 	}
-	if got := fifo.Classes[0]; got.P99 != (Spread{Median: 23, Min: 10, Max: 30}) || got.RefusedShare != (Spread{Median: 0.25, Min: 0.1, Max: 0.6}) || got.Class != "interactive" {
+	if got := fifo.Classes[0]; got.P99 != (Spread{Median: 23, Min: 10, Max: 30}) || got.NotServed != (Spread{Median: 0.25, Min: 0.1, Max: 0.6}) || got.Class != "interactive" {
 		t.Errorf("fifo: %+v", got)
 	}
 	if got := order.Classes[0]; got.P99 != (Spread{Median: 4, Min: 4, Max: 4}) || got.DonePerSecond.Median != 10 {

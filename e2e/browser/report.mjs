@@ -36,6 +36,8 @@ function look() {
     plots,
     tables,
     wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    // What must not be scrolled sideways.
+    hidden: [...document.querySelectorAll("#legend")].map((n) => n.scrollWidth - n.clientWidth).reduce((a, b) => a + b, 0),
     headings: [...document.querySelectorAll("h1, h2, h3")].map((h) => Number(h.tagName[1])),
     unnamed: [...document.querySelectorAll("button, a, [role=img], [role=region]")]
       .filter((n) => !(n.getAttribute("aria-label") || n.textContent).trim()).map((n) => n.outerHTML.slice(0, 100)),

@@ -18,8 +18,8 @@ type changes struct {
 }
 
 // classChange is what one class got before and after. Latencies are those of
-// answered requests, so they must be read together with the refused shares: a
-// class that is mostly refused looks fast.
+// answered requests, so they must be read together with the shares that were not
+// served: a class that is mostly refused looks fast.
 type classChange struct {
 	Class     string
 	P99Before loadgen.Millis
@@ -32,13 +32,13 @@ type classChange struct {
 	// Kept is DoneAfter / DoneBefore, the share of its throughput that the class
 	// still has; 0 if there was none before.
 	Kept float64
-	// The shares of sent requests that were shed or failed, 0 to 1.
-	RefusedBefore float64
-	RefusedAfter  float64
+	// The shares of sent requests that were not served, 0 to 1.
+	NotServedBefore float64
+	NotServedAfter  float64
 }
 
 // changesOf compares the classes that are in both the first and the last
-// condition, by their median runs. With fewer than two conditions there is
+// condition, by their medians over the runs. With fewer than two conditions there is
 // nothing to compare and Classes is empty.
 func changesOf(r *loadgen.Report) changes {
 	groups := groupRuns(r)
@@ -60,13 +60,14 @@ func changesOf(r *loadgen.Report) changes {
 
 // classTotal is what all that has one latency class got together.
 type classTotal struct {
-	class         string
-	p99           loadgen.Millis // of the worst
-	donePerSecond float64
-	sent, refused int64
+	class           string
+	p99             loadgen.Millis // of the worst
+	donePerSecond   float64
+	sent, notServed float64
 }
 
-// byClass sums up what has the same latency class, in the order of the run.
+// byClass sums up what has the same latency class, in the order of the run, of the
+// medians over the runs.
 func byClass(g group) []classTotal {
 	var totals []classTotal
 	for _, m := range g.medians {
@@ -78,27 +79,32 @@ func byClass(g group) []classTotal {
 			totals = append(totals, classTotal{class: class})
 		}
 		t := &totals[i]
-		t.p99 = max(t.p99, s.Latency.P99)
-		t.donePerSecond += s.DonePerSecond
-		t.sent += s.Sent
-		t.refused += s.ShedTotal() + s.FailedTotal()
+		sum := g.summary(s.Name)
+		if p99 := loadgen.Millis(sum.P99.Median); p99 > t.p99 { // NaN, of no success, is not
+			t.p99 = p99
+		}
+		t.donePerSecond += sum.DonePerSecond.Median
+		t.sent += float64(s.Sent)
+		t.notServed += float64(s.Sent) * sum.NotServed.Median
 	}
 	return totals
 }
 
-func (t classTotal) refusedShare() float64 { return round3(ratio(float64(t.refused), float64(t.sent))) }
+func (t classTotal) notServedShare() float64 {
+	return round3(ratio(t.notServed, t.sent))
+}
 
 func change(before, after classTotal) classChange {
 	return classChange{
-		Class:         after.class,
-		P99Before:     before.p99,
-		P99After:      after.p99,
-		Factor:        round3(ratio(float64(before.p99), float64(after.p99))),
-		DoneBefore:    before.donePerSecond,
-		DoneAfter:     after.donePerSecond,
-		Kept:          round3(ratio(after.donePerSecond, before.donePerSecond)),
-		RefusedBefore: before.refusedShare(),
-		RefusedAfter:  after.refusedShare(),
+		Class:           after.class,
+		P99Before:       before.p99,
+		P99After:        after.p99,
+		Factor:          round3(ratio(float64(before.p99), float64(after.p99))),
+		DoneBefore:      before.donePerSecond,
+		DoneAfter:       after.donePerSecond,
+		Kept:            round3(ratio(after.donePerSecond, before.donePerSecond)),
+		NotServedBefore: before.notServedShare(),
+		NotServedAfter:  after.notServedShare(),
 	}
 }
 
@@ -140,11 +146,11 @@ func (c changes) Headline() string {
 	return strings.Join(append(parts, c.costs(lead, "->")...), "; ")
 }
 
-// costs says what came with the gain of lead: refusals of its own, and what
+// costs says what came with the gain of lead: what it was not served, and what
 // the other classes paid. The arrow stands between before and after.
 func (c changes) costs(lead classChange, arrow string) []string {
 	var costs []string
-	if text := lead.refusedText(arrow); text != "" {
+	if text := lead.notServedText(arrow); text != "" {
 		costs = append(costs, text)
 	}
 	for _, class := range c.Classes {
@@ -165,19 +171,19 @@ func (c classChange) costText(arrow string) string {
 	case c.Kept >= gained:
 		text = fmt.Sprintf("%s got %.1fx its throughput", c.Class, c.Kept)
 	}
-	if refused := c.refusedText(arrow); refused != "" {
-		text += ", " + refused
+	if notServed := c.notServedText(arrow); notServed != "" {
+		text += ", " + notServed
 	}
 	return text
 }
 
-// refusedText is empty if next to nothing was refused before and after.
-func (c classChange) refusedText(arrow string) string {
+// notServedText is empty if next to everything was served before and after.
+func (c classChange) notServedText(arrow string) string {
 	const worthSaying = 0.005
-	if c.RefusedBefore < worthSaying && c.RefusedAfter < worthSaying {
+	if c.NotServedBefore < worthSaying && c.NotServedAfter < worthSaying {
 		return ""
 	}
-	return fmt.Sprintf("refused %.0f %% %s %.0f %%", c.RefusedBefore*100, arrow, c.RefusedAfter*100)
+	return fmt.Sprintf("not served %.0f %% %s %.0f %%", c.NotServedBefore*100, arrow, c.NotServedAfter*100)
 }
 
 func round3(f float64) float64 { return math.Round(f*1000) / 1000 }

@@ -25,10 +25,13 @@ type Comparison struct {
 
 // ComparedFile is one of the compared reports.
 type ComparedFile struct {
-	Name     string          `json:"name"`
-	Scenario string          `json:"scenario"`
-	Target   string          `json:"target"`
-	Verdict  loadgen.Verdict `json:"verdict"`
+	Name string `json:"name"`
+	// Condition is what the file's runs were made under; empty if it has several, or
+	// if all files have the same.
+	Condition string          `json:"condition,omitempty"`
+	Scenario  string          `json:"scenario"`
+	Target    string          `json:"target"`
+	Verdict   loadgen.Verdict `json:"verdict"`
 }
 
 // ComparedClass is one class in all files.
@@ -94,7 +97,7 @@ var comparedFigures = []figure{
 	latencyFigure("p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
 	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }},
 	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }},
-	{"refused", "share", func(c loadgen.ClassResult) (float64, bool) { return c.RefusedShare(), c.Sent > 0 }},
+	{"not served", "share", func(c loadgen.ClassResult) (float64, bool) { return c.NotServedShare(), c.Sent > 0 }},
 	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }},
 }
 
@@ -113,6 +116,9 @@ func CompareFiles(names []string, reports []*loadgen.Report) *Comparison {
 		groups = append(groups, groupRuns(r))
 		single = single && len(groups[i]) <= 1
 	}
+	if single {
+		c.nameConditions(groups)
+	}
 	c.Warnings = append(c.Warnings, comparisonWarnings(names, reports)...)
 	for _, class := range comparedClasses(groups, single) {
 		samples := make([][]loadgen.ClassResult, len(reports))
@@ -123,6 +129,19 @@ func CompareFiles(names []string, reports []*loadgen.Report) *Comparison {
 		c.Classes = append(c.Classes, class)
 	}
 	return c
+}
+
+// nameConditions names the condition of each file where they differ: it is what
+// is compared.
+func (c *Comparison) nameConditions(files [][]group) {
+	differ := slices.ContainsFunc(files, func(g []group) bool {
+		return len(g) > 0 && len(files[0]) > 0 && g[0].condition != files[0][0].condition
+	})
+	for i, groups := range files {
+		if differ && len(groups) > 0 {
+			c.Files[i].Condition = groups[0].condition
+		}
+	}
 }
 
 // comparedClasses returns the classes of all files, without figures.
@@ -221,6 +240,7 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 		if r.Verdict.State != loadgen.Valid {
 			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], briefVerdict(r.Verdict)))
 		}
+		warnings = append(warnings, interruptedWarnings(names[i], groupRuns(r))...)
 	}
 	for _, what := range []struct {
 		name string
@@ -249,6 +269,28 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 	return warnings
 }
 
+// interruptedWarnings says which runs are left out, or count though they were ended
+// early.
+func interruptedWarnings(name string, groups []group) []string {
+	var warnings []string
+	for _, g := range groups {
+		what := ""
+		switch {
+		case g.runs[0].Interrupted:
+			what = "only runs that were ended early"
+		case g.leftOut > 0:
+			what = fmt.Sprintf("%d runs that were ended early: they are left out", g.leftOut)
+		default:
+			continue
+		}
+		if g.condition != "" {
+			what += ", of " + g.condition
+		}
+		warnings = append(warnings, name+" has "+what)
+	}
+	return warnings
+}
+
 // briefVerdict tells the first reason only: a report of many runs may have many.
 func briefVerdict(v loadgen.Verdict) string {
 	more := len(v.Reasons) - 1
@@ -269,12 +311,20 @@ func eachRun(r *loadgen.Report, of func(loadgen.RunResult) string) string {
 	return strings.Join(all, ", ")
 }
 
+// whereTo is method and path, or the queue that messages go to.
+func whereTo(c loadgen.ClassResult) string {
+	if c.Method == "" && c.Path == "" {
+		return cmp.Or(c.Endpoint, "messages")
+	}
+	return strings.TrimSpace(c.Method + " " + c.Path)
+}
+
 // loadOf says what was sent, to tell scenarios of one name apart.
 func loadOf(r *loadgen.Report) string {
 	return eachRun(r, func(p loadgen.RunResult) string {
 		var classes []string
 		for _, c := range p.Classes {
-			classes = append(classes, fmt.Sprintf("%s=%.4g:%s %s", c.Name, c.Rate, c.Method, c.Path))
+			classes = append(classes, fmt.Sprintf("%s=%.4g/s:%s", c.Name, c.Rate, whereTo(c)))
 		}
 		return strings.Join(classes, " ")
 	})

@@ -18,6 +18,7 @@ var comparisonPage = template.Must(template.New("comparison").Funcs(template.Fun
 	"cell":   valueCell,
 	"ratio":  ratioCell,
 	"text":   fileText,
+	"title":  ComparedFile.title,
 	"valid":  func(v loadgen.Verdict) bool { return v.State == loadgen.Valid },
 	"p":      func(p float64) string { return fmt.Sprintf("%.3f", p) },
 }).Parse(comparisonTemplate))

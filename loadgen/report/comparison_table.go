@@ -20,7 +20,7 @@ func WriteComparisonTable(w io.Writer, c *Comparison) error {
 	var b strings.Builder
 	header := []string{"median over runs"}
 	for i, f := range c.Files {
-		header = append(header, f.Name)
+		header = append(header, f.title())
 		if i > 0 {
 			header = append(header, "ratio")
 		}
@@ -86,6 +86,14 @@ func comparedLabel(c ComparedClass) string {
 		label = c.Condition + ": " + label
 	}
 	return label
+}
+
+// title is the name and, where the conditions differ, that.
+func (f ComparedFile) title() string {
+	if f.Condition == "" {
+		return f.Name
+	}
+	return f.Name + " (" + f.Condition + ")"
 }
 
 func fileText(f ComparedFile) string {

@@ -101,7 +101,7 @@ func TestCompareOddFiles(t *testing.T) {
 	if p99 := figureOf(t, c, "page", "p99").Values; p99[0].Runs != 0 || p99[1].Difference != DifferenceBase || p99[1].Ratio != 0 {
 		t.Errorf("p99 %+v", p99)
 	}
-	if refused := figureOf(t, c, "page", "refused").Values; refused[0].Median != 1 {
+	if refused := figureOf(t, c, "page", "not served").Values; refused[0].Median != 1 {
 		t.Errorf("refused %+v", refused)
 	}
 	for _, want := range []string{
@@ -124,6 +124,7 @@ func TestCompareConditions(t *testing.T) {
 	if c := CompareFiles([]string{"a", "b"}, []*loadgen.Report{one, two}); len(c.Classes) != 1 || c.Classes[0].Condition != "" {
 		t.Errorf("%+v", c.Classes)
 	}
+	checkComparison(t, CompareFiles([]string{"a", "b"}, []*loadgen.Report{one, two}), "a (run)", "b (other)")
 	two.Runs = append(two.Runs, one.Runs[0])
 	c := CompareFiles([]string{"a", "b"}, []*loadgen.Report{one, two})
 	if len(c.Classes) != 2 || c.Classes[0].Condition != "run" || c.Classes[1].Condition != "other" {
@@ -174,5 +175,16 @@ func checkComparison(t *testing.T, c *Comparison, texts ...string) {
 	var back Comparison
 	if err := json.Unmarshal(data.Bytes(), &back); err != nil || len(back.Classes) != len(c.Classes) || strings.Contains(data.String(), "null") {
 		t.Errorf("%v: %s", err, data.String())
+	}
+}
+
+// Messages have neither method nor path.
+func TestLoadOfMessages(t *testing.T) {
+	one, two := reportOf("order", 1), reportOf("order", 1)
+	one.Runs[0].Classes[0].Rate, one.Runs[0].Classes[0].Endpoint = 50, "orders"
+	two.Runs[0].Classes[0].Rate, two.Runs[0].Classes[0].Method, two.Runs[0].Classes[0].Path = 20, "GET", "/"
+	c := CompareFiles([]string{"a", "b"}, []*loadgen.Report{one, two})
+	if want := []string{"b has another load than a: order=20/s:GET /, not order=50/s:orders"}; !slices.Equal(c.Warnings, want) {
+		t.Errorf("warnings %q, want %q", c.Warnings, want)
 	}
 }

@@ -110,6 +110,14 @@ func latencyCell(l loadgen.Latency, m loadgen.Millis) string {
 	return formatMillis(m)
 }
 
+// okCell is the share of the sent requests that percentiles are of.
+func okCell(c loadgen.Counts) string {
+	if c.Sent == 0 {
+		return "-"
+	}
+	return formatPercent(float64(c.OK)/float64(c.Sent), 0)
+}
+
 // goodputCell is "-" for a class without an objective.
 func goodputCell(c loadgen.ClassResult) string {
 	if c.Objective == 0 {
@@ -126,9 +134,9 @@ func queueCell(c loadgen.ClassResult) string {
 	return formatPercent(c.QueueShare, 0)
 }
 
-// queueWait is "-" where no gateway told how long requests waited.
-func queueWait(c loadgen.ClassResult, s loadgen.SlowRequest) string {
-	if c.Queue.Count == 0 {
+// queueWait is "-" if no gateway told how long the request waited.
+func queueWait(s loadgen.SlowRequest) string {
+	if s.Queue == 0 {
 		return "-"
 	}
 	return formatMillis(s.Queue)

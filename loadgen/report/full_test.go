@@ -5,6 +5,7 @@ import (
 	"image/png"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,13 +27,7 @@ func fullReport() *loadgen.Report {
 	for i, p99 := range []loadgen.Millis{43, 41, 42, 40} {
 		r.Runs = append(r.Runs, fullRun("with classes", i+1, p99))
 	}
-	spread := func(median, least, most float64) loadgen.Spread {
-		return loadgen.Spread{Median: median, Min: least, Max: most}
-	}
-	r.Conditions = []loadgen.Condition{{Name: "with classes", Runs: 4, Classes: []loadgen.ClassSummary{{
-		Name: "pay", Class: "interactive", DonePerSecond: spread(49.5, 48, 50), Goodput: spread(49, 47.5, 50), P50: spread(6.1, 5.9, 6.3),
-		P90: spread(20, 19, 21), P99: spread(41.5, 40, 43), P999: spread(60.3, 55, 70.1), Max: spread(80, 70, 1234), RefusedShare: spread(0.0123, 0, 0.02),
-	}}}}
+	r.Conditions = loadgen.Summarize(r.Runs)
 	return r
 }
 
@@ -111,14 +106,19 @@ func TestMedianRun(t *testing.T) {
 		title string
 	}{
 		{[]loadgen.Millis{9}, 0, "c, 20 s"},
-		{[]loadgen.Millis{9, 5}, 1, "c, median (of the two in the middle, the one with less p99) of 2 runs of 20 s"},
-		{[]loadgen.Millis{9, 5, 7}, 2, "c, median of 3 runs of 20 s"},
-		{[]loadgen.Millis{9, 5, 7, 6}, 3, "c, median (of the two in the middle, the one with less p99) of 4 runs of 20 s, ended early"},
-		{[]loadgen.Millis{5, 5, 5}, 1, "c, median of 3 runs of 20 s"},
+		{[]loadgen.Millis{9, 5}, 1, "c, of 2 runs of 20 s each class's with the median p99 (the lower of the two in the middle)"},
+		{[]loadgen.Millis{9, 5, 7}, 2, "c, of 3 runs of 20 s each class's with the median p99"},
+		{[]loadgen.Millis{9, 5, 7, 6}, 2, "c, of 3 runs of 20 s each class's with the median p99; 1 ended early and left out"}, // the fourth
+		{[]loadgen.Millis{9, 0, 5}, 0, "c, of 3 runs of 20 s each class's with the median p99"},                                // the second had no success
+		{[]loadgen.Millis{5, 5, 5}, 1, "c, of 3 runs of 20 s each class's with the median p99"},
 	} {
 		r := new(loadgen.Report)
 		for i, p99 := range c.p99s {
-			r.Runs = append(r.Runs, fullRun("c", i+1, p99))
+			run := fullRun("c", i+1, p99)
+			if p99 == 0 {
+				run.Classes[0].Latency = loadgen.Latency{}
+			}
+			r.Runs = append(r.Runs, run)
 		}
 		g := groupRuns(r)[0]
 		m := g.medians[0]
@@ -128,6 +128,50 @@ func TestMedianRun(t *testing.T) {
 		if got := g.title(); got != c.title {
 			t.Errorf("%v: %q, want %q", c.p99s, got, c.title)
 		}
+	}
+}
+
+// The cards and the headline are the medians that the JSON has and compare shows;
+// each row of the tables names its run.
+func TestMediansAgree(t *testing.T) {
+	r := new(loadgen.Report)
+	for i, p99 := range []loadgen.Millis{100, 300} {
+		r.Runs = append(r.Runs, fullRun("before", i+1, p99))
+	}
+	for i, p99 := range []loadgen.Millis{0, 41, 44, 1} {
+		run := fullRun("after", i+1, p99)
+		if p99 == 0 {
+			run.Classes[0].Latency = loadgen.Latency{}
+		}
+		r.Runs = append(r.Runs, run) // the fourth was ended early
+	}
+	r.Conditions = loadgen.Summarize(r.Runs)
+	after := r.Conditions[1].Classes[0]
+	if r.Conditions[0].Classes[0].P99.Median != 200 || after.P99.Median != 42.5 {
+		t.Fatalf("%+v", r.Conditions)
+	}
+	var table, page bytes.Buffer
+	for _, err := range []error{WriteTable(&table, r), WriteHTML(&page, r)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"interactive p99 200 ms -> 42.5 ms", "  pay (interactive)  3 of 4", "  pay (interactive)  1 of 2", "42.5, 41.0..44.0"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, table.String())
+		}
+	}
+	for _, want := range []string{`<dt>p99</dt><dd><span class="was">200</span> <span class="arrow" aria-label="to">→</span> <strong>42.5</strong>`, "after, run 3 of 4"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	c := CompareFiles([]string{"a", "b"}, []*loadgen.Report{r, r})
+	if v := figureOf(t, c, "pay", "p99").Values; v[0].Median != 200 {
+		t.Errorf("compare has %+v", v)
+	}
+	if want := "a has 1 runs that were ended early: they are left out, of after"; !slices.Contains(c.Warnings, want) {
+		t.Errorf("no warning %q in %q", want, c.Warnings)
 	}
 }
 
@@ -211,5 +255,48 @@ func TestPNG(t *testing.T) {
 		if drawn := found > 200; drawn != (name != "empty") {
 			t.Errorf("%s: %d pixels have the colour of the first class", name, found)
 		}
+	}
+}
+
+// The curves end with the maximum, at the rank of the slowest answer.
+func TestCurveReachesTheMaximum(t *testing.T) {
+	got := curvePoints([]loadgen.CurvePoint{{Percentile: 0, Latency: 1}, {Percentile: 90, Latency: 5}, {Percentile: 100, Latency: 80}}, 1000)
+	if len(got) != 3 || got[2].X != 3 || got[2].Y != 80 {
+		t.Errorf("%v", got)
+	}
+	if got := curvePoints([]loadgen.CurvePoint{{Percentile: 100, Latency: 7}}, 1); len(got) != 1 || got[0].X != 0 || got[0].Y != 7 {
+		t.Errorf("of one answer: %v", got)
+	}
+}
+
+// Five of the slowest requests of each class are in sight. What was not told is not
+// 0, and neither is the goodput of a class without an objective.
+func TestFewSlowestAndNothingMadeUp(t *testing.T) {
+	r := fullReport()
+	for i := range r.Runs {
+		c := &r.Runs[i].Classes[0]
+		c.Slowest = slices.Repeat(c.Slowest, 4)
+	}
+	r.Verdict.Reasons = []string{"too late: lower the rate", "too many: lower it more"}
+	view := newPageView(r)
+	if len(view.Slowest) != 5 || len(view.Slower) != 3 || view.Slowest[0].Wait != "31.0" || view.Slowest[1].Wait != "-" {
+		t.Errorf("%+v and %+v", view.Slowest, view.Slower)
+	}
+	for _, row := range view.Spread {
+		if good := row.Cells[1]; (good == "-") != (row.Name == "export") {
+			t.Errorf("%s: good/s %q", row.Name, good)
+		}
+	}
+	var table, page bytes.Buffer
+	for _, err := range []error{WriteTable(&table, r), WriteHTML(&page, r)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(page.String(), "<summary>3 more</summary>") {
+		t.Error("the page has no details")
+	}
+	if want := "\ngenerator: GENERATOR-BOUND\n  too late: lower the rate\n  too many: lower it more\n"; !strings.Contains(table.String(), want) {
+		t.Errorf("%q is not in\n%s", want, table.String())
 	}
 }

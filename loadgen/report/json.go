@@ -57,7 +57,25 @@ func ReadJSON(r io.Reader) (*loadgen.Report, error) {
 	if err := json.Unmarshal(text, report); err != nil {
 		return nil, fmt.Errorf("report: a field does not fit schema %d (%w): measure again with this overtake", loadgen.ReportSchema, err)
 	}
+	if err := checkClasses(report); err != nil {
+		return nil, err
+	}
 	return report, nil
+}
+
+// checkClasses refuses a class that is twice in a run: nobody could tell which of
+// them a figure is of.
+func checkClasses(r *loadgen.Report) error {
+	for i, run := range r.Runs {
+		seen := make(map[string]bool)
+		for _, c := range run.Classes {
+			if seen[c.Name] {
+				return fmt.Errorf("report: runs[%d] has the class %q twice: measure again, with a name for each class", i, c.Name)
+			}
+			seen[c.Name] = true
+		}
+	}
+	return nil
 }
 
 const giveReport = "give one that it wrote with --out"

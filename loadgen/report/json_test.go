@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -29,8 +28,8 @@ func TestReadJSONReadsWhatWasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(back, r) {
-			t.Errorf("%s came back as %+v", name, back)
+		if got, want := written(t, back), written(t, r); got != want {
+			t.Errorf("%s came back as\n%s\nwant\n%s", name, got, want)
 		}
 	}
 }
@@ -58,6 +57,7 @@ func TestReadJSONRefuses(t *testing.T) {
 		{"schema 1", `{"schema": 1, "environment": {"version": "v0.9"}}`, "report: overtake v0.9 wrote this report with schema 1", "measure again with this overtake"},
 		{"schema 99", `{"schema": 99}`, "report: overtake of an unknown version wrote this report with schema 99", "use an overtake as new as that"},
 		{"wrong type", strings.Replace(good, `"sent": 6000`, `"sent": "many"`, 1), "report: a field does not fit schema 2", "measure again with this overtake"},
+		{"class twice", `{"schema": 2, "runs": [{"classes": [{"name": "a"}, {"name": "a"}]}]}`, `runs[0] has the class "a" twice`, "measure again"},
 		{"schema of text", `{"schema": "2"}`, other, "give one that it wrote with --out"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,12 +35,12 @@ func WritePNG(w io.Writer, r *loadgen.Report) error {
 	for i, g := range groups {
 		for _, m := range g.medians {
 			style := lineStyle(names, m.result.Name, i, len(groups))
-			addLine(curves, curvePoints(m.result.ServiceCurve), thin(style), "")
+			addLine(curves, curvePoints(m.result.ServiceCurve, m.result.Service.Count), thin(style), "")
 			label := m.result.Name
 			if len(groups) > 1 {
 				label += ", " + g.condition
 			}
-			addLine(curves, curvePoints(m.result.Curve), style, label)
+			addLine(curves, curvePoints(m.result.Curve, m.result.Latency.Count), style, label)
 			addLine(seconds, timePoints(m.result.Series), style, label)
 		}
 	}
@@ -157,12 +157,22 @@ func thin(style draw.LineStyle) draw.LineStyle {
 // smallest is what a log scale shows for less: the resolution of the histograms.
 const smallest = 0.001
 
-func curvePoints(curve []loadgen.CurvePoint) plotter.XYs {
+// curvePoints puts the maximum where the last of count answers lies: 100 % would be
+// infinitely far to the right.
+func curvePoints(curve []loadgen.CurvePoint, count int64) plotter.XYs {
 	var points plotter.XYs
 	for _, c := range curve {
-		if c.Percentile >= 0 && c.Percentile < 100 {
-			points = append(points, plotter.XY{X: -math.Log10(1 - c.Percentile/100), Y: max(float64(c.Latency), smallest)})
+		if c.Percentile < 0 || c.Percentile > 100 {
+			continue
 		}
+		at := -math.Log10(1 - c.Percentile/100)
+		if c.Percentile == 100 {
+			at = math.Log10(float64(max(count, 1)))
+			if n := len(points); n > 0 {
+				at = max(at, points[n-1].X)
+			}
+		}
+		points = append(points, plotter.XY{X: at, Y: max(float64(c.Latency), smallest)})
 	}
 	return points
 }

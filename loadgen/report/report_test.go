@@ -148,13 +148,13 @@ func TestCompare(t *testing.T) {
 		t.Fatalf("%+v", c)
 	}
 	lead, ok := c.Lead()
-	if !ok || lead.Class != "interactive" || lead.Factor != 94.125 || lead.RefusedBefore != 0.512 || lead.RefusedAfter != 0 {
+	if !ok || lead.Class != "interactive" || lead.Factor != 94.125 || lead.NotServedBefore != 0.512 || lead.NotServedAfter != 0 {
 		t.Errorf("lead %+v", lead)
 	}
 	if batch := c.Classes[1]; batch.Kept != 0.973 || batch.Factor != 0 {
 		t.Errorf("batch %+v", batch)
 	}
-	want := "interactive p99 1,980 ms -> 21.0 ms: 94x less; refused 51 % -> 0 %; batch kept 97 % of its throughput"
+	want := "interactive p99 1,980 ms -> 21.0 ms: 94x less; not served 51 % -> 0 %; batch kept 97 % of its throughput"
 	if got := c.Headline(); got != want {
 		t.Errorf("headline %q\nwant     %q", got, want)
 	}
@@ -184,6 +184,31 @@ func TestFormats(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// What was never answered was not served either: it must not look as if it was
+// only slow.
+func TestUnfinishedIsNotServed(t *testing.T) {
+	r := sampleReport()
+	fifo := &r.Runs[0].Classes[0]
+	fifo.OK, fifo.Shed, fifo.Failed, fifo.Unfinished = 2040, map[string]int64{"max_wait": 1680}, map[string]int64{}, 2280
+	var table, page bytes.Buffer
+	if err := WriteTable(&table, r); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteHTML(&page, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"not served 66 % -> 0 %", "97.7       -   34 %"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, table.String())
+		}
+	}
+	for _, want := range []string{`not served 66 % → 0 %`, `<dt>not served</dt><dd><span class="was">66.0 %</span>`, `<td class="number">34 %</td>`} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"overtake/loadgen"
@@ -14,8 +15,9 @@ import (
 // requests, the spread over repeated runs, the phases, the slowest requests,
 // the expectations and the verdict.
 //
-// Where a condition was run more than once, the figures are those of each
-// class's median run.
+// Where a condition was run more than once, the figures are those of one run of
+// each class, the one with the median p99; only the spread and the headline are of
+// all.
 func WriteTable(w io.Writer, r *loadgen.Report) error {
 	var b strings.Builder
 	groups := groupRuns(r)
@@ -24,16 +26,13 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 		b.WriteByte('\n')
 		writeCounts(&b, groups)
 	}
-	writeSpread(&b, r, groups)
+	writeSpread(&b, groups)
 	writePhases(&b, groups)
 	writeLines(&b, "", causes(groups))
 	writeLines(&b, "slowest requests", slowestLines(groups))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
-	writeLines(&b, "", []string{"generator: " + string(r.Verdict.State)})
-	for _, reason := range r.Verdict.Reasons {
-		b.WriteString("  " + printable(reason) + "\n")
-	}
+	writeLines(&b, "", verdictLines(r.Verdict))
 	if _, err := io.WriteString(w, b.String()); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
@@ -42,56 +41,40 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 
 // writeLatencies puts latency and service time side by side: where latency is
 // much longer, requests could not even be sent in time, which a load generator
-// that waits for answers would not show.
+// that waits for answers would not show. Beside them it says of which share of the
+// sent requests they are.
 func writeLatencies(b *strings.Builder, groups []group) {
-	rows := [][]string{{"class", "done/s", "good/s", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
+	rows := [][]string{{"class", runHeading(groups), "done/s", "good/s", "ok", "p50", "p90", "p99", "p99.9", "max", "p50", "p99"}}
 	for _, g := range groups {
 		rows = append(rows, []string{g.title()})
 		for _, m := range g.medians {
 			c, l := m.result, m.result.Latency
-			row := []string{"  " + c.Label(), formatRate(c.DonePerSecond), goodputCell(c)}
+			row := []string{"  " + c.Label(), g.runCell(m), formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
 			for _, v := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max} {
 				row = append(row, latencyCell(l, v))
 			}
 			rows = append(rows, append(row, latencyCell(c.Service, c.Service.P50), latencyCell(c.Service, c.Service.P99)))
 		}
 	}
-	writeAligned(b, rows, 1, span{7, "latency from intended start, ms"}, span{9, "service, ms"})
+	writeAligned(b, rows, 1, span{9, "latency from intended start, ms"}, span{11, "service, ms"})
 }
 
-// title names the condition and says what its figures are of.
-func (g group) title() string {
-	title := formatSeconds(g.runs[0].DurationSeconds)
-	if n := len(g.runs); n > 1 {
-		title = fmt.Sprintf("median%s of %d runs of %s", medianNote(n), n, title)
-	}
-	if g.condition != "" {
-		title = g.condition + ", " + title
-	}
-	for _, run := range g.runs {
-		if run.Interrupted {
-			return title + ", ended early"
-		}
-	}
-	return title
-}
-
-// medianNote says which of an even number of runs is shown as the median.
-func medianNote(runs int) string {
-	if runs%2 == 0 {
-		return " (of the two in the middle, the one with less p99)"
+// runHeading is empty where every condition was run once.
+func runHeading(groups []group) string {
+	if slices.ContainsFunc(groups, func(g group) bool { return len(g.runs) > 1 }) {
+		return "run"
 	}
 	return ""
 }
 
 func writeCounts(b *strings.Builder, groups []group) {
-	rows := [][]string{{"class", "sent", "ok", "shed", "failed", "unfinished", "skipped", "queue share"}}
+	rows := [][]string{{"class", runHeading(groups), "sent", "ok", "shed", "failed", "unfinished", "skipped", "queue share"}}
 	for _, g := range groups {
 		rows = append(rows, []string{g.title()})
 		for _, m := range g.medians {
 			c := m.result
 			rows = append(rows, []string{
-				"  " + c.Label(), formatCount(c.Sent), formatCount(c.OK), formatCount(c.ShedTotal()), formatCount(c.FailedTotal()),
+				"  " + c.Label(), g.runCell(m), formatCount(c.Sent), formatCount(c.OK), formatCount(c.ShedTotal()), formatCount(c.FailedTotal()),
 				formatCount(c.Unfinished), formatCount(c.Skipped), queueCell(c),
 			})
 		}
@@ -99,28 +82,35 @@ func writeCounts(b *strings.Builder, groups []group) {
 	writeAligned(b, rows, 1)
 }
 
-func writeSpread(b *strings.Builder, r *loadgen.Report, groups []group) {
-	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "refused"}}
+func writeSpread(b *strings.Builder, groups []group) {
+	rows := [][]string{{"median, min..max", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "not served %"}}
 	for _, g := range groups {
-		first := true
+		if len(g.runs) < 2 {
+			continue
+		}
+		rows = append(rows, []string{strings.TrimPrefix(fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs)), ", ")})
 		for _, m := range g.medians {
-			s, ok := summary(r, g.condition, m.result.Name)
-			if !ok {
-				continue
-			}
-			if first {
-				rows, first = append(rows, []string{strings.TrimPrefix(fmt.Sprintf("%s, over %d runs", g.condition, len(g.runs)), ", ")}), false
-			}
-			millis := func(v float64) string { return formatMillis(loadgen.Millis(v)) }
+			s := g.summary(m.result.Name)
+			millis := m.spreadMillis()
 			rows = append(rows, []string{
-				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), spreadCell(s.P50, millis), spreadCell(s.P99, millis),
-				spreadCell(s.P999, millis), spreadCell(s.RefusedShare, func(v float64) string { return formatPercent(v, 1) }),
+				"  " + m.result.Label(), spreadCell(s.DonePerSecond, formatRate), millis(s.P50), millis(s.P99),
+				millis(s.P999), spreadCell(s.NotServed, func(v float64) string { return strings.TrimSuffix(formatPercent(v, 1), " %") }),
 			})
 		}
 	}
 	if len(rows) > 1 {
 		b.WriteByte('\n')
 		writeAligned(b, rows, 1)
+	}
+}
+
+// spreadMillis is "-" if no run had a success.
+func (m median) spreadMillis() func(loadgen.Spread) string {
+	return func(s loadgen.Spread) string {
+		if m.answered == 0 {
+			return "-"
+		}
+		return spreadCell(s, func(v float64) string { return formatMillis(loadgen.Millis(v)) })
 	}
 }
 
@@ -205,8 +195,8 @@ func slowestLines(groups []group) []string {
 			of := strings.TrimPrefix(g.condition+": "+m.result.Name, ": ")
 			for _, s := range m.result.Slowest[:min(len(m.result.Slowest), each)] {
 				text := fmt.Sprintf("  %s %s ms (service %s", of, formatMillis(s.Latency), formatMillis(s.Service))
-				if m.result.Queue.Count > 0 {
-					text += ", queue " + formatMillis(s.Queue)
+				if s.Queue > 0 {
+					text += ", queue " + queueWait(s)
 				}
 				lines = append(lines, fmt.Sprintf("%s) at %.1f s: %s", text, s.At, s.Request), "    "+traceText(s))
 			}
@@ -220,6 +210,15 @@ func traceText(s loadgen.SlowRequest) string {
 		return s.URL
 	}
 	return "trace " + s.TraceID
+}
+
+// verdictLines has a line for each reason.
+func verdictLines(v loadgen.Verdict) []string {
+	lines := []string{"generator: " + string(v.State)}
+	for _, reason := range v.Reasons {
+		lines = append(lines, "  "+reason)
+	}
+	return lines
 }
 
 func headline(r *loadgen.Report) []string {

@@ -10,27 +10,26 @@ import (
 
 // pageView is what the template of the page shows.
 type pageView struct {
-	Title  string
-	About  string // the curves in words
-	Report *loadgen.Report
-	Valid  bool
-	Lead   *classChange // nil if there is no gain to report
-	Costs  []string     // what came with it
-	Cards  []classCard
-	// Repeated says that a condition was run more than once, Even that it was an
-	// even number of times.
-	Repeated, Even bool
-	Figures        []viewRow // latency and service time
-	Counts         []viewRow // what became of the requests
-	Spread         []viewRow
-	Phases         []viewRow
-	Slowest        []slowRow
-	Causes         []string
-	JSON           template.JS
-	Guide          template.JS
-	Style          template.CSS
-	Library        template.JS
-	Scripts        []template.JS
+	Title    string
+	About    string // the curves in words
+	Report   *loadgen.Report
+	Valid    bool
+	Lead     *classChange // nil if there is no gain to report
+	Costs    []string     // what came with it
+	Cards    []classCard
+	Repeated bool      // a condition was run more than once
+	Figures  []viewRow // latency and service time
+	Counts   []viewRow // what became of the requests
+	Spread   []viewRow
+	Phases   []viewRow
+	Slowest  []slowRow // few of each class
+	Slower   []slowRow // the rest
+	Causes   []string
+	JSON     template.JS
+	Guide    template.JS
+	Style    template.CSS
+	Library  template.JS
+	Scripts  []template.JS
 }
 
 type classCard struct {
@@ -63,8 +62,9 @@ func newPageView(r *loadgen.Report) pageView {
 	groups := groupRuns(r)
 	view := pageView{
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
-		Causes: causes(groups), Slowest: slowRows(groups),
+		Causes: causes(groups),
 	}
+	view.Slowest, view.Slower = slowRows(groups)
 	comparison := changesOf(r)
 	if lead, ok := comparison.Lead(); ok {
 		view.Lead = &lead
@@ -72,7 +72,6 @@ func newPageView(r *loadgen.Report) pageView {
 	}
 	for _, g := range groups {
 		view.Repeated = view.Repeated || len(g.runs) > 1
-		view.Even = view.Even || len(g.runs)%2 == 0
 	}
 	for i, name := range classNames(groups) {
 		view.Cards = append(view.Cards, newClassCard(groups, name, i))
@@ -112,56 +111,77 @@ func curvesInWords(groups []group) string {
 	return strings.Join(parts, "; ")
 }
 
-// of returns the median run of a class under each condition that has it.
-func of(groups []group, name string) (medians []median, conditions []string) {
+// of returns the median run of a class in each group that has it.
+func of(groups []group, name string) (medians []median, in []group) {
 	for _, g := range groups {
 		for _, m := range g.medians {
 			if m.result.Name == name {
-				medians, conditions = append(medians, m), append(conditions, g.condition)
+				medians, in = append(medians, m), append(in, g)
 			}
 		}
 	}
-	return medians, conditions
+	return medians, in
 }
 
+// runTitle names the condition and the run that the figures of m are of.
+func (g group) runTitle(m median) string {
+	cell := g.runCell(m)
+	if cell == "" {
+		return g.condition
+	}
+	return strings.TrimPrefix(g.condition+", run "+cell, ", ")
+}
+
+// newClassCard shows the medians over all runs, as the report holds them in its
+// conditions.
 func newClassCard(groups []group, name string, index int) classCard {
-	medians, _ := of(groups, name)
-	first, last := medians[0].result, medians[len(medians)-1].result
+	medians, in := of(groups, name)
+	last := medians[len(medians)-1].result
 	card := classCard{
 		Class: last.Label(),
 		Light: template.CSS(colours.Light[index%len(colours.Light)]),
 		Dark:  template.CSS(colours.Dark[index%len(colours.Dark)]),
 	}
-	add := func(name, unit string, show func(loadgen.ClassResult) string) {
-		f := fact{Name: name, Unit: unit, Now: show(last)}
+	add := func(name, unit string, show func(median, loadgen.ClassSummary) string) {
+		cell := func(i int) string { return show(medians[i], in[i].summary(last.Name)) }
+		f := fact{Name: name, Unit: unit, Now: cell(len(medians) - 1)}
 		if len(medians) > 1 {
-			f.Before = show(first)
+			f.Before = cell(0)
 		}
 		card.Facts = append(card.Facts, f)
 	}
-	add("p99", "ms", func(c loadgen.ClassResult) string { return latencyCell(c.Latency, c.Latency.P99) })
-	add("p50", "ms", func(c loadgen.ClassResult) string { return latencyCell(c.Latency, c.Latency.P50) })
-	add("done", "/s", func(c loadgen.ClassResult) string { return formatRate(c.DonePerSecond) })
-	if last.Objective > 0 {
-		add("within "+formatMillis(last.Objective)+" ms", "/s", goodputCell)
+	latency := func(name string, of func(loadgen.ClassSummary) loadgen.Spread) {
+		add(name, "ms", func(m median, s loadgen.ClassSummary) string {
+			if m.answered == 0 {
+				return "-"
+			}
+			return formatMillis(loadgen.Millis(of(s).Median))
+		})
 	}
-	add("refused or failed", "", func(c loadgen.ClassResult) string { return formatPercent(c.RefusedShare(), 1) })
+	latency("p99", func(s loadgen.ClassSummary) loadgen.Spread { return s.P99 })
+	latency("p50", func(s loadgen.ClassSummary) loadgen.Spread { return s.P50 })
+	add("done", "/s", func(_ median, s loadgen.ClassSummary) string { return formatRate(s.DonePerSecond.Median) })
+	if last.Objective > 0 {
+		add("within "+formatMillis(last.Objective)+" ms", "/s", func(_ median, s loadgen.ClassSummary) string { return formatRate(s.Goodput.Median) })
+	}
+	add("not served", "", func(_ median, s loadgen.ClassSummary) string { return formatPercent(s.NotServed.Median, 1) })
 	return card
 }
 
 // addRows adds the rows of one class to all tables.
 func (v *pageView) addRows(groups []group, name string) {
-	medians, conditions := of(groups, name)
+	medians, in := of(groups, name)
 	for i, m := range medians {
-		c := m.result
-		row := viewRow{First: i == 0, Class: c.Label(), Condition: conditions[i], Run: m.index, Name: name}
+		c, g := m.result, in[i]
+		row := viewRow{First: i == 0, Class: c.Label(), Condition: g.runTitle(m), Run: m.index, Name: name}
 		v.Figures = append(v.Figures, row.with(figureCells(c)))
 		v.Counts = append(v.Counts, row.with(countCells(c.Counts, queueCell(c))))
-		if s, ok := summary(v.Report, conditions[i], name); ok {
-			v.Spread = append(v.Spread, row.with(spreadCells(s)))
+		if len(g.runs) > 1 {
+			row := viewRow{First: i == 0, Class: c.Label(), Condition: g.condition, Run: m.index, Name: name}
+			v.Spread = append(v.Spread, row.with(spreadCells(g.summary(name), m)))
 		}
 		for j, p := range c.Phases {
-			row := viewRow{First: j == 0, Class: c.Label(), Condition: conditions[i], Run: m.index, Name: name}
+			row := viewRow{First: j == 0, Class: c.Label(), Condition: row.Condition, Run: m.index, Name: name}
 			l := p.Latency
 			cells := append([]string{p.Name}, countCells(p.Counts, formatCount(p.WithinObjective))...)
 			for _, value := range []loadgen.Millis{l.P50, l.P99, l.P999, l.Max} {
@@ -179,7 +199,7 @@ func (r viewRow) with(cells []string) viewRow {
 
 func figureCells(c loadgen.ClassResult) []string {
 	l := c.Latency
-	cells := []string{formatRate(c.DonePerSecond), goodputCell(c)}
+	cells := []string{formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
 	for _, m := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max, l.Mean} {
 		cells = append(cells, latencyCell(l, m))
 	}
@@ -194,29 +214,38 @@ func countCells(c loadgen.Counts, last string) []string {
 	return append(cells, last)
 }
 
-func spreadCells(s loadgen.ClassSummary) []string {
-	millis := func(v float64) string { return formatMillis(loadgen.Millis(v)) }
+func spreadCells(s loadgen.ClassSummary, m median) []string {
+	millis := m.spreadMillis()
+	good := "-"
+	if m.result.Objective > 0 {
+		good = spreadCell(s.Goodput, formatRate)
+	}
 	return []string{
-		spreadCell(s.DonePerSecond, formatRate), spreadCell(s.Goodput, formatRate), spreadCell(s.P50, millis), spreadCell(s.P90, millis),
-		spreadCell(s.P99, millis), spreadCell(s.P999, millis), spreadCell(s.Max, millis),
-		spreadCell(s.RefusedShare, func(v float64) string { return formatPercent(v, 1) }),
+		spreadCell(s.DonePerSecond, formatRate), good, millis(s.P50), millis(s.P90),
+		millis(s.P99), millis(s.P999), millis(s.Max),
+		spreadCell(s.NotServed, func(v float64) string { return formatPercent(v, 1) }),
 	}
 }
 
-// slowRows has a link only where the report has an http one: a report may come
+// slowRows returns the slowest requests of each class, and the rest of those in the
+// report. It has a link only where the report has an http one: a report may come
 // from anywhere.
-func slowRows(groups []group) []slowRow {
-	var rows []slowRow
+func slowRows(groups []group) (slowest, rest []slowRow) {
+	const each = 5
 	for _, g := range groups {
 		for _, m := range g.medians {
-			for _, s := range m.result.Slowest {
-				row := slowRow{Class: m.result.Name, Condition: g.condition, SlowRequest: s, Wait: queueWait(m.result, s)}
+			for i, s := range m.result.Slowest {
+				row := slowRow{Class: m.result.Name, Condition: g.runTitle(m), SlowRequest: s, Wait: queueWait(s)}
 				if strings.HasPrefix(s.URL, "http://") || strings.HasPrefix(s.URL, "https://") {
 					row.Link = template.URL(s.URL)
 				}
-				rows = append(rows, row)
+				if i < each {
+					slowest = append(slowest, row)
+				} else {
+					rest = append(rest, row)
+				}
 			}
 		}
 	}
-	return rows
+	return slowest, rest
 }

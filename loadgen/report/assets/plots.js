@@ -16,12 +16,20 @@ const reportPlots = (report, lines) => {
   // Percentiles lie on the HDR scale: equal steps for each further nine.
   const hdr = (percentile) => -Math.log10(1 - percentile / 100);
   const bucketMiddle = 10 ** -0.05;
-  // The last second of a run is not a whole one: as a rate it would look like a
-  // collapse.
-  const wholeSeconds = (c) => (c.series || []).slice(0, -1);
+  // The last answer ends its second early if it came after the load: as a rate that
+  // would look like a collapse.
+  const wholeSeconds = (l) => {
+    const series = l.result.series || [];
+    return series.at(-1)?.second + 1 > l.run.duration_seconds ? series.slice(0, -1) : series;
+  };
   // A log scale has no 0.
   const above0 = (v) => (v > 0 ? v : null);
-  const curve = (points) => (points || []).filter((p) => p.percentile < 100).map((p) => [hdr(p.percentile), above0(p.ms)]);
+  // The maximum lies where the last of so many answers does: 100 % would be infinitely
+  // far to the right.
+  const curve = (points, count) => {
+    const last = Math.log10(Math.max(count, 1));
+    return (points || []).map((p, i) => [p.percentile < 100 ? hdr(p.percentile) : Math.max(last, i ? hdr(Math.min(points[i - 1].percentile, 99.99999)) : 0), above0(p.ms)]);
+  };
   const each = (c, value) => (c.series || []).map((t) => [t.second, t.done ? above0(value(t)) : null]);
   const logTime = { type: "log", axisLabel: { formatter: tick } };
   const seconds = { type: "value", min: 0, minInterval: 1, axisLabel: { formatter: "{value} s" } };
@@ -31,20 +39,25 @@ const reportPlots = (report, lines) => {
   // Plots with a row for each line: its place is its index among those shown.
   const rows = (shown) => ({ type: "category", data: shown.map((l) => l.label), inverse: true });
 
-  // Where the time went: the queue's part of the mean service time.
-  const parts = (c) => {
-    const queue = c.queue_share * c.service.mean_ms;
-    return [queue, c.service.mean_ms - queue];
+  // Where the time went: the queue's part of the mean service time. Both must be of
+  // the same answers.
+  const told = (c) => c.queue.count > 0 && c.queue.count >= 0.99 * c.service.count;
+  const parts = (c) => [c.queue.mean_ms, Math.max(c.service.mean_ms - c.queue.mean_ms, 0)];
+  const untold = "of the answers told how long they waited. The gateway sends it in Server-Timing with “expose: all” in its configuration, or to networks that it trusts.";
+  // Runs that were ended early count only where there are no others.
+  const wholeRuns = (condition) => {
+    const all = report.runs.filter((run) => run.condition === condition), whole = all.filter((run) => !run.interrupted);
+    return whole.length ? whole : all;
   };
-  const runsOf = (line) => report.runs.filter((run) => run.condition === line.conditionName)
+  const runsOf = (line) => wholeRuns(line.conditionName)
     .flatMap((run) => run.classes).filter((c) => c.name === line.result.name && c.latency.count > 0)
     .map((c) => c.latency.p99_ms).filter((v) => v > 0).sort((a, b) => a - b);
 
   return {
     percentiles: {
       series: (l) => [
-        { data: curve(l.result.service_curve), thin: "service" },
-        { data: curve(l.result.curve) },
+        { data: curve(l.result.service_curve, l.result.service.count), thin: "service" },
+        { data: curve(l.result.curve, l.result.latency.count) },
       ],
       x: { type: "value", interval: 1, min: 0, axisLabel: { formatter: nines } },
       y: logTime,
@@ -75,13 +88,13 @@ const reportPlots = (report, lines) => {
     },
     done: {
       series: (l) => [
-        ...(l.result.objective_ms > 0 ? [{ data: wholeSeconds(l.result).map((t) => [t.second, t.good]), thin: "within objective" }] : []),
-        { data: wholeSeconds(l.result).map((t) => [t.second, t.done]) },
+        ...(l.result.objective_ms > 0 ? [{ data: wholeSeconds(l).map((t) => [t.second, t.good]), thin: "within objective" }] : []),
+        { data: wholeSeconds(l).map((t) => [t.second, t.done]) },
       ],
       x: seconds, y: rate, title: second, value: (v) => `${v}/s`, overTime: true,
     },
     refused: {
-      series: (l) => [{ data: wholeSeconds(l.result).map((t) => [t.second, t.shed + t.failed]) }],
+      series: (l) => [{ data: wholeSeconds(l).map((t) => [t.second, t.shed + t.failed]) }],
       x: seconds, y: rate, title: second, value: (v) => `${v}/s`, overTime: true,
       empty: "Nothing was shed and nothing failed.",
     },
@@ -89,15 +102,15 @@ const reportPlots = (report, lines) => {
       series: (l) => (l.result.queue.count ? [{ data: (l.result.series || []).map((t) => [t.second, t.done ? t.queue_mean_ms : null]) }] : []),
       x: seconds, y: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
       title: second, value: milliseconds, overTime: true,
-      empty: "No answer told how long it waited: it takes a gateway with the line expose: all.",
+      empty: `None ${untold}`,
     },
     share: {
       rows,
-      series: (l, i) => (l.result.service.count && l.result.queue.count ? parts(l.result).map((v, rest) => (
+      series: (l, i) => (told(l.result) ? parts(l.result).map((v, rest) => (
         { type: "bar", stack: `time ${i}`, data: [[v, i]], name: rest ? "the rest" : "in the gateway's queue", pale: rest === 1 })) : []),
       x: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
       value: milliseconds, trigger: "item",
-      empty: "No answer told how long it waited: it takes a gateway with the line expose: all.",
+      empty: `None, or not all, ${untold}`,
     },
     spread: {
       rows,
@@ -107,7 +120,7 @@ const reportPlots = (report, lines) => {
         return [
           { data: [[p99s[0], i], [p99s.at(-1), i]], name: "range" },
           { type: "scatter", data: p99s.map((v) => [v, i]), name: "a run", size: 8, pale: true },
-          { type: "scatter", data: [[p99s[Math.floor((p99s.length - 1) / 2)], i]], name: "median run", size: 14 },
+          { type: "scatter", data: [[above0(l.result.latency.p99_ms), i]], name: "run with the median", size: 14 },
         ];
       },
       x: logTime, value: milliseconds, trigger: "item", rule: true,
