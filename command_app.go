@@ -11,14 +11,15 @@ import (
 )
 
 type appCommand struct {
-	Listen  string   `default:"127.0.0.1:9000" placeholder:"ADDR" help:"Address to listen on (default ${default})."`
-	Workers int      `default:"8" help:"Requests worked on at the same time (default ${default}); the rest queues, first in, first out."`
+	Listen  *string  `placeholder:"ADDR" help:"Address to listen on (default 127.0.0.1:9000)."`
+	Workers *int     `placeholder:"N" help:"Requests worked on at the same time (default 8); the rest queues, first in, first out."`
 	Service []string `placeholder:"fixed|exponential|NAME" help:"How long /work?ms=N takes: N, or exponentially distributed with mean N (default fixed). With --file: the services to run here; may be repeated (default all)."`
 	Sharing bool     `help:"All requests run at once and share the workers, as on a processor: with n of them, each advances at the rate workers/n, at most 1."`
 
 	File       string `short:"f" placeholder:"FILE|NAME" help:"Run an application of many services: a graph from a file, or one that comes with the program, see --list."`
 	ListenBase int    `placeholder:"PORT" help:"With --file: the services without an address of their own listen on 127.0.0.1 from this port on, in the order of the file (default: any free ports)."`
 	Check      bool   `help:"With --file: print who calls whom, and run nothing."`
+	Print      bool   `help:"With --file: print the file of a graph that comes with the program, to be copied and changed, and run nothing."`
 	List       bool   `help:"Print the graphs that come with the program, and run nothing."`
 }
 
@@ -40,10 +41,12 @@ func (c *appCommand) Run(ctx context.Context) error {
 	switch {
 	case c.List:
 		return listGraphs()
+	case c.File != "" && (c.Listen != nil || c.Workers != nil || c.Sharing):
+		return &usageError{errors.New("--listen, --workers and --sharing are about the sample app: a graph has listen and workers of each service in its file, and --listen-base")}
 	case c.File != "":
 		return c.runGraph(ctx)
-	case c.Check || c.ListenBase != 0:
-		return &usageError{errors.New("--check and --listen-base are about a graph: give one with --file")}
+	case c.Check || c.Print || c.ListenBase != 0:
+		return &usageError{errors.New("--check, --print and --listen-base are about a graph: give one with --file")}
 	}
 	return c.runSample(ctx)
 }
@@ -54,22 +57,29 @@ func (c *appCommand) runSample(ctx context.Context) error {
 	if len(c.Service) > 0 {
 		service = c.Service[len(c.Service)-1]
 	}
-	if c.Workers < 1 || c.Workers > app.MaxWorkers {
-		return &usageError{fmt.Errorf("--workers %d, want 1 to %d", c.Workers, app.MaxWorkers)}
+	listen, workers := "127.0.0.1:9000", 8
+	if c.Listen != nil {
+		listen = *c.Listen
+	}
+	if c.Workers != nil {
+		workers = *c.Workers
+	}
+	if workers < 1 || workers > app.MaxWorkers {
+		return &usageError{fmt.Errorf("--workers %d, want 1 to %d", workers, app.MaxWorkers)}
 	}
 	if service != "fixed" && service != "exponential" {
 		return &usageError{fmt.Errorf("--service %q, want fixed or exponential", service)}
 	}
-	if _, err := net.ResolveTCPAddr("tcp", c.Listen); err != nil {
-		return &usageError{fmt.Errorf("--listen %q is not an address, want HOST:PORT: %w", c.Listen, err)}
+	if _, err := net.ResolveTCPAddr("tcp", listen); err != nil {
+		return &usageError{fmt.Errorf("--listen %q is not an address, want HOST:PORT: %w", listen, err)}
 	}
-	ln, err := net.Listen("tcp", c.Listen)
+	ln, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("app: %w; free the address or give another with --listen", err)
 	}
-	fmt.Printf("app: %d workers on http://%s\n", c.Workers, ln.Addr())
+	fmt.Printf("app: %d workers on http://%s\n", workers, ln.Addr())
 	sample := app.New(app.Config{
-		Workers: c.Workers, Sharing: c.Sharing, Exponential: service == "exponential", Seed: uint64(time.Now().UnixNano()),
+		Workers: workers, Sharing: c.Sharing, Exponential: service == "exponential", Seed: uint64(time.Now().UnixNano()),
 	})
 	served := make(chan error, 1)
 	go func() { served <- sample.Serve(ln) }()

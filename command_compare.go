@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
+	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
 	reports "overtake/loadgen/report"
 )
@@ -38,26 +40,32 @@ func (c *compareCommand) Run() error {
 		if err != nil {
 			return &usageError{fmt.Errorf("%s: %w", name, err)}
 		}
+		if len(report.Runs) == 0 || !slices.ContainsFunc(report.Runs, func(r loadgen.RunResult) bool { return len(r.Classes) > 0 }) {
+			return &usageError{fmt.Errorf("%s: the report has no runs with classes: there is nothing to compare; measure again with --out", name)}
+		}
 		all = append(all, report)
 	}
 	comparison := reports.CompareFiles(c.Files, all)
-	if err := reports.WriteComparisonTable(os.Stdout, comparison); err != nil || c.Out == "" {
-		return err
+	if c.Out == "" {
+		return reports.WriteComparisonTable(os.Stdout, comparison)
 	}
 	paths, err := reports.WriteComparisonFolder(c.Out, comparison)
+	if terr := reports.WriteComparisonTable(os.Stdout, comparison); terr != nil {
+		return errors.Join(err, terr)
+	}
 	fmt.Println()
 	printPaths(paths)
 	return err
 }
 
 func readReportFile(name string) (*loadgen.Report, error) {
-	f, err := os.Open(name)
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil, errors.New("a folder: give the report.json in it")
+	}
+	f, err := strictyaml.OpenFile(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("a folder: give the report.json in it")
-	}
 	return reports.ReadJSON(f)
 }

@@ -60,10 +60,11 @@ rules:
 
 // demoConfig is what both conditions have in common. Nobody tells the gateway how many
 // workers the app has: the adaptive limit finds out, and so keeps the queue in the
-// gateway, where it has an order.
+// gateway, where it has an order. expose: all has it tell how long that was.
 const demoConfig = `
 listeners: [{name: public, address: "127.0.0.1:0"}]
 admin: "127.0.0.1:0"
+expose: all
 upstreams:
   app: {servers: ["%s"], limit: {mode: adaptive}}
 brokers:

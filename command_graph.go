@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,23 +27,47 @@ func listGraphs() error {
 	return nil
 }
 
-// loadGraph reads the graph that --file names: a file, or else a builtin one.
+// loadGraph reads the graph that --file names: a file, or a builtin one; see
+// [strictyaml.IsFile].
 func loadGraph(name string) (*topology.Graph, error) {
-	text, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(name, "/.\\") {
+	if !strictyaml.IsFile(name) {
 		if g, ok := topology.Builtin(name); ok {
 			return g, nil
 		}
-		return nil, &usageError{fmt.Errorf("--file %s: neither a file nor a graph; %s", name, strictyaml.Suggest(name, topology.BuiltinNames()))}
+		return nil, &usageError{fmt.Errorf("--file %s: no graph is called that; %s; a file is ./%s", name, strictyaml.Suggest(name, topology.BuiltinNames()), name)}
 	}
+	text, err := strictyaml.ReadFile(name, strictyaml.MaxFile)
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("--file: %w", err)}
 	}
-	return topology.Parse(name, text, os.LookupEnv)
+	g, err := topology.Parse(name, text, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range g.Names() {
+		side := g.Services[service].Sidecar
+		if side == nil || side.Config == "" {
+			continue
+		}
+		if f, err := strictyaml.OpenFile(side.Config); err != nil {
+			return nil, &usageError{fmt.Errorf("%s: services.%s.sidecar.config: %w; name a file, relative to where overtake is started", name, service, err)}
+		} else if err := f.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return g, nil
 }
 
 // runGraph runs services of a graph until ctx ends.
 func (c *appCommand) runGraph(ctx context.Context) error {
+	if c.Print {
+		text, ok := topology.Source(c.File)
+		if !ok {
+			return &usageError{fmt.Errorf("--print: no graph that comes with the program is called %q; %s", c.File, strictyaml.Suggest(c.File, topology.BuiltinNames()))}
+		}
+		_, err := os.Stdout.Write(text)
+		return err
+	}
 	g, err := loadGraph(c.File)
 	if err != nil {
 		return err
@@ -79,10 +102,17 @@ func (c *appCommand) runGraph(ctx context.Context) error {
 	for _, service := range running.Running() {
 		fmt.Println(service)
 	}
-	<-ctx.Done()
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-running.Failed():
+		if ctx.Err() != nil { // Ctrl-C goes to the sidecars too
+			failed = nil
+		}
+	}
 	drain, cancel := context.WithTimeout(context.Background(), graphDrain)
 	defer cancel()
-	return running.Shutdown(drain)
+	return errors.Join(failed, running.Shutdown(drain))
 }
 
 // startSidecarBeside starts `overtake sidecar` for a service.
@@ -110,5 +140,11 @@ func startSidecarBeside(ctx context.Context, spec topology.SidecarSpec, logFile 
 			running.Outbound = strings.TrimPrefix(said, "listener=outbound address=")
 		}
 	}
+	ended := make(chan error, 1)
+	running.Ended = ended
+	go func() { // until the child ends, for which Stop waits
+		<-side.done
+		ended <- fmt.Errorf("it last said: %s", side.lastLine())
+	}()
 	return running, nil
 }

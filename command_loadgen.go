@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -80,6 +81,7 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	if err := makeReportFolder(c.Out); err != nil {
 		return err
 	}
+	warnOfCut(os.Stderr, load)
 	// The first signal ends the run, and the report is written. From then on a
 	// signal does what it does to any program.
 	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
@@ -95,6 +97,17 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return worth(report)
+}
+
+// warnOfCut tells which recorded arrivals lie after the end of the run.
+func warnOfCut(w io.Writer, load loadgen.Scenario) {
+	for _, class := range load.Classes {
+		replay := class.Arrivals.Replay
+		if n := replay.Beyond(load.Warmup + load.Duration); n > 0 {
+			_, _ = fmt.Fprintf(w, "class %s: %d of %d recorded arrivals lie beyond the end of the run; let it last %v to have them all\n",
+				class.Name, n, len(replay.Arrivals), (replay.End() - load.Warmup + time.Second).Truncate(time.Second))
+		}
+	}
 }
 
 // check returns what the flags and the file ask for.
@@ -154,7 +167,7 @@ func (c *loadgenCommand) traceSample() float64 {
 // worth says why a report is no result; nil if it is one.
 func worth(report *loadgen.Report) error {
 	if report.Verdict.State != loadgen.Valid {
-		return fmt.Errorf("not a result: %s", report.Verdict)
+		return fmt.Errorf("not a result: %s; the reasons are below the table", report.Verdict.State)
 	}
 	unmet := 0
 	for _, e := range report.Expectations {
@@ -190,18 +203,35 @@ func makeReportFolder(dir string) error {
 	if dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = tryFile(dir)
+	}
+	if err != nil {
 		return fmt.Errorf("report: %w; give another folder with --out", err)
 	}
 	return nil
 }
 
-// writeReport prints the table, and writes the files into dir unless it is "".
-func writeReport(report *loadgen.Report, dir string) error {
-	if err := reports.WriteTable(os.Stdout, report); err != nil || dir == "" {
+// tryFile finds out whether files can be made in dir.
+func tryFile(dir string) error {
+	f, err := os.CreateTemp(dir, ".overtake-*")
+	if err != nil {
 		return err
 	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// writeReport writes the files into dir unless it is "", and then prints the table:
+// standard output may be full or closed, and one that fails must not lose the others.
+func writeReport(report *loadgen.Report, dir string) error {
+	if dir == "" {
+		return reports.WriteTable(os.Stdout, report)
+	}
 	paths, err := reports.WriteFolder(dir, report)
+	if terr := reports.WriteTable(os.Stdout, report); terr != nil {
+		return errors.Join(err, terr)
+	}
 	fmt.Println()
 	printPaths(paths)
 	return err

@@ -14,11 +14,29 @@ import (
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/arrival"
 )
 
 // loadgenArgs is a command line that sends something to target.
 func loadgenArgs(target string, more ...string) []string {
 	return append([]string{"loadgen", "--target", target, "--class", "page=50:/"}, more...)
+}
+
+// Of a replay that is longer than the run, somebody is told.
+func TestWarnOfCut(t *testing.T) {
+	load := loadgen.Scenario{Duration: time.Second, Classes: []loadgen.Class{{Name: "a", Arrivals: arrival.Plan{
+		Replay: arrival.Replay{Arrivals: []arrival.Arrival{{At: 0}, {At: time.Second}, {At: 5 * time.Second}}},
+	}}}}
+	var out strings.Builder
+	warnOfCut(&out, load)
+	if want := "class a: 2 of 3 recorded arrivals lie beyond the end of the run; let it last 6s to have them all\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+	out.Reset()
+	load.Duration = 6 * time.Second
+	if warnOfCut(&out, load); out.Len() > 0 {
+		t.Error(out.String())
+	}
 }
 
 func TestLoadgenUsage(t *testing.T) {
@@ -36,9 +54,12 @@ func TestLoadgenUsage(t *testing.T) {
 		{[]string{"loadgen", "--target", nobody, "--class", "a=1"}, "no ':' after the rate"},
 		{[]string{"loadgen", "--target", nobody, "--class", "a=1:/", "--class", "a=2:/"}, "--class a: there are two of this name"},
 		{[]string{"loadgen", "--target", nobody, "--nothing"}, "unknown flag --nothing (overtake loadgen --help has an example)\n"},
-		{loadgenArgs("127.0.0.1:8080"), "--target is not a URL: first path segment in URL cannot contain colon; want http://HOST:PORT"},
+		{loadgenArgs("127.0.0.1:8080"), "--target is not a URL; want http://HOST:PORT"},
 		{loadgenArgs("ftp://127.0.0.1"), "want http://HOST:PORT or https://HOST:PORT"},
-		{loadgenArgs("http://me:secret@127.0.0.1:port"), "--target is not a URL: invalid port \":port\" after host; want"},
+		{loadgenArgs(nobody + "/base?x=1"), "target \"http://127.0.0.1:1/base?x=1\" has more than a host and a port; give http://127.0.0.1:1, and the rest in the paths of the classes"},
+		{loadgenArgs("http://me:secret@127.0.0.1:port"), "--target is not a URL; want"},
+		{loadgenArgs("http://me:sec/secret@127.0.0.1:80"), "--target is not a URL; want"},
+		{loadgenArgs("me:secret@127.0.0.1:80"), "target \"xxxxx@127.0.0.1:80\": want http://HOST:PORT"},
 		{loadgenArgs(nobody, "--job", "other"), "--job other: there is no class of this name"},
 		{loadgenArgs(nobody, "--duration", "0s"), "--duration 0s, want more than 0s"},
 		{loadgenArgs(nobody, "--duration", "10"), "--duration"},
@@ -51,14 +72,16 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs(nobody, "--timeout", "0s"), "--timeout 0s, want more than 0s"},
 		{loadgenArgs(nobody, "--max-outstanding", "0"), "--max-outstanding 0, want 1 or more"},
 		{loadgenArgs(nobody, "--trace-sample", "50"), "--trace-sample 50, want a share from 0 to 1"},
-		{loadgenArgs(nobody, "--condition", ""), "--condition is empty"},
+		{loadgenArgs(nobody, "--condition", ""), "--condition \"\", want 1 to 64 characters that can be printed"},
+		{loadgenArgs(nobody, "--condition", "red\x1b[31m"), "--condition \"red\\x1b[31m\", want 1 to 64 characters"},
+		{loadgenArgs(nobody, "--condition", "two\nlines"), "--condition \"two\\nlines\", want 1 to 64 characters"},
 		{loadgenArgs(nobody, "--jaeger", "127.0.0.1:16686"), "--jaeger is not a URL of HTTP, want one such as http://127.0.0.1:16686"},
 		{loadgenArgs(nobody, "--jaeger", "http://me:secret@127.0.0.1:16686"), "--jaeger has a user and a password in it"},
 		{loadgenArgs(nobody, "--completions", "/completions"), "--completions is not a URL of HTTP"},
 		{loadgenArgs(nobody, "--expect", "page.p99=5ms"), "--expect: expectation \"page.p99=5ms\": no <, <=, > or >="},
 		{loadgenArgs(nobody, "--expect", "page.p99<5"), "value \"5\" is not a duration with its unit"},
 		{loadgenArgs(nobody, "--expect", "other.p99<5ms"), "the scenario has no class \"other\"; it has page"},
-		{[]string{"loadgen", "-f", "shap"}, "no scenario and no file is called \"shap\"; did you mean \"shop\"?"},
+		{[]string{"loadgen", "-f", "shap"}, "no scenario is called \"shap\"; did you mean \"shop\"?"},
 		{[]string{"loadgen", "-f", "none.yaml"}, "none.yaml can't be read: no such file or directory"},
 		{[]string{"loadgen", "-f", "bad.yaml"}, "bad.yaml:1:1: nmae: unknown key; did you mean \"name\"?"},
 		{[]string{"loadgen", "-f", "shop"}, "no target; add --target http://127.0.0.1:8080"},
@@ -66,9 +89,12 @@ func TestLoadgenUsage(t *testing.T) {
 		{[]string{"loadgen", "-f", "shop", "--target", nobody, "--expect", "nobody.p99<5ms"}, "the scenario has no class \"nobody\"; it has browse, "},
 		{[]string{"loadgen", "-f", "shop", "--print", "gatway"}, "--print \"gatway\", want scenario or gateway"},
 		{[]string{"loadgen", "-f", "shop.yaml", "--print", "gateway"}, "no built-in scenario is called \"shop.yaml\"; give -f and one of "},
+		{[]string{"loadgen", "-f", "/dev/zero"}, "/dev/zero can't be read: not a regular file"},
+		{[]string{"loadgen", "compare", "/dev/zero", "b.json"}, "/dev/zero: not a regular file"},
+		{[]string{"app", "-f", "/dev/zero"}, "--file: read /dev/zero: not a regular file"},
 		{[]string{"loadgen", "compare"}, "(overtake loadgen compare --help has an example)\n"},
 		{[]string{"loadgen", "compare", "a.json"}, "one report, want two or more to compare"},
-		{[]string{"loadgen", "compare", "a.json", "b.json"}, "a.json: open a.json: no such file or directory"},
+		{[]string{"loadgen", "compare", "a.json", "b.json"}, "a.json: stat a.json: no such file or directory"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			code := -1
@@ -336,5 +362,74 @@ func TestLoadgenWarmup(t *testing.T) {
 	}
 	if len(rates) != 3 || rates[1] < 5*rates[0] || rates[1] < 5*rates[2] {
 		t.Errorf("the crowd comes at %v/s in the three phases, want most in the second", rates)
+	}
+}
+
+// Standard output that is full loses no file, and a folder that takes none is found
+// out before anything is sent.
+func TestLoadgenOutputs(t *testing.T) {
+	served := make(chan struct{}, 1000)
+	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }))
+	defer up.Close()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	dir := t.TempDir()
+	code := -1
+	_, stderr := captured(t, func() {
+		stdout := os.Stdout
+		defer func() { os.Stdout = stdout }()
+		os.Stdout = full
+		code = run(loadgenArgs(up.URL, "--duration", "200ms", "--out", dir))
+	})
+	if code != exitFailed || !strings.Contains(stderr, "no space left") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	for _, name := range []string{"report.json", "report.html", "report.png"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	for len(served) > 0 {
+		<-served
+	}
+	_, stderr = captured(t, func() { code = run(loadgenArgs(up.URL, "--duration", "200ms", "--out", "/proc/self")) })
+	if code != exitFailed || !strings.Contains(stderr, "give another folder with --out") || len(served) > 0 {
+		t.Errorf("a folder that takes no files: exit code %d, %d requests, %s", code, len(served), stderr)
+	}
+}
+
+// What holds nothing can't be compared.
+func TestCompareNothing(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "empty.json")
+	if err := os.WriteFile(name, fmt.Appendf(nil, `{"schema":%d,"runs":[]}`, loadgen.ReportSchema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code := -1
+	_, stderr := captured(t, func() { code = run([]string{"loadgen", "compare", name, name}) })
+	if code != exitUsage || !strings.Contains(stderr, "the report has no runs with classes") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+}
+
+func TestAppGraphFiles(t *testing.T) {
+	graph := filepath.Join(t.TempDir(), "graph.yaml")
+	if err := os.WriteFile(graph, []byte("name: shop\nservices: {front: {sidecar: {config: none.yaml}, endpoints: [{path: /}]}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code := -1
+	_, stderr := captured(t, func() { code = run([]string{"app", "-f", graph, "--check"}) })
+	if code != exitUsage || !strings.Contains(stderr, "services.front.sidecar.config: stat none.yaml: no such file") {
+		t.Errorf("exit code %d, %s", code, stderr)
+	}
+	stdout, _ := captured(t, func() { code = run([]string{"app", "-f", "bookinfo", "--print"}) })
+	if code != exitOK || !strings.Contains(stdout, "name: bookinfo") {
+		t.Errorf("exit code %d, %s", code, stdout)
+	}
+	_, stderr = captured(t, func() { code = run([]string{"app", "-f", "bookinf", "--print"}) })
+	if code != exitUsage || !strings.Contains(stderr, "did you mean \"bookinfo\"?") {
+		t.Errorf("exit code %d, %s", code, stderr)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"overtake/loadgen"
 	"overtake/loadgen/content"
@@ -61,8 +63,8 @@ func (c *loadgenCommand) checkFlags() error {
 		return fmt.Errorf("--max-outstanding %d, want 1 or more", c.Outstanding)
 	case c.TraceSample != nil && !(*c.TraceSample >= 0 && *c.TraceSample <= 1):
 		return fmt.Errorf("--trace-sample %v, want a share from 0 to 1", *c.TraceSample)
-	case c.Condition == "":
-		return errors.New("--condition is empty; want a text, such as 'with classes'")
+	case c.Condition == "" || utf8.RuneCountInString(c.Condition) > 64 || strings.ContainsFunc(c.Condition, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("--condition %q, want 1 to 64 characters that can be printed, such as 'with classes'", c.Condition)
 	}
 	for _, page := range []struct{ flag, url, example string }{
 		{"--jaeger", c.Jaeger, "http://127.0.0.1:16686"},
@@ -183,15 +185,12 @@ func authorize(s *loadgen.Scenario) error {
 }
 
 // withoutUser takes user and password out of a URL and returns them as the value
-// of Authorization; "" if there are none. Its errors don't quote the URL.
+// of Authorization; "" if there are none. Its errors don't quote
+// the URL, and not the cause either, which may quote a part of the password.
 func withoutUser(where, raw string) (clean, authorization string, err error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		var parse *url.Error
-		if errors.As(err, &parse) {
-			err = parse.Err
-		}
-		return "", "", fmt.Errorf("%s is not a URL: %w; want http://HOST:PORT or https://HOST:PORT", where, err)
+		return "", "", fmt.Errorf("%s is not a URL; want http://HOST:PORT or https://HOST:PORT", where)
 	}
 	if u.User == nil {
 		return raw, "", nil

@@ -26,6 +26,9 @@ func TestScenariosSuitTheirGateways(t *testing.T) {
 		if len(cfg.Warnings) > 0 {
 			t.Errorf("%s: %v", name, cfg.Warnings)
 		}
+		if cfg.Expose != "all" {
+			t.Errorf("%s: expose is %s: no report can have a queue share", name, cfg.Expose)
+		}
 		flows := make(map[string]bool)
 		for _, class := range s.Classes {
 			requests, err := class.Request.Open(s.Seed, class.Name)

@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,14 +27,14 @@ type completionsReader struct {
 }
 
 // openCompletions starts reading at the present end of the list.
-func openCompletions(ctx context.Context, rawURL string) (*completionsReader, error) {
+func openCompletions(ctx context.Context, rawURL string, tlsConfig *tls.Config) (*completionsReader, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
 		return nil, fmt.Errorf("loadgen: completions %q: %w", rawURL, err)
 	}
 	r := &completionsReader{
 		url:    u,
-		client: &http.Client{Transport: &http.Transport{}, Timeout: pollTimeout},
+		client: &http.Client{Transport: &http.Transport{TLSClientConfig: tlsConfig}, Timeout: pollTimeout},
 	}
 	const end = 1 << 62 // past any list: the answer says where it ends
 	page, err := r.get(ctx, end)

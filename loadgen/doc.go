@@ -1,6 +1,7 @@
 // Package loadgen drives a mixed workload at a server and says what each
 // latency class got: [Run] is the open-loop generator, [Report] what comes of it.
-// It knows nothing of the gateway: to it the target is any HTTP/1.1 server.
+// It knows nothing of the gateway: to it the target is any HTTP/1.1 server, or a
+// broker that a [Sender] of another package publishes to.
 //
 // # How it measures
 //
@@ -18,17 +19,28 @@
 // generator itself was late; service time counts from the real start. The
 // difference between the two starts is the generator's lag.
 //
-// What can't be sent is never queued: above MaxOutstanding unanswered requests
-// a class skips and counts. A run in which the generator was late, skipped, or
-// ran out of sockets or CPU says nothing about the target, and its [Verdict] is
-// GENERATOR-BOUND instead of VALID. On Linux, schedules sleep on a timerfd;
-// elsewhere timers may fire about a millisecond late. Either is part of every
-// latency reported here.
+// What waits is bounded: above MaxOutstanding unanswered requests a class skips
+// and counts. Below, a request waits here only for a connection, be it that one
+// is just opened or that all that [Connections] allows are in use, and its latency
+// counts from the intended start all the same. A message is handed over to a
+// publisher, whose wait for the broker is in its service time.
 //
-// A job class posts work that is answered with 202 and done later. The sample
-// app lists what it has finished (/completions); latency is the time from the
-// intended start to that moment. It compares the clock of the generator with
-// that of the app, so both should be one machine or well synchronized.
+// A run in which the generator was late by more than a part of the latency,
+// skipped, waited for a core, or ran out of sockets or CPU says nothing about the
+// target, and its [Verdict] is GENERATOR-BOUND instead of VALID. On Linux,
+// schedules sleep on a timerfd; elsewhere timers may fire about a millisecond
+// late. Either is part of every latency reported here.
+//
+// A job class posts work that is answered with 202 and done later; latency is the
+// time from the intended start to that moment. The resource in Location is asked
+// whether it is done, so that the moment is known as exactly as it is asked. The
+// sample app lists what it has finished (/completions), which is exact, but
+// compares the clock of the generator with that of the app: both should be one
+// machine or well synchronized.
+//
+// A message counts from its intended publishing until it was consumed and worked
+// on, by consumers of the generator: see loadgen/amqp and loadgen/nats. Scenario
+// files are read by loadgen/scenario.
 //
 // # A warning
 //

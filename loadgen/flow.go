@@ -21,6 +21,14 @@ const wakeEvery = 100 * time.Microsecond
 // network only when nothing else is ready to run.
 const maxTogether = 64
 
+const (
+	// overtime is for how long after its end a schedule goes on sending what was due
+	// before: a generator that can't keep up ends all the same.
+	overtime = time.Second
+	// countFor is how long the rest is counted one by one at most.
+	countFor = time.Second
+)
+
 // flow is one class at work.
 type flow struct {
 	Class
@@ -38,7 +46,7 @@ type flow struct {
 
 // run starts the requests of f at their intended times, until end or until ctx
 // of the pacer ends. It never waits for an answer; when it is late it sends at
-// once what is due.
+// once what is due, and skips what is not sent some time after end.
 func (f *flow) run(end time.Duration) {
 	var woken time.Duration // when the schedule last slept
 	var together int        // requests since
@@ -47,9 +55,13 @@ func (f *flow) run(end time.Duration) {
 		if !more || due.At >= end {
 			return
 		}
+		now := time.Since(f.start)
+		if now > end+overtime {
+			f.skipRest(due, end)
+			return
+		}
 		// Also for one that is skipped: the n-th request is always the same.
 		request := overridden(f.content.Next(), due)
-		now := time.Since(f.start)
 		if wake := max(due.At, woken+wakeEvery); due.At > now || together >= maxTogether {
 			if due.At <= now {
 				wake = now + time.Microsecond
@@ -62,10 +74,35 @@ func (f *flow) run(end time.Duration) {
 		}
 		together++
 		if f.outstanding.Load() >= f.limit {
-			f.recorder.skip(due.At)
+			f.recorder.skip(due.At, 1)
 			continue
 		}
 		f.send(n, request, due.At, now)
+	}
+}
+
+// skipRest counts what is due from the one given to end as skipped. It draws as many
+// as it can within countFor; of those after that it counts how many are expected.
+func (f *flow) skipRest(due arrival.Arrival, end time.Duration) {
+	const often = 1 << 12
+	more := true
+	begun := time.Now()
+	for n := 1; more && due.At < end; n++ {
+		f.recorder.skip(due.At, 1)
+		if n%often == 0 && (f.pacer.ctx.Err() != nil || time.Since(begun) > countFor) {
+			break
+		}
+		due, more = f.schedule.Next()
+	}
+	if !more || f.pacer.ctx.Err() != nil {
+		return
+	}
+	var counted int64
+	for at, from := due.At, due.At; at < end; {
+		next := min(at+time.Second, end) // a step of the time series
+		expected := int64(f.Arrivals.Mean(from, next) * (next - from).Seconds())
+		f.recorder.skip(at, expected-counted)
+		at, counted = next, expected
 	}
 }
 

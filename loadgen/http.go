@@ -48,9 +48,6 @@ func openHTTP(ctx context.Context, e Endpoint, classes []Class, tlsConfig *tls.C
 	if err != nil {
 		return nil, err
 	}
-	if err := probe(ctx, t); err != nil {
-		return nil, err
-	}
 	s := &httpSender{target: t, base: time.Now(), pools: make(map[string]*pool)}
 	if t.tls {
 		s.tls = &tls.Config{}
@@ -60,6 +57,9 @@ func openHTTP(ctx context.Context, e Endpoint, classes []Class, tlsConfig *tls.C
 		if s.tls.ServerName == "" {
 			s.tls.ServerName = t.name
 		}
+	}
+	if err := probe(ctx, t, s.tls); err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	every := sweepEvery
@@ -114,15 +114,20 @@ func (s *httpSender) now() time.Duration { return time.Since(s.base) }
 func (s *httpSender) dial() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, dialTimeout)
 	defer cancel()
+	return dial(ctx, s.target.addr, s.tls)
+}
+
+// dial connects to addr, with TLS if there is a configuration of it.
+func dial(ctx context.Context, addr string, tlsConfig *tls.Config) (net.Conn, error) {
 	var d net.Dialer
-	nc, err := d.DialContext(ctx, "tcp", s.target.addr)
-	if err != nil || s.tls == nil {
+	nc, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil || tlsConfig == nil {
 		return nc, err
 	}
-	secure := tls.Client(nc, s.tls)
+	secure := tls.Client(nc, tlsConfig)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: fmt.Errorf("TLS handshake: %w", err)}
+		return nil, &net.OpError{Op: opHandshake, Net: "tcp", Addr: nc.RemoteAddr(), Err: err}
 	}
 	return secure, nil
 }
@@ -137,16 +142,23 @@ func (s *httpSender) judge(err error, size int64) Outcome {
 	return o
 }
 
-// probe finds out whether anything listens at the target, before load starts.
-func probe(ctx context.Context, t target) error {
-	d := net.Dialer{Timeout: 3 * time.Second}
-	conn, err := d.DialContext(ctx, "tcp", t.addr)
+// probe finds out whether anything usable listens at the target, before load starts.
+func probe(ctx context.Context, t target, tlsConfig *tls.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	conn, err := dial(ctx, t.addr, tlsConfig)
+	var untrusted *tls.CertificateVerificationError
+	var noTLS tls.RecordHeaderError
 	switch {
 	case err == nil:
 		_ = conn.Close()
 		return nil
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("loadgen: target %s refused the connection; is the gateway running there? (%w)", t.url, err)
+	case errors.As(err, &untrusted):
+		return fmt.Errorf("loadgen: the certificate of target %s is not trusted: %w; give --insecure, or have SSL_CERT_FILE name its CA", t.url, untrusted.Err)
+	case errors.As(err, &noTLS):
+		return fmt.Errorf("loadgen: target %s does not speak TLS at that port; is it http://%s? (%w)", t.url, t.host, err)
 	default:
 		return fmt.Errorf("loadgen: target %s can't be reached: %w", t.url, err)
 	}

@@ -97,13 +97,18 @@ func (c *conn) read() {
 	br := bufio.NewReaderSize(c.nc, readBuffer)
 	var h fasthttp.ResponseHeader
 	for {
-		if err := readFinalHeader(&br, &h); err != nil {
-			c.fail(err, 0)
-			return
-		}
+		_, err := br.Peek(1)
+		// Not after the whole header: what began before its request was sent is no
+		// answer to it.
 		call := c.call.Load()
-		if call == nil {
-			c.fail(errUnasked, 0)
+		if err == nil && call == nil {
+			err = errUnasked
+		}
+		if err == nil {
+			err = readFinalHeader(&br, &h)
+		}
+		if err != nil {
+			c.fail(err, 0)
 			return
 		}
 		size, err := discardBody(br, &h, call.Request.Method == fasthttp.MethodHead)
@@ -158,9 +163,20 @@ func readFinalHeader(br **bufio.Reader, h *fasthttp.ResponseHeader) error {
 	}
 }
 
+// errNoStatus is what a connection ends with whose answer is none of HTTP/1.
+var errNoStatus = errors.New("loadgen: an answer without a status line of HTTP/1")
+
 // readHeader reads one response header. The reader grows for a large one.
 func readHeader(br **bufio.Reader, h *fasthttp.ResponseHeader) error {
-	err := h.Read(*br)
+	// h takes any version, and the status 000 for 200.
+	begin, err := (*br).Peek(len("HTTP/1.1 2"))
+	if err != nil {
+		return err
+	}
+	if string(begin[:7]) != "HTTP/1." || begin[9] < '1' || begin[9] > '9' {
+		return errNoStatus
+	}
+	err = h.Read(*br)
 	if err == nil {
 		return nil
 	}

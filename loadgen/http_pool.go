@@ -33,7 +33,9 @@ type waiter struct {
 
 // maxDialing bounds how many connections of a class are being opened at a time.
 // When the generator itself was late, this keeps it from spending all its time on
-// new connections while answers lie unread on those it has.
+// new connections while answers lie unread on those it has. It also bounds how
+// fast connections are opened: where that takes 100 ms, 2560 a second. Requests
+// beyond wait, and their latency says so.
 const maxDialing = 256
 
 // take returns an idle connection that is c's from now on. Without one c waits,
@@ -84,7 +86,11 @@ func (p *pool) run() {
 	p.conns[c] = struct{}{}
 	c.gone = p.closed
 	p.mu.Unlock()
-	if call, usable := p.release(c); usable {
+	call, usable := p.release(c)
+	p.mu.Lock()
+	p.dialLocked() // what still waits may have been too much for maxDialing
+	p.mu.Unlock()
+	if usable {
 		if call != nil {
 			c.send(call)
 		}

@@ -6,9 +6,17 @@ import (
 	"time"
 
 	"overtake/loadgen/completion"
+	"overtake/loadgen/latest"
 )
 
-const pollEvery = 100 * time.Millisecond
+const (
+	pollEvery = 100 * time.Millisecond
+	// clockSlack is how far ahead the clock of the app may be.
+	clockSlack = 10 * time.Millisecond
+	// rememberedJobs is how many of the jobs done last are known to be done, so that
+	// what the app does once more is noticed: what repeats does so within moments.
+	rememberedJobs = 1 << 14
+)
 
 // jobs is a [Sender] around another one. A request that posts a job finishes not
 // with its 202 but when the app has done the work; all others pass through. It
@@ -27,8 +35,10 @@ type jobs struct {
 	polling sync.WaitGroup
 
 	mu       sync.Mutex
-	byID     map[string]*job
+	byID     map[string]*job // sent, and not both answered and done
+	finished *latest.Map[Call]
 	awaiting int // accepted, not completed
+	mistimed uint64
 }
 
 type job struct {
@@ -36,16 +46,23 @@ type job struct {
 	posted         time.Time
 	accepted, done bool
 	doneAt         time.Time // valid if done
+	answer         Outcome   // the 202, valid if accepted
+}
+
+// ended is how the job ended, with what only its 202 tells.
+func (j *job) ended(o Outcome) Outcome {
+	o.Bytes, o.Queue = j.answer.Bytes, j.answer.Queue
+	return o
 }
 
 func newJobs(next Sender) *jobs {
-	return &jobs{next: next, byID: make(map[string]*job), stop: func() {}}
+	return &jobs{next: next, byID: make(map[string]*job), finished: latest.New[Call](rememberedJobs), stop: func() {}}
 }
 
 // open begins to watch for the ends of jobs on target.
 func (j *jobs) open(ctx context.Context, target string, opts Options) error {
 	if opts.Completions != "" {
-		reader, err := openCompletions(ctx, opts.Completions)
+		reader, err := openCompletions(ctx, opts.Completions, opts.TLS)
 		if err == nil {
 			j.watch(ctx, reader)
 		}
@@ -121,38 +138,55 @@ func (j *jobs) answer(id string, o Outcome) {
 		job.call.Finish(o)
 		return
 	}
-	job.accepted = true
+	job.accepted, job.answer = true, o
 	job.call.accept()
-	if j.locations != nil && !j.locations.follow(id, o.Location, job.posted) {
+	if j.locations != nil && !j.locations.follow(id, o.Location, job.call.Request.Fields, job.posted) {
 		delete(j.byID, id)
-		job.call.Finish(failed(FailLocation))
+		job.call.Finish(job.ended(failed(FailLocation)))
 		return
 	}
 	if job.done {
-		o.At = job.doneAt
-		job.call.Finish(o)
+		j.succeedLocked(id, job)
 		return
 	}
 	j.awaiting++
 }
 
-// complete takes that the app has done a job. Jobs of others are ignored.
+// complete takes that the app has done a job. Jobs of others are ignored. A time that
+// can't be, by a clock that is elsewhere, is counted and taken to be now.
 func (j *jobs) complete(id string, at time.Time) {
+	now := time.Now()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	job := j.byID[id]
 	switch {
 	case job == nil:
+		if before, repeated := j.finished.Get(id); repeated {
+			before.Repeat()
+		}
 		return
 	case job.done:
 		job.call.Repeat()
 		return
 	}
+	if at.Before(job.posted) || at.After(now.Add(clockSlack)) {
+		j.mistimed++
+		at = now
+	}
 	job.done, job.doneAt = true, at
 	if job.accepted {
 		j.awaiting--
-		job.call.Finish(Outcome{Kind: OutcomeOK, Queue: -1, At: at})
+		j.succeedLocked(id, job)
 	}
+}
+
+// succeedLocked finishes a job that is accepted and done. The caller holds mu.
+func (j *jobs) succeedLocked(id string, job *job) {
+	delete(j.byID, id)
+	call := *job.call
+	call.Request = nil // may be large
+	j.finished.Put(id, call)
+	job.call.Finish(job.ended(Outcome{Kind: OutcomeOK, At: job.doneAt}))
 }
 
 // end takes how a job ended, as its resource tells.
@@ -162,7 +196,7 @@ func (j *jobs) end(id string, o Outcome) {
 	if job := j.byID[id]; job != nil {
 		delete(j.byID, id)
 		j.awaiting--
-		job.call.Finish(o)
+		job.call.Finish(job.ended(o))
 	}
 }
 
@@ -173,13 +207,20 @@ func (j *jobs) pending() int {
 	return j.awaiting
 }
 
+// mistimedCompletions returns how many jobs were done at a time that can't be.
+func (j *jobs) mistimedCompletions() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mistimed
+}
+
 // expire gives up on what is pending.
 func (j *jobs) expire() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for id, job := range j.byID {
-		if job.accepted && !job.done {
-			job.call.Finish(unfinished())
+		if job.accepted {
+			job.call.Finish(job.ended(unfinished()))
 			delete(j.byID, id)
 		}
 	}

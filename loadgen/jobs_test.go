@@ -2,9 +2,15 @@ package loadgen
 
 import (
 	"bytes"
+	"crypto/tls"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -77,7 +83,7 @@ func TestJobsThatAreNeverDoneAreUnfinished(t *testing.T) {
 	})
 	got, _ := runClass(t, url, 300*time.Millisecond, Class{Name: "jobs", Arrivals: arrival.Steady(200), Request: content.Spec{Method: "POST", Path: "/"}, Job: true},
 		Options{Completions: appURL + "/completions", Grace: 100 * time.Millisecond})
-	if got.OK != 0 || got.Unfinished != got.Accepted || got.Failed[FailWrong] != got.Sent-got.Accepted || got.Failed[FailWrong] == 0 {
+	if got.OK != 0 || got.Unfinished != got.Accepted || got.Failed["status 200, not 202"] != got.Sent-got.Accepted || got.Failed["status 200, not 202"] == 0 {
 		t.Errorf("sent %d, accepted %d, ok %d, failed %v", got.Sent, got.Accepted, got.OK, got.Failed)
 	}
 }
@@ -91,7 +97,9 @@ func TestAMissingListOfCompletionsIsNoticed(t *testing.T) {
 }
 
 // The answer and the completion of a job come in either order, and twice.
-func TestJobBooks(t *testing.T) {
+func TestJobBooks(t *testing.T) { synctest.Test(t, testJobBooks) }
+
+func testJobBooks(t *testing.T) {
 	r := newRecorder(0, time.Minute, 0, nil)
 	f := &flow{recorder: r, start: time.Now()}
 	at := func(seconds int) time.Time { return f.start.Add(time.Duration(seconds) * time.Second) }
@@ -102,6 +110,7 @@ func TestJobBooks(t *testing.T) {
 		f.outstanding.Add(1)
 		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
 	}
+	time.Sleep(3 * time.Second)
 	next.finish("a", ok)
 	j.complete("a", at(2))
 	j.complete("a", at(3)) // delivered again
@@ -125,6 +134,103 @@ func TestJobBooks(t *testing.T) {
 		near(got.Latency.Max, 2000) {
 		t.Errorf("%+v", got)
 	}
+}
+
+// However many jobs a run has, only the latest are remembered when they are done.
+func TestJobsThatAreDoneAreForgotten(t *testing.T) {
+	f := &flow{recorder: newRecorder(0, time.Minute, 0, nil), start: time.Now()}
+	next := &answering{}
+	j := newJobs(next)
+	for n := range rememberedJobs + 1 {
+		f.recorder.start(0, 0)
+		id := strconv.Itoa(n)
+		j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+		if n%2 == 0 {
+			j.complete(id, time.Now())
+		}
+		next.calls[n].Finish(ok)
+		if n%2 == 1 {
+			j.complete(id, time.Now())
+		}
+	}
+	if len(j.byID) != 0 || j.pending() != 0 {
+		t.Errorf("%d jobs are remembered as not done, %d as pending", len(j.byID), j.pending())
+	}
+	j.complete("0", time.Now()) // forgotten
+	j.complete("1", time.Now())
+	j.complete(strconv.Itoa(rememberedJobs), time.Now())
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := checkBooks(t, f.recorder.result(Class{}, time.Minute, "")); got.OK != rememberedJobs+1 || got.Repeated != 2 {
+		t.Errorf("%d done, %d repeated; want %d and 2", got.OK, got.Repeated, rememberedJobs+1)
+	}
+}
+
+// What the 202 tells counts whichever way the end of the job becomes known.
+func TestWhatTheAnswerToAJobTellsIsKept(t *testing.T) {
+	accepted := Outcome{Kind: OutcomeOK, Bytes: 7, Queue: 5 * time.Millisecond}
+	for name, finish := range map[string]func(*jobs, *answering){
+		"answered first":  func(j *jobs, next *answering) { next.finish("a", accepted); j.complete("a", time.Now()) },
+		"completed first": func(j *jobs, next *answering) { j.complete("a", time.Now()); next.finish("a", accepted) },
+		"by its resource": func(j *jobs, next *answering) { next.finish("a", accepted); j.end("a", ok) },
+	} {
+		f := &flow{recorder: newRecorder(0, time.Minute, 0, nil), start: time.Now().Add(-time.Second)} // no request waits for longer than it takes
+		f.recorder.start(0, 0)
+		next := &answering{}
+		j := newJobs(next)
+		j.Send(&Call{ID: "a", Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+		finish(j, next)
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := f.recorder.result(Class{}, time.Minute, ""); got.OK != 1 || got.Bytes != 7 || got.Queue.Count != 1 {
+			t.Errorf("%s: %d done with %d bytes, %d of them told their time in the gateway", name, got.OK, got.Bytes, got.Queue.Count)
+		}
+	}
+}
+
+func TestCompletionsOverTLS(t *testing.T) {
+	app := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"next":7}`)) }))
+	defer app.Close()
+	app.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if _, err := openCompletions(t.Context(), app.URL, nil); err == nil {
+		t.Error("a certificate of nobody was trusted")
+	}
+	r, err := openCompletions(t.Context(), app.URL, &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.close(); r.next != 7 {
+		t.Errorf("the list ends at %d, want 7", r.next)
+	}
+}
+
+// The clock of an app is not to be trusted with memory or latencies.
+func TestCompletionsOfAnotherClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(0, time.Minute, 0, nil)
+		f := &flow{recorder: r, start: time.Now()}
+		next := &answering{}
+		j := newJobs(next)
+		for _, id := range []string{"past", "future", "right"} {
+			r.start(0, 0)
+			j.Send(&Call{ID: id, Class: &Class{Job: true}, flow: f, finish: (*Call).record, repeat: (*Call).recordRepeat})
+			next.finish(id, ok)
+		}
+		posted := time.Now()
+		time.Sleep(2 * time.Second)
+		j.complete("past", posted.Add(-time.Second))
+		j.complete("future", posted.AddDate(100, 0, 0))
+		j.complete("right", posted.Add(2*time.Second))
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+		got := checkBooks(t, r.result(Class{}, time.Minute, ""))
+		if got.OK != 3 || near(got.Latency.Max, 2000) || near(got.Latency.P50, 2000) || len(got.Series) != 3 || j.mistimedCompletions() != 2 {
+			t.Errorf("%d mistimed, latency %+v in %d seconds", j.mistimedCompletions(), got.Latency, len(got.Series))
+		}
+	})
 }
 
 // answering is a Sender whose answers the test decides.

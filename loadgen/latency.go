@@ -49,14 +49,15 @@ func (h histogram) summary() Latency {
 }
 
 // curve samples the percentiles on the HDR scale: curvePerDecade points for
-// each further nine, up to the last one that count values can tell apart.
+// each further nine, up to the last one that count values can tell apart, and the
+// maximum.
 func (h histogram) curve() []CurvePoint {
 	const curvePerDecade = 20
 	if h.count() == 0 {
 		return nil
 	}
 	last := int(math.Ceil(math.Log10(float64(h.count())) * curvePerDecade))
-	points := make([]CurvePoint, 0, last+1)
+	points := make([]CurvePoint, 0, last+2)
 	for i := range last + 1 {
 		q := 1 - math.Pow(10, -float64(i)/curvePerDecade)
 		points = append(points, CurvePoint{
@@ -64,7 +65,7 @@ func (h histogram) curve() []CurvePoint {
 			Latency:    millis(h.quantile(q)),
 		})
 	}
-	return points
+	return append(points, CurvePoint{Percentile: 100, Latency: Millis(float64(h.hdr.Max()) / 1000)})
 }
 
 // distribution counts values in buckets of equal width on a log scale, from

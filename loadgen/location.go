@@ -9,8 +9,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"overtake/loadgen/content"
 )
 
 const (
@@ -57,6 +61,7 @@ type locations struct {
 type watchedJob struct {
 	id      string
 	url     string
+	fields  []content.Field // credentials
 	posted  time.Time
 	unended time.Time // it had not ended then
 	next    time.Time // when it is to be looked at
@@ -84,19 +89,48 @@ func openLocations(target string, tlsConfig *tls.Config, ended func(id string, o
 	}, nil
 }
 
-// follow takes a job that was accepted. It is false if the location is none of
-// the target's: nobody else is sent requests.
-func (l *locations) follow(id, location string, posted time.Time) bool {
+// follow takes a job that was accepted, with the fields of its request. It is false if
+// the location is none of the target's: nobody else is sent requests, or credentials.
+func (l *locations) follow(id, location string, fields []content.Field, posted time.Time) bool {
 	u, err := l.base.Parse(location)
-	if err != nil || location == "" || u.Scheme != l.base.Scheme || u.Host != l.base.Host {
+	if err != nil || location == "" || !sameOrigin(u, l.base) {
 		return false
 	}
 	l.mu.Lock()
 	l.looks += looksPerJob
-	heap.Push(&l.due, &watchedJob{id: id, url: u.String(), posted: posted, unended: posted, next: posted.Add(l.typical)})
+	heap.Push(&l.due, &watchedJob{id: id, url: u.String(), fields: credentialsIn(fields), posted: posted, unended: posted, next: posted.Add(l.typical)})
 	l.mu.Unlock()
 	l.hurry()
 	return true
+}
+
+// sameOrigin reports whether two URLs are of one server (RFC 9110, section 4.3.1).
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// credentials are the fields that say who asks, in lower case. Who may post a job
+// may look at it.
+var credentials = []string{"authorization", "cookie", "x-api-key", "api-key", "x-auth-token"}
+
+// credentialsIn returns those of the fields that are credentials.
+func credentialsIn(fields []content.Field) (found []content.Field) {
+	for _, f := range fields {
+		if slices.Contains(credentials, strings.ToLower(f.Name)) {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 func (l *locations) hurry() {
@@ -162,7 +196,7 @@ func (l *locations) take(now time.Time) (*watchedJob, time.Duration) {
 // look finds out whether a job has ended. What can't be found out is tried again.
 func (l *locations) look(ctx context.Context, j *watchedJob) {
 	began := time.Now()
-	status, body, err := l.get(ctx, j.url)
+	status, body, err := l.get(ctx, j)
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil:
@@ -193,12 +227,15 @@ func (l *locations) look(ctx context.Context, j *watchedJob) {
 	}
 }
 
-func (l *locations) get(ctx context.Context, url string) (status int, body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (l *locations) get(ctx context.Context, j *watchedJob) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, j.url, nil)
 	if err != nil {
 		return 0, nil, err
 	}
 	req.Header.Set("User-Agent", "overtake-loadgen")
+	for _, f := range j.fields {
+		req.Header.Add(f.Name, f.Value)
+	}
 	resp, err := l.client.Do(req)
 	if err != nil {
 		return 0, nil, err

@@ -135,6 +135,47 @@ func TestHowJobsFail(t *testing.T) {
 	}
 }
 
+// Who may not ask is told nothing, as with an API that wants a token.
+func TestLooksHaveTheCredentialsOfTheirJob(t *testing.T) {
+	a := &jobAPI{}
+	url := serve(t, func(ctx *fasthttp.RequestCtx) {
+		h := &ctx.Request.Header
+		if string(h.Peek("Authorization")) != "Bearer me" || string(h.Peek("X-Api-Key")) != "k" || ctx.IsGet() && h.Peek("X-Other") != nil {
+			ctx.SetStatusCode(401)
+			return
+		}
+		a.serve(ctx)
+	})
+	fields := []content.Field{{Name: "authorization", Value: "Bearer me"}, {Name: "X-API-Key", Value: "k"}, {Name: "X-Other", Value: "o"}}
+	got, _ := runClass(t, url, 200*time.Millisecond,
+		Class{Name: "jobs", Arrivals: arrival.Steady(100), Request: content.Spec{Method: "POST", Path: "/jobs", Fields: fields}, Job: true}, Options{})
+	if got.Sent == 0 || got.OK != got.Sent {
+		t.Errorf("%+v", got.Counts)
+	}
+}
+
+func TestLocationsOfOneServer(t *testing.T) {
+	for _, test := range []struct {
+		target, location string
+		want             bool
+	}{
+		{"http://api.test", "http://API.test:80/jobs/1", true},
+		{"https://api.test:443", "https://api.test/jobs/1", true},
+		{"http://[::1]:8080", "//[::1]:8080/jobs/1", true},
+		{"http://api.test", "http://api.test:443/jobs/1", false},
+		{"https://api.test", "http://api.test/jobs/1", false},
+		{"http://api.test", "http://api.test.evil/jobs/1", false},
+	} {
+		l, err := openLocations(test.target, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := l.follow("a", test.location, nil, time.Now()); got != test.want {
+			t.Errorf("%s of %s: %v", test.location, test.target, got)
+		}
+	}
+}
+
 // Looks are few, however many jobs there are and however long they take.
 func TestLooksAreNoLoadOfTheirOwn(t *testing.T) {
 	a := &jobAPI{lasting: 700 * time.Millisecond}

@@ -2,8 +2,10 @@ package loadgen
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -18,15 +20,21 @@ const HeaderReason = "Overtake-Reason"
 // a reason is counted under its own name, such as "status 500".
 const (
 	FailConnect = "connect" // no connection to the target
+	FailTLS     = "tls"     // no TLS handshake with the target, or an alert
 	FailTimeout = "timeout" // not answered in time
 	FailRead    = "read"    // the connection broke before the answer was complete
 	FailSockets = "sockets" // the generator's own ports, descriptors or connections ran out
-	FailWrong   = "wrong"   // a success, but not the 202 that a job class expects
 
 	FailLocation = "no location" // a 202 whose Location is missing or not on the target
 	FailUnknown  = "job unknown" // the resource in Location does not tell of a job
 	FailJob      = "job failed"  // or cancelled
 )
+
+// opHandshake is the operation of an error in a TLS handshake.
+const opHandshake = "TLS handshake"
+
+// opsTLS are the operations of errors that TLS has found, here or over there.
+var opsTLS = []string{opHandshake, "local error", "remote error"}
 
 // OutcomeKind says whether a request was answered.
 type OutcomeKind uint8
@@ -62,7 +70,7 @@ func unfinished() Outcome         { return Outcome{Kind: OutcomeUnfinished, Queu
 func classifyStatus(status int, reason string, job bool) Outcome {
 	switch {
 	case status/100 == 2 && job && status != fasthttp.StatusAccepted:
-		return failed(FailWrong)
+		return failed(fmt.Sprintf("status %d, not %d", status, fasthttp.StatusAccepted))
 	case status/100 == 2:
 		return Outcome{Kind: OutcomeOK, Queue: -1}
 	case reason != "" && (status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusGatewayTimeout):
@@ -87,6 +95,8 @@ func classifyError(err error) Outcome {
 		return failed(FailTimeout)
 	case errors.As(err, &op) && op.Op == "dial":
 		return failed(FailConnect)
+	case errors.As(err, &op) && slices.Contains(opsTLS, op.Op):
+		return failed(FailTLS)
 	}
 	return failed(FailRead)
 }

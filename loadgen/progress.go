@@ -53,18 +53,20 @@ func (r *run) progress(final bool) Progress {
 		Warmup: now < r.scenario.Warmup, Phase: r.scenario.phaseAt(now), Final: final,
 	}
 	var sent, skipped int64
+	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.progress(f.Class, now)
 		p.Lag = max(p.Lag, class.Lag)
+		lags = append(lags, f.recorder.lateness(f.Name))
 		sent += class.Sent
 		skipped += class.Skipped
 		p.Classes = append(p.Classes, class)
 	}
-	usage := GeneratorUsage{LagP99: millis(p.Lag)}
+	var usage GeneratorUsage
 	if skipped > 0 {
 		usage.SkippedShare = float64(skipped) / float64(sent+skipped)
 	}
-	p.Verdict = judge(usage)
+	p.Verdict = judge(usage, lags)
 	return p
 }
 

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"maps"
 	"sync"
 	"time"
@@ -103,13 +104,14 @@ func (r *recorder) update(intended time.Duration, f func(*figures)) {
 	}
 }
 
-// skip counts a request that was not sent because too many were unanswered.
-func (r *recorder) skip(intended time.Duration) {
+// skip counts n requests that were due then and not sent, because too many were
+// unanswered or the schedule was over.
+func (r *recorder) skip(intended time.Duration, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.update(intended, func(f *figures) { f.Intended++; f.Skipped++ })
+	r.update(intended, func(f *figures) { f.Intended += n; f.Skipped += n })
 	if second := r.series.at(intended); second != nil {
-		second.Skipped++
+		second.Skipped += n
 	}
 }
 
@@ -178,6 +180,9 @@ func (r *recorder) finish(c *Call, o Outcome, at time.Duration) {
 // succeed records the times of a success.
 func (r *recorder) succeed(c *Call, o Outcome, at time.Duration, good bool) {
 	latency, service := at-c.intended, at-c.started
+	if o.Queue > service {
+		o.Queue = -1 // can't be: it would be a share above 1
+	}
 	r.interval.record(latency)
 	r.series.done(at, latency, o.Queue, good)
 	if r.measures(at) {
@@ -228,6 +233,13 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	return p
 }
 
+// lateness returns what the verdict goes by.
+func (r *recorder) lateness(class string) lateness {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return lateness{class: class, lag: r.lag.quantile(0.99), median: r.latency.quantile(0.50), p99: r.latency.quantile(0.99)}
+}
+
 // result condenses everything for the report; window is how long was measured,
 // and jaeger the base URL for links to traces, if not empty. Nothing is recorded
 // after it.
@@ -236,7 +248,7 @@ func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassRes
 	defer r.mu.Unlock()
 	result := ClassResult{
 		Name: s.Name, Class: s.Class, Endpoint: s.Endpoint, Rate: s.Arrivals.Mean(r.from, r.to),
-		Method: s.Request.Method, Path: s.Request.Path, Job: s.Job,
+		Method: s.Request.Method, Path: cmp.Or(s.ShownPath, s.Request.Path), Job: s.Job,
 		Counts:   r.measured.clone(),
 		Accepted: r.measured.accepted, Repeated: r.measured.repeated, Bytes: r.measured.bytes,
 		Objective: millis(s.Objective),

@@ -28,7 +28,8 @@ func TestHistogramOfKnownValues(t *testing.T) {
 		t.Errorf("summary %+v", s)
 	}
 	curve := h.curve()
-	if len(curve) != 61 || curve[0].Percentile != 0 || near(curve[0].Latency, 1) || curve[60].Percentile != 99.9 {
+	if len(curve) != 62 || curve[0].Percentile != 0 || near(curve[0].Latency, 1) || curve[60].Percentile != 99.9 ||
+		curve[61] != (CurvePoint{Percentile: 100, Latency: s.Max}) {
 		t.Errorf("curve of %d points from %+v to %+v", len(curve), curve[0], curve[len(curve)-1])
 	}
 	var total int64
@@ -112,6 +113,26 @@ func TestClassifyError(t *testing.T) {
 	} {
 		if got := classifyError(test.err); got.Kind != OutcomeFailed || got.Cause != test.want {
 			t.Errorf("%v: %+v, want %s", test.err, got, test.want)
+		}
+	}
+}
+
+// What waited for longer in a queue than it took in all is as good as not told.
+func TestImpossibleQueueTimeIsNotTold(t *testing.T) {
+	r := newRecorder(0, time.Minute, 0, nil)
+	for _, queue := range []time.Duration{2 * time.Millisecond, time.Hour} {
+		o := ok
+		o.Queue = queue
+		r.start(0, 0)
+		r.finish(&Call{}, o, 4*time.Millisecond)
+	}
+	got := r.result(Class{}, time.Minute, "")
+	if got.Queue.Count != 1 || got.QueueShare != 0.5 || near(got.Series[0].Queue, 2) {
+		t.Errorf("%d queue times, share %v, mean of the second %v", got.Queue.Count, got.QueueShare, got.Series[0].Queue)
+	}
+	for _, s := range got.Slowest {
+		if s.Queue > s.Service {
+			t.Errorf("slowest %+v", s)
 		}
 	}
 }

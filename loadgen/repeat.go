@@ -3,6 +3,7 @@ package loadgen
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 )
@@ -164,7 +165,7 @@ func summarizeClass(runs []ClassResult) ClassSummary {
 }
 
 // spread returns the median, the least and the largest of a figure over the runs
-// that have it; all are 0 if none does.
+// that have it; all are NaN if none does.
 func spread(runs []ClassResult, has func(ClassResult) bool, figure func(ClassResult) float64) Spread {
 	var values []float64
 	for _, c := range runs {
@@ -173,7 +174,7 @@ func spread(runs []ClassResult, has func(ClassResult) bool, figure func(ClassRes
 		}
 	}
 	if len(values) == 0 {
-		return Spread{}
+		return Spread{Median: math.NaN(), Min: math.NaN(), Max: math.NaN()}
 	}
 	slices.Sort(values)
 	return Spread{Median: round4(Median(values)), Min: values[0], Max: values[len(values)-1]}

@@ -76,7 +76,8 @@ type ClassSummary struct {
 	QueueShare    Spread `json:"queue_share"`      // see [ClassResult.QueueShare]
 }
 
-// Spread is one figure over the runs of a condition.
+// Spread is one figure over the runs of a condition that have it. Without any, all are
+// NaN, and it is null in JSON.
 type Spread struct {
 	Median float64 `json:"median"`
 	Min    float64 `json:"min"`
@@ -125,6 +126,9 @@ type GeneratorUsage struct {
 	CPUWaitMean     Millis `json:"cpu_wait_mean_ms"`
 	SocketFailures  int64  `json:"socket_failures"`
 	LostCompletions uint64 `json:"lost_completions"` // of jobs, missed between two polls
+	// MistimedCompletions are those that the app dates before their post or in the
+	// future. They count as done when that became known.
+	MistimedCompletions uint64 `json:"mistimed_completions"`
 }
 
 // ClassResult is what one class got in one run. Requests whose intended start
@@ -160,8 +164,8 @@ type ClassResult struct {
 	Queue      Latency `json:"queue"`
 	QueueShare float64 `json:"queue_share"`
 	// Curve and ServiceCurve are the percentiles of Latency and Service on the
-	// HDR scale, Distribution the histogram of Latency in steps of a tenth of a
-	// decade.
+	// HDR scale, up to 100, which is the maximum; Distribution is the histogram of
+	// Latency in steps of a tenth of a decade.
 	Curve        []CurvePoint `json:"curve"`
 	ServiceCurve []CurvePoint `json:"service_curve"`
 	Distribution []Bucket     `json:"distribution"`
@@ -182,7 +186,7 @@ type Counts struct {
 	// Unfinished were sent and neither answered nor completed when the run
 	// ended: under overload, the backlog.
 	Unfinished int64            `json:"unfinished"`
-	Skipped    int64            `json:"skipped"` // not sent: too many were unanswered
+	Skipped    int64            `json:"skipped"` // not sent: too many were unanswered, or the generator was too late
 	Shed       map[string]int64 `json:"shed"`    // by reason
 	Failed     map[string]int64 `json:"failed"`  // by kind
 }
@@ -205,7 +209,8 @@ type SlowRequest struct {
 	Queue   Millis  `json:"queue_ms"` // 0 if the gateway did not tell
 }
 
-// Latency summarizes one histogram.
+// Latency summarizes one histogram. With a count of 0, the others are 0, and null in
+// JSON.
 type Latency struct {
 	Count int64  `json:"count"`
 	Mean  Millis `json:"mean_ms"`

@@ -163,11 +163,18 @@ func (r *run) result() RunResult {
 		Phases:          phaseSpans(sc.Phases),
 	}
 	var intended, skipped int64
+	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.result(f.Class, window, r.opts.Jaeger)
+		if to := sc.endpoint(f.Endpoint).destination(); to != "" {
+			for i := range class.Slowest {
+				class.Slowest[i].Request = to
+			}
+		}
 		intended += class.Intended
 		skipped += class.Skipped
 		result.Generator.LagP99 = max(result.Generator.LagP99, class.Lag.P99)
+		lags = append(lags, f.recorder.lateness(f.Name))
 		result.Generator.SocketFailures += class.Failed[FailSockets]
 		result.Classes = append(result.Classes, class)
 	}
@@ -179,8 +186,9 @@ func (r *run) result() RunResult {
 		if j.reader != nil {
 			result.Generator.LostCompletions += j.reader.lost.Load()
 		}
+		result.Generator.MistimedCompletions += j.mistimedCompletions()
 	}
-	result.Verdict = judge(result.Generator)
+	result.Verdict = judge(result.Generator, lags)
 	return result
 }
 

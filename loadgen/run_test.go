@@ -176,6 +176,21 @@ func TestBrokenAnswerIsAReadFailure(t *testing.T) {
 	}
 }
 
+// An answer without a status of HTTP/1 is not a success.
+func TestAnswerWithoutStatusIsAFailure(t *testing.T) {
+	for _, line := range []string{"HTTP/1.1 000 x", "HTTP/1.1 099 x", "HTTP/9.9 200 OK", "SSH-2.0-x 200 OK"} {
+		url := serve(t, func(ctx *fasthttp.RequestCtx) {
+			ctx.HijackSetNoResponse(true)
+			_, _ = ctx.Conn().Write([]byte(line + "\r\nContent-Length: 0\r\n\r\n"))
+			_ = ctx.Conn().Close()
+		})
+		got, _ := runClass(t, url, 100*time.Millisecond, Class{Name: "a", Arrivals: arrival.Steady(100), Request: content.Spec{Path: "/"}}, Options{})
+		if got.OK != 0 || got.Failed[FailRead] != got.Sent {
+			t.Errorf("%s: ok %d, failed %v of %d", line, got.OK, got.Failed, got.Sent)
+		}
+	}
+}
+
 // Above the bound requests are skipped, not queued; what is never answered
 // is unfinished after the grace time; and such a run is no result.
 func TestSkipsAboveMaxOutstanding(t *testing.T) {

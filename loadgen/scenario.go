@@ -54,6 +54,9 @@ type Class struct {
 	Arrivals arrival.Plan
 	// Request says what is in them.
 	Request content.Spec
+	// ShownPath is what reports show as the path of all requests, because what is
+	// sent has values that they must not show. Empty shows what is sent.
+	ShownPath string
 	// Endpoint names one of the scenario's endpoints. Empty is [Scenario.Target].
 	Endpoint string
 	// Objective is the latency within which an answer is of use: goodput counts
@@ -70,7 +73,7 @@ type Class struct {
 }
 
 // Connections are how a class uses HTTP connections. The zero value keeps them
-// open and opens as many as it takes to never wait for one.
+// open, until they were idle for 2 s, and opens as many as it takes to never wait for one.
 type Connections struct {
 	// Max is how many there are at most. When all are in use, a request is sent
 	// when one is free; its latency counts from its intended start all the same.
@@ -100,6 +103,20 @@ type Endpoint struct {
 	// before the run. Without it, a run does not start while something is in there:
 	// it would be in its way, and may be of use to somebody.
 	Drain bool
+}
+
+// destination is where messages go: exchange/key or subject. It is empty for requests,
+// each of which has a target of its own.
+func (e Endpoint) destination() string {
+	switch {
+	case e.Subject != "":
+		return e.Subject
+	case e.Exchange != "":
+		return e.Exchange + "/" + e.Key
+	case e.Key != "":
+		return e.Key
+	}
+	return e.Queue
 }
 
 // ParseClassFlag reads the value of a --class flag:

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -99,17 +100,43 @@ func TestScenarioTellsAllProblems(t *testing.T) {
 
 func TestParseTarget(t *testing.T) {
 	for raw, want := range map[string]target{
-		"http://127.0.0.1:8080/x": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", name: "127.0.0.1", addr: "127.0.0.1:8080"},
-		"https://example.org":     {url: "https://example.org", host: "example.org", name: "example.org", addr: "example.org:443", tls: true},
-		"http://[::1]":            {url: "http://[::1]", host: "[::1]", name: "::1", addr: "[::1]:80"},
+		"http://127.0.0.1:8080/": {url: "http://127.0.0.1:8080", host: "127.0.0.1:8080", name: "127.0.0.1", addr: "127.0.0.1:8080"},
+		"https://example.org":    {url: "https://example.org", host: "example.org", name: "example.org", addr: "example.org:443", tls: true},
+		"http://[::1]":           {url: "http://[::1]", host: "[::1]", name: "::1", addr: "[::1]:80"},
 	} {
 		if got, err := parseTarget(raw); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", raw, got, err)
 		}
 	}
-	for _, raw := range []string{"", "127.0.0.1:8080", "http://", "ftp://x", "http://a b"} {
+	for _, raw := range []string{"", "127.0.0.1:8080", "http://", "ftp://x", "http://a b", "http://h/x", "http://h?x", "http://h/#x"} {
 		if _, err := parseTarget(raw); err == nil {
 			t.Errorf("%q was taken", raw)
+		}
+	}
+}
+
+// answers is a Sender to which everything is done at once.
+type answers struct{}
+
+func (answers) Send(c *Call) { c.Finish(ok) }
+func (answers) Close() error { return nil }
+
+func TestTheSlowestMessagesSayWhereTheyWent(t *testing.T) {
+	for want, e := range map[string]Endpoint{
+		"orders/new": {Exchange: "orders", Key: "new", Queue: "q"},
+		"q":          {Queue: "q"},
+		"events.a":   {Subject: "events.a", Stream: "events"},
+	} {
+		e.Kind, e.URL = "test", "test://h"
+		report, err := Run(t.Context(), Scenario{
+			Duration: 50 * time.Millisecond, Endpoints: map[string]Endpoint{"e": e},
+			Classes: []Class{{Name: "a", Endpoint: "e", Arrivals: arrival.Steady(100)}},
+		}, Options{Senders: map[string]OpenSender{"test": func(context.Context, Endpoint, []Class) (Sender, error) { return answers{}, nil }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slowest := report.Runs[0].Classes[0].Slowest; len(slowest) == 0 || slowest[0].Request != want {
+			t.Errorf("%+v, want %s", slowest, want)
 		}
 	}
 }

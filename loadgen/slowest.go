@@ -33,7 +33,7 @@ func (s *slowest) add(c *Call, latency, service, queue time.Duration) {
 		latency: latency, service: service, queue: max(queue, 0),
 	}
 	if c.Request != nil {
-		r.method, r.target = c.Request.Method, c.Request.Target
+		r.method, r.target = c.Request.Method, cmp.Or(c.Class.ShownPath, c.Request.Target)
 	}
 	if len(s.requests) < keepSlowest {
 		s.requests = append(s.requests, r)
@@ -60,7 +60,9 @@ func (s *slowest) result(from time.Duration, jaeger string) []SlowRequest {
 			At:      round3((r.intended - from).Seconds()),
 			Latency: millis(r.latency), Service: millis(r.service), Queue: millis(r.queue),
 		}
-		if jaeger != "" && slow.TraceID != "" {
+		// Only what was asked to be recorded can be looked up: the flag sampled of
+		// W3C Trace Context.
+		if jaeger != "" && slow.TraceID != "" && strings.HasSuffix(r.traceParent, "-01") {
 			slow.URL = strings.TrimSuffix(jaeger, "/") + "/trace/" + slow.TraceID
 		}
 		result = append(result, slow)

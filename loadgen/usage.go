@@ -16,7 +16,7 @@ func readUsage(at time.Duration) usage {
 	return u
 }
 
-// since fills in what was used from u to end.
+// fill fills in what was used from u to end.
 func (u usage) fill(g *GeneratorUsage, end usage) {
 	elapsed, ran, waited := end.at-u.at, end.cpu-u.cpu, end.waited-u.waited
 	if elapsed > 0 {

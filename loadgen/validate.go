@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"overtake/classifier/strictyaml"
 )
 
 // withDefaults fills in what may be left empty.
@@ -98,7 +100,26 @@ func (sc Scenario) Validate() error {
 		}
 		seen[s.Name] = true
 	}
+	if len(problems) == 0 && !slices.ContainsFunc(sc.Classes, sc.due) {
+		add("nothing is due within the run of %v; let it last longer, or raise the rates", sc.Duration)
+	}
 	return errors.Join(problems...)
+}
+
+// due reports whether anything of the class is due in the measured part. It looks
+// only so far into a schedule: a class with much in the warm-up has something after it.
+func (sc Scenario) due(s Class) bool {
+	schedule := s.Arrivals.Open(sc.Seed, s.Name)
+	for range 100_000 {
+		a, more := schedule.Next()
+		if !more || a.At >= sc.Warmup+sc.Duration {
+			return false
+		}
+		if a.At >= sc.Warmup {
+			return true
+		}
+	}
+	return true
 }
 
 func (sc Scenario) checkTimes(add func(format string, args ...any)) {
@@ -150,10 +171,14 @@ type target struct {
 func parseTarget(raw string) (target, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return target{}, fmt.Errorf("loadgen: target %q: %w", raw, err)
+		return target{}, fmt.Errorf("loadgen: target %q is not a URL; want http://HOST:PORT or https://HOST:PORT", strictyaml.WithoutPassword(raw))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", raw)
+		return target{}, fmt.Errorf("loadgen: target %q: want http://HOST:PORT or https://HOST:PORT", strictyaml.WithoutPassword(raw))
+	}
+	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return target{}, fmt.Errorf("loadgen: target %q has more than a host and a port; give %s, and the rest in the paths of the classes",
+			strictyaml.WithoutPassword(raw), u.Scheme+"://"+u.Host)
 	}
 	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, name: u.Hostname(), addr: u.Host, tls: u.Scheme == "https"}
 	if u.Port() == "" {

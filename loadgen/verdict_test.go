@@ -3,35 +3,81 @@ package loadgen
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMergeKeepsTheWorstVerdict(t *testing.T) {
+	late := judge(GeneratorUsage{}, []lateness{
+		{class: "a", lag: 4 * time.Millisecond, p99: time.Second}, {class: "b", lag: 2 * time.Millisecond, p99: 15 * time.Millisecond},
+	})
 	a := &Report{Runs: []RunResult{{Condition: "first come, first served", Verdict: newVerdict(nil)}}}
-	b := &Report{Runs: []RunResult{{Condition: "class order", Verdict: judge(GeneratorUsage{LagP99: 6})}}}
+	b := &Report{Runs: []RunResult{{Condition: "class order", Verdict: late}}}
 	merged := Merge(a, b)
 	if len(merged.Runs) != 2 || merged.Runs[1].Condition != "class order" {
 		t.Errorf("runs %+v", merged.Runs)
 	}
-	want := "GENERATOR-BOUND: class order: requests started up to 6.0 ms late (p99; limit 5 ms): lower the rate, or give this process more cores"
+	want := "GENERATOR-BOUND: class order: requests of class b started up to 2.0 ms late (p99; limit 1.5 ms): lower the rate, or give this process more cores"
 	if got := merged.Verdict.String(); got != want {
 		t.Errorf("verdict %q, want %q", got, want)
 	}
 }
 
+// Among repeated runs each has its number, the first one too.
+func TestVerdictNamesTheRun(t *testing.T) {
+	late := newVerdict([]string{"requests started late"})
+	got := mergeVerdicts([]RunResult{
+		{Condition: "run", Repeat: 1, Verdict: late}, {Condition: "run", Repeat: 2, Verdict: late}, {Condition: "once", Repeat: 1, Verdict: late},
+	})
+	for i, want := range []string{"run, run 1: requests", "run, run 2: requests", "once: requests"} {
+		if len(got.Reasons) != 3 || !strings.HasPrefix(got.Reasons[i], want) {
+			t.Fatalf("reasons %q, want %q", got.Reasons, want)
+		}
+	}
+}
+
 func TestJudge(t *testing.T) {
-	if v := judge(GeneratorUsage{LagP99: 5, SkippedShare: 0.001, CPUShare: 0.95}); v.String() != "VALID" {
+	if v := judge(GeneratorUsage{SkippedShare: 0.001, CPUShare: maxCPUShare, CPUWaitMean: millis(minWaitLimit)}, []lateness{{}}); v.String() != "VALID" {
 		t.Errorf("at the limits: %v", v)
 	}
 	for reason, u := range map[string]GeneratorUsage{
-		"late":        {LagP99: 5.1},
 		"skipped":     {SkippedShare: 0.0011},
-		"cores":       {CPUShare: 0.96},
+		"cores":       {CPUShare: maxCPUShare + 0.01},
 		"descriptor":  {SocketFailures: 1},
 		"completions": {LostCompletions: 1},
-		"waited":      {CPUWaitMean: 0.51},
+		"waited":      {CPUWaitMean: millis(minWaitLimit) + 0.01},
+		"clock":       {MistimedCompletions: 1},
 	} {
-		if v := judge(u); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
+		if v := judge(u, nil); v.State != GeneratorBound || len(v.Reasons) != 1 || !strings.Contains(v.String(), reason) {
 			t.Errorf("%+v: %v, want %q", u, v, reason)
+		}
+	}
+}
+
+// A lag of 2 ms is nothing in a latency of a second, and makes one of 5 ms useless.
+func TestLagLimitGoesByLatency(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct{ latency, limit time.Duration }{
+		{0, 5 * ms}, {ms, ms}, {10 * ms, ms}, {20 * ms, 2 * ms}, {50 * ms, 5 * ms}, {time.Second, 5 * ms},
+	} {
+		for lag, want := range map[time.Duration]VerdictState{test.limit: Valid, test.limit + ms/10: GeneratorBound} {
+			if v := judge(GeneratorUsage{}, []lateness{{class: "a", lag: lag, p99: test.latency}}); v.State != want {
+				t.Errorf("lag %v in %v: %v, want %s", lag, test.latency, v, want)
+			}
+		}
+	}
+}
+
+// The wait for a core is held to the latency of the fastest class.
+func TestWaitLimitGoesByLatency(t *testing.T) {
+	const ms = time.Millisecond
+	u := GeneratorUsage{CPUWaitMean: 0.3}
+	for want, medians := range map[VerdictState][]time.Duration{Valid: {0, 15 * ms, time.Second}, GeneratorBound: {time.Second, 14 * ms}} {
+		var classes []lateness
+		for _, median := range medians {
+			classes = append(classes, lateness{median: median})
+		}
+		if v := judge(u, classes); v.State != want {
+			t.Errorf("medians %v: %v, want %s", medians, v, want)
 		}
 	}
 }

@@ -193,7 +193,7 @@ func longForm(n ast.Node, v reflect.Value) string {
 		return ""
 	}
 	if former, ok := v.Addr().Interface().(LongFormer); ok {
-		return former.LongForm(withoutPassword(text))
+		return former.LongForm(WithoutPassword(text))
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func (s *Source) encode(v reflect.Value, path string) any {
 	case fmt.Stringer: // time.Duration, Size, Percent
 		return x.String()
 	case string:
-		return strings.ReplaceAll(withoutPassword(x), "${", "$${")
+		return strings.ReplaceAll(WithoutPassword(x), "${", "$${")
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -79,11 +80,19 @@ func isEmpty(v reflect.Value) bool {
 	return v.IsZero()
 }
 
-// withoutPassword replaces the password of a URL, and a user name that stands
-// alone, which may be a token. Other text is returned as it is.
-func withoutPassword(text string) string {
+// userPart is what stands where a URL has user and password, whatever is wrong with
+// the rest. Without a scheme there is a password only where there is a colon.
+var userPart = regexp.MustCompile(`^(\s*[^/\s]*//)(?s:.*)@|^()[^/\s"'(]*:\S*@`)
+
+// WithoutPassword replaces the password of a URL, and a user name that stands
+// alone, which may be a token. Of text that is no URL, it replaces all before the
+// last @ if that may be one written wrong. Other text is returned as it is.
+func WithoutPassword(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.User == nil || u.Host == "" {
+	if err != nil || u.Host == "" || strings.Count(text, "://") > 1 { // also a list of URLs
+		return userPart.ReplaceAllString(text, "${1}xxxxx@")
+	}
+	if u.User == nil {
 		return text
 	}
 	if _, has := u.User.Password(); !has {

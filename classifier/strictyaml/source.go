@@ -181,8 +181,12 @@ func (s *Source) Shown(path, value string) string {
 	if written, ok := s.written[path]; ok {
 		return written
 	}
-	return withoutPassword(value)
+	return WithoutPassword(value)
 }
+
+// IsFile says whether a value that is a file or the name of something that comes
+// with the program is a file: it has a '/' or a '.' in it, as names have not.
+func IsFile(nameOrFile string) bool { return strings.ContainsAny(nameOrFile, `/.\`) }
 
 // Join appends a key to a path: "a" and "b" are "a.b".
 func Join(path, key string) string {

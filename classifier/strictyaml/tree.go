@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxFileBytes bounds the file. The parser takes quadratic time in the
+	// MaxFile is how many bytes a file that [Decode] takes may have. The parser takes quadratic time in the
 	// number of keys.
-	maxFileBytes = 256 << 10
+	MaxFile = 256 << 10
 	// maxNesting bounds how deep lists and mappings nest. The gateway's
 	// configuration needs 6; the parser recurses and builds a path per level.
 	maxNesting = 32
@@ -31,8 +31,8 @@ func parseTree(src *Source, data []byte) (ast.Node, bool) {
 		return nil, false
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if len(data) > maxFileBytes {
-		return fail(0, 0, "the file is larger than "+Size(maxFileBytes).String(), "")
+	if len(data) > MaxFile {
+		return fail(0, 0, "the file is larger than "+Size(MaxFile).String(), "")
 	}
 	if i := invalidUTF8(data); i >= 0 {
 		line := bytes.Count(data[:i], []byte("\n"))

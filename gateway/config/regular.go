@@ -1,23 +1,11 @@
 package config
 
-import (
-	"errors"
-	"io/fs"
-	"os"
-)
+import "overtake/classifier/strictyaml"
 
-var errNotRegular = errors.New("not a regular file")
+// maxRead is far more than a certificate with all of its chain, or a list of
+// authorities, has.
+const maxRead = 16 << 20
 
-// ReadFile is os.ReadFile for files that are read again while requests are served.
-// What is no regular file, such as a pipe, is an error: reading it may take for ever,
-// and what came would be gone the next time.
-func ReadFile(name string) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errNotRegular}
-	}
-	return os.ReadFile(name)
-}
+// ReadFile reads a file that is read again while requests are served, as
+// [strictyaml.ReadFile] does.
+func ReadFile(name string) ([]byte, error) { return strictyaml.ReadFile(name, maxRead) }

@@ -211,6 +211,7 @@ func TestRunsOutliveTheBroker(t *testing.T) {
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
+	declare(t, broker(t)) // RabbitMQ may have forgotten a queue that was young when it was killed
 	n := 0
 	b.Await(t, "a connection", func() bool {
 		n++

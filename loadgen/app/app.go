@@ -122,7 +122,7 @@ func New(cfg Config) *App {
 // Serve accepts connections from ln and returns after [App.Shutdown], with nil,
 // or when ln fails. It may be called for several listeners.
 func (a *App) Serve(ln net.Listener) error {
-	if err := a.server.Serve(ln); err != nil {
+	if err := a.server.Serve(Persistent(ln)); err != nil {
 		return fmt.Errorf("app: on %s: %w", ln.Addr(), err)
 	}
 	return nil

@@ -29,7 +29,8 @@ type logEntry struct {
 // the earliest all the same, so that the classes of one log keep in step.
 //
 // Left out are lines about what was no request, and requests that can't be repeated:
-// CONNECT, OPTIONS *, and methods that are not in capital letters. What a target
+// CONNECT, OPTIONS *, methods that are not in capital letters, and what was asked of
+// the gateway itself, such as how a job is doing. What a target
 // should have had %-encoded is. An error names the line and the remedy.
 func ReadAccessLog(r io.Reader, class string) ([]Arrival, error) {
 	lines := bufio.NewScanner(r)
@@ -88,10 +89,16 @@ func (r *recording) addEntry(e logEntry) error {
 		}
 		e.Target = u.RequestURI()
 	}
+	if strings.HasPrefix(e.Target, ownPrefix) {
+		return nil
+	}
 	e.Target = encoded(e.Target)
 	took := time.Duration(math.Round(*e.Total * float64(time.Millisecond)))
 	return r.add(0, e.Time.Add(-took), e.Method, e.Target, e.Class)
 }
+
+// ownPrefix is what the gateway answers itself: its jobs are others by now.
+const ownPrefix = "/_overtake/"
 
 // encoded returns a target with what it may not have %-encoded (RFC 3986, section
 // 2.1): anybody can send anything, and it is in the log as it came.

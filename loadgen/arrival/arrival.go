@@ -122,6 +122,8 @@ func (p Plan) Check() error {
 		return fmt.Errorf("spacing %d is not known", p.Spacing)
 	case b.Size < 0 || b.Size > MaxBurst:
 		return fmt.Errorf("bursts of %d, want 0 to %d", b.Size, MaxBurst)
+	case b.Size > 0 && b.Every > 0 && float64(b.Size) > MaxRate*b.Every.Seconds():
+		return fmt.Errorf("bursts of %d every %v are more than %.0f per second", b.Size, b.Every, float64(MaxRate))
 	case outside(b.First) || outside(b.Every):
 		return fmt.Errorf("bursts every %v from %v on, want 0 to %v", b.Every, b.First, longest)
 	case outside(r.Start):
@@ -241,5 +243,20 @@ func (r Replay) before(at time.Duration) int {
 	})
 	return n
 }
+
+// End is when the last arrival is due, 0 without any.
+func (r Replay) End() time.Duration {
+	if len(r.Arrivals) == 0 {
+		return 0
+	}
+	at, ok := r.due(len(r.Arrivals) - 1)
+	if !ok {
+		return time.Duration(maxTime)
+	}
+	return at
+}
+
+// Beyond returns how many arrivals are due at end or later.
+func (r Replay) Beyond(end time.Duration) int { return len(r.Arrivals) - r.before(end) }
 
 func byTime(a, b Arrival) int { return cmp.Compare(a.At, b.At) }

@@ -29,7 +29,8 @@ var csvColumns = []string{"at", "method", "path", "class"}
 // that the classes of one file keep in step. Rows may be in any order; the arrivals
 // that are returned are sorted. An error names the line and the remedy.
 func ReadCSV(r io.Reader, class string) ([]Arrival, error) {
-	in := csv.NewReader(r)
+	bounded := &rowReader{r: r}
+	in := csv.NewReader(bounded)
 	in.ReuseRecord, in.TrimLeadingSpace = true, true
 	header, err := in.Read()
 	if err != nil {
@@ -45,6 +46,7 @@ func ReadCSV(r io.Reader, class string) ([]Arrival, error) {
 	rec := newRecording(class)
 	var clock rune
 	for {
+		bounded.read = 0
 		row, err := in.Read()
 		if err == io.EOF {
 			return rec.finish()
@@ -124,4 +126,20 @@ func csvError(err error) error {
 		return fmt.Errorf("arrival: line %d: %w; put a field with a quote or a comma in quotes, and double its quotes", parse.StartLine, parse.Err)
 	}
 	return fmt.Errorf("arrival: %w", err)
+}
+
+// rowReader bounds what one row takes of a file: encoding/csv would hold a row of any
+// length.
+type rowReader struct {
+	r    io.Reader
+	read int // bytes since the last row
+}
+
+func (b *rowReader) Read(p []byte) (int, error) {
+	if b.read > maxLine {
+		return 0, fmt.Errorf("a row is longer than %d bytes; does a quote not end, or is it no CSV file?", maxLine)
+	}
+	n, err := b.r.Read(p)
+	b.read += n
+	return n, err
 }

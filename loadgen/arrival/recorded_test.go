@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -101,6 +102,7 @@ func TestReadAccessLog(t *testing.T) {
 		entry(3*time.Second, 10, "interactive", "CONNECT", "shop.example:443")
 		entry(3*time.Second, 10, "interactive", "OPTIONS", "*")
 		entry(3*time.Second, 10, "interactive", "get", "/small")
+		entry(3*time.Second, 2900, "", "GET", "/_overtake/jobs/0123")
 		entry(4*time.Second, 0, "interactive", "GET", "/\x01é#")
 	}
 	all := []Arrival{
@@ -182,4 +184,23 @@ func FuzzReadAccessLog(f *testing.F) {
 		arrivals, err := ReadAccessLog(strings.NewReader(text), class)
 		checkRead(t, arrivals, err)
 	})
+}
+
+// endless is a row that does not end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+func TestReadCSVEndlessRow(t *testing.T) {
+	for _, begin := range []string{"", "at\n1\n", "at\n\""} {
+		_, err := ReadCSV(io.MultiReader(strings.NewReader(begin), endless{}), "")
+		if err == nil || !strings.Contains(err.Error(), "a row is longer than 1048576 bytes") {
+			t.Errorf("after %q: %v", begin, err)
+		}
+	}
 }

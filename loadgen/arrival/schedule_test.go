@@ -302,6 +302,7 @@ func TestCheck(t *testing.T) {
 		"too long":       {Rate: []Piece{{Duration: longest, From: 1}, {Duration: 1}}},
 		"spacing":        {Spacing: 2, Rate: Steady(1).Rate},
 		"burst":          {Bursts: Bursts{Size: -1}},
+		"bursts often":   {Bursts: Bursts{Size: 1, Every: 1}},
 		"burst before":   {Bursts: Bursts{Size: 1, First: -1}},
 		"unsorted":       {Replay: Replay{Arrivals: []Arrival{{At: 2}, {At: 1}}}},
 		"speed":          {Replay: Replay{Arrivals: []Arrival{{}}, Speed: nan}},

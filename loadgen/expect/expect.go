@@ -29,7 +29,7 @@ type Expectation struct {
 //	interactive.shed <= 0.1%
 //
 // FIGURE is p50, p90, p99, p99.9, max or mean of the latency, the same after
-// "service.", done/s (or done), goodput, shed, failed, unfinished, skipped
+// "service.", done/s, goodput, shed, failed, unfinished, skipped
 // or queue_share.
 // OP is <, <=, > or >=. VALUE is a duration in us, ms or s, a rate in /s, a count
 // or a share in %. An error names what is wrong and what would be right.

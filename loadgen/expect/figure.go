@@ -65,9 +65,8 @@ func newFigures() []figure {
 	for _, p := range percentiles {
 		all = append(all, figure{p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Latency }), p.within})
 	}
-	done := func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }
 	return append(all,
-		figure{"done/s", rate, done, 0}, figure{"done", rate, done, 0},
+		figure{"done/s", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }, 0},
 		figure{"goodput", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.Goodput, "" }, 0},
 		figure{"shed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.ShedTotal(), c.Sent, percent, "nothing sent")
@@ -83,7 +82,7 @@ func newFigures() []figure {
 		}, 0},
 		figure{"queue_share", share, func(c loadgen.ClassResult, _ bool) (float64, string) {
 			if c.Queue.Count == 0 {
-				return 0, "not told: no Server-Timing in the answers"
+				return 0, "not told: no Server-Timing in the answers; give the gateway the line expose: all"
 			}
 			return c.QueueShare * 100, ""
 		}, 0},
@@ -119,7 +118,7 @@ func (f figure) of(c loadgen.ClassResult, unit string) (value float64, missing s
 func figureNames() string {
 	var names []string
 	for _, f := range figures {
-		if f.name != "done" && !strings.HasPrefix(f.name, "service.") {
+		if !strings.HasPrefix(f.name, "service.") {
 			names = append(names, f.name)
 		}
 	}

@@ -6,12 +6,14 @@ package inflight
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"overtake/loadgen"
+	"overtake/loadgen/latest"
 )
 
 // Kinds of failure of messages, beside [loadgen.FailConnect], for what found no
@@ -41,11 +43,9 @@ type Calls struct {
 	mu      sync.Mutex
 	ended   bool
 	open    map[string]*entry
-	unsent  []*entry        // in order; those finished meanwhile are still in it
+	unsent  []*entry        // in order
 	numbers map[string]span // of the calls that were sent, by class
-	done    map[string]loadgen.Call
-	order   []string // ring: the ids in done, the oldest at next
-	next    int
+	done    *latest.Map[loadgen.Call]
 	foreign int    // messages that are not of this run
 	example string // the id of one of them
 }
@@ -67,7 +67,7 @@ func New() *Calls {
 		stop:    make(chan struct{}),
 		open:    make(map[string]*entry),
 		numbers: make(map[string]span),
-		done:    make(map[string]loadgen.Call),
+		done:    latest.New[loadgen.Call](remembered),
 	}
 	c.sweeps.Go(c.sweep)
 	return c
@@ -176,43 +176,32 @@ func (c *Calls) Ours(id string) bool {
 // of its call, or a repetition if the call is among the latest that succeeded. A
 // call that has failed meanwhile stays so.
 func (c *Calls) Done(id string) {
-	c.mu.Lock()
-	before, repeated := c.done[id]
-	c.mu.Unlock()
-	if repeated {
+	if before, repeated := c.finish(id, loadgen.Outcome{Kind: loadgen.OutcomeOK, Queue: -1, At: time.Now()}); repeated {
 		before.Repeat()
-		return
 	}
-	c.finish(id, loadgen.Outcome{Kind: loadgen.OutcomeOK, Queue: -1, At: time.Now()})
 }
 
-// finish ends a call that is open. The outcome is told outside of the lock.
-func (c *Calls) finish(id string, o loadgen.Outcome) {
+// finish ends a call that is open. Of one that is not, it returns the call if that is
+// among the latest that succeeded. The outcome is told outside of the lock.
+func (c *Calls) finish(id string, o loadgen.Outcome) (before loadgen.Call, done bool) {
 	c.mu.Lock()
 	e := c.open[id]
-	if e != nil {
+	if e == nil {
+		before, done = c.done.Get(id)
+	} else {
 		delete(c.open, id)
 		e.over = true
 		if o.Kind == loadgen.OutcomeOK {
-			c.rememberLocked(*e.call)
+			call := *e.call
+			call.Request = nil // may be large
+			c.done.Put(id, call)
 		}
 	}
 	c.mu.Unlock()
 	if e != nil {
 		e.call.Finish(o)
 	}
-}
-
-func (c *Calls) rememberLocked(call loadgen.Call) {
-	call.Request = nil // may be large
-	if len(c.order) < remembered {
-		c.order = append(c.order, call.ID)
-	} else {
-		delete(c.done, c.order[c.next])
-		c.order[c.next] = call.ID
-		c.next = (c.next + 1) % remembered
-	}
-	c.done[call.ID] = call
+	return before, done
 }
 
 // sweep fails the calls whose time is over, until the end.
@@ -240,6 +229,9 @@ func (c *Calls) expired(now time.Time) (expired []*entry) {
 			delete(c.open, id)
 			expired = append(expired, e)
 		}
+	}
+	if len(expired) > 0 { // who publishes may stand still, and ask for nothing
+		c.unsent = slices.DeleteFunc(c.unsent, func(e *entry) bool { return e.over })
 	}
 	return expired
 }

@@ -3,6 +3,7 @@ package inflight
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -79,6 +80,22 @@ func TestCallsTimeOutButNotWhileTheirRequestIsRead(t *testing.T) {
 	c.Written("a/3")
 }
 
+func TestCallsThatNobodyPublishesAreForgotten(t *testing.T) {
+	c, b := New(), &inflighttest.Book{}
+	defer c.End()
+	for i := range 1000 {
+		c.Send(b.Call(fmt.Sprintf("a/%d", i), &content.Request{}, time.Millisecond))
+	}
+	c.Send(b.Call("a/1000", &content.Request{}, time.Hour))
+	b.Await(t, "their time is over", func() bool { return b.Count()["failed timeout"] == 1000 })
+	c.mu.Lock()
+	left := len(c.unsent)
+	c.mu.Unlock()
+	if next := c.Next(); left != 1 || next.ID != "a/1000" {
+		t.Errorf("%d are to be published, the first is %s; want only a/1000", left, next.ID)
+	}
+}
+
 func TestMessagesOfOthersAreKnown(t *testing.T) {
 	c, b := New(), &inflighttest.Book{}
 	defer c.End()
@@ -111,9 +128,32 @@ func TestOnlyTheLatestAreRememberedAsDone(t *testing.T) {
 	for _, i := range []int{0, 1, 2, remembered + 1} {
 		c.Done(fmt.Sprintf("a/%d", i))
 	}
-	if got := b.Repeats(); len(got) != 2 || len(c.done) != remembered || len(c.order) != remembered {
-		t.Errorf("repeats %v of %d remembered, want those of the two latest", got, len(c.done))
+	if got := b.Repeats(); len(got) != 2 {
+		t.Errorf("repeats %v, want those of the two latest", got)
 	}
+}
+
+// A broker that redelivers does so to any of its consumers.
+func TestNoRepetitionIsLost(t *testing.T) {
+	c, b := New(), &inflighttest.Book{}
+	defer c.End()
+	const calls, deliveries = 10000, 4
+	for i := range calls {
+		c.Send(b.Call(fmt.Sprintf("a/%d", i), &content.Request{}, time.Hour))
+	}
+	var consumers sync.WaitGroup
+	for i := range calls {
+		id, start := fmt.Sprintf("a/%d", i), make(chan struct{})
+		for range deliveries {
+			consumers.Go(func() { <-start; c.Done(id) })
+		}
+		close(start)
+		consumers.Wait()
+	}
+	if got := len(b.Repeats()); got != calls*(deliveries-1) {
+		t.Errorf("%d repetitions, want %d", got, calls*(deliveries-1))
+	}
+	b.Balance(t)
 }
 
 func TestFillerHasOneBody(t *testing.T) {

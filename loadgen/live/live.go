@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"overtake/loadgen"
 	"overtake/loadgen/report"
@@ -82,7 +83,12 @@ func (v *View) title(p loadgen.Progress) string {
 	if v.opts.Scenario != "" {
 		title = strings.TrimSuffix(v.opts.Scenario+": "+title, ": ")
 	}
-	return title
+	return strings.Map(func(r rune) rune { // a name of a file may have anything in it
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, title)
 }
 
 // state says what goes on; it is empty where that is nothing but the run.

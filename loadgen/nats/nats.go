@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"sync"
@@ -148,7 +149,13 @@ func dial(url, purpose string) (*link, error) {
 	return l, nil
 }
 
+// note keeps what the server told. That a connection broke it did not tell: that is
+// made again, and the calls that it cost have their outcome.
 func (l *link) note(err error) {
+	var broken *net.OpError
+	if errors.As(err, &broken) {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err == nil {

@@ -91,6 +91,8 @@ func causeOf(err error) string {
 		return inflight.FailUnroutable
 	case errors.Is(err, natsgo.ErrDisconnected), errors.Is(err, natsgo.ErrConnectionClosed):
 		return inflight.FailConnection
+	case errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		return loadgen.FailTimeout
 	}
 	return inflight.FailNacked
 }

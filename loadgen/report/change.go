@@ -80,7 +80,9 @@ func byClass(g group) []classTotal {
 		}
 		t := &totals[i]
 		sum := g.summary(s.Name)
-		t.p99 = max(t.p99, loadgen.Millis(sum.P99.Median))
+		if p99 := loadgen.Millis(sum.P99.Median); p99 > t.p99 { // NaN, of no success, is not
+			t.p99 = p99
+		}
 		t.donePerSecond += sum.DonePerSecond.Median
 		t.sent += float64(s.Sent)
 		t.notServed += float64(s.Sent) * sum.NotServed.Median

@@ -20,11 +20,12 @@ type output struct {
 // WriteFolder writes report.html, report.json, report.png and a
 // <condition>-<repeat>-<class>.hgrm for each class of each run into dir, which
 // it makes if it is missing, and returns the paths of the files. Each file
-// appears whole or not at all, and replaces one of its name; other files stay.
+// appears whole or not at all, and replaces one of its name; other files stay. After a
+// file that fails come the others, and all errors at once.
 func WriteFolder(dir string, r *loadgen.Report) ([]string, error) {
 	files := []output{
+		{"report.json", func(w io.Writer) error { return WriteJSON(w, r) }}, // first: the others can be made of it
 		{"report.html", func(w io.Writer) error { return WriteHTML(w, r) }},
-		{"report.json", func(w io.Writer) error { return WriteJSON(w, r) }},
 		{"report.png", func(w io.Writer) error { return WritePNG(w, r) }},
 	}
 	taken := make(map[string]bool)
@@ -41,8 +42,8 @@ func WriteFolder(dir string, r *loadgen.Report) ([]string, error) {
 // as [WriteFolder] does.
 func WriteComparisonFolder(dir string, c *Comparison) ([]string, error) {
 	return writeFiles(dir, []output{
-		{"comparison.html", func(w io.Writer) error { return WriteComparisonHTML(w, c) }},
 		{"comparison.json", func(w io.Writer) error { return WriteComparisonJSON(w, c) }},
+		{"comparison.html", func(w io.Writer) error { return WriteComparisonHTML(w, c) }},
 	})
 }
 
@@ -51,14 +52,16 @@ func writeFiles(dir string, files []output) ([]string, error) {
 		return nil, fmt.Errorf("report: %w; give another folder", err)
 	}
 	var paths []string
+	var errs []error
 	for _, file := range files {
 		path := filepath.Join(dir, file.name)
 		if err := writeFile(path, file.write); err != nil {
-			return paths, fmt.Errorf("report: %s: %w", path, err)
+			errs = append(errs, fmt.Errorf("report: %s: %w", path, err))
+			continue
 		}
 		paths = append(paths, path)
 	}
-	return paths, nil
+	return paths, errors.Join(errs...)
 }
 
 // writeFile writes a temporary file beside path and renames it.

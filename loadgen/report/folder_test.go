@@ -41,7 +41,7 @@ func TestFileNamesAreSafe(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"report.html", "report.json", "report.png",
+		"report.json", "report.html", "report.png",
 		"class-order-1-interactive.hgrm", "class-order-1-Interactive-2.hgrm", "class-order-1-etc-passwd.hgrm",
 		"class-order-1-a-b.hgrm", "class-order-1-a-b-2.hgrm", "class-order-1-a-b-3.hgrm",
 		"run-1-run.hgrm", "run-1-run-2.hgrm", "run-1-run-3.hgrm", "run-1-hidden.hgrm", "run-1-run-4.hgrm",

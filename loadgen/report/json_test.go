@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -29,8 +28,8 @@ func TestReadJSONReadsWhatWasWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(back, r) {
-			t.Errorf("%s came back as %+v", name, back)
+		if got, want := written(t, back), written(t, r); got != want {
+			t.Errorf("%s came back as\n%s\nwant\n%s", name, got, want)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -114,6 +115,9 @@ func (m median) spreadMillis() func(loadgen.Spread) string {
 }
 
 func spreadCell(s loadgen.Spread, format func(float64) string) string {
+	if math.IsNaN(s.Median) {
+		return "-"
+	}
 	return format(s.Median) + ", " + format(s.Min) + ".." + format(s.Max)
 }
 

@@ -152,10 +152,19 @@ func (d *draft) checkBursts(at string, b *bursts) {
 	}
 	if path := strictyaml.Join(at, "every"); d.Given(path) {
 		d.checkLength(path, b.Every, 1)
+		if shortest := shortestEvery(b.Size); b.Every > 0 && b.Every < shortest {
+			d.Problem(path, fmt.Sprintf("want at least %v, which is %.0f/s", shortest, float64(arrival.MaxRate)),
+				"is %v: too often for bursts of %d", b.Every, b.Size)
+		}
 	}
 	if path := strictyaml.Join(at, "first"); d.Given(path) {
 		d.checkLength(path, b.First, 0)
 	}
+}
+
+// shortestEvery is the time between bursts of a size at the highest rate.
+func shortestEvery(size int) time.Duration {
+	return time.Duration(min(max(size, 0), arrival.MaxBurst)) * time.Second / arrival.MaxRate
 }
 
 // replay reads recorded arrivals.

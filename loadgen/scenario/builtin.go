@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -59,20 +58,22 @@ func About(name string) string {
 	return f.About
 }
 
-// Open returns the scenario that is built in under a name, or else that in a file.
+// Open returns the scenario in a file, or that which is built in under a name; see
+// [strictyaml.IsFile].
 // A warmup that is not nil replaces that of the file, and all that counts from its
 // end moves with it. Its error is [strictyaml.Problems] if the file can be read.
 func Open(nameOrFile string, warmup *time.Duration, lookupEnv func(string) (string, bool)) (loadgen.Scenario, error) {
-	if text, _, ok := Text(nameOrFile); ok {
+	if !strictyaml.IsFile(nameOrFile) {
+		text, _, ok := Text(nameOrFile)
+		if !ok {
+			return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario is called %q; %s; a file is ./%s", nameOrFile, strictyaml.Suggest(nameOrFile, Names()), nameOrFile)
+		}
 		return opened(read(nameOrFile+scenarioSuffix, text, warmup, lookupEnv, func(string) (io.ReadCloser, error) {
 			return nil, errors.New("what is built in has no folder")
 		}))
 	}
-	data, err := os.ReadFile(nameOrFile)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(nameOrFile, `/\.`):
-		return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario and no file is called %q; %s", nameOrFile, strictyaml.Suggest(nameOrFile, Names()))
-	case err != nil:
+	data, err := strictyaml.ReadFile(nameOrFile, strictyaml.MaxFile)
+	if err != nil {
 		var cause *fs.PathError
 		if errors.As(err, &cause) {
 			err = cause.Err

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"math"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -107,9 +108,13 @@ func TestBuiltinReplays(t *testing.T) {
 }
 
 func TestOpenWrongName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("x", []byte("name: x\n"), 0o600); err != nil { // ./x
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
-		"shpo":         `scenario: no scenario and no file is called "shpo"; did you mean "shop"?`,
-		"x":            `scenario: no scenario and no file is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks`,
+		"shpo":         `scenario: no scenario is called "shpo"; did you mean "shop"?; a file is ./shpo`,
+		"x":            `scenario: no scenario is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file is ./x`,
 		"nowhere.yaml": "scenario: nowhere.yaml can't be read: no such file or directory; give a file, or one of flash-crowd, noisy-tenant, paper, shop, slow-upstream, webhooks",
 	} {
 		if _, err := Open(name, nil, nil); err == nil || err.Error() != want {

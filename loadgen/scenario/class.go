@@ -49,6 +49,9 @@ func (d *draft) class(at string, c *class) loadgen.Class {
 		recorded = recorded && a.Target != ""
 	}
 	out.Request = d.request(at, c, recorded)
+	if d.AnyReplaced(key("path")) || d.AnyReplaced(key("query")) {
+		out.ShownPath = d.Shown(key("path"), out.Request.Path)
+	}
 	return out
 }
 

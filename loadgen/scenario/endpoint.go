@@ -88,7 +88,7 @@ func (d *draft) endpoint(at string, e endpoint) loadgen.Endpoint {
 	}
 	return loadgen.Endpoint{
 		Kind: kind, URL: urls[kind], Exchange: e.Exchange, Key: e.Key, Queue: e.Queue, Subject: e.Subject, Stream: e.Stream,
-		Consumers: e.Consumers, Hold: e.Hold,
+		Consumers: e.Consumers, Hold: e.Hold, Drain: e.Drain,
 	}
 }
 
@@ -96,10 +96,10 @@ func (d *draft) endpoint(at string, e endpoint) loadgen.Endpoint {
 func (d *draft) checkForeign(at, kind string) {
 	keys := map[string][]string{
 		kindHTTP: nil,
-		kindAMQP: {"exchange", "key", "queue", "consumers", "hold"},
-		kindNATS: {"subject", "stream", "consumers", "hold"},
+		kindAMQP: {"exchange", "key", "queue", "consumers", "hold", "drain"},
+		kindNATS: {"subject", "stream", "consumers", "hold", "drain"},
 	}
-	for _, key := range []string{"exchange", "key", "queue", "subject", "stream", "consumers", "hold"} {
+	for _, key := range []string{"exchange", "key", "queue", "subject", "stream", "consumers", "hold", "drain"} {
 		if path := strictyaml.Join(at, key); d.Given(path) && !slices.Contains(keys[kind], key) {
 			d.Problem(path, "remove it", "means nothing with %s", kind)
 		}

@@ -43,6 +43,7 @@ type endpoint struct {
 	Stream    string        `yaml:"stream"`
 	Consumers int           `yaml:"consumers"`
 	Hold      time.Duration `yaml:"hold"`
+	Drain     bool          `yaml:"drain"`
 }
 
 type class struct {

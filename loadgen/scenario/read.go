@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
@@ -32,7 +33,7 @@ func Read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 		if !filepath.IsAbs(recording) {
 			recording = filepath.Join(filepath.Dir(name), recording)
 		}
-		return os.Open(recording)
+		return strictyaml.OpenFile(recording)
 	})
 }
 
@@ -53,6 +54,9 @@ func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 	base := filepath.Base(name)
 	strictyaml.SetDefault(d.Source, "name", &f.Name, strings.TrimSuffix(base, filepath.Ext(base)))
 	strictyaml.SetDefault(d.Source, "seed", &f.Seed, defaultSeed)
+	if d.Given("name") && (f.Name == "" || utf8.RuneCountInString(f.Name) > 64 || strings.ContainsFunc(f.Name, func(r rune) bool { return !unicode.IsPrint(r) })) {
+		d.Wrong("name", f.Name, "is not a name", "want 1 to 64 characters that can be printed")
+	}
 	d.checkTarget("target", f.Target)
 	d.checkTimes()
 	if warmup != nil { // before anything counts from its end
@@ -78,7 +82,25 @@ func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 		s.Classes = append(s.Classes, d.class(at, &f.Classes[i]))
 	}
 	d.checkPhaseRates(s)
+	if !d.Given("duration") && len(f.Phases) == 0 {
+		s.Duration = lengthOfReplays(s)
+	}
 	return s, d.Problems()
+}
+
+// lengthOfReplays is how long the scenario takes if nothing says so: as long as what
+// was recorded, or else the default.
+func lengthOfReplays(s loadgen.Scenario) time.Duration {
+	var length time.Duration
+	for _, c := range s.Classes {
+		if replay := c.Arrivals.Replay; len(replay.Arrivals) > 0 {
+			length = max(length, replay.End()-s.Warmup)
+		}
+	}
+	if length == 0 {
+		return s.Duration
+	}
+	return min(length.Truncate(time.Second)+time.Second, maxRun) // the last one is in it
 }
 
 // checkTarget checks the base URL of a server, if one is given.

@@ -16,6 +16,26 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// Without a duration, a scenario lasts until the last recorded arrival.
+func TestReplayGivesTheDuration(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "calls.csv"), []byte("at\n1\n90\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for classes, want := range map[string]time.Duration{
+		"classes: [{name: a, path: /, replay: {file: calls.csv}}, {name: b, path: /, rate: 1/s}]":     91 * time.Second,
+		"warmup: 5s\nclasses: [{name: a, path: /, replay: {file: calls.csv, speed: 2x}}]":             46 * time.Second,
+		"duration: 7s\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]":                      7 * time.Second,
+		"phases: [{name: p, duration: 8s}]\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]": 8 * time.Second,
+		"classes: [{name: b, path: /, rate: 1/s}]":                                                    30 * time.Second,
+	} {
+		s, problems := Read(filepath.Join(folder, "s.yaml"), []byte(classes), nil, nil)
+		if len(problems) > 0 || s.Duration != want {
+			t.Errorf("%s: %v, %v, want %v", classes, s.Duration, problems, want)
+		}
+	}
+}
+
 // A file becomes what it says: times count from the start of the warm-up, so all but
 // a steady rate is moved by that.
 func TestOpenFile(t *testing.T) {
@@ -35,7 +55,7 @@ phases:
   - {name: calm, duration: 10s}
   - {name: crowd, duration: 5s, rates: {steady: 3x, ramp: 2x}}
 endpoints:
-  orders: {amqp: "${RABBITMQ_URL}", queue: orders, hold: 5ms}
+  orders: {amqp: "${RABBITMQ_URL}", queue: orders, hold: 5ms, drain: true}
   events: {nats: "nats://h", subject: e.x, stream: e, consumers: 3}
 classes:
   - {name: steady, class: interactive, rate: 600/min, arrivals: constant, path: /a, query: {z: "1", b: x y}, objective: 50ms}
@@ -60,7 +80,7 @@ classes:
 		Name: "mine", Target: "http://127.0.0.1:8080", Seed: 1, Warmup: 2 * time.Second, Duration: 15 * time.Second,
 		Phases: []loadgen.Phase{{Name: "calm", Duration: 10 * time.Second}, {Name: "crowd", Duration: 5 * time.Second}},
 		Endpoints: map[string]loadgen.Endpoint{
-			"orders": {Kind: "amqp", URL: "amqp://me:hunter2@rabbit:5672", Key: "orders", Queue: "orders", Consumers: 1, Hold: 5 * time.Millisecond},
+			"orders": {Kind: "amqp", URL: "amqp://me:hunter2@rabbit:5672", Key: "orders", Queue: "orders", Consumers: 1, Hold: 5 * time.Millisecond, Drain: true},
 			"events": {Kind: "nats", URL: "nats://h", Subject: "e.x", Stream: "e", Consumers: 3},
 		},
 		Classes: []loadgen.Class{

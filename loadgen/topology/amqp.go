@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
+
+// dialTimeout bounds a dial, and the handshake after it.
+const dialTimeout = 5 * time.Second
 
 // amqpBroker keeps each queue in a durable classic queue of its name. Queues that
 // are not there are made; others are used as they are.
@@ -19,23 +23,39 @@ type amqpBroker struct {
 	url string
 	log func(format string, args ...any)
 
-	mu       sync.Mutex
+	// lock guards what follows. It is a channel, so that who waits for a dial of
+	// somebody else waits no longer than its own context.
+	lock     chan struct{}
 	conn     *amqp.Connection // nil until something is published, or after it broke
 	channel  *amqp.Channel
 	declared map[string]bool // on this channel
 }
 
 func openAMQP(url string, log func(format string, args ...any)) *amqpBroker {
-	return &amqpBroker{url: url, log: log}
+	return &amqpBroker{url: url, log: log, lock: make(chan struct{}, 1)}
 }
 
 func (b *amqpBroker) dial(ctx context.Context) (*amqp.Connection, error) {
+	var raw net.Conn
+	stop := func() bool { return true }
 	conn, err := amqp.DialConfig(b.url, amqp.Config{
 		Heartbeat: 10 * time.Second, Properties: amqp.Table{"connection_name": "overtake-app"},
-		Dial: amqp.DefaultDial(5 * time.Second),
+		Dial: func(network, addr string) (net.Conn, error) {
+			c, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			raw = c
+			stop = context.AfterFunc(ctx, func() { _ = c.Close() })
+			return c, c.SetDeadline(time.Now().Add(dialTimeout)) // the client lifts it after the handshake
+		},
 	})
+	stop()
 	if err != nil {
-		return nil, fmt.Errorf("the broker is away: %w", err)
+		if raw != nil {
+			_ = raw.Close()
+		}
+		return nil, fmt.Errorf("the broker is away: %w", errors.Join(err, ctx.Err()))
 	}
 	if ctx.Err() != nil {
 		return nil, errors.Join(ctx.Err(), conn.Close())
@@ -64,8 +84,12 @@ func declare(conn *amqp.Connection, queue string) error {
 
 // publishing returns a channel with confirmations on which queue is known to be.
 func (b *amqpBroker) publishing(ctx context.Context, queue string) (*amqp.Channel, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	select {
+	case b.lock <- struct{}{}:
+		defer func() { <-b.lock }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the broker is away: %w", ctx.Err())
+	}
 	if b.conn != nil && (b.conn.IsClosed() || b.channel.IsClosed()) {
 		_ = b.conn.Close() // it is broken
 		b.conn = nil
@@ -210,8 +234,8 @@ func amqpHeaders(table amqp.Table) []header {
 }
 
 func (b *amqpBroker) close() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.lock <- struct{}{}
+	defer func() { <-b.lock }()
 	if b.conn != nil && !b.conn.IsClosed() {
 		return b.conn.Close()
 	}

@@ -33,8 +33,10 @@ type App struct {
 	servers   map[string]*server
 	order     []string // of those that run here
 	brokers   map[string]broker
+	failed    chan error // has the first error that ends it, see Failed
 	consuming context.CancelFunc
 	consumers sync.WaitGroup
+	watching  sync.WaitGroup // those who wait for the end of sidecars
 	log       func(string)
 }
 
@@ -49,7 +51,7 @@ type Running struct {
 // Start runs services of g until Shutdown. ctx bounds the start alone. A broker
 // that is away is no error: it is tried until it is there.
 func Start(ctx context.Context, g *Graph, opts Options) (_ *App, err error) {
-	a := &App{graph: g, servers: make(map[string]*server), brokers: make(map[string]broker), log: opts.Log}
+	a := &App{graph: g, servers: make(map[string]*server), brokers: make(map[string]broker), failed: make(chan error, 1), log: opts.Log}
 	if a.log == nil {
 		a.log = func(string) {}
 	}
@@ -83,10 +85,35 @@ func Start(ctx context.Context, g *Graph, opts Options) (_ *App, err error) {
 		v.out, v.brokers = newOutgoing(addresses, proxy), a.brokers
 	}
 	for _, name := range a.order {
-		go a.servers[name].serve()
+		v := a.servers[name]
+		go v.serve(a.fail)
+		if v.sidecar != nil && v.sidecar.Ended != nil {
+			a.watching.Go(func() { a.watch(v) })
+		}
 	}
 	a.consume()
 	return a, nil
+}
+
+// Failed has an error once a service or its sidecar has ended without being asked to:
+// the application is not whole any more, and its owner is to call Shutdown.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// fail keeps the first error.
+func (a *App) fail(err error) {
+	select {
+	case a.failed <- err:
+	default:
+	}
+}
+
+// watch waits for the end of the sidecar of v, or until v is stopped.
+func (a *App) watch(v *server) {
+	select {
+	case err := <-v.sidecar.Ended:
+		a.fail(fmt.Errorf("topology: the sidecar of %s has ended: %w", v.service.name, err))
+	case <-v.stop:
+	}
 }
 
 // choose picks the services that run here.
@@ -269,6 +296,7 @@ func (a *App) Shutdown(ctx context.Context) error {
 	if !abandon() {
 		errs = append(errs, fmt.Errorf("topology: unfinished work was abandoned: %w", context.Cause(ctx)))
 	}
+	a.watching.Wait()
 	return errors.Join(errors.Join(errs...), a.closeBrokers())
 }
 

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -107,6 +108,9 @@ func (w *walker) moves(s step) []move {
 func (w *walker) movesOf(path string, k work) []move {
 	moves := w.callMoves(strictyaml.Join(path, "calls"), k.calls)
 	for i, p := range k.publish {
+		if to, ok := w.graph.stepAt(p.URL); ok {
+			moves = append(moves, move{to, fmt.Sprintf("%s.publish[%d]", path, i)})
+		}
 		if queuePattern.MatchString(p.Queue) {
 			moves = append(moves, move{step{queue: p.Broker + " " + p.Queue}, fmt.Sprintf("%s.publish[%d]", path, i)})
 		}
@@ -119,6 +123,9 @@ func (w *walker) callMoves(path string, calls []Call) []move {
 	for i, call := range calls {
 		at := strictyaml.Item(path, i)
 		moves = append(moves, w.callMoves(strictyaml.Join(at, "parallel"), call.Parallel)...)
+		if to, ok := w.graph.stepAt(call.URL); ok {
+			moves = append(moves, move{to, at})
+		}
 		if s := w.graph.Services[call.Service]; s != nil {
 			if e := s.endpointFor(call.Path); e >= 0 {
 				moves = append(moves, move{step{service: s, endpoint: e}, at})
@@ -126,4 +133,27 @@ func (w *walker) callMoves(path string, calls []Call) []move {
 		}
 	}
 	return moves
+}
+
+// stepAt returns the endpoint to which a URL leads: that of a service that listens or
+// is dialled there. What comes through something else in front of a service, such as a
+// gateway, is not known here.
+func (g *Graph) stepAt(text string) (step, bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return step{}, false
+	}
+	host := u.Host
+	if u.Port() == "" {
+		host += ":80"
+	}
+	for _, name := range g.order {
+		s := g.Services[name]
+		if s.Address == host || s.Listen != "" && dialable(s.Listen) == host || s.Sidecar != nil && s.Sidecar.Inbound != "" && dialable(s.Sidecar.Inbound) == host {
+			if e := s.endpointFor(max(u.Path, "/")); e >= 0 {
+				return step{service: s, endpoint: e}, true
+			}
+		}
+	}
+	return step{}, false
 }

@@ -11,7 +11,7 @@ import (
 // has been drawn once is not drawn again.
 func (g *Graph) Picture() string {
 	p := picture{graph: g, drawn: make(map[step]bool)}
-	fmt.Fprintf(&p.text, "%s: %s\n", g.Name, g.About)
+	p.text.WriteString(strings.TrimSuffix(g.Name+": "+g.About, ": ") + "\n")
 	called := g.called()
 	for _, name := range g.order {
 		s := g.Services[name]
@@ -137,6 +137,10 @@ func (p *picture) workBranches(w work) []branch {
 		out := &w.publish[i]
 		branches = append(branches, branch{"┄", func(lead, below string) {
 			how := often(out.Probability, out.Optional)
+			if to, ok := p.graph.stepAt(out.URL); ok {
+				p.endpoint(lead, below, to, how)
+				return
+			}
 			if out.URL != "" {
 				p.line(lead+out.URL, appendNotes(nil, how, work{}))
 				return
@@ -157,6 +161,10 @@ func (p *picture) callBranches(line string, calls []Call) []branch {
 		}
 		branches = append(branches, branch{line, func(lead, below string) {
 			how := often(c.Probability, c.Optional)
+			if to, ok := p.graph.stepAt(c.URL); ok {
+				p.endpoint(lead, below, to, how)
+				return
+			}
 			if c.URL != "" {
 				p.line(lead+c.Method+" "+c.URL, appendNotes(nil, how, work{}))
 				return

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,7 +59,7 @@ type server struct {
 }
 
 func newServer(s *Service, seed uint64, ln net.Listener) *server {
-	v := &server{service: s, listener: ln, served: make(chan error, 1), stop: make(chan struct{})}
+	v := &server{service: s, listener: app.Persistent(ln), served: make(chan error, 1), stop: make(chan struct{})}
 	if s.Workers > 0 {
 		v.line = app.NewLine(s.Workers, math.MaxInt)
 	}
@@ -82,7 +83,16 @@ func newServer(s *Service, seed uint64, ln net.Listener) *server {
 	return v
 }
 
-func (v *server) serve() { v.served <- v.http.Serve(v.listener) }
+// serve tells fail of its end if nobody asked for that.
+func (v *server) serve(fail func(error)) {
+	err := v.http.Serve(v.listener)
+	select {
+	case <-v.stop:
+	default:
+		fail(fmt.Errorf("topology: %s serves no more: %w", v.service.name, cmp.Or(err, net.ErrClosed)))
+	}
+	v.served <- err
+}
 
 // shutdown stops accepting and waits for the requests at hand; when ctx ends
 // first, it abandons them.

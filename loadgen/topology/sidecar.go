@@ -18,4 +18,6 @@ type SidecarSpec struct {
 type RunningSidecar struct {
 	Inbound, Outbound string       // addresses
 	Stop              func() error // drains it and waits for its end
+	// Ended has an error when it has ended by itself; nil if nobody can tell.
+	Ended <-chan error
 }

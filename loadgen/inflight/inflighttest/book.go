@@ -11,9 +11,9 @@ import (
 	"overtake/loadgen/content"
 )
 
-// patience bounds every wait. It is long, as the machine may be slow, and decides
-// nothing.
-const patience = time.Minute
+// patience bounds every wait. It is long, as the machine may be slow and a broker then
+// takes more than a minute to start, and decides nothing.
+const patience = 5 * time.Minute
 
 // Book notes what became of calls. The zero value is empty. It is safe for
 // concurrent use.

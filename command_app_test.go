@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// What would be ignored is refused, before anything listens.
+func TestAppUsage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("ladder", []byte("name: ladder\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"app -f bookinfo --listen 127.0.0.1:0": "--listen, --workers and --sharing are about the sample app",
+		"app -f bookinfo --workers 8 --check":  "--listen, --workers and --sharing are about the sample app",
+		"app -f bookinfo --sharing":            "--listen, --workers and --sharing are about the sample app",
+		"app -f ladder":                        "--file ladder: no graph is called that; ",
+		"app --check":                          "--check, --print and --listen-base are about a graph",
+		"app --workers 0":                      "--workers 0, want 1 to ",
+		"app --listen 9000":                    "--listen \"9000\" is not an address",
+	} {
+		code := -1
+		stdout, stderr := captured(t, func() { code = run(strings.Fields(args)) })
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, printed %q, said %q; want %q", args, code, stdout, stderr, want)
+		}
+	}
+}
