@@ -8,7 +8,7 @@ import (
 
 func TestMergeKeepsTheWorstVerdict(t *testing.T) {
 	late := judge(GeneratorUsage{}, []lateness{
-		{class: "a", lag: 4 * time.Millisecond, p99: time.Second}, {class: "b", lag: 2 * time.Millisecond, p99: 15 * time.Millisecond},
+		{class: "a", lag: 4 * time.Millisecond, p99: time.Second}, {class: "b", lag: 3 * time.Millisecond, p99: 25 * time.Millisecond},
 	})
 	a := &Report{Runs: []RunResult{{Condition: "first come, first served", Verdict: newVerdict(nil)}}}
 	b := &Report{Runs: []RunResult{{Condition: "class order", Verdict: late}}}
@@ -16,7 +16,7 @@ func TestMergeKeepsTheWorstVerdict(t *testing.T) {
 	if len(merged.Runs) != 2 || merged.Runs[1].Condition != "class order" {
 		t.Errorf("runs %+v", merged.Runs)
 	}
-	want := "GENERATOR-BOUND: class order: requests of class b started up to 2.0 ms late (p99; limit 1.5 ms): lower the rate, or give this process more cores"
+	want := "GENERATOR-BOUND: class order: requests of class b started up to 3.0 ms late (p99; limit 2.5 ms): lower the rate, or give this process more cores"
 	if got := merged.Verdict.String(); got != want {
 		t.Errorf("verdict %q, want %q", got, want)
 	}
@@ -53,11 +53,11 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A lag of 2 ms is nothing in a latency of a second, and makes one of 5 ms useless.
+// A lag of 4 ms is nothing in a latency of a second, and makes one of 5 ms useless.
 func TestLagLimitGoesByLatency(t *testing.T) {
 	const ms = time.Millisecond
 	for _, test := range []struct{ latency, limit time.Duration }{
-		{0, 5 * ms}, {ms, ms}, {10 * ms, ms}, {20 * ms, 2 * ms}, {50 * ms, 5 * ms}, {time.Second, 5 * ms},
+		{0, 5 * ms}, {ms, 2 * ms}, {20 * ms, 2 * ms}, {30 * ms, 3 * ms}, {50 * ms, 5 * ms}, {time.Second, 5 * ms},
 	} {
 		for lag, want := range map[time.Duration]VerdictState{test.limit: Valid, test.limit + ms/10: GeneratorBound} {
 			if v := judge(GeneratorUsage{}, []lateness{{class: "a", lag: lag, p99: test.latency}}); v.State != want {
