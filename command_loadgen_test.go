@@ -151,8 +151,8 @@ func TestLoadgenExitCode(t *testing.T) {
 			code := -1
 			stdout, stderr := captured(t, func() { code = run(args) })
 			report := reportIn(t, dir)
-			if report.Verdict.State != loadgen.Valid {
-				t.Skipf("this machine is too busy: %s", report.Verdict)
+			if report.Verdict.State != loadgen.Valid { // the machine is busy: no result, whatever it is
+				c.code, c.stderr = exitFailed, "\novertake: "
 			}
 			if code != c.code || !strings.Contains(stderr, c.stderr) {
 				t.Errorf("exit code %d, want %d; it said\n%s", code, c.code, stderr)
@@ -373,7 +373,7 @@ func TestLoadgenOutputs(t *testing.T) {
 	defer up.Close()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	defer full.Close()
 	dir := t.TempDir()

@@ -33,7 +33,7 @@ func runLoadgen(t *testing.T, cpu string, args ...string) (loadgen.RunResult, re
 // quiet moment for that, it still waits for the processor less.
 func TestE2ELoadgenStarved(t *testing.T) {
 	if runtime.NumCPU() < 2 {
-		t.Skip("one processor is for the generator, another for the server")
+		t.Fatal("this takes two processors: one is for the generator, another for the server")
 	}
 	for _, rate := range []int{200, 3000} {
 		t.Run(fmt.Sprintf("%d a second", rate), func(t *testing.T) {
