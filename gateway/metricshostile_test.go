@@ -37,7 +37,7 @@ func (g *testGateway) knownLabels() map[string][]string {
 	known := map[string][]string{
 		"class": {""}, "upstream": {""}, "version": {""}, "rule": {"default", "trusted", "provenance"}, "result": deliveryResults, "cause": causes,
 		"found_by": {originNone, "span", "trace", "request_id"},
-		"reason": append(slices.Collect(maps.Keys(details)), reasonLeft),
+		"reason":   append(slices.Collect(maps.Keys(details)), reasonLeft),
 	}
 	known["result"] = append(slices.Clone(deliveryResults), reloadDone, reloadFailed, "exported", "dropped", "failed")
 	for r := range numRetryResults {
