@@ -40,7 +40,7 @@ type Options struct {
 	Kernel func(context.Context, *config.Config) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
-	// Version is the program's, for the console. Default: none.
+	// Version is what the program calls itself, for overtake_build_info.
 	Version string
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
@@ -112,6 +112,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.cutOff, g.cut = context.WithCancel(context.Background())
 	g.serving, g.stopCouriers = context.WithCancel(context.Background())
+	g.newConsole(cfg)
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
 	}
@@ -127,7 +128,6 @@ func New(o Options) (*Gateway, error) {
 		g.queues[name].book = g.bookOf(q)
 	}
 	g.metrics = newMetrics(g)
-	g.newConsole(cfg)
 	first, err := g.newGeneration(cfg, nil)
 	if err != nil {
 		return nil, err

@@ -115,7 +115,7 @@ func TestTooManyStreamsAreRefused(t *testing.T) {
 	c := newTest(t)
 	server := serve(t, c)
 	for range mostStreams {
-		if err := c.hub.join(&stream{frames: make(chan *frame, mostUnsent), over: make(chan struct{}), cut: func() {}}, &frame{}); err != nil {
+		if err := c.hub.join(&stream{frames: make(chan *frame, mostUnsent), over: make(chan struct{}), writeBy: func(time.Time) error { return nil }}, &frame{}); err != nil {
 			t.Fatal(err)
 		}
 	}
