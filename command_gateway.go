@@ -101,13 +101,17 @@ func serve(ctx context.Context, options gateway.Options) (err error) {
 	g.FindDown(ctx)
 	kernel.of(cfg).log(ctx, log)
 	stop := onHangup(hangups, func() {
+		notifyManager(log, notifyReloading)
+		defer notifyManager(log, notifyReady)
 		if err := g.ReopenAccessLog(); err != nil {
 			log.Error("access log not opened again; the old file goes on", "error", err)
 		}
 		g.Reload()
 	})
 	defer stop()
+	notifyManager(log, notifyReady)
 	<-ctx.Done()
+	notifyManager(log, notifyStopping)
 	timeout := g.Config().DrainTimeout
 	log.Info("draining", "timeout", timeout)
 	drain, cancel := context.WithTimeout(context.Background(), timeout)

@@ -40,7 +40,7 @@ type Options struct {
 	Kernel func(context.Context, *config.Config) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
-	// Version is what the program calls itself, for overtake_build_info.
+	// Version is what the program calls itself, for overtake_build_info and the console.
 	Version string
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
@@ -112,7 +112,6 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.cutOff, g.cut = context.WithCancel(context.Background())
 	g.serving, g.stopCouriers = context.WithCancel(context.Background())
-	g.newConsole(cfg)
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
 	}
@@ -127,7 +126,9 @@ func New(o Options) (*Gateway, error) {
 		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q)
 		g.queues[name].book = g.bookOf(q)
 	}
-	g.metrics = newMetrics(g)
+	g.metrics = newMetrics(g, o.Version)
+	g.metrics.begin(cfg)
+	g.newConsole(cfg)
 	first, err := g.newGeneration(cfg, nil)
 	if err != nil {
 		return nil, err
