@@ -12,6 +12,8 @@ import (
 type exception struct {
 	root bool
 	add  []corev1.Capability
+	// grow: it may have the capabilities of its program's file.
+	grow bool
 	// unprobed says why there are no probes.
 	unprobed string
 }
@@ -25,7 +27,7 @@ var exceptions = map[string]exception{
 }
 
 // marked is the exception of a gateway with socketMarks.enabled.
-var marked = exception{root: true, add: []corev1.Capability{"NET_ADMIN"}}
+var marked = exception{grow: true, add: []corev1.Capability{"NET_ADMIN"}}
 
 // policies returns what is wrong with the pods, as a sentence each.
 func policies(objects []object, marks bool) (wrong []string) {
@@ -89,8 +91,8 @@ func securityPolicies(spec corev1.PodSpec, c corev1.Container, may exception, sa
 	if own.Privileged != nil && *own.Privileged {
 		say("is privileged")
 	}
-	if own.AllowPrivilegeEscalation == nil || *own.AllowPrivilegeEscalation {
-		say("allowPrivilegeEscalation is not false")
+	if own.AllowPrivilegeEscalation == nil || *own.AllowPrivilegeEscalation != may.grow {
+		say("allowPrivilegeEscalation is not %v", may.grow)
 	}
 	if own.ReadOnlyRootFilesystem == nil || !*own.ReadOnlyRootFilesystem {
 		say("its root file system can be written")

@@ -126,14 +126,21 @@ filled in where it has nothing. (merge would replace what is written as 0 or fal
 {{- $_ := set $file "listeners" (include "overtake.config.listeners" $ | fromYamlArray) -}}
 {{- $_ := set $file "admin" (printf ":%d" (int $values.admin.port)) -}}
 {{- $_ := set $file "drain_timeout" (printf "%ds" (int $values.drain.timeoutSeconds)) -}}
-{{- end -}}
 {{- $upstreams := default dict (get $file "upstreams") -}}
 {{- if or (not $upstreams) (hasKey $upstreams "app") -}}
 {{- include "overtake.config.missing" (list $upstreams "app" (dict "servers" $values.app.servers)) -}}
 {{- $_ := set $file "upstreams" $upstreams -}}
 {{- end -}}
+{{- else -}}
+{{- $file = pick $file "classes" "default_class" "rules" "brokers" "queues" "relays" -}}
+{{- range $name, $queue := default dict (get $file "queues") -}}
+{{- $_ := set $file.queues $name (omit $queue "deliver") -}}
+{{- end -}}
+{{- end -}}
 {{- include "overtake.config.brokers" (list $file $ (index . 1)) -}}
+{{- if eq (index . 1) "gateway" -}}
 {{- include "overtake.config.tracing" (list $file $ (include "overtake.fullname" $)) -}}
+{{- end -}}
 {{- toYaml $file -}}
 {{- end -}}
 
@@ -144,7 +151,7 @@ known to be read again counts.
 */ -}}
 {{- define "overtake.config.restart" -}}
 {{- $file := index . 1 | fromYaml -}}
-{{- $fixed := omit $file "rules" "routes" "default_class" "flow" "expose" "dry_run" "drain_timeout" "upstreams" "relays" -}}
+{{- $fixed := omit $file "rules" "routes" "default_class" "flow" "expose" "dry_run" "drain_timeout" "upstreams" "relays" "admin_hosts" -}}
 {{- range $name, $keys := dict "tracing" (list "sample" "propagate") "access_log" (list "sample") -}}
 {{- $part := default dict (get $fixed $name) -}}
 {{- range $keys }}{{ $part = omit $part . }}{{ end -}}

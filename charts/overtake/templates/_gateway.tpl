@@ -42,7 +42,13 @@ spec:
 {{- define "overtake.gateway.container" -}}
 {{- $gateway := .Values.gateway -}}
 - name: gateway
-  image: {{ include "overtake.image" (list . .Values.image) }}
+  {{- $image := .Values.image }}
+  {{- with .Values.socketMarks }}
+  {{- if .enabled }}
+  {{- $image = merge (pick . "repository" "digest") (omit $image "repository" "digest") }}
+  {{- end }}
+  {{- end }}
+  image: {{ include "overtake.image" (list . $image) }}
   imagePullPolicy: {{ .Values.imagePullPolicy }}
   args: [gateway, -c, /etc/overtake/overtake.yaml, --log-level, {{ .Values.log.level }}, --log-format, {{ .Values.log.format }}]
   env:
@@ -87,12 +93,11 @@ spec:
     {{- toYaml $gateway.resources | nindent 4 }}
   securityContext:
     {{- if .Values.socketMarks.enabled }}
-    # Added capabilities take effect for root only: another user's are dropped at exec.
-    allowPrivilegeEscalation: false
+    # An added capability is dropped when a program of another user than root starts,
+    # but for a program whose file has it, and only where privileges may grow thereby.
+    allowPrivilegeEscalation: true
     privileged: false
     readOnlyRootFilesystem: true
-    runAsNonRoot: false
-    runAsUser: 0
     capabilities:
       drop: [ALL]
       add: [NET_ADMIN]
