@@ -49,7 +49,7 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 	}
 	process := flags.Over(environment)
 	log := newLogger(process.LogLevel, process.LogFormat)
-	options := gateway.Options{Logger: log}
+	options := gateway.Options{Logger: log, Version: version()}
 	options.Read = func() (*config.Config, error) { return resolve(flags, environment, os.LookupEnv) }
 	if process.Config != "" {
 		options.Files = []string{process.Config}
