@@ -40,6 +40,10 @@ const (
 type Config struct {
 	// Lines are lines of rabbitmq.conf, such as "consumer_timeout = 1000".
 	Lines []string
+	// Port is where the server listens. Default: a free one.
+	Port int
+	// Plugins are enabled, such as rabbitmq_management.
+	Plugins []string
 }
 
 // Server is a RabbitMQ server with its data. Its methods are not safe for
@@ -91,6 +95,9 @@ func (s *Server) configure(cfg Config) error {
 		return err
 	}
 	s.port = ports[0]
+	if cfg.Port > 0 {
+		s.port = cfg.Port
+	}
 	in := func(name string) string { return filepath.Join(s.dir, name) }
 	s.env = []string{
 		"PATH=" + os.Getenv("PATH"),
@@ -117,7 +124,7 @@ func (s *Server) configure(cfg Config) error {
 	lines := append([]string{"loopback_users = none", "log.console.level = info"}, cfg.Lines...)
 	return errors.Join(
 		os.WriteFile(in("rabbitmq.conf"), []byte(strings.Join(lines, "\n")+"\n"), 0o644),
-		os.WriteFile(in("enabled_plugins"), []byte("[].\n"), 0o644),
+		os.WriteFile(in("enabled_plugins"), []byte("["+strings.Join(cfg.Plugins, ", ")+"].\n"), 0o644),
 	)
 }
 
