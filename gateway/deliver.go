@@ -94,7 +94,7 @@ func (c *courier) run(ctx context.Context) {
 		c.working.Add(1)
 		e := c.lookUp(ctx, d)
 		if e == nil { // shutting down, with the records' store away
-			c.settled(d, "returned", func(ctx context.Context) error { return d.Retry(ctx, 0) })
+			c.settled(d, deliveryReturned, func(ctx context.Context) error { return d.Retry(ctx, 0) })
 			c.done()
 			continue
 		}
@@ -148,7 +148,10 @@ func (c *courier) done() {
 // generation, which may say where the app is now.
 func (c *courier) deliver(ctx context.Context, h *handling) {
 	d, e, s := h.Delivery, h.job, &h.slot
-	c.g.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
+	if !d.Published.IsZero() { // else the broker does not tell
+		h.waited, h.counted = time.Since(d.Published), true
+		c.g.metrics.messageWaited(c.q.name, c.name, h.waited)
+	}
 	h.trail.Class = c.name
 	if c.g.provenance != nil {
 		ticket := c.g.provenance.Remember(time.Now(), &h.trail, c.class)

@@ -81,7 +81,8 @@ func (g *Gateway) acquire(r *request) error {
 	}
 	err := r.slot.acquire(&r.life)
 	if err == nil && !r.upstream.unrouted {
-		g.metrics.waited(r.upstream.name, r.trail.Class, r.slot.waited)
+		r.counted, r.wait = true, r.slot.waited
+		g.metrics.waited(r.upstream.name, r.trail.Class, r.wait)
 	}
 	return err
 }

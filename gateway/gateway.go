@@ -40,7 +40,7 @@ type Options struct {
 	Kernel func(context.Context, *config.Config) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
-	// Version is the program's, for the console. Default: none.
+	// Version is what the program calls itself, for overtake_build_info and the console.
 	Version string
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
@@ -126,7 +126,8 @@ func New(o Options) (*Gateway, error) {
 		g.queues[name] = newQueue(name, cfg.Brokers[c.Broker].Type, c, q)
 		g.queues[name].book = g.bookOf(q)
 	}
-	g.metrics = newMetrics(g)
+	g.metrics = newMetrics(g, o.Version)
+	g.metrics.begin(cfg)
 	g.newConsole(cfg)
 	first, err := g.newGeneration(cfg, nil)
 	if err != nil {

@@ -49,6 +49,8 @@ type request struct {
 	bytesIn   int64 // of the bodies, or of the tunnel
 	bytesOut  int64
 	upTime    time.Duration // from the slot to the response's header
+	wait      time.Duration // for its first slot
+	counted   bool          // wait is in the metrics
 
 	// For its spans, and the console.
 	ctx       *fasthttp.RequestCtx // nil when described is there
@@ -125,7 +127,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
 	r.ticket, r.tunnelled, r.jobClass, r.timing = tracing.Ticket{}, false, "", ""
-	r.bytesIn, r.bytesOut = 0, 0
+	r.bytesIn, r.bytesOut, r.wait, r.counted = 0, 0, 0, false
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, ctx.Request.Header.ContentLength() == -1, client)
 	}
@@ -377,9 +379,16 @@ func (g *Gateway) finish(status int, client *clientConn, r *request) {
 	if g.provenance != nil {
 		g.provenance.Ended(now, r.ticket)
 	}
-	g.metrics.finished(client.listener.name, r.gen.classes.Name(r.decision.Class), status, now.Sub(r.started))
+	class := r.gen.classes.Name(r.decision.Class)
+	g.metrics.finished(client.listener.name, class, status, now.Sub(r.started))
+	if reason := r.ending(status); reason != "" {
+		g.metrics.failed(r, class, reason)
+	}
 	g.access.note(now, status, client, r)
 	recorded := g.record(now, status, client, r)
+	if recorded {
+		g.metrics.recorded(now, class, r)
+	}
 	g.show(now, status, client, r, recorded)
 	r.gen.leave()
 	r.gen = nil // rather than keep it for as long as the connection is idle

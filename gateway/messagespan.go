@@ -53,6 +53,8 @@ type handling struct {
 	trail   tracing.Trail
 	slot    slot
 	taken   time.Time
+	waited  time.Duration // from its publication to its dispatch
+	counted bool          // waited is in the metrics
 	journal journal
 	timing  string // the Server-Timing of the last answer
 }
@@ -135,5 +137,8 @@ func (c *courier) record(now time.Time, h *handling) bool {
 	method := knownMethod(cmp.Or(h.Header.Get(messageMethod), fasthttp.MethodPost))
 	set.addTries(&h.journal, method, cmp.Or(c.q.path, pathOf(h.Header.Get(messageTarget)), "/"))
 	c.g.tracer.Record(set.spans...)
+	if h.counted {
+		c.g.metrics.messageWait.of([2]string{c.q.name, c.name}).recorded(h.trail.TraceID, h.waited, now)
+	}
 	return true
 }

@@ -1,0 +1,265 @@
+#!/bin/sh
+# Leads the connections of an app through its sidecar, by iptables and ip6tables.
+#
+#   redirect.sh            set the redirect up; a second run replaces the first
+#   redirect.sh remove     undo it
+#
+# What comes in for the app goes to the sidecar's inbound listener, what the app
+# calls to its outbound listener. It is for the network namespace that it runs in,
+# that of a pod or a host, and takes root with the capabilities NET_ADMIN and NET_RAW.
+#
+# Environment; lists are separated by commas or blanks:
+#   OVERTAKE_UID            number of the user that the sidecar runs as, whose
+#                           connections are left alone                 [65532]
+#   OVERTAKE_INBOUND_PORT   the sidecar's inbound listener             [15006]
+#   OVERTAKE_OUTBOUND_PORT  its outbound listener on loopback, of
+#                           127.0.0.1 and ::1                          [15001]
+#   OVERTAKE_ADMIN_PORT     its admin listener, never redirected       [9901]
+#   OVERTAKE_APP_PORTS      ports at which the app is reached, or *    []
+#   OVERTAKE_OUTBOUND_PORTS ports that the app calls, or *             [80,443]
+#   OVERTAKE_EXCLUDE_PORTS  ports left alone, coming in and called     []
+#   OVERTAKE_EXCLUDE_CIDRS  destinations of calls left alone           []
+#
+# Calls that stay on this host (loopback, the pod's own address) are left alone.
+set -eu
+set -f # a list may be *
+
+fail() {
+	printf 'redirect.sh: %s\n' "$1" >&2
+	exit 1
+}
+
+# words prints a list with blanks between its entries.
+words() {
+	printf '%s' "$1" | tr ',\t\n' '   '
+}
+
+# number NAME VALUE MOST: whole and from 1, as iptables reads 010 as 8.
+number() {
+	case $2 in
+	'' | 0* | *[!0-9]* | ???????????*) fail "$1: '$2' is not a number from 1 to $3" ;;
+	esac
+	[ "$2" -le "$3" ] || fail "$1: $2 is more than $3"
+}
+
+# ports NAME LIST: numbers, or * where it is alone and NAME may have it.
+ports() {
+	for port in $(words "$2"); do
+		if [ "$port" = '*' ]; then
+			[ "$1" != OVERTAKE_EXCLUDE_PORTS ] || fail "$1: * would leave nothing to redirect; name the ports"
+			[ "$(words "$2" | tr -d ' ')" = '*' ] || fail "$1: * stands for all ports; name no others beside it"
+		else
+			number "$1" "$port" 65535
+		fi
+	done
+}
+
+# family prints 4 or 6 for an address with or without a prefix length.
+family() {
+	case $1 in
+	*[!0-9a-fA-F:./]* | */*/* | */ | /*) fail "OVERTAKE_EXCLUDE_CIDRS: '$1' is not an address or a network such as 10.0.0.0/8 or fd00::/8" ;;
+	*:*)
+		version=6 most=128
+		;;
+	*.*.*.*)
+		version=4 most=32
+		old=$IFS
+		IFS=.
+		# shellcheck disable=SC2086 # split at the dots
+		set -- "$1" ${1%%/*}
+		IFS=$old
+		[ $# -eq 5 ] || fail "OVERTAKE_EXCLUDE_CIDRS: '$1' has not four numbers"
+		for part in "$2" "$3" "$4" "$5"; do
+			case $part in
+			0) ;;
+			*) number "OVERTAKE_EXCLUDE_CIDRS: $1" "$part" 255 ;;
+			esac
+		done
+		;;
+	*) fail "OVERTAKE_EXCLUDE_CIDRS: '$1' is not an address or a network such as 10.0.0.0/8 or fd00::/8" ;;
+	esac
+	case $1 in
+	*/0) ;;
+	*/*) number "OVERTAKE_EXCLUDE_CIDRS: the prefix length of $1" "${1##*/}" $most ;;
+	esac
+	echo $version
+}
+
+read_environment() {
+	uid=${OVERTAKE_UID:-65532}
+	inbound=${OVERTAKE_INBOUND_PORT:-15006}
+	outbound=${OVERTAKE_OUTBOUND_PORT:-15001}
+	admin=${OVERTAKE_ADMIN_PORT:-9901}
+	app_ports=${OVERTAKE_APP_PORTS-}
+	called_ports=${OVERTAKE_OUTBOUND_PORTS-80,443}
+	exclude_ports=${OVERTAKE_EXCLUDE_PORTS-}
+	exclude_cidrs=${OVERTAKE_EXCLUDE_CIDRS-}
+
+	[ "$uid" != 0 ] || fail "OVERTAKE_UID: 0 is root, which others run as too; run the sidecar as a user of its own"
+	number OVERTAKE_UID "$uid" 4294967294
+	number OVERTAKE_INBOUND_PORT "$inbound" 65535
+	number OVERTAKE_OUTBOUND_PORT "$outbound" 65535
+	number OVERTAKE_ADMIN_PORT "$admin" 65535
+	[ "$inbound" != "$outbound" ] || fail "OVERTAKE_INBOUND_PORT and OVERTAKE_OUTBOUND_PORT are both $inbound"
+	ports OVERTAKE_APP_PORTS "$app_ports"
+	ports OVERTAKE_OUTBOUND_PORTS "$called_ports"
+	ports OVERTAKE_EXCLUDE_PORTS "$exclude_ports"
+	for port in $(words "$app_ports"); do
+		case $port in
+		"$inbound" | "$outbound" | "$admin") fail "OVERTAKE_APP_PORTS: $port is a port of the sidecar; let the app listen at another" ;;
+		esac
+	done
+	[ -n "$(words "$app_ports$called_ports" | tr -d ' ')" ] || fail "nothing to redirect: name ports in OVERTAKE_APP_PORTS or OVERTAKE_OUTBOUND_PORTS"
+	for cidr in $(words "$exclude_cidrs"); do
+		family "$cidr" >/dev/null
+	done
+}
+
+# rules VERSION prints the rules of one family for iptables-restore. Naming a chain
+# there empties it, so what an earlier run left is gone, all in one step.
+rules() {
+	echo '*nat'
+	echo ':OVERTAKE_INBOUND - [0:0]'
+	echo ':OVERTAKE_OUTPUT - [0:0]'
+	for port in "$admin" "$inbound" $(words "$exclude_ports"); do
+		echo "-A OVERTAKE_INBOUND -p tcp -m tcp --dport $port -j RETURN"
+	done
+	redirect OVERTAKE_INBOUND "$app_ports" "$inbound"
+
+	echo "-A OVERTAKE_OUTPUT -m owner --uid-owner $uid -j RETURN"
+	echo '-A OVERTAKE_OUTPUT -o lo -j RETURN'
+	for port in $(words "$exclude_ports"); do
+		echo "-A OVERTAKE_OUTPUT -p tcp -m tcp --dport $port -j RETURN"
+	done
+	for cidr in $(words "$exclude_cidrs"); do
+		[ "$(family "$cidr")" != "$1" ] || echo "-A OVERTAKE_OUTPUT -d $cidr -j RETURN"
+	done
+	redirect OVERTAKE_OUTPUT "$called_ports" "$outbound"
+
+	jumped PREROUTING OVERTAKE_INBOUND || echo '-I PREROUTING 1 -p tcp -j OVERTAKE_INBOUND'
+	jumped OUTPUT OVERTAKE_OUTPUT || echo '-I OUTPUT 1 -p tcp -j OVERTAKE_OUTPUT'
+	echo COMMIT
+}
+
+# redirect CHAIN LIST PORT
+redirect() {
+	for port in $(words "$2"); do
+		case $port in
+		'*') echo "-A $1 -p tcp -j REDIRECT --to-ports $3" ;;
+		*) echo "-A $1 -p tcp -m tcp --dport $port -j REDIRECT --to-ports $3" ;;
+		esac
+	done
+}
+
+jumped() {
+	"$tool" -w "$patience" -t nat -C "$1" -p tcp -j "$2" 2>/dev/null
+}
+
+# find_tool VERSION chooses the variant of iptables or ip6tables that can read the
+# nat table here: which one the kernel has modules for differs. It sets tool, or why.
+find_tool() {
+	case $1 in
+	4) names='iptables iptables-legacy iptables-nft' ;;
+	6) names='ip6tables ip6tables-legacy ip6tables-nft' ;;
+	esac
+	tool='' why=''
+	for name in $names; do
+		if ! command -v "$name" >/dev/null 2>&1; then
+			why="$why$name is not installed
+"
+		elif said=$("$name" -w "$patience" -t nat -S 2>&1 >/dev/null); then
+			tool=$name
+			return 0
+		else
+			why="$why$said
+"
+		fi
+	done
+	return 1
+}
+
+# routable tells whether this namespace has an address of IPv6 beyond loopback and
+# link-local: then calls can leave by it.
+routable() {
+	[ -r /proc/net/if_inet6 ] || return 1
+	while read -r _ _ _ scope _; do
+		case $scope in
+		10 | 20) ;;
+		*) return 0 ;;
+		esac
+	done </proc/net/if_inet6
+	return 1
+}
+
+# remedy TEXT says what helps against an error of iptables.
+remedy() {
+	case $1 in
+	*'Permission denied'* | *'ou must be root'* | *'not permitted'*)
+		fail "$1
+run it as root with the capabilities NET_ADMIN and NET_RAW (securityContext: {runAsUser: 0, capabilities: {add: [NET_ADMIN, NET_RAW]}}); a namespace that enforces the restricted or baseline Pod Security Standard refuses them"
+		;;
+	*'lock file'* | *'xtables lock'*)
+		fail "$1
+make /run writable, or name a writable file in XTABLES_LOCKFILE; if another program holds the lock for more than $patience s, run this again"
+		;;
+	*'host/network'*) fail "OVERTAKE_EXCLUDE_CIDRS: $1" ;;
+	*'is not installed'*)
+		fail "$1
+install iptables, or use the image overtake-init, which has it"
+		;;
+	*)
+		fail "$1
+the kernel needs NAT for this family with the matches owner and tcp and the target REDIRECT: on the node, modprobe -a nf_nat xt_owner xt_tcpudp xt_REDIRECT (and iptable_nat, ip6table_nat for the legacy variant)"
+		;;
+	esac
+}
+
+apply() {
+	find_tool "$1" || {
+		if [ "$1" = 6 ] && ! routable; then
+			echo "redirect.sh: IPv6 is left out: no address here is reached or called by it, and ip6tables has no nat table"
+			return 0
+		fi
+		remedy "$why"
+	}
+	text=$(rules "$1")
+	# The variant's own -restore: iptables-legacy has iptables-legacy-restore.
+	said=$(printf '%s\n' "$text" | "$tool-restore" -w "$patience" --noflush 2>&1) || remedy "$said"
+	echo "redirect.sh: IPv$1 by $tool: app ports ${app_ports:-none} to $inbound, calls to ports ${called_ports:-none} to $outbound, but those of user $uid"
+}
+
+remove() {
+	find_tool "$1" || {
+		[ "$1" = 6 ] && ! routable && return 0
+		remedy "$why"
+	}
+	while jumped PREROUTING OVERTAKE_INBOUND; do
+		"$tool" -w "$patience" -t nat -D PREROUTING -p tcp -j OVERTAKE_INBOUND
+	done
+	while jumped OUTPUT OVERTAKE_OUTPUT; do
+		"$tool" -w "$patience" -t nat -D OUTPUT -p tcp -j OVERTAKE_OUTPUT
+	done
+	for chain in OVERTAKE_INBOUND OVERTAKE_OUTPUT; do
+		"$tool" -w "$patience" -t nat -S "$chain" >/dev/null 2>&1 || continue
+		"$tool" -w "$patience" -t nat -F "$chain"
+		"$tool" -w "$patience" -t nat -X "$chain"
+	done
+	echo "redirect.sh: IPv$1 by $tool: removed"
+}
+
+patience=30 # seconds to wait for the lock of xtables
+case ${1-apply} in
+apply)
+	read_environment
+	apply 4
+	apply 6
+	;;
+remove)
+	remove 4
+	remove 6
+	;;
+*)
+	echo 'usage: redirect.sh [remove]; see its first lines for the environment' >&2
+	exit 2
+	;;
+esac
