@@ -33,7 +33,7 @@ function showExplainError(text) {
 
 // drawListeners offers the gateway's listeners; the choice stays.
 function drawListeners(state) {
-  const items = [{ name: "", text: "first" }, ...(state.listeners ?? []).map((l) => ({ name: l.name, text: `${l.name} (${l.role})` }))];
+  const items = [{ name: "", text: "any" }, ...(state.listeners ?? []).map((l) => ({ name: l.name, text: `${l.name} (${l.role})` }))];
   reconcile(byId("explain-listener"), items, (l) => l.name, (l) => el("option", { value: l.name }), (node, l) => say(node, l.text));
 }
 
