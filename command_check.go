@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 
@@ -164,33 +163,4 @@ func trialText(t classifier.Trial) string {
 		field += "." + t.Key
 	}
 	return strings.TrimSpace(fmt.Sprintf("%s does not hold: %s", field, t.Seen))
-}
-
-type versionCommand struct{}
-
-// Help implements kong.HelpProvider.
-func (*versionCommand) Help() string {
-	return `Example:
-  overtake version`
-}
-
-// Run prints the version.
-func (*versionCommand) Run() error {
-	fmt.Println("overtake " + version())
-	return nil
-}
-
-// version is the module's version as the Go command stamped it, with the commit.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	parts := []string{info.Main.Version}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			parts = append(parts, s.Value[:12])
-		}
-	}
-	return strings.Join(append(parts, info.GoVersion), " ")
 }

@@ -49,7 +49,7 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 	}
 	process := flags.Over(environment)
 	log, level := newLogger(process.LogLevel, process.LogFormat)
-	options := gateway.Options{Logger: log, Level: level}
+	options := gateway.Options{Logger: log, Level: level, Version: version()}
 	options.Read = func() (*config.Config, error) { return resolve(flags, environment, os.LookupEnv) }
 	if process.Config != "" {
 		options.Files = []string{process.Config}
@@ -101,13 +101,17 @@ func serve(ctx context.Context, options gateway.Options) (err error) {
 	g.FindDown(ctx)
 	kernel.of(cfg).log(ctx, log)
 	stop := onHangup(hangups, func() {
+		notifyManager(log, notifyReloading)
+		defer notifyManager(log, notifyReady)
 		if err := g.ReopenAccessLog(); err != nil {
 			log.Error("access log not opened again; the old file goes on", "error", err)
 		}
 		g.Reload()
 	})
 	defer stop()
+	notifyManager(log, notifyReady)
 	<-ctx.Done()
+	notifyManager(log, notifyStopping)
 	timeout := g.Config().DrainTimeout
 	log.Info("draining", "timeout", timeout)
 	drain, cancel := context.WithTimeout(context.Background(), timeout)

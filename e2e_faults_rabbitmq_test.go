@@ -140,8 +140,10 @@ func closeChannels(p *rabbitPlace, s *site) {
 		}
 	}
 	// What the server sends over a channel right after it closed it makes the client
-	// library give up the connection, and then a lane has that for a reason.
-	s.said = []string{`unknown delivery tag 999999999`, `lane is not consumed.*queue=jobs.batch`, `lane is not consumed.*queue=jobs.interactive`}
+	// library give up the connection, and then a lane, or both, have that for a reason
+	// instead of the unknown delivery tag.
+	const why = `(unknown delivery tag 999999999|channel/connection is not open)`
+	s.said = []string{why, `lane is not consumed.*queue=jobs.batch`, `lane is not consumed.*queue=jobs.interactive`}
 }
 
 // deleteQueues deletes the lanes in one go, so that they are gone before the clients

@@ -83,7 +83,8 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", g.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	g.console.Register(mux)
 	mux.HandleFunc("GET /debug/queues", g.debugQueues)
 	mux.HandleFunc("GET /debug/config", g.debugConfig)
 	mux.HandleFunc("GET /debug/explain", g.debugExplain)
@@ -118,11 +119,21 @@ func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(text) // the client's connection at most
 }
 
-// readyz tells whether new requests will be served: not draining, and every
-// upstream, broker and store for jobs reachable.
+// readyz tells whether new requests will be served.
 func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
+	problems := g.problems(ctx)
+	status := http.StatusOK
+	if len(problems) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
+}
+
+// problems are why new requests will not be served: draining, or an upstream, a broker
+// or a store for jobs that can't be reached.
+func (g *Gateway) problems(ctx context.Context) []string {
 	problems := []string{}
 	if g.draining.Load() {
 		problems = append(problems, "draining")
@@ -137,11 +148,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
 		}
 	}
-	status := http.StatusOK
-	if len(problems) > 0 {
-		status = http.StatusServiceUnavailable
-	}
-	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
+	return problems
 }
 
 // reachable connects to a server of the upstream; one that answers is enough. Where

@@ -13,7 +13,7 @@ import (
 )
 
 // change asks for a change with the token.
-func (g *testGateway) change(target string) asked {
+func (g *testGateway) change(target string) adminAnswer {
 	g.t.Helper()
 	return g.askAdmin(http.MethodPost, target, "Authorization: Bearer "+testToken)
 }
@@ -51,8 +51,8 @@ func TestAdminReload(t *testing.T) {
 	if g.present.Load() != before {
 		t.Error("a reload that was refused changed something")
 	}
-	if !strings.Contains(g.log.String(), `msg="asked for by the admin listener" remote=127.0.0.1:`) {
-		t.Error("the log does not say who asked")
+	if !strings.Contains(g.log.String(), `msg="adminAnswer for by the admin listener" remote=127.0.0.1:`) {
+		t.Error("the log does not say who adminAnswer")
 	}
 }
 

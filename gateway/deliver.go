@@ -94,7 +94,7 @@ func (c *courier) run(ctx context.Context) {
 		c.working.Add(1)
 		e := c.lookUp(ctx, d)
 		if e == nil { // shutting down, with the records' store away
-			c.settled(d, "returned", func(ctx context.Context) error { return d.Retry(ctx, 0) })
+			c.settled(d, deliveryReturned, func(ctx context.Context) error { return d.Retry(ctx, 0) })
 			c.done()
 			continue
 		}
@@ -118,7 +118,9 @@ func (c *courier) run(ctx context.Context) {
 
 // end is called when a message that was handled is in hand no more.
 func (c *courier) end(h *handling) {
-	c.record(h)
+	now := time.Now()
+	recorded := c.record(now, h)
+	c.show(now, h, recorded)
 	h.gen.leave()
 	c.done()
 }
@@ -146,7 +148,10 @@ func (c *courier) done() {
 // generation, which may say where the app is now.
 func (c *courier) deliver(ctx context.Context, h *handling) {
 	d, e, s := h.Delivery, h.job, &h.slot
-	c.g.metrics.messageWaited(c.q.name, c.name, time.Since(d.Published))
+	if !d.Published.IsZero() { // else the broker does not tell
+		h.waited, h.counted = time.Since(d.Published), true
+		c.g.metrics.messageWaited(c.q.name, c.name, h.waited)
+	}
 	h.trail.Class = c.name
 	if c.g.provenance != nil {
 		ticket := c.g.provenance.Remember(time.Now(), &h.trail, c.class)
@@ -162,6 +167,7 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 			return
 		}
 		out, err := c.attempt(ctx, d, e, o, s)
+		h.timing = out.timing
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
 			if err == nil && c.away.Swap(false) {
@@ -191,11 +197,12 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 }
 
 // outcome is what an attempt came to: the app's answer, where it is kept, and
-// its Retry-After.
+// its Retry-After and Server-Timing.
 type outcome struct {
 	answer *jobAnswer
 	name   string
 	after  time.Duration
+	timing string
 }
 
 // Why an attempt ended that the app had no part in.
@@ -241,6 +248,7 @@ func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *
 			out.after = parseRetryAfter(string(value))
 		}
 	}
+	out.timing = serverTiming(&header)
 	ended := func() {
 		s.release(a.outcome())
 		a.Close()

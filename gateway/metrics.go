@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"strconv"
 	"time"
 
@@ -9,8 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"overtake/gateway/config"
-	"overtake/scheduler"
-	"overtake/tracing"
 )
 
 // metrics are those of the contract. Labels are bounded by the configuration,
@@ -18,10 +15,11 @@ import (
 type metrics struct {
 	registry    *prometheus.Registry
 	requests    *series[answered, prometheus.Counter]
-	seconds     *series[string, prometheus.Observer]
-	queueWait   *series[[2]string, prometheus.Observer]
+	failures    *series[failed, prometheus.Counter]
+	seconds     *timings[string]
+	queueWait   *timings[[2]string]
 	deliveries  *prometheus.CounterVec
-	messageWait *prometheus.HistogramVec
+	messageWait *timings[[2]string]
 	classified  *series[[2]string, prometheus.Counter]
 	turnedAway  *prometheus.CounterVec
 	dryRuns     *prometheus.CounterVec
@@ -38,53 +36,98 @@ type answered struct {
 	status          int
 }
 
-// waitBuckets reach from what a waiting time is when nothing waits to the
-// longest max_wait, a factor of two apart.
-var waitBuckets = prometheus.ExponentialBuckets(0.0005, 2, 18)
+// failed is what overtake_request_failures_total tells apart.
+type failed struct{ upstream, class, reason string }
 
-func newMetrics(g *Gateway) *metrics {
+func newMetrics(g *Gateway, version string) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
-	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: waitBuckets}, labels)
+	gauge := func(name, help string, labels prometheus.Labels) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels})
 	}
+	pair := func(of [2]string) []string { return of[:] }
 	requests := counter("overtake_requests_total", "Requests answered.", "listener", "class", "code")
-	seconds := histogram("overtake_request_seconds", "Time from a request's header to the end of its answer.", "class")
-	queueWait := histogram("overtake_queue_wait_seconds", "Time a request waited for a slot.", "upstream", "class")
+	failures := counter("overtake_request_failures_total", "Requests that did not get the app's whole answer, by why.", "upstream", "class", "reason")
 	classified := counter("overtake_classified_total", "Decisions, by the rule that made them.", "rule", "class")
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: newSeries(requests.MetricVec, func(a answered) prometheus.Counter {
 			return requests.WithLabelValues(a.listener, a.class, strconv.Itoa(a.status))
 		}),
-		seconds:     newSeries(seconds.MetricVec, func(class string) prometheus.Observer { return seconds.WithLabelValues(class) }),
-		queueWait:   newSeries(queueWait.MetricVec, func(of [2]string) prometheus.Observer { return queueWait.WithLabelValues(of[:]...) }),
+		failures: newSeries(failures.MetricVec, func(f failed) prometheus.Counter {
+			return failures.WithLabelValues(f.upstream, f.class, f.reason)
+		}),
+		seconds: newTimings("overtake_request_seconds", "Time from a request's header to the end of its answer.",
+			func(class string) []string { return []string{class} }, "class"),
+		queueWait:   newTimings("overtake_queue_wait_seconds", "Time a request waited for a slot.", pair, "upstream", "class"),
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
-		messageWait: histogram("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", "queue", "class"),
+		messageWait: newTimings("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", pair, "queue", "class"),
 		classified:  newSeries(classified.MetricVec, func(by [2]string) prometheus.Counter { return classified.WithLabelValues(by[:]...) }),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
 		dryRuns:     counter("overtake_rule_dry_run_total", "Decisions that rules in dry run would have made.", "rule", "class"),
 		exprErrors:  counter("overtake_expr_errors_total", "Expressions of rules and routes that could not be evaluated, which counts as false.", "rule"),
 		reloads:     counter("overtake_reloads_total", "Times that the configuration was read again, by what became of it.", "result"),
-		reloadedWell: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "overtake_config_last_reload_successful", Help: "1 if what was read last is in effect, else 0.",
-		}),
-		reloadedAt: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "overtake_config_last_reload_success_timestamp_seconds", Help: "When the configuration in effect was read.",
-		}),
+
+		reloadedWell: gauge("overtake_config_last_reload_successful", "1 if what was read last is in effect, else 0.", nil),
+		reloadedAt:   gauge("overtake_config_last_reload_success_timestamp_seconds", "When the configuration in effect was read.", nil),
 	}
-	m.reloads.WithLabelValues(reloadFailed)
-	m.reloads.WithLabelValues(reloadDone)
-	m.registry.MustRegister(m.requests, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.dryRuns, m.exprErrors, m.turnedAway,
-		m.reloads, m.reloadedWell, m.reloadedAt,
+	build := gauge("overtake_build_info", "1, with the version of the program.", prometheus.Labels{"version": version})
+	build.Set(1)
+	m.registry.MustRegister(m.requests, m.failures, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.dryRuns, m.exprErrors,
+		m.turnedAway, m.reloads, m.reloadedWell, m.reloadedAt, build,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
+// begin has counters say 0 whose first increase is worth an alert: to Prometheus, one
+// that appears with a 1 has not increased.
+func (m *metrics) begin(cfg *config.Config) {
+	for _, result := range []string{reloadFailed, reloadDone} {
+		m.reloads.WithLabelValues(result)
+	}
+	for _, l := range cfg.Listeners {
+		for _, cause := range causes {
+			m.turnedAway.WithLabelValues(l.Name, cause)
+		}
+	}
+	for queue := range cfg.Queues {
+		for _, class := range cfg.Classes {
+			for _, result := range deliveryResults {
+				m.deliveries.WithLabelValues(queue, class.Name, result)
+			}
+		}
+	}
+}
+
 func (m *metrics) finished(listener, class string, status int, took time.Duration) {
 	m.requests.of(answered{listener, class, status}).Inc()
-	m.seconds.of(class).Observe(took.Seconds())
+	m.seconds.of(class).observe(took)
+}
+
+// unserved counts what was refused before anything was known of it.
+func (m *metrics) unserved(listener string, status int) {
+	m.finished(listener, "", status, 0)
+	m.failures.of(failed{reason: reasonBadRequest}).Inc()
+}
+
+// failed counts a request that did not get the app's whole answer. Where the app calls
+// is not in its configuration, and would be a label without bounds.
+func (m *metrics) failed(r *request, class, reason string) {
+	f := failed{class: class, reason: reason}
+	if r.upstream != nil && !r.upstream.unrouted {
+		f.upstream = r.upstream.name
+	}
+	m.failures.of(f).Inc()
+}
+
+// recorded names the trace of a request, which was recorded, where its times were
+// counted.
+func (m *metrics) recorded(now time.Time, class string, r *request) {
+	m.seconds.of(class).recorded(r.trail.TraceID, now.Sub(r.started), now)
+	if r.counted {
+		m.queueWait.of([2]string{r.upstream.name, class}).recorded(r.trail.TraceID, r.wait, now)
+	}
 }
 
 // DryRun implements classifier.Observer.
@@ -94,11 +137,11 @@ func (m *metrics) DryRun(rule, class string) { m.dryRuns.WithLabelValues(rule, c
 func (m *metrics) ExprFailed(rule string) { m.exprErrors.WithLabelValues(rule).Inc() }
 
 func (m *metrics) waited(upstream, class string, d time.Duration) {
-	m.queueWait.of([2]string{upstream, class}).Observe(d.Seconds())
+	m.queueWait.of([2]string{upstream, class}).observe(d)
 }
 
 func (m *metrics) messageWaited(queue, class string, d time.Duration) {
-	m.messageWait.WithLabelValues(queue, class).Observe(d.Seconds())
+	m.messageWait.of([2]string{queue, class}).observe(d)
 }
 
 // The results of a reload.
@@ -118,7 +161,9 @@ func (m *metrics) configured(at time.Time) {
 func (m *metrics) forget(old, present *config.Config) {
 	for name := range old.Upstreams {
 		if _, ok := present.Upstreams[name]; !ok {
-			m.queueWait.forget(prometheus.Labels{"upstream": name})
+			labels := prometheus.Labels{"upstream": name}
+			m.queueWait.forget(labels)
+			m.failures.forget(labels)
 		}
 	}
 	gone := make(map[string]bool)
@@ -147,109 +192,3 @@ func rulesOfMetrics(cfg *config.Config) (names []string) {
 	}
 	return names
 }
-
-// stateCollector reads what schedulers and lanes know at the time of a scrape.
-type stateCollector struct{ g *Gateway }
-
-var (
-	descInflight  = desc("overtake_inflight", "Slots in use.", "upstream", "class")
-	descLimit     = desc("overtake_limit", "Slots of all servers in use.", "upstream")
-	descReserve   = desc("overtake_reserve", "Slots kept from less urgent classes; may be a fraction.", "upstream", "class")
-	descWaiting   = desc("overtake_waiting", "Requests and lanes that wait for a slot.", "upstream", "class")
-	descServerUp  = desc("overtake_server_up", "Whether a server gets requests: 1, or 0 while it is down or ejected.", "upstream", "server")
-	descRetries   = desc("overtake_retries_total", "Requests that failed on one server, by what became of them on another.", "upstream", "result")
-	descShed      = desc("overtake_shed_total", "Requests refused by the scheduler.", "upstream", "class", "reason")
-	descOvertakes = desc("overtake_overtakes_total", "Dispatches before something that came earlier.", "upstream", "class")
-	descRefused   = desc("overtake_socket_refused_total", "Times that a socket did not get what its class says.", "option")
-	descSpans     = desc("overtake_spans_total", "Spans of this process, by what became of them.", "result")
-	descOrigins   = desc("overtake_provenance_entries", "Requests that are remembered for the calls of the app.")
-	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
-	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
-	descUnlogged  = desc("overtake_access_log_dropped_total", "Lines of the access log that were lost: the file or stream took them too slowly, or not at all.")
-	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
-)
-
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, labels, nil)
-}
-
-// Describe implements prometheus.Collector.
-func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		descInflight, descLimit, descReserve, descWaiting, descServerUp, descRetries, descShed, descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
-	} {
-		out <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (s stateCollector) Collect(out chan<- prometheus.Metric) {
-	fraction := func(d *prometheus.Desc, v float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	gauge := func(d *prometheus.Desc, v int, labels ...string) { fraction(d, float64(v), labels...) }
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gen := s.g.present.Load()
-	for name, u := range gen.upstreams {
-		snap := u.scheduler.Snapshot()
-		gauge(descLimit, snap.Limit, name)
-		for i, h := range u.standings() {
-			up := 0
-			if h.serves() {
-				up = 1
-			}
-			gauge(descServerUp, up, name, u.servers[i].name)
-		}
-		for result := range numRetryResults {
-			count(descRetries, u.retries[result].Load(), name, result.String())
-		}
-		for i, class := range gen.classes.Names() {
-			c := &snap.Classes[i]
-			gauge(descInflight, c.Running, name, class)
-			fraction(descReserve, c.Reserve, name, class)
-			gauge(descWaiting, c.Waiting, name, class)
-			count(descOvertakes, c.Overtakes, name, class)
-			for _, reason := range scheduler.Reasons() {
-				count(descShed, c.ShedBy(reason), name, class, reason.String())
-			}
-		}
-	}
-	for option, n := range s.g.sockets.Refused() {
-		count(descRefused, n, option)
-	}
-	if s.g.tracer != nil {
-		stats := s.g.tracer.Stats()
-		count(descSpans, stats.Exported, "exported")
-		count(descSpans, stats.Dropped, "dropped")
-		count(descSpans, stats.Failed, "failed")
-	}
-	if s.g.access != nil {
-		count(descUnlogged, s.g.access.dropped())
-	}
-	if s.g.provenance != nil {
-		stats := s.g.provenance.Stats(time.Now())
-		gauge(descOrigins, stats.Entries)
-		count(descForgotten, stats.Evicted)
-		count(descCalls, stats.Missed, originNone)
-		for key, n := range stats.Found {
-			count(descCalls, n, tracing.ProvenanceKey(key).String())
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), depthPatience)
-	defer cancel()
-	for name, q := range s.g.queues {
-		depths, err := q.Depths(ctx)
-		if err != nil {
-			s.g.log.Debug("lane depths unknown", "queue", name, "error", err)
-			continue
-		}
-		for class, n := range depths {
-			gauge(descDepth, n, name, class)
-		}
-	}
-}
-
-// depthPatience is how long a scrape or a readiness check waits for the broker.
-const depthPatience = 2 * time.Second

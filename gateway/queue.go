@@ -54,6 +54,11 @@ func (q *queue) ready(ctx context.Context) error {
 	if _, err := q.Depths(ctx); err != nil {
 		return err
 	}
+	return q.takesJobs(ctx)
+}
+
+// takesJobs returns why the broker takes no messages, or tells no states of jobs, now.
+func (q *queue) takesJobs(ctx context.Context) error {
 	if err := q.Ping(ctx); err != nil || q.book == nil {
 		return err
 	}

@@ -42,22 +42,26 @@ func pathOf(target string) string {
 	return path
 }
 
-// record records a request that has ended, if it was sampled or is worth it.
-func (g *Gateway) record(now time.Time, status int, client *clientConn, r *request) {
-	if g.tracer == nil || r.trail.TraceID == (tracing.TraceID{}) {
-		return
+// record records a request that has ended, if it was sampled or is worth it, and
+// reports whether it did.
+func (g *Gateway) record(now time.Time, status int, client *clientConn, r *request) bool {
+	if r.trail.TraceID == (tracing.TraceID{}) {
+		return false
 	}
 	r.journal.ended(now, r.brokenOff)
+	if g.tracer == nil {
+		return false
+	}
 	kept := r.gen.kept(r.decision.Class, r.slot.waited, r.shed, status >= 500 || r.brokenOff != nil)
 	if !r.trail.Sampled() && kept == "" {
-		return
+		return false
 	}
 	spans := 1 + r.journal.spans()
 	if !r.produced.start.IsZero() {
 		spans++
 	}
 	if !g.hasRoom(now, &r.trail, r.decision.Class, spans) {
-		return
+		return false
 	}
 	set := newSpanSet(&r.trail, r.gen.classes.Name(r.decision.Class), spans)
 	asked := r.about()
@@ -68,6 +72,7 @@ func (g *Gateway) record(now time.Time, status int, client *clientConn, r *reque
 		set.add(r.queue.producerSpan(r))
 	}
 	g.tracer.Record(set.spans...)
+	return true
 }
 
 // about describes the request, once.

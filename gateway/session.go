@@ -62,6 +62,8 @@ const (
 	causeTLS         = "tls"
 )
 
+var causes = []string{causeProxySource, causeProxyHeader, causeConnections, causeTLS}
+
 // meet finds out who the client is: by the PROXY protocol, by its address and by
 // TLS.
 func (l *listener) meet(c *clientConn) *turnedAway {
@@ -117,7 +119,7 @@ func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
 			defer func() { _ = c.Close(); <-l.lingering }()
 		default: // a flood gets no such courtesy
 		}
-		g.metrics.finished(l.name, "", refused.answer.code(), 0)
+		g.metrics.unserved(l.name, refused.answer.code())
 	}
 }
 
@@ -131,7 +133,7 @@ func (g *Gateway) redirected(l *listener, c *clientConn) bool {
 		return false
 	case g.tunnels.has(c.RemoteAddr()):
 		g.warnLoop(c, errors.New("an outgoing connection of this process was redirected to itself"))
-		g.metrics.finished(l.name, "", fasthttp.StatusLoopDetected, 0)
+		g.metrics.unserved(l.name, fasthttp.StatusLoopDetected)
 		return true
 	case c.session.first[0] == handshake:
 		g.passTLS(c)

@@ -13,6 +13,18 @@ import (
 // This file is what becomes of a message: steps 2, 5 and 6 of the package
 // comment.
 
+// What became of a delivery, as the metrics have it.
+const (
+	deliveryDone      = "done"
+	deliveryRetry     = "retry"
+	deliveryDead      = "dead"
+	deliveryCancelled = "cancelled"
+	deliveryReturned  = "returned"
+	deliveryUnsettled = "unsettled"
+)
+
+var deliveryResults = []string{deliveryDone, deliveryRetry, deliveryDead, deliveryCancelled, deliveryReturned, deliveryUnsettled}
+
 // lookUp returns what is known of the message's job, which it revives if it was
 // replayed. While the records' store is away it waits; it returns nil if ctx ended
 // first.
@@ -126,7 +138,7 @@ func (c *courier) conclude(d *broker.Delivery, e *entry, after time.Duration, f 
 	}
 	if !c.insist(c.g.cutOff, change) {
 		c.log.Warn("message not settled; it will come again", "id", d.ID)
-		c.g.metrics.deliveries.WithLabelValues(c.q.name, c.name, "unsettled").Inc()
+		c.g.metrics.deliveries.WithLabelValues(c.q.name, c.name, deliveryUnsettled).Inc()
 		return
 	}
 	c.settleBy(d, e, after)
@@ -137,18 +149,18 @@ func (c *courier) conclude(d *broker.Delivery, e *entry, after time.Duration, f 
 func (c *courier) settleBy(d *broker.Delivery, e *entry, after time.Duration) {
 	switch {
 	case e.State == jobDone:
-		c.settled(d, "done", d.Done)
+		c.settled(d, deliveryDone, d.Done)
 	case e.State == jobFailed:
 		c.log.Warn("message is dead", "id", d.ID, "attempt", d.Attempt, "reason", e.Reason)
-		c.settled(d, "dead", func(ctx context.Context) error { return d.Dead(ctx, e.Reason) })
+		c.settled(d, deliveryDead, func(ctx context.Context) error { return d.Dead(ctx, e.Reason) })
 	case e.State == jobCancelled && !e.Settled:
 		c.conclude(d, e, 0, (*record).settle)
 	case e.State == jobCancelled:
-		c.settled(d, "cancelled", d.Done)
+		c.settled(d, deliveryCancelled, d.Done)
 	case after == 0:
-		c.settled(d, "returned", func(ctx context.Context) error { return d.Retry(ctx, 0) })
+		c.settled(d, deliveryReturned, func(ctx context.Context) error { return d.Retry(ctx, 0) })
 	default:
-		c.settled(d, "retry", func(ctx context.Context) error { return d.Retry(ctx, after) })
+		c.settled(d, deliveryRetry, func(ctx context.Context) error { return d.Retry(ctx, after) })
 	}
 }
 
@@ -159,7 +171,7 @@ func (c *courier) settled(d *broker.Delivery, result string, tell func(context.C
 	defer cancel()
 	if err := tell(ctx); err != nil {
 		c.log.Warn("message not settled; it will come again", "id", d.ID, "result", result, "error", err)
-		result = "unsettled"
+		result = deliveryUnsettled
 	}
 	c.g.metrics.deliveries.WithLabelValues(c.q.name, c.name, result).Inc()
 }

@@ -195,7 +195,8 @@ func (g *Gateway) passTLS(c *clientConn) {
 	r.started, r.decision = time.Now(), r.gen.decideCall(&classifier.Request{Source: c.addr}, r.gen.claim(&r.trail, false), 0, false)
 	server, err := g.dialTunnel(r, c.original.String())
 	if err != nil {
-		g.log.Debug("refused", "reason", asFailure(err).reason, "target", c.original, "client", c.addr, "error", err)
+		r.reason = reasonOf(err)
+		g.log.Debug("refused", "reason", r.reason, "target", c.original, "client", c.addr, "error", err)
 		g.finish(statusOf(err), c, r)
 		return
 	}

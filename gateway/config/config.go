@@ -191,6 +191,10 @@ type Tracing struct {
 	// trace context: b3 (one header), b3multi and jaeger (uber-trace-id). An app
 	// that forwards only one of them keeps the class. Default: all three.
 	Propagate []string `yaml:"propagate"`
+	// Query is where Jaeger can be asked for traces, http://host:port or https, for
+	// the console to show the hops of a request. Default: none, and it shows those of
+	// this process alone.
+	Query string `yaml:"query,omitempty"`
 }
 
 // Secret is text that is never shown.

@@ -17,7 +17,7 @@ var reloadable = []string{
 	"classes[].objective", "classes[].overload", "classes[].reserve", "classes[].floor", "classes[].max_waiting",
 	"classes[].max_waiting_bytes", "classes[].max_wait", "classes[].deadline",
 	"listeners[].trust", "listeners[].tls", "listeners[].proxy_protocol", "listeners[].proxy_protocol_from",
-	"listeners[].abort_on_close", "listeners[].limits", "default_class", "flow", "rules", "routes", "upstreams", "tracing.sample", "tracing.propagate", "access_log.sample",
+	"listeners[].abort_on_close", "listeners[].limits", "default_class", "flow", "rules", "routes", "upstreams", "tracing.sample", "tracing.propagate", "tracing.query", "access_log.sample",
 	"expose", "dry_run", "drain_timeout",
 	"relays", // which are for another process
 }

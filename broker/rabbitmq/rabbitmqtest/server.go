@@ -40,6 +40,8 @@ const (
 type Config struct {
 	// Lines are lines of rabbitmq.conf, such as "consumer_timeout = 1000".
 	Lines []string
+	// Port is where the server listens. Default: a free one.
+	Port int
 }
 
 // Server is a RabbitMQ server with its data. Its methods are not safe for
@@ -91,6 +93,9 @@ func (s *Server) configure(cfg Config) error {
 		return err
 	}
 	s.port = ports[0]
+	if cfg.Port > 0 {
+		s.port = cfg.Port
+	}
 	in := func(name string) string { return filepath.Join(s.dir, name) }
 	s.env = []string{
 		"PATH=" + os.Getenv("PATH"),
