@@ -51,8 +51,8 @@ func TestAdminReload(t *testing.T) {
 	if g.present.Load() != before {
 		t.Error("a reload that was refused changed something")
 	}
-	if !strings.Contains(g.log.String(), `msg="adminAnswer for by the admin listener" remote=127.0.0.1:`) {
-		t.Error("the log does not say who adminAnswer")
+	if !strings.Contains(g.log.String(), `msg="asked for by the admin listener" remote=127.0.0.1:`) {
+		t.Error("the log does not say who asked")
 	}
 }
 
