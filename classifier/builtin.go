@@ -23,7 +23,7 @@ func Builtin(classes Classes) []Rule {
 		return nil
 	}
 	rule := func(name string, class Class, m Match) Rule {
-		return Rule{Name: "builtin:" + name, Class: class, Match: m}
+		return Rule{Name: BuiltinPrefix + name, Class: class, Match: m}
 	}
 	header := func(name, value string) Match { return Match{Headers: map[string]string{name: value}} }
 	rules := []Rule{

@@ -14,6 +14,8 @@ const (
 	// RuleProvenance is the decision to give an app's own call the class of the
 	// request that it is made for.
 	RuleProvenance = "provenance"
+	// BuiltinPrefix begins the names of built-in rules, and of no others.
+	BuiltinPrefix = "builtin:"
 )
 
 // Rule gives a class to the requests it matches.

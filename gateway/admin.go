@@ -15,13 +15,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"overtake/gateway/socket/qdisc"
 	"overtake/scheduler"
 )
 
-// admin is the listener for those who operate the gateway. It shows internals
-// and has no authentication of its own: it belongs on loopback.
+// admin is the listener for those who operate the gateway. It shows internals to
+// whoever can reach it and is no web page of another site, see [guard]: it belongs on
+// loopback, or behind something that authenticates.
 type admin struct {
 	listener net.Listener // nil when it is off
 	server   *http.Server
@@ -38,8 +40,10 @@ func (g *Gateway) listenAdmin(address string) (*admin, error) {
 		return nil, fmt.Errorf("gateway: admin listener: %w; free the address or give another", err)
 	}
 	return &admin{
-		listener: ln, done: make(chan struct{}),
-		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second},
+		listener: netutil.LimitListener(ln, adminConnections), done: make(chan struct{}),
+		server: &http.Server{
+			Handler: g.adminHandler(), ReadHeaderTimeout: adminHeaderTime, IdleTimeout: adminIdleTime, MaxHeaderBytes: adminHeaderBytes,
+		},
 	}, nil
 }
 
@@ -80,6 +84,7 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", g.readyz)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	g.console.Register(mux)
 	mux.HandleFunc("GET /debug/queues", g.debugQueues)
 	mux.HandleFunc("GET /debug/config", g.debugConfig)
 	mux.HandleFunc("GET /debug/explain", g.debugExplain)
@@ -88,7 +93,8 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	g.registerChanges(mux)
+	return newGuard(mux, g.Config, g.log)
 }
 
 // debugConfig shows the configuration in effect, without secrets, since when it is,
@@ -113,11 +119,21 @@ func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(text) // the client's connection at most
 }
 
-// readyz tells whether new requests will be served: not draining, and every
-// upstream, broker and store for jobs reachable.
+// readyz tells whether new requests will be served.
 func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
 	defer cancel()
+	problems := g.problems(ctx)
+	status := http.StatusOK
+	if len(problems) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
+}
+
+// problems are why new requests will not be served: draining, or an upstream, a broker
+// or a store for jobs that can't be reached.
+func (g *Gateway) problems(ctx context.Context) []string {
 	problems := []string{}
 	if g.draining.Load() {
 		problems = append(problems, "draining")
@@ -132,11 +148,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
 		}
 	}
-	status := http.StatusOK
-	if len(problems) > 0 {
-		status = http.StatusServiceUnavailable
-	}
-	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
+	return problems
 }
 
 // reachable connects to a server of the upstream; one that answers is enough. Where

@@ -118,7 +118,9 @@ func (c *courier) run(ctx context.Context) {
 
 // end is called when a message that was handled is in hand no more.
 func (c *courier) end(h *handling) {
-	c.record(h)
+	now := time.Now()
+	recorded := c.record(now, h)
+	c.show(now, h, recorded)
 	h.gen.leave()
 	c.done()
 }
@@ -165,6 +167,7 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 			return
 		}
 		out, err := c.attempt(ctx, d, e, o, s)
+		h.timing = out.timing
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
 			if err == nil && c.away.Swap(false) {
@@ -194,11 +197,12 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 }
 
 // outcome is what an attempt came to: the app's answer, where it is kept, and
-// its Retry-After.
+// its Retry-After and Server-Timing.
 type outcome struct {
 	answer *jobAnswer
 	name   string
 	after  time.Duration
+	timing string
 }
 
 // Why an attempt ended that the app had no part in.
@@ -244,6 +248,7 @@ func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *
 			out.after = parseRetryAfter(string(value))
 		}
 	}
+	out.timing = serverTiming(&header)
 	ended := func() {
 		s.release(a.outcome())
 		a.Close()

@@ -34,6 +34,9 @@ func (g *Gateway) forward(ctx *fasthttp.RequestCtx, client *clientConn, r *reque
 		return err
 	}
 	status := a.header.StatusCode()
+	if g.console.IsSlow(int(r.decision.Class), dispatched.Sub(r.started)+r.upTime) {
+		r.timing = serverTiming(a.header) // before it is cleaned of what the next hop says
+	}
 	cleanResponse(a.header)
 	g.expose(ctx, r)
 	if a.upgraded != "" {
@@ -71,9 +74,7 @@ func (g *Gateway) acquire(r *request) error {
 		r.trail.Deadline = deadline
 	}
 	r.slot.upstream = r.upstream
-	if g.tracer != nil {
-		r.slot.journal = &r.journal
-	}
+	r.slot.journal = &r.journal
 	r.slot.work = scheduler.Work{
 		Class: r.decision.Class, Flow: r.flow, Deadline: deadline,
 		Bytes: int64(len(r.fields)*32 + requestOverhead),

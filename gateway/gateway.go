@@ -16,6 +16,7 @@ import (
 
 	"overtake/classifier"
 	"overtake/gateway/config"
+	"overtake/gateway/console"
 	"overtake/gateway/socket"
 	"overtake/gateway/socket/qdisc"
 	"overtake/tracing"
@@ -39,16 +40,20 @@ type Options struct {
 	Kernel func(context.Context, *config.Config) ([]qdisc.Report, error)
 	// Tracer takes the spans. Default: none are made.
 	Tracer *tracing.Tracer
-	// Version is what the program calls itself, for overtake_build_info.
+	// Version is what the program calls itself, for overtake_build_info and the console.
 	Version string
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
+	// Level is the level of Logger, for the admin listener to change. Default: it
+	// can't be changed.
+	Level *slog.LevelVar
 }
 
 // Gateway is the ingress in front of an app. What is in here stays until the end;
 // what a reload exchanges is in the generation.
 type Gateway struct {
 	log    *slog.Logger
+	level  *slog.LevelVar  // of log; may be nil
 	tracer *tracing.Tracer // nil when nothing is recorded
 	// keeping bounds, by class, what is recorded without being sampled.
 	keeping   []*rate.Limiter
@@ -57,6 +62,10 @@ type Gateway struct {
 	queues    map[string]*queue
 	books     []*jobBook // the stores for jobs, each once
 	metrics   *metrics
+	console   *console.Console
+	asked     asked // for the console
+	started   time.Time
+	version   string
 	leavers   *leavers
 	admin     *admin
 	access    *accessLog // nil without one
@@ -97,8 +106,9 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, read: o.Read, files: o.Files,
+		log: o.Logger, level: o.Level, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, read: o.Read, files: o.Files,
 		queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
+		started: time.Now(), version: o.Version,
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),
 	}
 	if g.log == nil {
@@ -122,6 +132,7 @@ func New(o Options) (*Gateway, error) {
 	}
 	g.metrics = newMetrics(g, o.Version)
 	g.metrics.begin(cfg)
+	g.newConsole(cfg)
 	first, err := g.newGeneration(cfg, nil)
 	if err != nil {
 		return nil, err
@@ -185,6 +196,7 @@ func (g *Gateway) Start() (err error) {
 	g.admin.serve(g.log)
 	g.housework.Go(func() { g.leavers.run(g.stopHousework) })
 	g.housework.Go(g.keepHouse)
+	g.housework.Go(func() { g.console.Run(g.stopHousework) })
 	g.watchFiles()
 	return nil
 }
@@ -238,6 +250,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.present.Load().leave() // the last one to do so
 	awhile(g.housework.Wait)
 	g.access.close(g.log)
+	awhile(g.console.Close) // its streams would keep the admin listener
 	errs = append(errs, g.admin.shutdown(ctx))
 	return errors.Join(errs...)
 }

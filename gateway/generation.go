@@ -55,7 +55,7 @@ func (g *Gateway) newGeneration(cfg *config.Config, before *generation) (_ *gene
 			gen.discard(before)
 		}
 	}()
-	if gen.decider, err = newDecider(cfg, g.metrics); err != nil {
+	if gen.decider, err = newDecider(cfg, ruleObserver{g.metrics, g.console}); err != nil {
 		return nil, err
 	}
 	for _, c := range cfg.Classes {
@@ -209,7 +209,9 @@ func (g *Gateway) ended(gen *generation) {
 	if !g.anyGeneration(func(other *generation) bool { return other.destinations == gen.destinations }) {
 		gen.destinations.close()
 	}
-	g.metrics.forget(gen.config, g.present.Load().config)
+	present := g.present.Load().config
+	g.metrics.forget(gen.config, present)
+	g.console.KeepRules(rulesOfConsole(present))
 }
 
 // anyGeneration reports whether f holds for one that has not ended. Called with mu

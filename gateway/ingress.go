@@ -52,7 +52,7 @@ type request struct {
 	wait      time.Duration // for its first slot
 	counted   bool          // wait is in the metrics
 
-	// For its spans.
+	// For its spans, and the console.
 	ctx       *fasthttp.RequestCtx // nil when described is there
 	described *about
 	route     int // position; -1 for none
@@ -62,6 +62,7 @@ type request struct {
 	reason    string // why it was refused
 	shed      bool   // it was refused for others to be served
 	brokenOff error  // why its answer has no end
+	timing    string // the Server-Timing of an answer that was slow to come
 }
 
 // serve is the life of one request.
@@ -125,7 +126,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	r.upstream, r.queue, r.slot, r.answer, r.bodyRead, r.upTime = nil, nil, slot{}, nil, nil, 0
 	r.ctx, r.described, r.route = ctx, nil, -1
 	r.origin, r.reason, r.shed, r.brokenOff, r.produced = "", "", false, nil, production{}
-	r.ticket, r.tunnelled, r.jobClass = tracing.Ticket{}, false, ""
+	r.ticket, r.tunnelled, r.jobClass, r.timing = tracing.Ticket{}, false, "", ""
 	r.bytesIn, r.bytesOut, r.wait, r.counted = 0, 0, 0, false
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		r.bodyRead = newClientBody(stream, ctx.Request.Header.ContentLength() == -1, client)
@@ -266,6 +267,7 @@ func (g *Gateway) classify(view *classifier.Request, r *request) {
 	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.of([2]string{r.decision.Rule, r.trail.Class}).Inc()
+	g.console.Hit(r.decision.Rule)
 	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 
@@ -383,9 +385,11 @@ func (g *Gateway) finish(status int, client *clientConn, r *request) {
 		g.metrics.failed(r, class, reason)
 	}
 	g.access.note(now, status, client, r)
-	if g.record(now, status, client, r) {
+	recorded := g.record(now, status, client, r)
+	if recorded {
 		g.metrics.recorded(now, class, r)
 	}
+	g.show(now, status, client, r, recorded)
 	r.gen.leave()
 	r.gen = nil // rather than keep it for as long as the connection is idle
 }

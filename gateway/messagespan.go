@@ -56,6 +56,7 @@ type handling struct {
 	waited  time.Duration // from its publication to its dispatch
 	counted bool          // waited is in the metrics
 	journal journal
+	timing  string // the Server-Timing of the last answer
 }
 
 // handle begins the handling of a message.
@@ -65,9 +66,7 @@ func (c *courier) handle(d *broker.Delivery, e *entry, taken time.Time) *handlin
 	h.trail.Extract(messageFields(d.Header), taken)
 	h.trail.Sample(h.gen.config.Tracing.Sample)
 	h.slot.work = scheduler.Work{Class: c.class, Flow: c.q.flow, Deadline: h.trail.Deadline, Kept: true}
-	if c.g.tracer != nil {
-		h.slot.journal = &h.journal
-	}
+	h.slot.journal = &h.journal
 	h.journal.begin(h.trail.SpanID)
 	h.trail.SpanID = tracing.NewSpanID()
 	return h
@@ -79,13 +78,13 @@ func (h *handling) use(gen *generation, q *queue) {
 	h.slot.work.Avoid = nil // those were servers of what was used before
 }
 
-// record records a message that has been settled, if it was sampled or is worth it.
-func (c *courier) record(h *handling) {
-	if c.g.tracer == nil {
-		return
-	}
-	now := time.Now()
+// record records a message that has been settled, if it was sampled or is worth it, and
+// reports whether it did.
+func (c *courier) record(now time.Time, h *handling) bool {
 	h.journal.ended(now, nil)
+	if c.g.tracer == nil {
+		return false
+	}
 	inLane := time.Duration(0)
 	if h.Attempt == 1 && !h.Published.IsZero() {
 		inLane = max(0, h.taken.Sub(h.Published)) // later attempts waited for their turn to be tried again
@@ -98,14 +97,14 @@ func (c *courier) record(h *handling) {
 	failed := h.job.State == jobFailed || h.job.State == jobQueued && h.job.Reason != ""
 	kept := h.gen.kept(c.class, inLane+h.slot.waited, shed, failed)
 	if !h.trail.Sampled() && kept == "" {
-		return
+		return false
 	}
 	spans := 1 + h.journal.spans()
 	if inLane > 0 {
 		spans++
 	}
 	if !c.g.hasRoom(now, &h.trail, c.class, spans) {
-		return
+		return false
 	}
 	set := newSpanSet(&h.trail, c.name, spans)
 	if inLane > 0 {
@@ -141,4 +140,5 @@ func (c *courier) record(h *handling) {
 	if h.counted {
 		c.g.metrics.messageWait.of([2]string{c.q.name, c.name}).recorded(h.trail.TraceID, h.waited, now)
 	}
+	return true
 }

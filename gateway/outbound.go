@@ -65,6 +65,7 @@ func (g *Gateway) classifyCall(r *request, view *classifier.Request) {
 	r.trail.Class = r.gen.classes.Name(r.decision.Class)
 	g.begins(r)
 	g.metrics.classified.of([2]string{r.decision.Rule, r.trail.Class}).Inc()
+	g.console.Hit(r.decision.Rule)
 	r.flow = r.gen.flowOf(r.fields, view.Source)
 }
 

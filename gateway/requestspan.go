@@ -45,10 +45,13 @@ func pathOf(target string) string {
 // record records a request that has ended, if it was sampled or is worth it, and
 // reports whether it did.
 func (g *Gateway) record(now time.Time, status int, client *clientConn, r *request) bool {
-	if g.tracer == nil || r.trail.TraceID == (tracing.TraceID{}) {
+	if r.trail.TraceID == (tracing.TraceID{}) {
 		return false
 	}
 	r.journal.ended(now, r.brokenOff)
+	if g.tracer == nil {
+		return false
+	}
 	kept := r.gen.kept(r.decision.Class, r.slot.waited, r.shed, status >= 500 || r.brokenOff != nil)
 	if !r.trail.Sampled() && kept == "" {
 		return false

@@ -13,10 +13,11 @@ import (
 // reloadable are the parts that a running process takes over from a changed file,
 // with all that they contain; [] is any index. Everything else needs a restart.
 var reloadable = []string{
+	"admin_token", "admin_hosts",
 	"classes[].objective", "classes[].overload", "classes[].reserve", "classes[].floor", "classes[].max_waiting",
 	"classes[].max_waiting_bytes", "classes[].max_wait", "classes[].deadline",
 	"listeners[].trust", "listeners[].tls", "listeners[].proxy_protocol", "listeners[].proxy_protocol_from",
-	"listeners[].abort_on_close", "listeners[].limits", "default_class", "flow", "rules", "routes", "upstreams", "tracing.sample", "tracing.propagate", "access_log.sample",
+	"listeners[].abort_on_close", "listeners[].limits", "default_class", "flow", "rules", "routes", "upstreams", "tracing.sample", "tracing.propagate", "tracing.query", "access_log.sample",
 	"expose", "dry_run", "drain_timeout",
 	"relays", // which are for another process
 }

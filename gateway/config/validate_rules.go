@@ -18,7 +18,7 @@ func (v validator) validateRules() {
 		if r.Name == "" || len(r.Name) > 64 || strings.ContainsFunc(r.Name, func(c rune) bool { return !unicode.IsPrint(c) }) {
 			v.Wrong(path+".name", r.Name, "is not a rule name", "want 1 to 64 printable characters")
 		}
-		if r.Name == classifier.RuleDefault || r.Name == classifier.RuleTrusted || r.Name == classifier.RuleProvenance || strings.HasPrefix(r.Name, "builtin:") {
+		if r.Name == classifier.RuleDefault || r.Name == classifier.RuleTrusted || r.Name == classifier.RuleProvenance || strings.HasPrefix(r.Name, classifier.BuiltinPrefix) {
 			v.Wrong(path+".name", r.Name, "is kept for decisions that no rule of a file makes", "choose another name")
 		}
 		v.unique(names, path+".name", path, r.Name)

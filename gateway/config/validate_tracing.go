@@ -21,11 +21,30 @@ func (v validator) validateTracing() {
 		v.Wrong("tracing.service", t.Service, "is not the name of a service", "want 1 to 255 bytes, printable")
 	}
 	v.validateEndpoint(t)
+	v.validateQuery(t.Query)
 	switch {
 	case t.Exporter == "otlp":
 		v.oneOf("tracing.protocol", t.Protocol, "a protocol of OTLP", "http", "grpc")
 	case v.Given("tracing.protocol"):
 		v.Warn("tracing.protocol", "has no effect: only the exporter otlp has a choice")
+	}
+}
+
+// validateQuery does not allow credentials: the console is shown to whoever reaches it.
+func (v validator) validateQuery(query string) {
+	const hint = "write http://127.0.0.1:16686"
+	u, err := url.Parse(query)
+	switch {
+	case query == "":
+		if v.Given("tracing.query") {
+			v.Problem("tracing.query", hint, "no URL")
+		}
+	case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
+		v.Problem("tracing.query", hint, "not a URL")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		v.Problem("tracing.query", hint, "has more than a scheme, a host, a port and a path")
+	case u.Port() != "" && (!validPort(u.Port()) || only(u.Port(), "0")):
+		v.Problem("tracing.query", hint, "the port is not one from 1 to 65535")
 	}
 }
 

@@ -1,0 +1,258 @@
+package console
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// tickTime is how often those who look get the state.
+	tickTime = time.Second
+	// mostStreams is how many streams there may be at a time.
+	mostStreams = 200
+	// mostUnsent is how many states may wait for a stream to take them.
+	mostUnsent = 4
+	// streamPatience is how long a client may take for one state, and lastPatience for
+	// the rest of it when the stream is to end.
+	streamPatience = 10 * time.Second
+	lastPatience   = time.Second
+	// freshTime is for how long a whole state is given to others who ask.
+	freshTime = tickTime / 2
+)
+
+// frame is one state, encoded once for all who get it.
+type frame struct {
+	at   time.Time
+	last int64 // the time of the last point in it; 0 for none
+	text []byte
+	zip  sync.Once
+	gzip []byte
+}
+
+// zipped returns the frame compressed.
+func (f *frame) zipped() []byte {
+	f.zip.Do(func() {
+		var b bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // which is a level
+		_, _ = w.Write(f.text)                          // into memory
+		_ = w.Close()
+		f.gzip = b.Bytes()
+	})
+	return f.gzip
+}
+
+// hub gives the state to all who look.
+type hub struct {
+	state func(now time.Time, since int64) *State
+
+	making sync.Mutex // held while a state is made
+	kept   *frame     // the last whole state; guarded by making
+
+	mu      sync.Mutex
+	streams map[*stream]struct{} // guarded by mu
+	ticking bool                 // there is a goroutine for it; guarded by mu
+	closed  bool                 // guarded by mu
+	stop    chan struct{}        // closed with closed
+	ticker  sync.WaitGroup
+}
+
+// stream is one client who looks.
+type stream struct {
+	frames chan *frame
+	over   chan struct{} // closed when it was dropped
+	// writeBy says until when the client may be written to. Called with hub.mu held,
+	// and only while the stream is in the hub.
+	writeBy func(time.Time) error
+}
+
+func newHub(state func(time.Time, int64) *State) *hub {
+	return &hub{state: state, streams: make(map[*stream]struct{}), stop: make(chan struct{})}
+}
+
+// make makes a frame. Called with making held.
+func (h *hub) makeLocked(since int64) (*frame, error) {
+	f := &frame{at: time.Now(), last: since}
+	state := h.state(f.at, since)
+	if n := len(state.History.Points); n > 0 {
+		f.last = state.History.Points[n-1].T
+	}
+	var err error
+	if f.text, err = json.Marshal(state); err != nil {
+		return nil, fmt.Errorf("console: the state can't be encoded: %w; please report it", err)
+	}
+	return f, nil
+}
+
+// whole returns a state with all points, which may be a moment old.
+func (h *hub) whole() (*frame, error) {
+	h.making.Lock()
+	defer h.making.Unlock()
+	if h.kept != nil && time.Since(h.kept.at) < freshTime {
+		return h.kept, nil
+	}
+	f, err := h.makeLocked(0)
+	if err == nil {
+		h.kept = f
+	}
+	return f, err
+}
+
+// part returns a state with the points that are younger than since.
+func (h *hub) part(since int64) (*frame, error) {
+	h.making.Lock()
+	defer h.making.Unlock()
+	return h.makeLocked(since)
+}
+
+// errors of join.
+var (
+	errTooMany = &Error{http.StatusServiceUnavailable, fmt.Sprintf("%d consoles are open, which is the most; close one, or ask for /console/state now and then", mostStreams)}
+	errClosing = &Error{http.StatusServiceUnavailable, "the gateway is shutting down"}
+)
+
+// join adds a stream, which is to leave. The states that it gets have the points that
+// are younger than those of first, or also older ones.
+func (h *hub) join(s *stream, first *frame) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closed:
+		return errClosing
+	case len(h.streams) >= mostStreams:
+		return errTooMany
+	}
+	h.streams[s] = struct{}{}
+	if !h.ticking {
+		h.ticking = true
+		h.ticker.Go(func() { h.tick(first.last) })
+	}
+	return nil
+}
+
+func (h *hub) leave(s *stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.streams, s)
+}
+
+// tick sends the state every second, until nobody looks any more.
+func (h *hub) tick(since int64) {
+	ticker := time.NewTicker(tickTime)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-h.stop:
+			return
+		case <-ticker.C:
+		}
+		if h.idle() {
+			return
+		}
+		f, err := h.part(since)
+		if err != nil {
+			continue // who asks for the state is told
+		}
+		since = f.last
+		h.send(f)
+	}
+}
+
+// idle reports whether nobody looks, and then ends the ticking.
+func (h *hub) idle() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ticking = len(h.streams) > 0
+	return !h.ticking
+}
+
+// send gives a frame to all streams, and drops those that have not taken the ones
+// before.
+func (h *hub) send(f *frame) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for s := range h.streams {
+		select {
+		case s.frames <- f:
+		default:
+			h.dropLocked(s)
+		}
+	}
+}
+
+func (h *hub) dropLocked(s *stream) {
+	_ = s.writeBy(time.Now().Add(lastPatience)) // on a closed connection nothing is written
+	delete(h.streams, s)
+	close(s.over)
+}
+
+// arm gives a client time for the next state. It fails when the stream is over.
+func (h *hub) arm(s *stream) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.streams[s]; !ok {
+		return errClosing
+	}
+	return s.writeBy(time.Now().Add(streamPatience))
+}
+
+// close drops all streams and waits until nothing is sent any more.
+func (h *hub) close() {
+	h.mu.Lock()
+	if !h.closed {
+		h.closed = true
+		close(h.stop)
+		for s := range h.streams {
+			h.dropLocked(s)
+		}
+	}
+	h.mu.Unlock()
+	h.ticker.Wait()
+}
+
+// serveEvents streams the state as server-sent events, until the client leaves, reads
+// too slowly, or the console is closed.
+func (c *Console) serveEvents(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	f, err := c.hub.whole()
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	s := &stream{
+		frames: make(chan *frame, mostUnsent), over: make(chan struct{}),
+		writeBy: rc.SetWriteDeadline,
+	}
+	if err := c.hub.join(s, f); err != nil {
+		refuse(w, err)
+		return
+	}
+	defer c.hub.leave(s)
+	guarded(w, "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
+	for {
+		if c.hub.arm(s) != nil || writeEvent(w, rc, f) != nil {
+			return
+		}
+		select {
+		case f = <-s.frames:
+		case <-s.over:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// writeEvent writes a state as one event.
+func writeEvent(w http.ResponseWriter, rc *http.ResponseController, f *frame) error {
+	_, err := w.Write([]byte("event: state\ndata: "))
+	_, textErr := w.Write(f.text) // of one line, as json.Marshal makes it
+	_, endErr := w.Write([]byte("\n\n"))
+	return errors.Join(err, textErr, endErr, rc.Flush())
+}

@@ -1,0 +1,93 @@
+// The page: keeps the last state, draws it, and the buttons of the head.
+
+const shown = { state: null, drawn: 0, mode: "", pending: false };
+
+// merge adds what is new of the history to what is known, or takes a whole one.
+function merge(known, next, whole) {
+  if (!whole && known && known.started === next.started) {
+    const last = known.history.points.at(-1)?.t ?? 0;
+    next.history.points = [...known.history.points, ...next.history.points.filter((p) => p.t > last)];
+  }
+  next.history.points = next.history.points.filter((p) => p.t > next.now - chartSpan - next.history.step_ms);
+  return next;
+}
+
+// announce tells a screen reader what changed.
+function announce(text) {
+  say(byId("said"), text);
+}
+
+function draw(drawCharts) {
+  const { state } = shown;
+  drawHead(state);
+  drawCards(state);
+  drawUpstreams(state);
+  drawQueues(state);
+  drawSheds(state);
+  drawSlowest(state);
+  drawRules(state);
+  drawListeners(state);
+  // Charts change with a point of the history, not with each state.
+  const newest = `${state.started} ${state.history.points.at(-1)?.t} ${state.classes.map((c) => c.name + c.objective_ms).join()}`;
+  if (shown.drawn !== newest) drawCharts(state);
+  shown.drawn = newest;
+}
+
+function tellMode(mode, at) {
+  const texts = { live: "live", polling: "asking every 5 s", gone: `no answer since ${clock(at)}`, paused: `paused at ${clock(at)}` };
+  const link = byId("link");
+  link.className = `pill ${{ live: "good live", polling: "warn", gone: "bad", paused: "warn" }[mode]}`;
+  say(link, texts[mode]);
+  // The first answer is no news, nor is the asking before events come.
+  if (mode !== shown.mode && shown.mode && mode !== "polling") announce(`Console: ${texts[mode]}`);
+  if (mode !== "polling") shown.mode = mode;
+}
+
+function tellReadiness(before, after) {
+  const word = (s) => (s.draining ? "draining" : s.ready ? "ready" : "not ready");
+  if (before && word(before) !== word(after)) announce(`The gateway is ${word(after)}`);
+}
+
+function makeTheme() {
+  const button = byId("theme"), root = document.documentElement, system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const label = () => say(button, dark() ? "Light" : "Dark");
+  const kept = stored();
+  if (kept) root.dataset.theme = kept;
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    store(root.dataset.theme);
+    label();
+  });
+  system.addEventListener("change", label);
+  label();
+}
+
+// A browser may refuse to store anything: the choice then lasts as long as the page.
+function stored() {
+  try { return sessionStorage.getItem("theme"); } catch { return null; }
+}
+
+function store(theme) {
+  try { sessionStorage.setItem("theme", theme); } catch { /* see above */ }
+}
+
+function start() {
+  makeTheme();
+  makeExplain(() => shown.state);
+  const drawCharts = makeCharts();
+  const feed = makeFeed((next, whole) => {
+    tellReadiness(shown.state, next);
+    shown.state = merge(shown.state, next, whole);
+    if (shown.pending) return; // drawn at most once in a frame, and only when seen
+    shown.pending = true;
+    requestAnimationFrame(() => { shown.pending = false; draw(drawCharts); });
+  }, tellMode);
+  byId("pause").addEventListener("click", ({ currentTarget: button }) => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    feed.pause(on);
+  });
+}
+
+queueMicrotask(start); // once the constants of all files are there

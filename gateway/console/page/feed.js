@@ -1,0 +1,61 @@
+// Where states come from: events while they work, else asking again and again.
+
+const silence = 5e3; // events that come less often have failed
+const pollEvery = 5e3;
+const tryEventsEvery = 30e3; // while polling works and events do not
+
+// makeFeed calls show with each state, and tell(mode, at) with live, polling, gone (no
+// answer since at) or paused. Nothing runs while the page is hidden or paused.
+function makeFeed(show, tell) {
+  let source = null, timer = 0, asking = null, paused = false, answered = Date.now(), triedEvents = 0;
+
+  const got = (state, mode) => {
+    answered = Date.now();
+    show(state, mode === "polling");
+    tell(mode);
+  };
+  const stop = () => {
+    source?.close();
+    source = null;
+    asking?.abort();
+    asking = null;
+    clearTimeout(timer);
+  };
+  const listen = () => {
+    triedEvents = Date.now();
+    source = new EventSource("console/events");
+    const watch = () => { clearTimeout(timer); timer = setTimeout(poll, silence); };
+    source.addEventListener("state", (event) => { got(JSON.parse(event.data), "live"); watch(); });
+    source.addEventListener("error", poll);
+    watch();
+  };
+  // poll asks once; a first answer, or one after a while, is a reason to try events again.
+  async function poll() {
+    stop();
+    const aborter = new AbortController();
+    asking = aborter;
+    try {
+      const response = await fetch("console/state", { cache: "no-store", signal: AbortSignal.any([aborter.signal, AbortSignal.timeout(pollEvery)]) });
+      if (!response.ok) throw new Error(`the gateway answered ${response.status}`);
+      const state = await response.json();
+      if (asking !== aborter) return;
+      got(state, "polling");
+    } catch {
+      if (asking !== aborter) return;
+      tell("gone", answered);
+      triedEvents = 0;
+    }
+    if (triedEvents === 0 || Date.now() - triedEvents > tryEventsEvery) {
+      if (Date.now() - answered < pollEvery) { listen(); return; }
+    }
+    timer = setTimeout(poll, pollEvery);
+  }
+  const run = () => {
+    stop();
+    triedEvents = 0;
+    if (!paused && document.visibilityState === "visible") poll();
+  };
+  document.addEventListener("visibilitychange", run);
+  run();
+  return { pause(on) { paused = on; if (on) tell("paused", Date.now()); run(); } };
+}
