@@ -15,6 +15,16 @@ type Config struct {
 	// Admin is the address of the admin listener, or off for none. Default:
 	// 127.0.0.1:9901, as it shows internals to whoever can reach it.
 	Admin string `yaml:"admin,omitempty"`
+	// AdminToken is what requests to the admin listener that change something must
+	// carry, as "Authorization: Bearer TOKEN": at least 16 characters. Default: the
+	// environment variable OVERTAKE_ADMIN_TOKEN, or none, and nothing can be changed
+	// there.
+	AdminToken Secret `yaml:"admin_token,omitempty"`
+	// AdminHosts are the names by which the admin listener may be asked for, such as
+	// overtake.example.com or *.example.com, beside those that are not of the public
+	// DNS: addresses, localhost, names of one label, *.svc, *.cluster.local,
+	// *.internal and the name of this host. Default: none.
+	AdminHosts []string `yaml:"admin_hosts,omitempty"`
 	// Classes are the latency classes, most urgent first, at most 8. Default:
 	// interactive, standard and batch.
 	Classes []Class `yaml:"classes,omitempty"`
