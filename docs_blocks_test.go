@@ -326,7 +326,7 @@ func (s *docSession) before() string {
 // this child of the test is.
 func serveRabbitMQ(t *testing.T) {
 	t.Helper()
-	s, err := rabbitmqtest.Start(rabbitmqtest.Config{Port: 5672})
+	s, err := rabbitmqtest.Start(rabbitmqtest.Config{Port: 5672, Plugins: []string{"rabbitmq_management"}})
 	if err != nil {
 		t.Fatal(err)
 	}

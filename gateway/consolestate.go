@@ -28,9 +28,9 @@ func (g *Gateway) newConsole(cfg *config.Config) {
 	}
 	g.console = console.New(o)
 	g.asked.problems = console.NewAsked(g.console, func(ctx context.Context) ([]string, error) { return g.problems(ctx), nil })
-	g.asked.lanes = make(map[string]*console.Asked[[]broker.Lane], len(g.queues))
-	for name, q := range g.queues {
-		g.asked.lanes[name] = console.NewAsked(g.console, q.Inspect)
+	g.asked.lanes = make(map[string]*console.Asked[[]broker.Lane], len(cfg.Queues))
+	for name := range cfg.Queues {
+		g.asked.lanes[name] = console.NewAsked(g.console, func(ctx context.Context) ([]broker.Lane, error) { return g.queues[name].Inspect(ctx) })
 	}
 }
 

@@ -8,8 +8,9 @@ import (
 )
 
 // journal is what happens to a request or a message on this hop, noted while it
-// happens: its spans are made of it at the end, if it is recorded. One that is not
-// costs a few stores. A nil journal notes nothing.
+// happens: its spans are made of it at the end, if it is recorded, and what the console
+// shows, if it was slow. One that is neither costs a few stores. A nil journal notes
+// nothing.
 type journal struct {
 	hop   tracing.SpanID // of the hop's own span
 	waits []wait

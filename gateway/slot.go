@@ -17,7 +17,7 @@ type slot struct {
 	got      time.Time     // when the last lease was
 	held     bool          // the lease has not been given back
 	waited   time.Duration // for all leases that it has had
-	journal  *journal      // nil when nothing is recorded
+	journal  *journal      // nil when nobody will read it
 	tries    int           // how often the work was sent
 	server   *server       // where it was sent last; nil for nowhere
 }

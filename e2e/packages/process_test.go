@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func inRoot(t *testing.T, root string, mounts []mount, args ...string) *process 
 	t.Helper()
 	script := []string{"set -e", "root=$1 privileges=$2; shift 2", "mount --bind $root $root"}
 	for _, m := range mounts {
-		script = append(script, "mkdir -p $root"+m.to)
+		script = append(script, "mkdir -p $root"+filepath.Dir(m.to), "test -d "+m.from+" && mkdir -p $root"+m.to+" || touch $root"+m.to)
 	}
 	script = append(script, "mount -o remount,bind,ro $root")
 	for _, m := range mounts {

@@ -41,7 +41,7 @@ func TestUnknownVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"environment variable OVERTAKE_COLOR is not a setting; want OVERTAKE_ADMIN, OVERTAKE_CONFIG, OVERTAKE_LISTEN, OVERTAKE_LOG_FORMAT, OVERTAKE_LOG_LEVEL or OVERTAKE_UPSTREAM",
+		"environment variable OVERTAKE_COLOR is not a setting; want OVERTAKE_ADMIN, OVERTAKE_ADMIN_TOKEN, OVERTAKE_CONFIG, OVERTAKE_LISTEN, OVERTAKE_LOG_FORMAT, OVERTAKE_LOG_LEVEL or OVERTAKE_UPSTREAM",
 		`environment variable OVERTAKE_LISTENER is not a setting; did you mean "OVERTAKE_LISTEN"?`,
 	}
 	if !slices.Equal(p.Warnings, want) {

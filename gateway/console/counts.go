@@ -16,8 +16,8 @@ type counts[K comparable] struct {
 // count is one counter, and what it was at the end of each step.
 type count struct {
 	n    atomic.Uint64
-	was  [steps]uint64 // at the end of the steps, 0 before the first; guarded by counts.mu
-	next int           // position in was; guarded by counts.mu
+	was  [steps + 1]uint64 // at the end of the steps, 0 before the first; guarded by counts.mu
+	next int               // position in was, of the oldest; guarded by counts.mu
 }
 
 func newCounts[K comparable]() *counts[K] {
@@ -55,7 +55,7 @@ func (c *counts[K]) turn() {
 	defer c.mu.Unlock()
 	for _, n := range *c.known.Load() {
 		n.was[n.next] = n.n.Load()
-		n.next = (n.next + 1) % steps
+		n.next = (n.next + 1) % len(n.was)
 	}
 }
 

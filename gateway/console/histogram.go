@@ -132,8 +132,8 @@ func (s *sum) largest() *float64 {
 	return millis(s.max)
 }
 
-// millis is a duration for people: to the microsecond.
+// millis is a duration for people: to a tenth of a microsecond.
 func millis(d time.Duration) *float64 {
-	ms := float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
+	ms := float64(d.Round(100)) / float64(time.Millisecond)
 	return &ms
 }

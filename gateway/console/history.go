@@ -1,6 +1,7 @@
 package console
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,7 +56,7 @@ func (h *history) turn(now time.Time, took time.Duration) {
 		wait.addSealed(&s.wait)
 		latency.addSealed(&s.latency)
 		s.point = ClassPoint{
-			Rate:    float64(latency.n+s.shed) / took.Seconds(),
+			Rate:    math.Round(float64(latency.n+s.shed)/took.Seconds()*1000) / 1000,
 			WaitP50: wait.quantile(0.5), WaitP99: wait.quantile(0.99),
 			LatencyP50: latency.quantile(0.5), LatencyP99: latency.quantile(0.99), Shed: s.shed,
 		}

@@ -18,8 +18,10 @@ const (
 	mostStreams = 200
 	// mostUnsent is how many states may wait for a stream to take them.
 	mostUnsent = 4
-	// streamPatience is how long a client may take for one state.
+	// streamPatience is how long a client may take for one state, and lastPatience for
+	// the rest of it when the stream is to end.
 	streamPatience = 10 * time.Second
+	lastPatience   = time.Second
 	// freshTime is for how long a whole state is given to others who ask.
 	freshTime = tickTime / 2
 )
@@ -64,8 +66,9 @@ type hub struct {
 type stream struct {
 	frames chan *frame
 	over   chan struct{} // closed when it was dropped
-	// cut unblocks a write to the client; called only while the stream is in the hub.
-	cut func()
+	// writeBy says until when the client may be written to. Called with hub.mu held,
+	// and only while the stream is in the hub.
+	writeBy func(time.Time) error
 }
 
 func newHub(state func(time.Time, int64) *State) *hub {
@@ -183,9 +186,19 @@ func (h *hub) send(f *frame) {
 }
 
 func (h *hub) dropLocked(s *stream) {
+	_ = s.writeBy(time.Now().Add(lastPatience)) // on a closed connection nothing is written
 	delete(h.streams, s)
 	close(s.over)
-	s.cut()
+}
+
+// arm gives a client time for the next state. It fails when the stream is over.
+func (h *hub) arm(s *stream) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.streams[s]; !ok {
+		return errClosing
+	}
+	return s.writeBy(time.Now().Add(streamPatience))
 }
 
 // close drops all streams and waits until nothing is sent any more.
@@ -213,7 +226,7 @@ func (c *Console) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &stream{
 		frames: make(chan *frame, mostUnsent), over: make(chan struct{}),
-		cut: func() { _ = rc.SetWriteDeadline(time.Now()) }, // it is over in any case
+		writeBy: rc.SetWriteDeadline,
 	}
 	if err := c.hub.join(s, f); err != nil {
 		refuse(w, err)
@@ -223,7 +236,7 @@ func (c *Console) serveEvents(w http.ResponseWriter, r *http.Request) {
 	guarded(w, "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
 	for {
-		if writeEvent(w, rc, f) != nil {
+		if c.hub.arm(s) != nil || writeEvent(w, rc, f) != nil {
 			return
 		}
 		select {
@@ -238,9 +251,6 @@ func (c *Console) serveEvents(w http.ResponseWriter, r *http.Request) {
 
 // writeEvent writes a state as one event.
 func writeEvent(w http.ResponseWriter, rc *http.ResponseController, f *frame) error {
-	if err := rc.SetWriteDeadline(time.Now().Add(streamPatience)); err != nil {
-		return err
-	}
 	_, err := w.Write([]byte("event: state\ndata: "))
 	_, textErr := w.Write(f.text) // of one line, as json.Marshal makes it
 	_, endErr := w.Write([]byte("\n\n"))

@@ -1,0 +1,95 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestAskedNeverWaits: one who hangs is waited for a moment at first, and never again;
+// what was known stays, with why nothing newer is.
+func TestAskedNeverWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTest(t)
+		var asked int
+		var answer error
+		hangs := false
+		a := NewAsked(c, func(ctx context.Context) (int, error) {
+			if hangs {
+				<-ctx.Done() // until the console gives up
+				return 0, ctx.Err()
+			}
+			asked++
+			return asked, answer
+		})
+		latest := func(what string, want int, wantErr bool) {
+			t.Helper()
+			before := time.Now()
+			got, err := a.Latest()
+			if got != want || (err != nil) != wantErr {
+				t.Errorf("%s: %d, %v", what, got, err)
+			}
+			if took := time.Since(before); took > firstPatience {
+				t.Errorf("%s: took %v", what, took)
+			}
+			synctest.Wait()
+		}
+		latest("first", 1, false)
+		for range 10 {
+			latest("at once", 1, false)
+		}
+		time.Sleep(askEvery)
+		latest("the old one, while it is asked anew", 1, false)
+		latest("the new one", 2, false)
+		answer = errors.New("away")
+		time.Sleep(askEvery)
+		latest("still", 2, false)
+		latest("the last known, with the error", 2, true)
+		answer, hangs = nil, true
+		time.Sleep(askEvery)
+		for range 5 { // a new question each time that the last was given up
+			latest("hanging", 2, true)
+			time.Sleep(askEvery)
+		}
+		hangs = false
+		time.Sleep(askEvery)
+		latest("asked", 2, true)
+		latest("it is back", 4, false)
+	})
+}
+
+// TestAskedOfTheDeaf: one who does not even heed the end of the context is asked once.
+func TestAskedOfTheDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTest(t)
+		hold := make(chan struct{})
+		var asked atomic.Int32
+		a := NewAsked(c, func(context.Context) (string, error) {
+			asked.Add(1)
+			<-hold
+			return "late", nil
+		})
+		for i := range 10 {
+			before := time.Now()
+			value, err := a.Latest()
+			if value != "" || err == nil {
+				t.Errorf("%d: %q, %v", i, value, err)
+			}
+			if took := time.Since(before); i > 0 && took > 0 {
+				t.Errorf("%d: waited for %v", i, took)
+			}
+			time.Sleep(askEvery)
+		}
+		if n := asked.Load(); n != 1 {
+			t.Errorf("asked %d times while the first question was open", n)
+		}
+		close(hold)
+		synctest.Wait()
+		if value, err := a.Latest(); value != "late" || err != nil {
+			t.Errorf("%q, %v", value, err)
+		}
+	})
+}
