@@ -13,7 +13,7 @@ import (
 )
 
 // change asks for a change with the token.
-func (g *testGateway) change(target string) asked {
+func (g *testGateway) change(target string) adminAnswer {
 	g.t.Helper()
 	return g.askAdmin(http.MethodPost, target, "Authorization: Bearer "+testToken)
 }

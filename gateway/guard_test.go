@@ -26,8 +26,8 @@ const testToken = "correct-horse-battery-staple"
 
 const guarded = "admin_token: " + testToken + "\nadmin_hosts: [overtake.example.com, \"*.ops.example.com\"]\n"
 
-// asked is what the admin listener answered.
-type asked struct {
+// adminAnswer is what the admin listener answered.
+type adminAnswer struct {
 	status int
 	header http.Header
 	body   string
@@ -35,7 +35,7 @@ type asked struct {
 
 // askAdmin sends a request to the admin listener, with these header fields, Host among
 // them.
-func (g *testGateway) askAdmin(method, target string, header ...string) asked {
+func (g *testGateway) askAdmin(method, target string, header ...string) adminAnswer {
 	g.t.Helper()
 	req, err := http.NewRequest(method, "http://"+g.AdminAddr().String()+target, nil)
 	if err != nil {
@@ -58,11 +58,11 @@ func (g *testGateway) askAdmin(method, target string, header ...string) asked {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return asked{resp.StatusCode, resp.Header, string(body)}
+	return adminAnswer{resp.StatusCode, resp.Header, string(body)}
 }
 
 // wantArmour checks what every answer says to browsers.
-func (a asked) wantArmour(t *testing.T, what string) {
+func (a adminAnswer) wantArmour(t *testing.T, what string) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", "X-Frame-Options": "DENY",
