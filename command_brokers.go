@@ -156,7 +156,7 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 		}
 		c := q.consumer()
 		b.closers = append(b.closers, p.Close, c.Close)
-		ends := gateway.Queue{Publisher: p, Consumer: c, Ping: p.ping, Depths: q.depths, Inspect: q.Inspect}
+		ends := gateway.Queue{Publisher: p, Consumer: c, Ping: p.ping, Depths: q.depths, Inspect: q.Inspect, SetPaused: q.SetPaused}
 		if store := stores[settings.Results]; store != nil {
 			ends.Records, ends.Answers = store, store
 		}

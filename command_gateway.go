@@ -25,7 +25,7 @@ type gatewayCommand struct {
 // Help implements kong.HelpProvider.
 func (*gatewayCommand) Help() string {
 	return `Without a file, everything goes to --upstream with built-in rules and sensible bounds.
-The environment variables OVERTAKE_CONFIG, OVERTAKE_LISTEN, OVERTAKE_UPSTREAM, OVERTAKE_ADMIN, OVERTAKE_LOG_LEVEL and OVERTAKE_LOG_FORMAT stand in for flags that are not given. SIGTERM and SIGINT drain.
+The environment variables OVERTAKE_CONFIG, OVERTAKE_LISTEN, OVERTAKE_UPSTREAM, OVERTAKE_ADMIN, OVERTAKE_LOG_LEVEL and OVERTAKE_LOG_FORMAT stand in for flags that are not given, and OVERTAKE_ADMIN_TOKEN for admin_token in the file. SIGTERM and SIGINT drain.
 
 Examples:
   overtake gateway --upstream http://127.0.0.1:9000
@@ -48,8 +48,8 @@ func runProcess(ctx context.Context, flags config.Process, resolve func(flags, e
 		return &usageError{err}
 	}
 	process := flags.Over(environment)
-	log := newLogger(process.LogLevel, process.LogFormat)
-	options := gateway.Options{Logger: log, Version: version()}
+	log, level := newLogger(process.LogLevel, process.LogFormat)
+	options := gateway.Options{Logger: log, Level: level, Version: version()}
 	options.Read = func() (*config.Config, error) { return resolve(flags, environment, os.LookupEnv) }
 	if process.Config != "" {
 		options.Files = []string{process.Config}
@@ -137,14 +137,15 @@ func onHangup(hangups chan os.Signal, f func()) (stop func()) {
 	}
 }
 
-func newLogger(level, format string) *slog.Logger {
-	var l slog.Level
+// newLogger also returns what its level can be changed by.
+func newLogger(level, format string) (*slog.Logger, *slog.LevelVar) {
+	l := new(slog.LevelVar)
 	if level != "" {
 		_ = l.UnmarshalText([]byte(level)) // checked with the configuration
 	}
 	options := &slog.HandlerOptions{Level: l}
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), l
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), l
 }

@@ -53,7 +53,7 @@ func (c *relayCommand) Run(ctx context.Context) (err error) {
 			return &usageError{fmt.Errorf("--until-empty: relay %s takes from a subject without a stream, which is never empty", r.Name)}
 		}
 	}
-	log := newLogger(c.LogLevel, "text")
+	log, _ := newLogger(c.LogLevel, "text")
 	slog.SetDefault(log)
 	b := newBrokers(cfg, log)
 	b.guest = true

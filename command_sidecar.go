@@ -20,7 +20,7 @@ type sidecarCommand struct {
 // Help implements kong.HelpProvider.
 func (*sidecarCommand) Help() string {
 	return `Inbound requests keep the class that trusted hops gave them, and wait for the app in class order. The app's own calls get the class of the request that they are made for, although the app passes on no more than a traceparent, an uber-trace-id, B3 headers or an x-request-id. They come by HTTP_PROXY, by the Host that a route names, or redirected by iptables.
-The environment variables OVERTAKE_CONFIG, OVERTAKE_LISTEN (--inbound), OVERTAKE_UPSTREAM (--app), OVERTAKE_ADMIN, OVERTAKE_LOG_LEVEL and OVERTAKE_LOG_FORMAT stand in for flags that are not given. SIGTERM and SIGINT drain.
+The environment variables OVERTAKE_CONFIG, OVERTAKE_LISTEN (--inbound), OVERTAKE_UPSTREAM (--app), OVERTAKE_ADMIN, OVERTAKE_LOG_LEVEL and OVERTAKE_LOG_FORMAT stand in for flags that are not given, and OVERTAKE_ADMIN_TOKEN for admin_token in the file. SIGTERM and SIGINT drain.
 
 Examples:
   overtake sidecar --inbound :15006 --app http://127.0.0.1:9000 --outbound 127.0.0.1:15001 &

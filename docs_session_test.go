@@ -45,7 +45,7 @@ func startDocSession(dir string, env []string) (*docSession, error) {
 	}
 	s := &docSession{dir: dir, marks: make(chan string)}
 	s.cmd = exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "--noprofile", "--norc", "-s")
-	s.cmd.Env = append(env, "DOCS="+dir, "HOME="+filepath.Join(dir, "home"))
+	s.cmd.Env = append(env, "DOCS="+dir, "DOCS_SESSION="+script, "HOME="+filepath.Join(dir, "home"))
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func startDocSession(dir string, env []string) (*docSession, error) {
 			s.marks <- lines.Text()
 		}
 	}()
-	if _, err := fmt.Fprintf(s.stdin, "exec 9>&3 3>&-; source %q\n", script); err != nil {
+	if _, err := fmt.Fprintf(s.stdin, "exec 9>&3 3>&-; source \"$DOCS_SESSION\"\n"); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -100,7 +100,7 @@ func (s *docSession) run(commands string, most time.Duration) error {
 		return err
 	}
 	// What is left of bash's own descriptors must not go to what it starts.
-	_, err := fmt.Fprintf(s.stdin, "source %q </dev/null >%q 2>&1 9>&-; echo %d >&9\n", s.file(s.step, ".sh"), s.file(s.step, ".out"), s.step)
+	_, err := fmt.Fprintf(s.stdin, "source \"$DOCS/%[1]d.sh\" </dev/null >\"$DOCS/%[1]d.out\" 2>&1 9>&-; echo %[1]d >&9\n", s.step)
 	if err != nil && !errors.Is(err, os.ErrClosed) && !strings.Contains(err.Error(), "broken pipe") {
 		return err
 	}

@@ -15,13 +15,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"overtake/gateway/socket/qdisc"
 	"overtake/scheduler"
 )
 
-// admin is the listener for those who operate the gateway. It shows internals
-// and has no authentication of its own: it belongs on loopback.
+// admin is the listener for those who operate the gateway. It shows internals to
+// whoever can reach it and is no web page of another site, see [guard]: it belongs on
+// loopback, or behind something that authenticates.
 type admin struct {
 	listener net.Listener // nil when it is off
 	server   *http.Server
@@ -38,8 +40,10 @@ func (g *Gateway) listenAdmin(address string) (*admin, error) {
 		return nil, fmt.Errorf("gateway: admin listener: %w; free the address or give another", err)
 	}
 	return &admin{
-		listener: ln, done: make(chan struct{}),
-		server: &http.Server{Handler: g.adminHandler(), ReadHeaderTimeout: 10 * time.Second},
+		listener: netutil.LimitListener(ln, adminConnections), done: make(chan struct{}),
+		server: &http.Server{
+			Handler: g.adminHandler(), ReadHeaderTimeout: adminHeaderTime, IdleTimeout: adminIdleTime, MaxHeaderBytes: adminHeaderBytes,
+		},
 	}, nil
 }
 
@@ -89,7 +93,8 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	g.registerChanges(mux)
+	return newGuard(mux, g.Config, g.log)
 }
 
 // debugConfig shows the configuration in effect, without secrets, since when it is,

@@ -44,12 +44,16 @@ type Options struct {
 	Version string
 	// Logger gets what happens. Default: slog.Default.
 	Logger *slog.Logger
+	// Level is the level of Logger, for the admin listener to change. Default: it
+	// can't be changed.
+	Level *slog.LevelVar
 }
 
 // Gateway is the ingress in front of an app. What is in here stays until the end;
 // what a reload exchanges is in the generation.
 type Gateway struct {
 	log    *slog.Logger
+	level  *slog.LevelVar  // of log; may be nil
 	tracer *tracing.Tracer // nil when nothing is recorded
 	// keeping bounds, by class, what is recorded without being sampled.
 	keeping   []*rate.Limiter
@@ -102,7 +106,7 @@ type Gateway struct {
 func New(o Options) (*Gateway, error) {
 	cfg := o.Config
 	g := &Gateway{
-		log: o.Logger, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, read: o.Read, files: o.Files,
+		log: o.Logger, level: o.Level, tracer: o.Tracer, sockets: o.Sockets, kernel: o.Kernel, read: o.Read, files: o.Files,
 		queues: make(map[string]*queue), generations: make(map[*generation]struct{}),
 		started: time.Now(), version: o.Version,
 		leavers: newLeavers(), tunnels: newTunnels(), loops: rate.Sometimes{First: 1, Interval: time.Minute}, stopHousework: make(chan struct{}),

@@ -129,7 +129,12 @@ func newGateway(t *testing.T, yaml, app string, queues ...map[string]Queue) *tes
 	}
 	log := &logBuffer{}
 	tg := &testGateway{t: t, log: log}
-	o := Options{Config: cfg, Read: func() (*config.Config, error) { return tg.file() }, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelDebug)
+	o := Options{
+		Config: cfg, Read: func() (*config.Config, error) { return tg.file() },
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: level})), Level: level,
+	}
 	o.Sockets = socket.NewSetter(cfg.SocketOptions(), o.Logger)
 	if len(queues) > 0 {
 		o.Queues = queues[0]

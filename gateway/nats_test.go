@@ -49,7 +49,7 @@ func openNATS(t testing.TB) (map[string]Queue, *nats.Queue) {
 		}
 		return depths, err
 	}
-	return map[string]Queue{"jobs": {Publisher: publisher, Consumer: consumer, Ping: conn.Ping, Depths: depths, Inspect: q.Inspect, Records: jobs, Answers: jobs}}, q
+	return map[string]Queue{"jobs": {Publisher: publisher, Consumer: consumer, Ping: conn.Ping, Depths: depths, Inspect: q.Inspect, SetPaused: q.SetPaused, Records: jobs, Answers: jobs}}, q
 }
 
 // TestJobsThroughNATS puts jobs of all classes into the real broker while the

@@ -23,6 +23,8 @@ type Queue struct {
 	Depths func(context.Context) (map[string]int, error)
 	// Inspect is that of [broker.Inspector], for people; it may cost more.
 	Inspect func(context.Context) ([]broker.Lane, error)
+	// SetPaused is that of [broker.Inspector].
+	SetPaused func(ctx context.Context, class string, paused bool) error
 	// Records and Answers are the store for the queue's jobs; queues may share
 	// one. Without them, states and answers can't be read.
 	Records JobRecords

@@ -18,25 +18,38 @@ type failedReload struct {
 	err error
 }
 
+// restartNeeded is why a valid configuration is not taken over.
+type restartNeeded struct{ error }
+
+func (r restartNeeded) Unwrap() error { return r.error }
+
+var errDraining = errors.New("gateway: draining: nothing is reloaded any more")
+
 // Reload reads the configuration again and goes on by it, or says in the log why it
 // can't, and goes on by the one before. No request notices. Certificates in changed
 // files are taken over in either case.
 func (g *Gateway) Reload() {
+	_, _ = g.reload() // the log has it
+}
+
+// reload is Reload, and returns since when the configuration is in effect, or why it
+// is not.
+func (g *Gateway) reload() (since time.Time, err error) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
 	if g.draining.Load() {
-		return
+		return time.Time{}, errDraining
 	}
 	g.reloadCertificates()
 	before := g.present.Load()
 	after, err := g.next(before)
 	if err != nil {
 		g.refused(err)
-		return
+		return time.Time{}, err
 	}
 	if g.draining.Load() { // nobody waits for it any more
 		after.discard(before)
-		return
+		return time.Time{}, errDraining
 	}
 	fresh, gone := changes(before, after)
 	g.install(after)
@@ -48,6 +61,7 @@ func (g *Gateway) Reload() {
 		g.log.Warn(warning.String())
 	}
 	g.log.Info("configuration reloaded", "new_upstreams", fresh, "closing_upstreams", gone)
+	return after.since, nil
 }
 
 // next makes the generation of what is configured now, after the present one.
@@ -57,7 +71,7 @@ func (g *Gateway) next(present *generation) (*generation, error) {
 		return nil, err
 	}
 	if err := present.config.Reloadable(cfg); err != nil {
-		return nil, err
+		return nil, restartNeeded{err}
 	}
 	return g.newGeneration(cfg, present)
 }

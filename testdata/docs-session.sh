@@ -50,16 +50,34 @@ start_app() {
 	wait_port "$1"
 }
 
-# start_nats runs a NATS server with JetStream on its usual port, 4222.
+# put_messages has 20 messages published to each of the queues that are named behind
+# a broker's type and URL.
+put_messages() {
+	local queue type=$1 url=$2
+	shift 2
+	for queue in "$@"; do
+		cat >"$DOCS/publisher.yaml" <<-end
+			services: {publisher: {endpoints: [{path: /, publish: [{queue: $queue, broker: b, body: 300B}]}]}}
+			brokers: {b: {$type: "$url"}}
+		end
+		background "publisher-$queue" overtake app -f "$DOCS/publisher.yaml" --listen-base 5671
+		wait_port 5671
+		curl -sf -o "$DOCS/publisher.out" "http://127.0.0.1:5671/?n=[1-20]"
+		pkill -f "app -f $DOCS/publisher.yaml"
+	done
+}
+
+# start_nats runs a NATS server with JetStream on its usual port, 4222. Each argument
+# is the name of a stream that has 20 messages.
 start_nats() {
 	background nats nats-server -a 127.0.0.1 -p 4222 -js -sd "$TMPDIR/nats"
 	wait_port 4222
+	put_messages nats nats://127.0.0.1:4222 "$@"
 }
 
-# start_rabbitmq runs a RabbitMQ with its usual user on its usual port, 5672. Each
-# argument is the name of a queue that has 20 messages.
+# start_rabbitmq runs a RabbitMQ with its usual user on its usual ports, 5672 and, for
+# rabbitmqadmin, 15672. Each argument is the name of a queue that has 20 messages.
 start_rabbitmq() {
-	local queue
 	background rabbitmq env CHILD_OF_TEST=rabbitmq "$DOCS_TEST" -test.run '^TestDocs$'
 	until grep -qs 'takes connections' "$DOCS/rabbitmq.log"; do
 		if ! pgrep -f "^$DOCS_TEST" >/dev/null; then
@@ -68,16 +86,7 @@ start_rabbitmq() {
 		fi
 		sleep 0.1
 	done
-	for queue in "$@"; do
-		cat >"$DOCS/publisher.yaml" <<-end
-			services: {publisher: {endpoints: [{path: /, publish: [{queue: $queue, broker: rabbit, body: 300B}]}]}}
-			brokers: {rabbit: {amqp: "amqp://guest:guest@127.0.0.1:5672"}}
-		end
-		background "publisher-$queue" overtake app -f "$DOCS/publisher.yaml" --listen-base 5671
-		wait_port 5671
-		curl -sf -o "$DOCS/publisher.out" "http://127.0.0.1:5671/?n=[1-20]"
-		pkill -f "app -f $DOCS/publisher.yaml"
-	done
+	put_messages amqp amqp://guest:guest@127.0.0.1:5672 "$@"
 }
 
 # start_jaeger runs a Jaeger that takes OTLP on its usual ports, its pages on 16686.

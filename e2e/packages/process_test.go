@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func inRoot(t *testing.T, root string, mounts []mount, args ...string) *process 
 	t.Helper()
 	script := []string{"set -e", "root=$1 privileges=$2; shift 2", "mount --bind $root $root"}
 	for _, m := range mounts {
-		script = append(script, "mkdir -p $root"+m.to)
+		script = append(script, "mkdir -p $root"+filepath.Dir(m.to), "test -d "+m.from+" && mkdir -p $root"+m.to+" || touch $root"+m.to)
 	}
 	script = append(script, "mount -o remount,bind,ro $root")
 	for _, m := range mounts {
@@ -77,6 +78,10 @@ func (p *process) start(t *testing.T) *process {
 		}
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	p.cmd.SysProcAttr.Setpgid = true
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +90,7 @@ func (p *process) start(t *testing.T) *process {
 		_ = p.cmd.Wait() // how it ended is in ProcessState
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // with all that it has started
 		<-p.ended
 		if t.Failed() {
 			t.Logf("%v:\n%s", p.cmd.Args, p.text())

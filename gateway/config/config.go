@@ -15,6 +15,16 @@ type Config struct {
 	// Admin is the address of the admin listener, or off for none. Default:
 	// 127.0.0.1:9901, as it shows internals to whoever can reach it.
 	Admin string `yaml:"admin,omitempty"`
+	// AdminToken is what requests to the admin listener that change something must
+	// carry, as "Authorization: Bearer TOKEN": at least 16 characters. Default: the
+	// environment variable OVERTAKE_ADMIN_TOKEN, or none, and nothing can be changed
+	// there.
+	AdminToken Secret `yaml:"admin_token,omitempty"`
+	// AdminHosts are the names by which the admin listener may be asked for, such as
+	// overtake.example.com or *.example.com, beside those that are not of the public
+	// DNS: addresses, localhost, names of one label, *.svc, *.cluster.local,
+	// *.internal and the name of this host. Default: none.
+	AdminHosts []string `yaml:"admin_hosts,omitempty"`
 	// Classes are the latency classes, most urgent first, at most 8. Default:
 	// interactive, standard and batch.
 	Classes []Class `yaml:"classes,omitempty"`
@@ -25,23 +35,24 @@ type Config struct {
 	// Flow says whose request it is. Default: the client address.
 	Flow Flow `yaml:"flow,omitempty"`
 	// Rules give requests their class; the first match wins. Default: the
-	// built-in rules of package classifier, see [Config.Builtin].
+	// built-in rules, see [Config.Builtin].
 	Rules []Rule `yaml:"rules,omitempty"`
 	// Routes say where requests go; the first match wins, and what matches none
 	// is refused. Default: everything to the upstream, if there is just one.
 	Routes []Route `yaml:"routes,omitempty"`
-	// Upstreams are the apps, by name.
+	// Upstreams are the apps, by name, 1 to 32 of a-z, 0-9 and '-'. Default: none.
 	Upstreams map[string]Upstream `yaml:"upstreams,omitempty"`
 	// Brokers are the message brokers, by name. Default, if there are queues:
 	// one named local, a NATS server inside this process.
 	Brokers map[string]Broker `yaml:"brokers,omitempty"`
-	// Queues are the message queues, by name.
+	// Queues are the message queues, by name. Default: none.
 	Queues map[string]Queue `yaml:"queues,omitempty"`
 	// Relays are the existing queues and subjects that overtake relay moves into
-	// lanes. The gateway does nothing about them.
+	// lanes; a relay reads them at its start. The gateway does nothing about them.
+	// Default: none.
 	Relays []Relay `yaml:"relays,omitempty"`
 	// Provenance bounds what an outbound listener knows of the requests that were
-	// let in.
+	// let in. Default: the defaults of its parts.
 	Provenance Provenance `yaml:"provenance,omitempty"`
 	// Tracing says where spans go. Default: nowhere; trace context is passed on
 	// all the same.
@@ -98,12 +109,12 @@ type Listener struct {
 	// ProxyProtocolFrom lists the networks of the load balancers that send such
 	// headers. Default: Trust, which then is about the clients they name.
 	ProxyProtocolFrom []netip.Prefix `yaml:"proxy_protocol_from,omitempty"`
-	// Limits bound what a client may take. Default: those of Limits.
+	// Limits bound what a client may take. Default: the defaults of its parts.
 	Limits ListenerLimits `yaml:"limits,omitempty"`
 	// AbortOnClose treats a client that closed its sending side as gone. Turn
 	// it off for clients that half-close and still wait for the answer.
-	// Default: true. It is never nil.
-	AbortOnClose *bool `yaml:"abort_on_close,omitempty"`
+	// Default: true.
+	AbortOnClose *bool `yaml:"abort_on_close,omitempty"` // never nil
 }
 
 // Class is one latency class. The default classes have defaults of their own;

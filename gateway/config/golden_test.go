@@ -19,6 +19,7 @@ var variables = map[string]string{
 	"HOST":         "app.example",
 	"SLOTS":        "8",
 	"SECRET":       "hunter2",
+	"ADMIN_TOKEN":  "correct-horse-battery-staple",
 	"INJECT":       "off\nexpose: all",
 	"RABBITMQ_URL": "amqp://me:hunter2@rabbit:5672/",
 }

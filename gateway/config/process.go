@@ -29,6 +29,9 @@ type Process struct {
 	Service string
 	// Admin replaces the address of the admin listener.
 	Admin string `env:"OVERTAKE_ADMIN"`
+	// AdminToken replaces the token of the admin listener. It comes from the
+	// environment only, as command lines can be seen by everybody on the host.
+	AdminToken Secret `env:"OVERTAKE_ADMIN_TOKEN"`
 	// Upstream replaces the servers of the upstream app, or of the only one. In
 	// the environment, a list separated by commas.
 	Upstream []string `env:"OVERTAKE_UPSTREAM"`
@@ -63,6 +66,8 @@ var (
 	}
 )
 
+const adminTokenVariable = "OVERTAKE_ADMIN_TOKEN" // it has no flag
+
 // origin is where a setting came from.
 func (n flagNames) origin(variable string, byFlag bool) string {
 	if byFlag {
@@ -83,7 +88,8 @@ func ProcessFromEnv() (Process, error) {
 }
 
 func processFrom(environ []string) (Process, error) {
-	known := slices.Sorted(maps.Keys(gatewayFlags))
+	known := append(slices.Collect(maps.Keys(gatewayFlags)), adminTokenVariable)
+	slices.Sort(known)
 	vars := make(map[string]string, len(environ))
 	var warnings []string
 	for _, entry := range environ {
@@ -109,15 +115,16 @@ func processFrom(environ []string) (Process, error) {
 // Over returns the settings of p, and those of under where p has none.
 func (p Process) Over(under Process) Process {
 	merged := Process{
-		Config:    cmp.Or(p.Config, under.Config),
-		Listen:    cmp.Or(p.Listen, under.Listen),
-		Outbound:  cmp.Or(p.Outbound, under.Outbound),
-		Service:   cmp.Or(p.Service, under.Service),
-		Admin:     cmp.Or(p.Admin, under.Admin),
-		Upstream:  p.Upstream,
-		LogLevel:  cmp.Or(p.LogLevel, under.LogLevel),
-		LogFormat: cmp.Or(p.LogFormat, under.LogFormat),
-		Warnings:  slices.Concat(p.Warnings, under.Warnings),
+		Config:     cmp.Or(p.Config, under.Config),
+		Listen:     cmp.Or(p.Listen, under.Listen),
+		Outbound:   cmp.Or(p.Outbound, under.Outbound),
+		Service:    cmp.Or(p.Service, under.Service),
+		Admin:      cmp.Or(p.Admin, under.Admin),
+		AdminToken: cmp.Or(p.AdminToken, under.AdminToken),
+		Upstream:   p.Upstream,
+		LogLevel:   cmp.Or(p.LogLevel, under.LogLevel),
+		LogFormat:  cmp.Or(p.LogFormat, under.LogFormat),
+		Warnings:   slices.Concat(p.Warnings, under.Warnings),
 	}
 	if len(merged.Upstream) == 0 {
 		merged.Upstream = under.Upstream
@@ -218,6 +225,10 @@ func (d *draft) overlay(flags, environment Process, names flagNames) {
 	if p.Admin != "" {
 		c.Admin = p.Admin
 		src.Replace("admin", names.origin("OVERTAKE_ADMIN", flags.Admin != ""))
+	}
+	if p.AdminToken != "" {
+		c.AdminToken = p.AdminToken
+		src.Replace("admin_token", adminTokenVariable)
 	}
 	if len(p.Upstream) > 0 {
 		d.overlayUpstream(p.Upstream, names.origin("OVERTAKE_UPSTREAM", len(flags.Upstream) > 0))

@@ -17,20 +17,22 @@ type Broker struct {
 	Dir string `yaml:"dir,omitempty"`
 	// URL is where a broker that is not embedded listens:
 	// nats://user:password@host:port or tls://host:port,
-	// amqp://user:password@host:port/vhost.
+	// amqp://user:password@host:port/vhost, or amqps://. Required, or Embedded, or
+	// URLs.
 	URL string `yaml:"url,omitempty"`
-	// URLs are several servers of one NATS cluster, instead of URL.
+	// URLs are several servers of one NATS cluster, instead of URL. Default: none.
 	URLs []string `yaml:"urls,omitempty"`
 	// TLS is for a broker by URL, and makes encryption a must for NATS; with
 	// Listen, it is the embedded server's. Default: the URL's scheme says.
 	TLS *BrokerTLS `yaml:"tls,omitempty"`
 	// Credentials is the path of a NATS credentials file: a user's JWT and seed.
+	// Default: none.
 	Credentials string `yaml:"credentials,omitempty"`
-	// NKey is the path of a file with the seed of a NATS user.
+	// NKey is the path of a file with the seed of a NATS user. Default: none.
 	NKey string `yaml:"nkey,omitempty"`
 	// Token is the token that a NATS server asks for; with Listen, the one that
 	// the embedded server asks others for. Write "${NAME}" to keep it out of the
-	// file.
+	// file. Default: none.
 	Token Secret `yaml:"token,omitempty"`
 	// Replicas is how many servers of a NATS cluster keep each message, 1 to 5.
 	// Default: 1.
@@ -57,9 +59,11 @@ type BrokerTLS struct {
 	// certificate must be from. Default: for a broker by URL those of the system;
 	// an embedded broker asks others for no certificate.
 	CA string `yaml:"ca,omitempty"`
-	// Cert is the path of a PEM file: this end's certificate and its chain.
+	// Cert is the path of a PEM file: this end's certificate and its chain. Default:
+	// none; the embedded server's Listen with TLS takes one.
 	Cert string `yaml:"cert,omitempty"`
-	// Key is the path of the PEM file with the certificate's key.
+	// Key is the path of the PEM file with the certificate's key. Required with
+	// Cert.
 	Key string `yaml:"key,omitempty"`
 }
 
@@ -109,6 +113,6 @@ type Queue struct {
 type Deliver struct {
 	// Upstream is the name of the upstream. Default: the only one.
 	Upstream string `yaml:"upstream,omitempty"`
-	// Path replaces the path of the original request. Default: that is kept.
+	// Path replaces the path of the original request. Default: the original one.
 	Path string `yaml:"path,omitempty"`
 }

@@ -13,6 +13,7 @@ import (
 // reloadable are the parts that a running process takes over from a changed file,
 // with all that they contain; [] is any index. Everything else needs a restart.
 var reloadable = []string{
+	"admin_token", "admin_hosts",
 	"classes[].objective", "classes[].overload", "classes[].reserve", "classes[].floor", "classes[].max_waiting",
 	"classes[].max_waiting_bytes", "classes[].max_wait", "classes[].deadline",
 	"listeners[].trust", "listeners[].tls", "listeners[].proxy_protocol", "listeners[].proxy_protocol_from",

@@ -22,9 +22,9 @@ type Flow struct {
 type Ceiling struct {
 	// Keys are patterns for the value of the flow's header, such as free-*, one of
 	// which must match: exact or with *, with regard to case; "!" is for requests
-	// without the header. They need flow.header.
+	// without the header. They need flow.header. Default: all.
 	Keys []string `yaml:"keys,omitempty"`
-	// Sources are the networks of the client; one of them must match.
+	// Sources are the networks of the client; one of them must match. Default: all.
 	Sources []netip.Prefix `yaml:"sources,omitempty"`
 	// Class is the most urgent class that the flow gets. Required.
 	Class string `yaml:"class,omitempty"`
@@ -49,33 +49,39 @@ type Rule struct {
 type Route struct {
 	// Match says which requests are meant. Default: all.
 	Match Match `yaml:"match,omitempty"`
-	// Upstream is the name of the upstream that answers.
+	// Upstream is the name of the upstream that answers. Required, or a Queue.
 	Upstream string `yaml:"upstream,omitempty"`
-	// Queue is the name of the queue that takes the request as a message.
+	// Queue is the name of the queue that takes the request as a message. Required,
+	// or an Upstream.
 	Queue string `yaml:"queue,omitempty"`
 }
 
 // Match says which requests are meant; all fields that are given must hold.
-// Without any, it matches everything. Package classifier documents the
-// patterns.
+// Without any, it matches everything. docs/rules.md says how patterns and
+// expressions are written.
 type Match struct {
-	// Hosts are the hosts, without port; one of them must match.
+	// Hosts are the hosts, without port, such as example.com or *.example.com; one
+	// of them must match. Default: any.
 	Hosts []string `yaml:"hosts,omitempty"`
-	// Path is a pattern for the path, such as /reports/**.
+	// Path is a pattern for the path: * is any one segment, ** at the end any
+	// number of them, as in /reports/**. Default: any.
 	Path string `yaml:"path,omitempty"`
-	// Methods are the request methods; one of them must match.
+	// Methods are the request methods; one of them must match. Default: any.
 	Methods []string `yaml:"methods,omitempty"`
-	// Headers are patterns for header values, by header name.
+	// Headers are patterns for header values, by header name. Default: any.
 	Headers map[string]string `yaml:"headers,omitempty"`
-	// Query are patterns for the values of query parameters, by name.
+	// Query are patterns for the values of query parameters, by name. Default:
+	// any.
 	Query map[string]string `yaml:"query,omitempty"`
-	// Sources are the networks of the client; one of them must match.
+	// Sources are the networks of the client; one of them must match. Default: any.
 	Sources []netip.Prefix `yaml:"sources,omitempty"`
-	// Size is the range of the request body's size.
+	// Size is the range of the request body's size. Default: any.
 	Size *SizeRange `yaml:"size,omitempty"`
-	// ContentType is a pattern for the media type of the request body.
+	// ContentType is a pattern for the media type of the request body, such as
+	// application/json. Default: any.
 	ContentType string `yaml:"content_type,omitempty"`
-	// Expr is an expression over the request that must be true.
+	// Expr is an expression over the request, in CEL, that must be true. Default:
+	// none.
 	Expr string `yaml:"expr,omitempty"`
 }
 

@@ -49,4 +49,7 @@ func (s *Secret) UnmarshalText(text []byte) error {
 }
 
 // String hides the secret.
-func (s Secret) String() string { return "xxxxx" }
+func (s Secret) String() string { return hidden }
+
+// hidden is what is shown for a secret.
+const hidden = "xxxxx"

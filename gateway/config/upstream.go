@@ -14,7 +14,8 @@ type Upstream struct {
 	// TLS is for servers that are https://. Default: the authorities of the system,
 	// no certificate of our own, and the host of the server's URL as its name.
 	TLS *UpstreamTLS `yaml:"tls,omitempty"`
-	// Limit is how many requests each server works on at once.
+	// Limit is how many requests each server works on at once. Default: found by
+	// measuring.
 	Limit Limit `yaml:"limit,omitempty"`
 	// Timeout is from the dispatch to the start of the response, whatever is tried,
 	// and between two parts of a body, more than 0. Default: 30s.
@@ -25,7 +26,8 @@ type Upstream struct {
 	// Health is the active check of the servers. Default: none, but a server that
 	// takes no connection is tried until it does.
 	Health *Health `yaml:"health,omitempty"`
-	// Eject takes a server out of use for a while when its answers fail.
+	// Eject takes a server out of use for a while when its answers fail. Default:
+	// after five failures in a row.
 	Eject Eject `yaml:"eject"`
 	// Retry says what is tried again on another server. Default: a request
 	// of which nothing was sent, and nothing else.
@@ -41,7 +43,8 @@ type UpstreamTLS struct {
 	// Cert is the path of a PEM file: the certificate that servers are shown, and
 	// its chain. It is read again for each new connection. Default: none.
 	Cert string `yaml:"cert,omitempty"`
-	// Key is the path of the PEM file with the certificate's key.
+	// Key is the path of the PEM file with the certificate's key. Required with
+	// Cert.
 	Key string `yaml:"key,omitempty"`
 	// ServerName is the name that the servers' certificates must have, and that is
 	// asked for (SNI). Default: the host of each server's URL.

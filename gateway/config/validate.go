@@ -23,6 +23,7 @@ func validate(c *Config, src *strictyaml.Source) {
 	v := validator{c, src}
 	v.validateListeners()
 	v.validateRoles()
+	v.validateAdmin()
 	v.validateProvenance()
 	v.validateClasses()
 	v.validateReserves()

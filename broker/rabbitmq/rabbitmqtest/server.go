@@ -42,6 +42,8 @@ type Config struct {
 	Lines []string
 	// Port is where the server listens. Default: a free one.
 	Port int
+	// Plugins are enabled, such as rabbitmq_management.
+	Plugins []string
 }
 
 // Server is a RabbitMQ server with its data. Its methods are not safe for
@@ -122,7 +124,7 @@ func (s *Server) configure(cfg Config) error {
 	lines := append([]string{"loopback_users = none", "log.console.level = info"}, cfg.Lines...)
 	return errors.Join(
 		os.WriteFile(in("rabbitmq.conf"), []byte(strings.Join(lines, "\n")+"\n"), 0o644),
-		os.WriteFile(in("enabled_plugins"), []byte("[].\n"), 0o644),
+		os.WriteFile(in("enabled_plugins"), []byte("["+strings.Join(cfg.Plugins, ", ")+"].\n"), 0o644),
 	)
 }
 

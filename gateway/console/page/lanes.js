@@ -53,7 +53,7 @@ const laneNames = { dead: "dead letters", "*": "all classes" };
 // makeLane is a lane with its name, those who wait drawn one by one, and figures.
 function makeLane(lane, index, names) {
   const queue = el("i"), chip = el("span", { className: "chip", hidden: true }), figures = facts(names);
-  const node = el("li", { className: `lane c${index % markers.length}` },
+  const node = el("li", { className: `lane ${laneNames[lane.class] ? "other" : `c${index % markers.length}`}` },
     el("div", { className: "who" }, el("span", { className: "class" }, marker(index), el("span", { textContent: laneNames[lane.class] ?? lane.class })), chip),
     el("div", { className: "track", "aria-hidden": "true" }, queue), figures.node);
   Object.assign(node, { queue_: queue, chip_: chip, figures_: figures });
@@ -78,7 +78,7 @@ function makeServer() {
   const node = el("li", {}, el("div", { className: "line" }, url, pill), use, error);
   node.update_ = (s) => {
     say(url, s.url);
-    pill.className = s.state === "up" ? "chip" : "chip warn";
+    pill.className = s.state === "up" ? "chip good" : "chip warn";
     say(pill, s.state_ms ? `${s.state} for ${duration(s.state_ms)}` : s.state);
     say(use, `${count(s.in_flight)} of ${plural(s.limit, "slot")} in use${s.probing ? ", being probed" : ""}`);
     error.hidden = !s.error;
@@ -101,8 +101,9 @@ function makeBroker(state, q) {
   const use = el("p"), error = el("p", { className: "error", hidden: true }), lanes = el("ul", { "aria-label": `Lanes of ${q.name}` });
   const node = el("article", { className: "place" }, el("header", {}, el("h3", { textContent: q.name }), use), error, lanes);
   node.update_ = (now) => {
-    const sum = (name) => now.lanes.reduce((total, l) => total + l[name], 0);
-    say(use, `${now.broker} broker, ${plural(sum("waiting"), "message")} waiting, ${count(sum("in_hand"))} in hand`);
+    const alive = now.lanes.filter((l) => l.class !== "dead");
+    const sum = (name) => alive.reduce((total, l) => total + l[name], 0);
+    say(use, `broker ${now.broker}, ${plural(sum("waiting"), "message")} waiting, ${count(sum("in_hand"))} in hand`);
     error.hidden = !now.error;
     say(error, now.error ?? "");
     reconcile(lanes, now.lanes, (l) => l.class, (l) => makeLane(l, classIndex(state.classes, l.class), ["waiting", "in hand"]), (lane, l) => {

@@ -1,0 +1,48 @@
+{{- /* Values that are right by themselves and can't be together. */ -}}
+{{- define "overtake.refuse" -}}
+{{- $embedded := .Values.broker.embedded -}}
+{{- $gateway := .Values.gateway -}}
+{{- if and $gateway.enabled $embedded.enabled -}}
+{{- if gt (int (default 1 $gateway.replicas)) 1 -}}
+{{- fail (printf "gateway.replicas: %d can't be with broker.embedded.enabled: each pod would have a broker of its own, and a job posted to one would be unknown to the others; set gateway.replicas to 1, or use broker.nats or broker.rabbitmq" (int $gateway.replicas)) -}}
+{{- end -}}
+{{- if .Values.autoscaling.enabled -}}
+{{- fail "autoscaling.enabled can't be with broker.embedded.enabled: each pod would have a broker of its own; use broker.nats or broker.rabbitmq to scale" -}}
+{{- end -}}
+{{- end -}}
+{{- if and $embedded.listen.enabled (not $embedded.listen.tokenSecret.name) -}}
+{{- fail "broker.embedded.listen.tokenSecret.name is missing: everybody who reaches the port could take and add messages; name a Secret with a token" -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- fail (printf "autoscaling.minReplicas: %d is more than autoscaling.maxReplicas, %d" (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas)) -}}
+{{- end -}}
+{{- if and .Values.autoscaling.enabled (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.metrics) -}}
+{{- fail "autoscaling has nothing to scale by: set autoscaling.cpuPercent or autoscaling.metrics" -}}
+{{- end -}}
+{{- if .Values.relay.enabled -}}
+{{- if not (get .Values.config "relays") -}}
+{{- fail "relay.enabled needs config.relays: write which queues are moved, such as [{from: {broker: rabbitmq, queue: orders}, queue: jobs}]" -}}
+{{- end -}}
+{{- if and $embedded.enabled (not $embedded.listen.enabled) -}}
+{{- fail "relay.enabled with broker.embedded.enabled needs broker.embedded.listen.enabled: the relay is in a pod of its own and reaches the broker by its port" -}}
+{{- end -}}
+{{- end -}}
+{{- $ports := dict (.Values.admin.port | toString) "admin.port" -}}
+{{- $names := dict -}}
+{{- $servicePorts := dict -}}
+{{- range .Values.listeners -}}
+{{- $port := .port | toString -}}
+{{- if hasKey $ports $port -}}
+{{- fail (printf "listeners: port %s of %s is that of %s, too; choose another" $port .name (get $ports $port)) -}}
+{{- end -}}
+{{- if or (hasKey $names .name) (hasKey $servicePorts (.servicePort | toString)) -}}
+{{- fail (printf "listeners: %s has the name or the servicePort of another listener; choose another" .name) -}}
+{{- end -}}
+{{- $_ := set $ports $port .name -}}
+{{- $_ := set $names .name true -}}
+{{- $_ := set $servicePorts (.servicePort | toString) true -}}
+{{- end -}}
+{{- if and $embedded.enabled $embedded.listen.enabled (hasKey $ports ($embedded.listen.port | toString)) -}}
+{{- fail (printf "broker.embedded.listen.port: %d is the port of %s, too; choose another" (int $embedded.listen.port) (get $ports ($embedded.listen.port | toString))) -}}
+{{- end -}}
+{{- end -}}

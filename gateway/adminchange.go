@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// pausePatience bounds what a broker may take to pause a lane.
+const pausePatience = 10 * time.Second
+
+// registerChanges adds what changes something. The guard asks for the token.
+func (g *Gateway) registerChanges(mux *http.ServeMux) {
+	mux.HandleFunc("POST /admin/reload", g.adminReload)
+	mux.HandleFunc("POST /admin/queues/{queue}/{class}/pause", func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, true) })
+	mux.HandleFunc("POST /admin/queues/{queue}/{class}/resume", func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, false) })
+	mux.HandleFunc("POST /admin/log-level", g.adminLogLevel)
+}
+
+// changed logs who changed what, or tried to.
+func (g *Gateway) changed(r *http.Request, err error, args ...any) {
+	args = append([]any{"remote", r.RemoteAddr}, args...)
+	if err != nil {
+		args = append(args, "error", err)
+	}
+	g.log.Warn("asked for by the admin listener", args...)
+}
+
+// adminReload answers when the reload has ended: 200 with the time since when the new
+// configuration is in effect, 422 for mistakes in it, 409 for what takes a restart.
+func (g *Gateway) adminReload(w http.ResponseWriter, r *http.Request) {
+	since, err := g.reload()
+	g.changed(r, err, "change", "reload")
+	_, restart := errors.AsType[restartNeeded](err)
+	switch {
+	case err == nil:
+		writeJSON(w, http.StatusOK, map[string]any{"since": since.UTC().Format(time.RFC3339Nano)})
+	case restart || errors.Is(err, errDraining):
+		http.Error(w, err.Error(), http.StatusConflict)
+	default:
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+	}
+}
+
+// adminPause is overtake queue pause and resume, for one lane.
+func (g *Gateway) adminPause(w http.ResponseWriter, r *http.Request, paused bool) {
+	name, class := r.PathValue("queue"), r.PathValue("class")
+	q, ok := g.queues[name]
+	if !ok {
+		http.Error(w, fmt.Sprintf("there is no queue %q here; want one of: %s", name, strings.Join(slices.Sorted(maps.Keys(g.queues)), ", ")), http.StatusNotFound)
+		return
+	}
+	if classes := g.present.Load().classes.Names(); !slices.Contains(classes, class) {
+		http.Error(w, fmt.Sprintf("there is no class %q; want one of: %s", class, strings.Join(classes, ", ")), http.StatusNotFound)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), pausePatience)
+	defer cancel()
+	err := q.SetPaused(ctx, class, paused)
+	g.changed(r, err, "change", "pause", "queue", name, "class", class, "paused", paused)
+	if err != nil {
+		http.Error(w, fmt.Sprintf("queue %s: %v", name, err), http.StatusServiceUnavailable)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"queue": name, "class": class, "paused": paused})
+}
+
+// adminLogLevel sets the level until the process ends.
+func (g *Gateway) adminLogLevel(w http.ResponseWriter, r *http.Request) {
+	if g.level == nil {
+		http.Error(w, "the log of this process has one level", http.StatusNotImplemented)
+		return
+	}
+	text := r.URL.Query().Get("level")
+	levels := []string{"debug", "info", "warn", "error"}
+	var level slog.Level
+	if !slices.Contains(levels, text) || level.UnmarshalText([]byte(text)) != nil {
+		http.Error(w, fmt.Sprintf("%q is not a log level; want ?level= and one of: %s", text, strings.Join(levels, ", ")), http.StatusBadRequest)
+		return
+	}
+	before := g.level.Level()
+	g.level.Set(min(before, slog.LevelWarn)) // so that the change is in the log in any case
+	g.changed(r, nil, "change", "log level", "from", before.String(), "to", level.String())
+	g.level.Set(level)
+	writeJSON(w, http.StatusOK, map[string]any{"level": text})
+}
