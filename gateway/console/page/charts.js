@@ -88,7 +88,7 @@ function drawReading(chart) {
     }));
   }
   tip.replaceChildren(el("b", { textContent: clock(point.t) }), el("table", {}, el("tbody", {}, ...data.shown.map((c, i) => el("tr", {},
-    el("th", {}, classLabel(data.shown, c.name)), ...texts[i].map((text) => el("td", { textContent: text }))))).firstChild));
+    el("th", {}, classLabel(data.shown, c.name)), ...texts[i].map((text) => el("td", { textContent: text })))))));
   // The marker is by the class's place among all classes, not among those shown.
   tip.querySelectorAll(".marker").forEach((node, i) => node.replaceWith(marker(data.shown[i].index)));
   const room = plot.clientWidth - tip.offsetWidth;
