@@ -75,15 +75,16 @@ func TestCommandsReference(t *testing.T) {
 // environment is what the variables say that commands read; those of config.Process
 // are from its tags.
 var environment = map[string]string{
-	"OVERTAKE_CONFIG":     "the configuration file: `--config`",
-	"OVERTAKE_LISTEN":     "`--listen` of a gateway, `--inbound` of a sidecar",
-	"OVERTAKE_UPSTREAM":   "`--upstream` of a gateway, `--app` of a sidecar; several are separated by commas",
-	"OVERTAKE_ADMIN":      "`--admin`",
-	"OVERTAKE_LOG_LEVEL":  "`--log-level`",
-	"OVERTAKE_LOG_FORMAT": "`--log-format`",
-	"OTEL_SERVICE_NAME":   "what the process is called in traces, where neither `--service` nor `tracing.service` says it",
-	"NOTIFY_SOCKET":       "set by systemd: told when the gateway is ready, reloads and drains",
-	"NO_COLOR":            "if it is set, `loadgen` and `trace` print no colours",
+	"OVERTAKE_CONFIG":      "the configuration file: `--config`",
+	"OVERTAKE_LISTEN":      "`--listen` of a gateway, `--inbound` of a sidecar",
+	"OVERTAKE_UPSTREAM":    "`--upstream` of a gateway, `--app` of a sidecar; several are separated by commas",
+	"OVERTAKE_ADMIN":       "`--admin`",
+	"OVERTAKE_LOG_LEVEL":   "`--log-level`",
+	"OVERTAKE_LOG_FORMAT":  "`--log-format`",
+	"OVERTAKE_ADMIN_TOKEN": "`admin_token` of the file: what a request must carry that changes a running gateway",
+	"OTEL_SERVICE_NAME":    "what the process is called in traces, where neither `--service` nor `tracing.service` says it",
+	"NOTIFY_SOCKET":        "set by systemd: told when the gateway is ready, reloads and drains",
+	"NO_COLOR":             "if it is set, `loadgen` and `trace` print no colours",
 }
 
 // TestEnvironmentIsDocumented: the settings that config.Process takes from the

@@ -121,6 +121,8 @@ func prepareDocs(t *testing.T) *docSite {
 		t.Fatalf("build nats-server: %v\n%s", err, out)
 	}
 	tool(t, "go", "tool", "-modfile=tools.mod", "task", "--version") // into Go's cache
+	helm, _ := tool(t, "go", "tool", "-modfile=tools.mod", "-n", "helm")
+	tool(t, "cp", strings.TrimSpace(helm), filepath.Join(bin, "helm"))
 	site.env = []string{
 		"PATH=" + bin + ":" + os.Getenv("PATH"), "LANG=C.UTF-8", "TERM=dumb", "USER=root",
 		"GOPROXY=off", "GOTOOLCHAIN=local", "DOCS_TEST=" + self, "DOCS_JAEGER=" + jaeger,
@@ -278,7 +280,13 @@ func (site *docSite) do(s *docSession, step markdown.Step, name string, count *d
 		return s.expect(step.Pattern)
 	case markdown.Offline:
 		count.offline = append(count.offline, fmt.Sprintf("%s:%d", name, step.Line))
-		return checkOffline(filepath.Join(s.dir, "clone"), step.Text)
+		if err := checkOffline(filepath.Join(s.dir, "clone"), step.Text); err != nil {
+			return err
+		}
+		if helm := rendered(step.Text); helm != "" {
+			return s.run(helm, markdown.DefaultTime)
+		}
+		return nil
 	}
 	commands, elsewhere := site.withoutCI(step.Text)
 	for _, line := range elsewhere {

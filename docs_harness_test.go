@@ -125,3 +125,11 @@ func TestDocsWithoutCI(t *testing.T) {
 		t.Errorf("left is %q, without %q", left, lines)
 	}
 }
+
+// Helm's commands are run as those that need no cluster.
+func TestDocsRendered(t *testing.T) {
+	got := rendered("helm install a charts/overtake --create-namespace \\\n  -f values.yaml\nhelm upgrade --install a charts/overtake --wait --timeout 5m\nhelm test a\nkubectl get pods\n")
+	if want := "helm template a charts/overtake    -f values.yaml\nhelm template a charts/overtake\n"; got != want {
+		t.Errorf("rendered %q, want %q", got, want)
+	}
+}

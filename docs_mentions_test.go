@@ -200,7 +200,7 @@ func taskNames(t *testing.T) []string {
 	return names
 }
 
-var taskCall = regexp.MustCompile(`(?:tools\.mod task|^task|^t) ([a-z][a-z0-9:-]*)`)
+var taskCall = regexp.MustCompile(`(?:tools\.mod task|^task|^t) ([a-z][a-z0-9-]*(?::[a-z0-9-]+)*)`)
 
 func wrongTasks(names []string, text string) (problems []string) {
 	for _, m := range taskCall.FindAllStringSubmatch(text, -1) {

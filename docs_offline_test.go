@@ -29,6 +29,22 @@ func checkOffline(dir, commands string) error {
 	return filesExist(dir, commands)
 }
 
+var (
+	helmLine = regexp.MustCompile(`(?m)^(?:sudo )?helm (install|upgrade|template|lint) .*$`)
+	ofServer = regexp.MustCompile(` --(?:install|create-namespace|wait|atomic|timeout[= ]\S+)\b`)
+)
+
+// rendered returns the commands that render what the helm of a block would install,
+// with the same arguments: that needs no cluster.
+func rendered(commands string) string {
+	var lines strings.Builder
+	for _, line := range helmLine.FindAllString(strings.ReplaceAll(commands, "\\\n", " "), -1) {
+		line = strings.Replace(strings.Replace(line, "helm install", "helm template", 1), "helm upgrade", "helm template", 1)
+		lines.WriteString(ofServer.ReplaceAllString(line, "") + "\n")
+	}
+	return lines.String()
+}
+
 // named are words that name files of the repository.
 var named = regexp.MustCompile(`(?:^|[\s=])((?:\./)?(?:charts|docs|e2e|testdata|bin)/[\w./-]+|[\w-]+\.(?:yaml|yml|json|md|sh|service))\b`)
 
@@ -36,6 +52,9 @@ var named = regexp.MustCompile(`(?:^|[\s=])((?:\./)?(?:charts|docs|e2e|testdata|
 // commands write them.
 func filesExist(dir, commands string) error {
 	var problems []error
+	if strings.Contains(commands, "docker compose") && !strings.Contains(commands, "docker compose -f") {
+		commands += " compose.yaml" // what it reads where nothing else is said
+	}
 	for _, m := range named.FindAllStringSubmatch(commands, -1) {
 		if strings.Contains(commands, "> "+m[1]) || strings.Contains(commands, ">"+m[1]) {
 			continue

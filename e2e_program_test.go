@@ -59,7 +59,7 @@ func testMain(m *testing.M) int {
 func missingTools() error {
 	var commands, packages []string
 	for _, tool := range []struct{ command, debian string }{
-		{"curl", "curl"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"nc", "netcat-openbsd"},
+		{"curl", "curl"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"nc", "netcat-openbsd"}, {"jq", "jq"},
 		{"node", "nodejs"}, {"npm", "npm"}, {"iptables", "iptables"}, {"ip", "iproute2"}, {"tc", "iproute2"},
 		{"prometheus", "prometheus"}, {"promtool", "prometheus"},
 	} {

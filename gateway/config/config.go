@@ -175,7 +175,7 @@ type Tracing struct {
 	// Default: none.
 	Exporter string `yaml:"exporter,omitempty"`
 	// Endpoint is where the exporter sends to: http://host:port, or https.
-	// Without a path it gets the usual one. Required unless the exporter is none.
+	// Without a path it gets the usual one, /v1/traces or /api/traces. Required unless the exporter is none.
 	Endpoint string `yaml:"endpoint,omitempty"`
 	// Protocol is how otlp is spoken: http or grpc. Default: http, but grpc where
 	// the endpoint's port is 4317.

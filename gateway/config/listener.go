@@ -80,7 +80,8 @@ type ListenerLimits struct {
 	// Default: 100.
 	HeaderFields int `yaml:"header_fields,omitempty"`
 	// HeaderTimeout is how long a header may take from its first byte to its last,
-	// and a new connection to that first byte, 100ms or more; a header that takes
+	// and a new connection to that first byte, with its TLS and its PROXY protocol,
+	// 100ms or more; a header that takes
 	// longer is answered with 408. Default: 10s.
 	HeaderTimeout time.Duration `yaml:"header_timeout,omitempty"`
 	// BodyRate is the least a request's body must come with, in bytes per second,

@@ -61,7 +61,7 @@ type Limit struct {
 	// Initial is where an adaptive limit starts, Min to Max; a default Min or Max
 	// makes room for it. Default: 16, but Min or Max where those are beyond it.
 	Initial int `yaml:"initial,omitempty"`
-	// Min is the least an adaptive limit goes down to, at least 1. Default: 2.
+	// Min is the least an adaptive limit goes down to, 1 to 100000. Default: 2.
 	Min int `yaml:"min,omitempty"`
 	// Max is the fixed limit, or the most an adaptive one goes up to, 1 to
 	// 100000. Default: fixed 64, adaptive 512.
@@ -73,9 +73,9 @@ type Limit struct {
 type Health struct {
 	// Path is what the check asks for; it begins with a slash. Default: /.
 	Path string `yaml:"path,omitempty"`
-	// Interval is the time between two checks, at least 100ms. Default: 2s.
+	// Interval is the time between two checks of a server, 100ms to 1h. Default: 2s.
 	Interval time.Duration `yaml:"interval,omitempty"`
-	// Timeout is how long a check may take, at least 10ms. Default: 2s.
+	// Timeout is how long a check may take, 10ms to 1h. Default: 2s.
 	Timeout time.Duration `yaml:"timeout,omitempty"`
 	// Failures is how many checks in a row must fail until the server gets no more
 	// requests, 1 to 100. Default: 3.
