@@ -19,6 +19,12 @@ type deadCommands struct {
 	Replay deadReplayCommand `cmd:"" help:"Put dead letters back into the lanes of their classes."`
 }
 
+// Help implements kong.HelpProvider.
+func (*deadCommands) Help() string {
+	return `Example:
+  overtake dead list jobs -c overtake.yaml`
+}
+
 // deadFilter chooses dead letters.
 type deadFilter struct {
 	Class  string `placeholder:"CLASS" help:"Only those of this class."`

@@ -18,6 +18,12 @@ type qdiscCommands struct {
 	Remove qdiscRemoveCommand `cmd:"" help:"Remove what apply built."`
 }
 
+// Help implements kong.HelpProvider.
+func (*qdiscCommands) Help() string {
+	return `Example:
+  overtake qdisc show --dev eth0`
+}
+
 // qdiscClasses are the classes of a file, or those that the docs recommend.
 type qdiscClasses struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration file with the classes and their socket options (default: what OVERTAKE_CONFIG names, else three classes: priority 6 and AF21, nothing, priority 1 and LE)."`

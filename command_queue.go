@@ -21,6 +21,12 @@ type queueCommands struct {
 	Purge  queuePurgeCommand  `cmd:"" help:"Remove the messages that wait."`
 }
 
+// Help implements kong.HelpProvider.
+func (*queueCommands) Help() string {
+	return `Example:
+  overtake queue list -c overtake.yaml`
+}
+
 type queueListCommand struct{ deskOptions }
 
 // Help implements kong.HelpProvider.

@@ -49,13 +49,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	var cli commands
 	exited := -1
-	parser, err := kong.New(&cli,
-		kong.Name("overtake"),
-		kong.Description("A message-queue-aware priority gateway. Start with: overtake demo"),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Help(printHelp),
-		kong.Exit(func(code int) { exited = code }),
-	)
+	parser, err := kong.New(&cli, options(func(code int) { exited = code })...)
 	if err != nil {
 		return fail(err, "")
 	}
@@ -73,6 +67,18 @@ func run(args []string) int {
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	return fail(parsed.Run(), spoken(parsed.Selected()))
+}
+
+// options are how the command line is read. exit is called after the help was
+// printed.
+func options(exit func(code int)) []kong.Option {
+	return []kong.Option{
+		kong.Name("overtake"),
+		kong.Description("A message-queue-aware priority gateway. Start with: overtake demo"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(printHelp),
+		kong.Exit(exit),
+	}
 }
 
 // printHelp prints the help of a command, that of its default for one that does

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"overtake/broker"
 )
@@ -195,4 +196,20 @@ upstreams: {app: {servers: [$APP, "http://127.0.0.1:1"], limit: {mode: adaptive,
 	app.ln.Close()
 	g.get("/")
 	g.wantMetric("overtake_ready 0")
+}
+
+// What is counted of a request that is not recorded costs no memory, whatever became of
+// it.
+func TestCountingAllocatesNothing(t *testing.T) {
+	g := newGateway(t, "", deadAddress(t))
+	r := &request{upstream: g.upstreams["app"]}
+	count := func() {
+		g.metrics.waited("app", "standard", time.Millisecond)
+		g.metrics.finished("public", "standard", 200, time.Second)
+		g.metrics.failed(r, "standard", reasonUpstreamTimeout)
+		g.metrics.messageWaited("jobs", "standard", time.Minute)
+	}
+	if n := testing.AllocsPerRun(100, count); n != 0 {
+		t.Errorf("it takes %v allocations, want none", n)
+	}
 }

@@ -11,8 +11,8 @@ import (
 
 // Block is a fenced block of a document.
 type Block struct {
-	// Line is the line of the opening fence, from 1.
-	Line int
+	// Line is the line of the opening fence, from 1, and End that of the closing one.
+	Line, End int
 	// Language is the first word behind the fence, "" for none.
 	Language string
 	// Text is what is between the fences, without the fence's indentation.
@@ -131,7 +131,7 @@ func (s *scanner) block(indent int, opening, language string) error {
 		line := s.lines[s.next]
 		if closes(line, opening) {
 			s.next++
-			b.Text = text.String()
+			b.Text, b.End = text.String(), s.next
 			s.blocks = append(s.blocks, b)
 			return nil
 		}

@@ -90,3 +90,51 @@ func TestSteps(t *testing.T) {
 		})
 	}
 }
+
+func TestMentions(t *testing.T) {
+	const text = "# A `b` [c](d)! e_f\n# A b\n# A b\n<a id=\"x\"></a>\n\n[l](m.md#n \"title\") ![p](q.png) `[no](link)` ``a `tick` b``\n```sh\n# no heading [no](link) `no code`\n```\n"
+	links, err := Links(text)
+	if err != nil || fmt.Sprint(links) != "[{1 d} {6 m.md#n} {6 q.png}]" {
+		t.Errorf("links %v, %v", links, err)
+	}
+	spans, err := Code(text)
+	if err != nil || len(spans) == 0 || spans[0] != (Mention{1, "b"}) || strings.Contains(fmt.Sprint(spans), "no code") {
+		t.Errorf("code %v, %v", spans, err)
+	}
+	anchors, err := Anchors(text)
+	if err != nil || len(anchors) != 4 || !anchors["a-b-c-e_f"] || !anchors["a-b"] || !anchors["a-b-1"] || !anchors["x"] {
+		t.Errorf("anchors %v, %v", anchors, err)
+	}
+}
+
+// Whatever a document is, its blocks are within it, in order, and hold lines of it.
+func FuzzBlocks(f *testing.F) {
+	for _, seed := range []string{"```sh\na\n```\n", "- x\n  ~~~~\n  b\n  ~~~~\n", "<!-- file: a -->\n```\n```", "<!--", "> ```", "    ```"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		blocks, err := Blocks(text)
+		lines := strings.Count(text, "\n") + 1
+		last := 0
+		for _, b := range blocks {
+			if err != nil || b.Line <= last || b.End <= b.Line || b.End > lines {
+				t.Fatalf("block %+v of %d lines after line %d, %v", b, lines, last, err)
+			}
+			if got, want := strings.Count(b.Text, "\n"), b.End-b.Line-1; got != want {
+				t.Fatalf("block %+v has %d lines, want %d", b, got, want)
+			}
+			last = b.End
+		}
+		if _, err := Steps(text); err != nil {
+			return
+		}
+		for _, read := range []func(string) ([]Mention, error){Links, Code} {
+			mentions, err := read(text)
+			for _, m := range mentions {
+				if err != nil || m.Line < 1 || m.Line > lines || !strings.Contains(text, m.Text) {
+					t.Fatalf("%+v, %v", m, err)
+				}
+			}
+		}
+	})
+}

@@ -78,6 +78,10 @@ func (p *process) start(t *testing.T) *process {
 		}
 	}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	p.cmd.SysProcAttr.Setpgid = true
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +90,7 @@ func (p *process) start(t *testing.T) *process {
 		_ = p.cmd.Wait() // how it ended is in ProcessState
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // with all that it has started
 		<-p.ended
 		if t.Failed() {
 			t.Logf("%v:\n%s", p.cmd.Args, p.text())

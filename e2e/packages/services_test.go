@@ -34,7 +34,7 @@ func TestComposeRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside := exec.Command("unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child",
-		self, "-test.run", "^TestComposeRuns$", "-test.v", "-test.timeout", "5m")
+		self, "-test.run", "^TestComposeRuns$", "-test.v", "-test.timeout", "3m")
 	inside.Env = append(os.Environ(), insideOfHost+"=1")
 	out, err := inside.CombinedOutput()
 	if err != nil {
@@ -60,16 +60,10 @@ func runServices(t *testing.T) {
 
 	gateway := startImage(t, root, hosts, project.Services["gateway"])
 	healthy(t, gateway, "http://127.0.0.1:9901/readyz")
-	if status, _ := fetch(t, http.MethodGet, "http://127.0.0.1:8080/work?ms=1", ""); status != http.StatusOK {
-		t.Errorf("GET /work: %d, want 200", status)
-	}
 	for _, path := range []string{"/mails/work?ms=1", "/imports/work?ms=1"} {
 		testJob(t, gateway, path)
 	}
-	gateway.await(t, "Jaeger has a trace", func() bool {
-		var found struct{ Data []any }
-		return ask("http://127.0.0.1:16686/api/traces?service=overtake", &found) == nil && len(found.Data) > 0
-	})
+	testTrace(t, gateway)
 	gateway.await(t, "Prometheus has the gateway's requests", func() bool {
 		var found struct{ Data struct{ Result []any } }
 		return ask("http://127.0.0.1:9090/api/v1/query?query="+url.QueryEscape("sum(overtake_requests_total) > 0"), &found) == nil && len(found.Data.Result) > 0
@@ -79,6 +73,29 @@ func runServices(t *testing.T) {
 		t.Errorf("Prometheus has the groups of rules %v, %v", rules.Data.Groups, err)
 	}
 	gateway.stop(t)
+}
+
+// testTrace sends a request that is sampled where it comes from, and finds it in Jaeger.
+func testTrace(t *testing.T, gateway *process) {
+	t.Helper()
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:8080/work?ms=1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Traceparent", "00-"+id+"-b7ad6b7169203331-01")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("GET /work: %d, want 200", response.StatusCode)
+	}
+	gateway.await(t, "Jaeger has the trace", func() bool {
+		var found struct{ Data []any }
+		return ask("http://127.0.0.1:16686/api/traces/"+id, &found) == nil && len(found.Data) > 0
+	})
 }
 
 // testJob posts a job and waits until it is done.
@@ -250,7 +267,7 @@ func startRabbitMQ(t *testing.T, s types.ServiceConfig) *process {
 		"HOME="+dir, "LANG=C.UTF-8", "RABBITMQ_NODENAME=rabbit@localhost", "RABBITMQ_LOGS=-",
 		"RABBITMQ_MNESIA_BASE="+dir+"/data", "RABBITMQ_LOG_BASE="+dir+"/log", "RABBITMQ_PID_FILE="+dir+"/pid",
 		"RABBITMQ_CONFIG_FILE="+dir+"/rabbitmq.conf", "RABBITMQ_ADVANCED_CONFIG_FILE="+dir+"/advanced.config", "RABBITMQ_CONF_ENV_FILE="+dir+"/env",
-		"RABBITMQ_FEATURE_FLAGS_FILE="+dir+"/flags", "RABBITMQ_ENABLED_PLUGINS_FILE="+dir+"/plugins")
+		"ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_FEATURE_FLAGS_FILE="+dir+"/flags", "RABBITMQ_ENABLED_PLUGINS_FILE="+dir+"/plugins")
 	p.find(t, `Server startup (complete)`)
 	return p
 }

@@ -13,6 +13,7 @@ func TestProcessFromEnv(t *testing.T) {
 	t.Setenv("OVERTAKE_CONFIG", "/etc/overtake.yaml")
 	t.Setenv("OVERTAKE_LISTEN", ":80")
 	t.Setenv("OVERTAKE_ADMIN", "off")
+	t.Setenv("OVERTAKE_ADMIN_TOKEN", "correct-horse-battery-staple")
 	t.Setenv("OVERTAKE_UPSTREAM", "http://a:1, http://b:1")
 	t.Setenv("OVERTAKE_LOG_LEVEL", "debug")
 	t.Setenv("OVERTAKE_LOG_FORMAT", "json")
@@ -21,7 +22,7 @@ func TestProcessFromEnv(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Process{
-		Config: "/etc/overtake.yaml", Listen: ":80", Admin: "off", Upstream: []string{"http://a:1", "http://b:1"},
+		Config: "/etc/overtake.yaml", Listen: ":80", Admin: "off", AdminToken: "correct-horse-battery-staple", Upstream: []string{"http://a:1", "http://b:1"},
 		LogLevel: "debug", LogFormat: "json",
 	}
 	if !reflect.DeepEqual(p, want) {
@@ -208,5 +209,30 @@ func TestSidecarShowsNoVariableOfAMovedListener(t *testing.T) {
 	}
 	if c.Listeners[0].Name != "hunter2" || strings.Contains(string(shown), "hunter2") || !strings.Contains(string(shown), "${NAME}") {
 		t.Errorf("the sidecar's listener is %+v, shown as\n%s", c.Listeners[0], shown)
+	}
+}
+
+// The token of the environment stands in for that of the file, and is shown as little.
+func TestAdminTokenOfTheEnvironment(t *testing.T) {
+	for _, test := range []struct{ env, want string }{
+		{"correct-horse-battery-staple", ""},
+		{"hunter2", "OVERTAKE_ADMIN_TOKEN: admin_token: has 7 characters, want at least 16; write at least 16 random"},
+	} {
+		c, err := Resolve(Process{Upstream: []string{"http://app:1"}}, Process{AdminToken: Secret(test.env)}, lookup)
+		if test.want != "" {
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), test.env) {
+				t.Errorf("%s: %v, want %s", test.env, err, test.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token, ok := c.Token(); !ok || token != test.env {
+			t.Errorf("the token is %q, %v", token, ok)
+		}
+		if text, err := c.Redacted(); err != nil || strings.Contains(string(text), "horse") || !strings.Contains(string(text), "admin_token: xxxxx") {
+			t.Errorf("shown as %v\n%s", err, text)
+		}
 	}
 }

@@ -113,6 +113,6 @@ type Queue struct {
 type Deliver struct {
 	// Upstream is the name of the upstream. Default: the only one.
 	Upstream string `yaml:"upstream,omitempty"`
-	// Path replaces the path of the original request. Default: that is kept.
+	// Path replaces the path of the original request. Default: the original one.
 	Path string `yaml:"path,omitempty"`
 }

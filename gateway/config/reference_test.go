@@ -310,4 +310,7 @@ func (r *reference) text() string {
 
 func upper(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 
-func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
+// cell is text in a table that Markdown reads as nothing but text.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", `\<`).Replace(text)
+}

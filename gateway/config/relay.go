@@ -26,9 +26,11 @@ type Relay struct {
 type RelayFrom struct {
 	// Broker is the name of the broker. Default: the only one.
 	Broker string `yaml:"broker,omitempty"`
-	// Queue is an existing queue on a rabbitmq broker. Required for one.
+	// Queue is an existing queue on a rabbitmq broker. Required with such
+	// a broker.
 	Queue string `yaml:"queue,omitempty"`
-	// Stream is an existing stream on a nats broker. Required for one, or a Subject.
+	// Stream is an existing stream on a nats broker. Required with such a
+	// broker, or a Subject.
 	Stream string `yaml:"stream,omitempty"`
 	// Subject chooses messages of the stream; it may have wildcards. Without a
 	// stream, it is subscribed to, and what is published while no relay runs is

@@ -57,8 +57,8 @@ type Route struct {
 }
 
 // Match says which requests are meant; all fields that are given must hold.
-// Without any, it matches everything. Package classifier documents the
-// patterns.
+// Without any, it matches everything. docs/rules.md says how patterns and
+// expressions are written.
 type Match struct {
 	// Hosts are the hosts, without port, such as example.com or *.example.com; one
 	// of them must match. Default: any.

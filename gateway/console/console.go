@@ -51,7 +51,7 @@ func New(o Options) *Console {
 		sheds: newCounts[Shed](), hits: newCounts[string](), dryHits: newCounts[string](),
 		tracing: make(chan struct{}, mostTraces),
 	}
-	c.hub = newHub(c.state)
+	c.hub = newHub(c.state, c.history.over)
 	c.open, c.end = context.WithCancel(context.Background())
 	return c
 }
@@ -116,9 +116,9 @@ func (c *Console) KeepRules(keep func(rule string) bool) {
 	c.dryHits.keep(all)
 }
 
-// state returns what the page shows, with the points of the history that are younger
-// than since.
-func (c *Console) state(now time.Time, since int64) *State {
+// state returns what the page shows, with the points of the history behind the first so
+// many, and how many there have been.
+func (c *Console) state(now time.Time, behind int) (*State, int) {
 	s := c.options.Live()
 	s.Now, s.Classes = now.UnixMilli(), c.options.Classes
 	s.Sheds = []Shed{}
@@ -137,9 +137,10 @@ func (c *Console) state(now time.Time, since int64) *State {
 		}
 	}
 	s.Slowest = c.slowest.list()
-	s.History = History{StepMillis: stepTime.Milliseconds(), Points: c.history.points(since)}
+	points, over := c.history.points(behind)
+	s.History = History{StepMillis: stepTime.Milliseconds(), Points: points}
 	s.Window = c.history.window(c.options.Classes)
-	return &s
+	return &s, over
 }
 
 // Register registers /console and what is below it.

@@ -21,9 +21,9 @@ const (
 type history struct {
 	classes []classHistory
 
-	mu   sync.Mutex
-	ring [steps]step // guarded by mu
-	next int         // position in ring; guarded by mu
+	mu    sync.Mutex
+	ring  [steps]step // guarded by mu
+	turns int         // how many steps are over; the last is at turns-1 in ring, modulo; guarded by mu
 }
 
 // classHistory is the present step of one class.
@@ -63,27 +63,33 @@ func (h *history) turn(now time.Time, took time.Duration) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ring[h.next] = over
-	h.next = (h.next + 1) % steps
+	h.ring[h.turns%steps] = over
+	h.turns++
 }
 
-// points returns the points that are younger than since, the oldest first.
-func (h *history) points(since int64) []Point {
+// over returns how many steps are over.
+func (h *history) over() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.turns
+}
+
+// points returns the points behind the first so many, as far as they are kept, the
+// oldest first, and how many steps are over. It does not go by their times: a clock can
+// be set back.
+func (h *history) points(behind int) ([]Point, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	points := []Point{}
-	for i := range steps {
-		s := &h.ring[(h.next+i)%steps]
-		if s.end.IsZero() || s.end.UnixMilli() <= since {
-			continue
-		}
+	for i := max(behind, h.turns-steps); i < h.turns; i++ {
+		s := &h.ring[i%steps]
 		p := Point{T: s.end.UnixMilli(), Classes: make([]ClassPoint, len(s.classes))}
 		for c := range s.classes {
 			p.Classes[c] = s.classes[c].point
 		}
 		points = append(points, p)
 	}
-	return points
+	return points, h.turns
 }
 
 // window returns all that is kept, with what the present step has so far.

@@ -22,7 +22,7 @@ func TestHistoryTurns(t *testing.T) {
 			time.Sleep(stepTime)
 		}
 		synctest.Wait()
-		state := c.state(time.Now(), 0)
+		state, over := c.state(time.Now(), 0)
 		points := state.History.Points
 		if state.History.StepMillis != 5000 || len(points) != steps {
 			t.Fatalf("%d points of %d ms, want %d of 5000", len(points), state.History.StepMillis, steps)
@@ -49,12 +49,12 @@ func TestHistoryTurns(t *testing.T) {
 		if want := []Shed{{Upstream: "app", Class: "batch", Reason: "max_wait", Total: 200, Recent: steps}}; fmt.Sprint(state.Sheds) != fmt.Sprint(want) {
 			t.Errorf("sheds %+v, want %+v", state.Sheds, want)
 		}
-		if newer := c.history.points(points[steps-3].T); len(newer) != 2 || newer[1].T != points[steps-1].T {
-			t.Errorf("%d points are newer than the last but two", len(newer))
+		if newer, _ := c.history.points(over - 2); over != 200 || len(newer) != 2 || newer[1].T != points[steps-1].T {
+			t.Errorf("after %d, %d points are newer than the last but two", over, len(newer))
 		}
 		time.Sleep(steps * stepTime)
 		synctest.Wait()
-		state = c.state(time.Now(), 0)
+		state, _ = c.state(time.Now(), 0)
 		if w := state.Window[0]; w.Requests != 0 || w.WaitP50 != nil || state.Sheds[0].Recent != 0 || state.Sheds[0].Total != 200 {
 			t.Errorf("15 minutes later: %+v, %+v", w, state.Sheds)
 		}
@@ -128,7 +128,8 @@ func TestRulesAndTheirHits(t *testing.T) {
 	c.Hit("gone")
 	c.DryHit("unused")
 	c.KeepRules(func(rule string) bool { return rule != "gone" })
-	rules := c.state(time.Now(), 0).Rules
+	state, _ := c.state(time.Now(), 0)
+	rules := state.Rules
 	want := []Rule{{Name: "reports", Class: "batch", Hits: 3}, {Name: "unused", Class: "batch", DryHits: 1}, {Name: "default", Builtin: true, Hits: 3}}
 	if fmt.Sprint(rules) != fmt.Sprint(want) {
 		t.Errorf("rules %+v, want %+v", rules, want)

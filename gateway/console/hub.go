@@ -29,7 +29,7 @@ const (
 // frame is one state, encoded once for all who get it.
 type frame struct {
 	at   time.Time
-	last int64 // the time of the last point in it; 0 for none
+	over int // how many steps were over
 	text []byte
 	zip  sync.Once
 	gzip []byte
@@ -49,10 +49,11 @@ func (f *frame) zipped() []byte {
 
 // hub gives the state to all who look.
 type hub struct {
-	state func(now time.Time, since int64) *State
+	state func(now time.Time, behind int) (*State, int)
+	over  func() int // how many steps of the history are over
 
 	making sync.Mutex // held while a state is made
-	kept   *frame     // the last whole state; guarded by making
+	kept   *frame     // a whole state with all points that there are; guarded by making
 
 	mu      sync.Mutex
 	streams map[*stream]struct{} // guarded by mu
@@ -71,29 +72,28 @@ type stream struct {
 	writeBy func(time.Time) error
 }
 
-func newHub(state func(time.Time, int64) *State) *hub {
-	return &hub{state: state, streams: make(map[*stream]struct{}), stop: make(chan struct{})}
+func newHub(state func(time.Time, int) (*State, int), over func() int) *hub {
+	return &hub{state: state, over: over, streams: make(map[*stream]struct{}), stop: make(chan struct{})}
 }
 
-// make makes a frame. Called with making held.
-func (h *hub) makeLocked(since int64) (*frame, error) {
-	f := &frame{at: time.Now(), last: since}
-	state := h.state(f.at, since)
-	if n := len(state.History.Points); n > 0 {
-		f.last = state.History.Points[n-1].T
-	}
+// makeLocked makes a frame with the points behind the first so many. Called with making
+// held.
+func (h *hub) makeLocked(behind int) (*frame, error) {
+	f := &frame{at: time.Now()}
+	state, over := h.state(f.at, behind)
 	var err error
 	if f.text, err = json.Marshal(state); err != nil {
 		return nil, fmt.Errorf("console: the state can't be encoded: %w; please report it", err)
 	}
+	f.over = over
 	return f, nil
 }
 
-// whole returns a state with all points, which may be a moment old.
+// whole returns a state with all points. The rest of it may be a moment old.
 func (h *hub) whole() (*frame, error) {
 	h.making.Lock()
 	defer h.making.Unlock()
-	if h.kept != nil && time.Since(h.kept.at) < freshTime {
+	if h.kept != nil && time.Since(h.kept.at) < freshTime && h.kept.over == h.over() {
 		return h.kept, nil
 	}
 	f, err := h.makeLocked(0)
@@ -103,11 +103,11 @@ func (h *hub) whole() (*frame, error) {
 	return f, err
 }
 
-// part returns a state with the points that are younger than since.
-func (h *hub) part(since int64) (*frame, error) {
+// part returns a state with the points behind the first so many.
+func (h *hub) part(behind int) (*frame, error) {
 	h.making.Lock()
 	defer h.making.Unlock()
-	return h.makeLocked(since)
+	return h.makeLocked(behind)
 }
 
 // errors of join.
@@ -116,9 +116,9 @@ var (
 	errClosing = &Error{http.StatusServiceUnavailable, "the gateway is shutting down"}
 )
 
-// join adds a stream, which is to leave. The states that it gets have the points that
-// are younger than those of first, or also older ones.
-func (h *hub) join(s *stream, first *frame) error {
+// join adds a stream, which is to leave. It gets all points from now on, so that a whole
+// state that is made after this has the others.
+func (h *hub) join(s *stream) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -130,7 +130,8 @@ func (h *hub) join(s *stream, first *frame) error {
 	h.streams[s] = struct{}{}
 	if !h.ticking {
 		h.ticking = true
-		h.ticker.Go(func() { h.tick(first.last) })
+		over := h.over()
+		h.ticker.Go(func() { h.tick(over) })
 	}
 	return nil
 }
@@ -142,7 +143,7 @@ func (h *hub) leave(s *stream) {
 }
 
 // tick sends the state every second, until nobody looks any more.
-func (h *hub) tick(since int64) {
+func (h *hub) tick(over int) {
 	ticker := time.NewTicker(tickTime)
 	defer ticker.Stop()
 	for {
@@ -154,11 +155,11 @@ func (h *hub) tick(since int64) {
 		if h.idle() {
 			return
 		}
-		f, err := h.part(since)
+		f, err := h.part(over)
 		if err != nil {
 			continue // who asks for the state is told
 		}
-		since = f.last
+		over = f.over
 		h.send(f)
 	}
 }
@@ -219,20 +220,20 @@ func (h *hub) close() {
 // too slowly, or the console is closed.
 func (c *Console) serveEvents(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
+	s := &stream{
+		frames: make(chan *frame, mostUnsent), over: make(chan struct{}),
+		writeBy: rc.SetWriteDeadline,
+	}
+	if err := c.hub.join(s); err != nil {
+		refuse(w, err)
+		return
+	}
+	defer c.hub.leave(s)
 	f, err := c.hub.whole()
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	s := &stream{
-		frames: make(chan *frame, mostUnsent), over: make(chan struct{}),
-		writeBy: rc.SetWriteDeadline,
-	}
-	if err := c.hub.join(s, f); err != nil {
-		refuse(w, err)
-		return
-	}
-	defer c.hub.leave(s)
 	guarded(w, "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
 	for {

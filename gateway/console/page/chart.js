@@ -132,7 +132,7 @@ function sign(c, x, y) {
 
 // bars stacks the classes, the most urgent one at the bottom, each with its hatch.
 function bars({ x, y, width }, spec, data) {
-  const wide = Math.max(1.5, (data.step / chartSpan) * width - 1), nodes = [];
+  const wide = (data.step / chartSpan) * width + 0.3, nodes = []; // no gaps: the hatch would not be seen
   const hatches = svg("defs", {}, ...data.shown.map((c) => hatch(c, spec)));
   for (const point of data.points) {
     let sum = 0;

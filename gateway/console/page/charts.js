@@ -5,7 +5,7 @@ const hiddenClasses = new Set();
 const specs = [
   { id: "wait", title: "Wait for a slot", about: "p99, thin: p50; log scale", unit: duration, log: true, goal: true, lines: ["wait_p99", "wait_p50"], none: "No request in the last 15 minutes: send one through the gateway." },
   { id: "latency", title: "Latency", about: "p99, thin: p50; log scale", unit: duration, log: true, lines: ["latency_p99", "latency_p50"], none: "No request in the last 15 minutes: send one through the gateway." },
-  { id: "rate", title: "Answers", about: "per second", unit: perSecond, lines: ["rate"], none: "No request in the last 15 minutes: send one through the gateway." },
+  { id: "rate", title: "Requests", about: "that ended per second, refused ones too", unit: perSecond, lines: ["rate"], none: "No request in the last 15 minutes: send one through the gateway." },
   { id: "shed", title: "Refused", about: "in each step, stacked", unit: count, stacked: true, lines: ["shed"], none: "Nothing was refused in the last 15 minutes." },
 ];
 const lineNames = { wait_p99: "p99", wait_p50: "p50", latency_p99: "p99", latency_p50: "p50", rate: "", shed: "" };
@@ -88,7 +88,7 @@ function drawReading(chart) {
     }));
   }
   tip.replaceChildren(el("b", { textContent: clock(point.t) }), el("table", {}, el("tbody", {}, ...data.shown.map((c, i) => el("tr", {},
-    el("th", {}, classLabel(data.shown, c.name)), ...texts[i].map((text) => el("td", { textContent: text }))))).firstChild));
+    el("th", {}, classLabel(data.shown, c.name)), ...texts[i].map((text) => el("td", { textContent: text })))))));
   // The marker is by the class's place among all classes, not among those shown.
   tip.querySelectorAll(".marker").forEach((node, i) => node.replaceWith(marker(data.shown[i].index)));
   const room = plot.clientWidth - tip.offsetWidth;

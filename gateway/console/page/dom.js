@@ -1,4 +1,5 @@
 // Small helpers for nodes. Everything from the gateway becomes text, never markup.
+// Properties of nodes that end in _ are ours.
 
 // el makes an element: el("p", { className: "soft" }, "text", node).
 function el(tag, properties = {}, ...children) {
@@ -27,19 +28,19 @@ function attribute(node, name, value) {
 // reconcile makes the children of parent those of items, in their order. A child
 // stays as long as its key does, so that focus and what is open survive.
 function reconcile(parent, items, keyOf, make, update) {
-  const before = parent.children_ ?? new Map(), after = new Map();
-  let previous = null;
-  for (const item of items) {
-    const key = keyOf(item);
-    const node = before.get(key) ?? make(item);
-    before.delete(key);
-    after.set(key, node);
+  const before = parent.children_ ?? new Map(), keys = items.map(keyOf), wanted = new Set(keys);
+  // What goes is removed first: a node that is moved loses the focus.
+  for (const [key, node] of before) if (!wanted.has(key)) node.remove();
+  if (!parent.children_) parent.replaceChildren();
+  const after = new Map();
+  let next = parent.firstChild;
+  items.forEach((item, i) => {
+    const node = before.get(keys[i]) ?? make(item);
+    after.set(keys[i], node);
     update(node, item);
-    const next = previous ? previous.nextSibling : parent.firstChild;
-    if (next !== node) parent.insertBefore(node, next);
-    previous = node;
-  }
-  while (previous ? previous.nextSibling : parent.firstChild) (previous ? previous.nextSibling : parent.firstChild).remove();
+    if (node === next) next = next.nextSibling;
+    else parent.insertBefore(node, next);
+  });
   parent.children_ = after;
 }
 

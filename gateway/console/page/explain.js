@@ -33,7 +33,7 @@ function showExplainError(text) {
 
 // drawListeners offers the gateway's listeners; the choice stays.
 function drawListeners(state) {
-  const items = [{ name: "", text: "first" }, ...(state.listeners ?? []).map((l) => ({ name: l.name, text: `${l.name} (${l.role})` }))];
+  const items = [{ name: "", text: "any" }, ...(state.listeners ?? []).map((l) => ({ name: l.name, text: `${l.name} (${l.role})` }))];
   reconcile(byId("explain-listener"), items, (l) => l.name, (l) => el("option", { value: l.name }), (node, l) => say(node, l.text));
 }
 
@@ -50,7 +50,7 @@ function showExplanation(state, e) {
   add("claimed class", e.claimed && `${e.claimed}, ${e.trusted ? "believed" : "not believed: the peer is not trusted"}`);
   add("lowered", e.lowered && "yes, by the request's own wish");
   add("ceiling", e.ceiling);
-  add("rules tested", `${count(e.tested)} of ${count(e.rules.length)}, the index ruled out the rest`);
+  add("rules tested", `${count(e.tested)} of ${count(e.rules.length)}${e.tested < e.rules.length ? ", the index ruled out the rest" : ""}`);
   byId("explain-result").replaceChildren(el("div", { className: `verdict c${index % markers.length}` },
     el("p", { className: "answer" }, el("span", { className: "soft", textContent: "class" }), classLabel(classes, e.class), el("span", { className: "soft", textContent: "by rule" }), el("strong", { textContent: e.rule })), about),
   trials(classes, e.rules));

@@ -11,7 +11,7 @@ function duration(ms) {
   if (ms === null || ms === undefined) return none;
   if (ms === 0) return "0 ms";
   if (ms < 0.01) return "< 0.01 ms";
-  if (ms < 1) return `${ms.toFixed(2)} ms`;
+  if (ms < 1) return `${trim(ms, 2)} ms`;
   if (ms < 100) return `${trim(ms, 1)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
   if (ms < 120e3) return `${trim(ms / 1000, ms < 9995 ? 2 : 1)} s`;

@@ -2,27 +2,56 @@
 
 const slowColumns = [{ head: "request", wide: true }, { head: "class" }, { head: "took", number: true }, { head: "status", number: true }, { head: "reason" }, { head: "at", number: true }];
 
+// slowFew is how many of each class are listed before the reader asks for all.
+const slowFew = 4;
+
 function drawSlowest(state) {
   const box = byId("slow-table");
-  const before = box.open_ ?? (box.open_ = new Map());
-  const keyOf = (r) => `${r.trace_id} ${r.at} ${r.path}`;
-  const keys = new Set(state.slowest.map(keyOf));
-  for (const key of before.keys()) if (!keys.has(key)) before.delete(key);
-  // A request that is open is followed by its details.
-  const rows = state.slowest.flatMap((r) => (before.has(keyOf(r)) ? [{ r, key: keyOf(r) }, { r, key: `${keyOf(r)} details`, detail: before.get(keyOf(r)) }] : [{ r, key: keyOf(r) }]));
-  if (rows.length === 0) {
+  if (state.slowest.length === 0) {
     if (box.table_ !== null) box.replaceChildren(el("p", { className: "none", textContent: "No request yet. Send one through a listener of the gateway, and it is listed here." }));
     box.table_ = null;
     return;
   }
   if (!box.table_) {
     box.table_ = table("Slowest requests", slowColumns, true);
-    box.replaceChildren(box.table_.node);
+    box.open_ = new Map();
+    box.more_ = makeMore(box);
+    box.replaceChildren(box.table_.node, box.more_);
   }
+  box.state_ = state;
+  drawSlowRows(box, state);
+}
+
+// makeMore is the button that lists all.
+function makeMore(box) {
+  const button = el("button", { type: "button", className: "small after", "aria-expanded": "false" });
+  button.addEventListener("click", () => {
+    button.setAttribute("aria-expanded", String(button.getAttribute("aria-expanded") !== "true"));
+    drawSlowRows(box, box.state_);
+  });
+  return button;
+}
+
+function drawSlowRows(box, state) {
+  const keyOf = (r) => `${r.trace_id} ${r.at} ${r.path}`;
+  const all = box.more_.getAttribute("aria-expanded") === "true", listed = new Map();
+  const few = state.slowest.filter((r) => {
+    listed.set(r.class, (listed.get(r.class) ?? 0) + 1);
+    return listed.get(r.class) <= slowFew;
+  });
+  box.more_.hidden = few.length === state.slowest.length;
+  say(box.more_, all ? "Show fewer" : `Show all ${count(state.slowest.length)}`);
+  const open = box.open_, shown = all ? state.slowest : few, keys = new Set(shown.map(keyOf));
+  for (const key of open.keys()) if (!keys.has(key)) open.delete(key);
+  // A request that is open is followed by its details.
+  const rows = shown.flatMap((r) => {
+    const key = keyOf(r);
+    return open.has(key) ? [{ r, key }, { r, key: `${key} details`, detail: open.get(key) }] : [{ r, key }];
+  });
   const toggle = (r, button) => {
-    if (!before.delete(keyOf(r))) before.set(keyOf(r), makeDetails(state, r));
-    button.setAttribute("aria-expanded", String(before.has(keyOf(r))));
-    drawSlowest(state);
+    if (!open.delete(keyOf(r))) open.set(keyOf(r), makeDetails(state, r));
+    button.setAttribute("aria-expanded", String(open.has(keyOf(r))));
+    drawSlowRows(box, box.state_);
   };
   const make = ({ r, detail }) => (detail ? el("tr", { className: "detail" }, el("td", { colSpan: slowColumns.length }, detail)) : makeSlow(state, r, toggle));
   reconcile(box.table_.body, rows, (item) => item.key, make, () => {});

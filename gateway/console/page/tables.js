@@ -2,7 +2,7 @@
 
 const shedColumns = [{ head: "class" }, { head: "for" }, { head: "reason" }, { head: "last 15 min", number: true }, { head: "since the start", number: true }, { head: "means", wide: true }];
 const shedMeans = {
-  queue_full: "as many waited as the class's max_queue allows",
+  queue_full: "as many waited as the class's max_waiting allows",
   queue_bytes: "the bodies of those who waited left no room for its own",
   max_wait: "it waited as long as its class may",
   deadline: "its own deadline passed, or would have",
