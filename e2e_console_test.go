@@ -282,3 +282,33 @@ func TestE2EConsoleGatewayGone(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// Where the configuration names a Jaeger, the console shows the hops that it has, and
+// links to it.
+func TestE2EConsoleTrace(t *testing.T) {
+	b, j := newBrowser(t), startJaeger(t)
+	g := startGateway(t, fmt.Sprintf("upstreams: {app: {servers: [%q]}}\ntracing: {exporter: otlp, endpoint: %q, query: %q, sample: 1}\n",
+		startApp(t, 1), j.otlpHTTP, j.query))
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	if answer, _ := traced(t, g.url+"/work?ms=30", id); answer.StatusCode != 200 {
+		t.Fatal(answer.Status)
+	}
+	j.trace(t, id, spansOfRequest)
+	stdout, _ := tool(t, "node", filepath.Join(b.dir, "console.mjs"), b.chromium, g.admin, "-", "trace")
+	var seen struct {
+		Errors, Requests, Hops, Audit []string
+		Link, Rel                     string
+	}
+	if err := json.Unmarshal([]byte(stdout), &seen); err != nil {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	if len(seen.Errors)+len(seen.Requests)+len(seen.Audit) > 0 {
+		t.Errorf("errors %q, requests to others %q, axe-core %q", seen.Errors, seen.Requests, seen.Audit)
+	}
+	if len(seen.Hops) != spansOfRequest || !strings.Contains(seen.Hops[0], "ms") {
+		t.Errorf("hops %q, want %d", seen.Hops, spansOfRequest)
+	}
+	if seen.Link != j.query+"/trace/"+id || seen.Rel != "noopener noreferrer" {
+		t.Errorf("link %q, %q", seen.Link, seen.Rel)
+	}
+}

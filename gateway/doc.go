@@ -25,6 +25,8 @@
 //	              pool.go, servertls.go    the connections of a server
 //	refuse        refuse.go                503, 504, 502 with a reason
 //	log           accesslog.go             a line about each request
+//	count         metrics.go, series.go    what is counted, metricsstate.go what is asked at a scrape
+//	              metricstiming.go         histograms that name traces
 //	sidecar       outbound.go              an app's own call: its class by provenance, where it goes
 //	              destinations.go          what no route names
 //	              tunnel.go                CONNECT, and TLS that was redirected here

@@ -122,8 +122,8 @@ func TestMetricsAreWellNamed(t *testing.T) {
 	}
 }
 
-// read reads a file by its path in the repository.
-func read(t *testing.T, path ...string) string {
+// repoFile reads a file by its path in the repository.
+func repoFile(t *testing.T, path ...string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(append([]string{".."}, path...)...))
 	if err != nil {
@@ -132,8 +132,8 @@ func read(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-// all are the first groups of a pattern in a text, sorted.
-func all(pattern, text string) (found []string) {
+// groups are the first groups of a pattern in a text, sorted.
+func groups(pattern, text string) (found []string) {
 	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
 		found = append(found, m[1])
 	}
@@ -151,8 +151,8 @@ func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"alerts.yaml", "dashboard.json"} {
-		text := read(t, "charts", "overtake", "files", file)
-		for _, name := range slices.Compact(all(`\b(overtake_\w+)`, text)) {
+		text := repoFile(t, "charts", "overtake", "files", file)
+		for _, name := range slices.Compact(groups(`\b(overtake_\w+)`, text)) {
 			if _, ok := names[name]; !ok {
 				t.Errorf("%s asks for %s, which docs/metrics.md does not have", file, name)
 			}
@@ -162,8 +162,8 @@ func TestAlertsAndDashboardAskForWhatIsThere(t *testing.T) {
 
 // Who is woken by an alert finds what to do, and no runbook is for an alert that is gone.
 func TestAlertsHaveRunbooks(t *testing.T) {
-	rules := read(t, "charts", "overtake", "files", "alerts.yaml")
-	alerts := all(`(?m)^ +- alert: (\w+)$`, rules)
+	rules := repoFile(t, "charts", "overtake", "files", "alerts.yaml")
+	alerts := groups(`(?m)^ +- alert: (\w+)$`, rules)
 	if len(alerts) == 0 {
 		t.Fatal("alerts.yaml has no alerts")
 	}
@@ -171,19 +171,19 @@ func TestAlertsHaveRunbooks(t *testing.T) {
 	for _, alert := range alerts {
 		anchors = append(anchors, strings.ToLower(alert))
 	}
-	if linked := all(`(?m)^ +runbook_url: docs/runbooks\.md#(\w+)$`, rules); !slices.Equal(linked, anchors) {
+	if linked := groups(`(?m)^ +runbook_url: docs/runbooks\.md#(\w+)$`, rules); !slices.Equal(linked, anchors) {
 		t.Errorf("the alerts' runbooks are %v, want %v", linked, anchors)
 	}
-	if headings := all(`(?m)^#+ (Overtake[A-Z]\w+)$`, read(t, "docs", "runbooks.md")); !slices.Equal(headings, alerts) {
+	if headings := groups(`(?m)^#+ (Overtake[A-Z]\w+)$`, repoFile(t, "docs", "runbooks.md")); !slices.Equal(headings, alerts) {
 		t.Errorf("docs/runbooks.md has headings for %v, want one for each alert: %v", headings, alerts)
 	}
-	tests := read(t, "e2e", "prometheus", "alerts_test.yaml")
-	silent := slices.Compact(all(`alertname: (\w+)\n +exp_alerts: \[\]\n`, tests))
-	firing := slices.Compact(all(`alertname: (\w+)\n +exp_alerts:\n`, tests))
+	tests := repoFile(t, "e2e", "prometheus", "alerts_test.yaml")
+	silent := slices.Compact(groups(`alertname: (\w+)\n +exp_alerts: \[\]\n`, tests))
+	firing := slices.Compact(groups(`alertname: (\w+)\n +exp_alerts:\n`, tests))
 	if !slices.Equal(silent, alerts) || !slices.Equal(firing, alerts) {
 		t.Errorf("alerts_test.yaml has %v fire and %v not, want each of %v to do both", firing, silent, alerts)
 	}
-	if severities := all(`severity: (\w+)\}`, rules); len(severities) != len(alerts) ||
+	if severities := groups(`severity: (\w+)\}`, rules); len(severities) != len(alerts) ||
 		slices.ContainsFunc(severities, func(s string) bool { return !slices.Contains([]string{"critical", "warning", "info"}, s) }) {
 		t.Errorf("the severities are %v, want critical, warning or info of each alert", severities)
 	}

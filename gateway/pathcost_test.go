@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/console"
+	"overtake/scheduler"
 )
 
 // The parts of a request's way that are left when it waits for nothing.
@@ -61,5 +64,32 @@ func BenchmarkFinished(b *testing.B) {
 	for b.Loop() {
 		p.g.metrics.waited("app", "interactive", time.Millisecond)
 		p.g.metrics.finished("public", "interactive", fasthttp.StatusOK, time.Millisecond)
+	}
+}
+
+// BenchmarkShow is what the console adds to a request that is not slow: noting what
+// happens is in it.
+func BenchmarkShow(b *testing.B) {
+	p := newParts(b)
+	r := &p.client.request
+	p.g.begin(&p.ctx, p.client, r)
+	view := viewOf(&p.ctx, &r.view, p.client.addr)
+	p.g.classify(&view, r)
+	r.upstream = p.g.present.Load().upstreams["app"]
+	class := int(r.decision.Class)
+	for range 10 { // what follows is not slow
+		p.g.console.Slow(class, time.Hour, console.Slow{})
+	}
+	b.ReportAllocs()
+	now := r.started.Add(time.Millisecond)
+	for b.Loop() {
+		r.journal.begin(r.trail.SpanID)
+		r.journal.waiting("app")
+		r.journal.waited(now, scheduler.Wait{}, "")
+		r.journal.tried(r.upstream.servers[0])
+		r.journal.answered(fasthttp.StatusOK)
+		r.journal.ended(now, nil)
+		p.g.console.Hit(r.decision.Rule)
+		p.g.show(now, fasthttp.StatusOK, p.client, r, false)
 	}
 }

@@ -2,15 +2,16 @@
 // gateway works, uses it with the keyboard alone, and prints what there was to see as
 // JSON. PREFIX-desktop-light.png and so on are whole pages. With "away" as its last
 // argument it says on lines of their own when the page is live, when it says that the
-// gateway is gone, and when it is live again.
+// gateway is gone, and when it is live again; with "trace" it prints the hops of the
+// slowest request that Jaeger has.
 //
 //   npm ci --ignore-scripts   (once, in this folder)
-//   node console.mjs /usr/bin/chromium http://127.0.0.1:9901 PREFIX [away]
+//   node console.mjs /usr/bin/chromium http://127.0.0.1:9901 PREFIX [away|trace]
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
-const [executablePath, admin, prefix, away] = process.argv.slice(2);
+const [executablePath, admin, prefix, mode] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const patience = { timeout: 60e3 };
 const screens = [
@@ -51,7 +52,8 @@ function look() {
 // audit lists what axe-core finds serious or critical.
 async function audit(page) {
   await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const { violations, passes } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  if (passes.length < 10) throw new Error(`axe-core checked ${passes.length} rules only`);
   return violations.filter((v) => ["serious", "critical"].includes(v.impact))
     .map((v) => `${v.impact} ${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 120)} ${n.failureSummary}`).join(" | ")}`);
 }
@@ -215,6 +217,18 @@ async function leave(browser) {
   console.log(`live again: ${seen.errors}`);
 }
 
+// trace asks for the hops that Jaeger has of the slowest request.
+async function trace(browser) {
+  const seen = { errors: [], requests: [] };
+  const page = await open(browser, screens[0], "light", seen);
+  await page.locator("#slow-table .toggle").first().click(patience);
+  await page.getByRole("button", { name: "Hops in Jaeger" }).click(patience);
+  const hops = page.getByRole("list", { name: "Hops in Jaeger" }).locator("li");
+  await hops.first().waitFor(patience);
+  const link = page.getByRole("link", { name: "Open the trace at Jaeger" });
+  console.log(JSON.stringify({ ...seen, hops: await hops.allTextContents(), audit: await audit(page), link: await link.getAttribute("href"), rel: await link.getAttribute("rel") }));
+}
+
 const browser = await chromium.launch({
   executablePath,
   headless: true,
@@ -222,7 +236,8 @@ const browser = await chromium.launch({
     "--disable-component-update", "--disable-sync"],
 });
 try {
-  if (away) await leave(browser);
+  if (mode === "away") await leave(browser);
+  else if (mode === "trace") await trace(browser);
   else {
     const views = [];
     for (const screen of screens) for (const colorScheme of ["light", "dark"]) views.push(await view(browser, screen, colorScheme));

@@ -44,7 +44,7 @@ func (o object) String() string { return o.kind + " " + o.GetName() }
 func decode(text string) ([]object, error) {
 	var objects []object
 	for i, document := range strings.Split("\n"+text, "\n---") {
-		json, err := yaml.YAMLToJSONStrict([]byte(document))
+		json, err := yaml.YAMLToJSONStrict([]byte(document + "\n"))
 		if err != nil {
 			return nil, fmt.Errorf("document %d: %w", i, err)
 		}

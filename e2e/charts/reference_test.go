@@ -76,14 +76,9 @@ func selected(objects []object, selector *metav1.LabelSelector) (found []workloa
 	return found
 }
 
-// hasNamedPort reports whether a pod has a port that a Service can lead to: of a
-// container, or of an init container that keeps running.
+// hasNamedPort reports whether a container of a pod has a port that a Service can lead
+// to by its name.
 func hasNamedPort(spec corev1.PodSpec, name string) bool {
-	for _, c := range spec.InitContainers {
-		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways && hasPort(c, name) {
-			return true
-		}
-	}
 	return slices.ContainsFunc(spec.Containers, func(c corev1.Container) bool { return hasPort(c, name) })
 }
 

@@ -122,8 +122,9 @@ function unbroken(data, c, name) {
 
 // signs puts the class's marker on its line every 3 minutes, and at its end.
 function signs(runs, c, x, y) {
-  const all = runs.flat(), end = all.at(-1);
-  return all.filter((p) => p === end || p.t % 180e3 === 0 && end.t - p.t > 60e3).map((p) => sign(c, x(p.t), y(p.value)));
+  const all = runs.flat(), end = all.at(-1), turn = (p) => Math.floor(p.t / 180e3);
+  const first = (p, i) => i > 0 && turn(p) !== turn(all[i - 1]) && end.t - p.t > 60e3;
+  return all.filter((p, i) => p === end || first(p, i)).map((p) => sign(c, x(p.t), y(p.value)));
 }
 
 function sign(c, x, y) {

@@ -5,7 +5,7 @@ const hiddenClasses = new Set();
 const specs = [
   { id: "wait", title: "Wait for a slot", about: "p99, thin: p50; log scale", unit: duration, log: true, goal: true, lines: ["wait_p99", "wait_p50"], none: "No request in the last 15 minutes: send one through the gateway." },
   { id: "latency", title: "Latency", about: "p99, thin: p50; log scale", unit: duration, log: true, lines: ["latency_p99", "latency_p50"], none: "No request in the last 15 minutes: send one through the gateway." },
-  { id: "rate", title: "Answers", about: "per second", unit: perSecond, lines: ["rate"], none: "No request in the last 15 minutes: send one through the gateway." },
+  { id: "rate", title: "Requests", about: "that ended per second, refused ones too", unit: perSecond, lines: ["rate"], none: "No request in the last 15 minutes: send one through the gateway." },
   { id: "shed", title: "Refused", about: "in each step, stacked", unit: count, stacked: true, lines: ["shed"], none: "Nothing was refused in the last 15 minutes." },
 ];
 const lineNames = { wait_p99: "p99", wait_p50: "p50", latency_p99: "p99", latency_p50: "p50", rate: "", shed: "" };
