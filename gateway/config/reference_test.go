@@ -314,3 +314,78 @@ func upper(text string) string { return strings.ToUpper(text[:1]) + text[1:] }
 func cell(text string) string {
 	return strings.NewReplacer("|", `\|`, "*", `\*`, "<", `\<`).Replace(text)
 }
+
+// Where a comment gives a plain value as the default, the value is that in effect.
+func TestReferenceDefaults(t *testing.T) {
+	cfg, err := Parse("all.yaml", []byte(`
+listeners: [{address: ":8080"}]
+upstreams: {name: {servers: ["http://127.0.0.1:9000"], health: {}, retry: {}}}
+brokers: {name: {type: nats, embedded: true}}
+queues: {name: {deliver: {}}}
+relays: [{from: {stream: ORDERS}}]
+`), os.LookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for _, s := range newReference(t).sections {
+		v, ok := at(reflect.ValueOf(*cfg), s.paths[0])
+		if !ok {
+			continue // the file above has none
+		}
+		index, _ := strictyaml.Fields(s.of)
+		for _, k := range s.keys {
+			field := reflect.Indirect(v.Field(index[k.name]))
+			want, _, _ := strings.Cut(k.value, ", ")
+			if !plain.MatchString(want) || !field.IsValid() || slices.Contains(others, k.name) {
+				continue
+			}
+			got := fmt.Sprint(field.Interface())
+			if d, ok := field.Interface().(time.Duration); ok {
+				if given, err := strictyaml.ParseDuration(want); err == nil && given == d {
+					want = got
+				}
+			}
+			if compared++; got != want && !(want == "0" && field.IsZero()) {
+				t.Errorf("%s.%s: the default is %s, and its comment says %s", s.paths[0], k.name, got, want)
+			}
+		}
+	}
+	if compared < 30 {
+		t.Errorf("%d defaults were compared, want most of them", compared)
+	}
+}
+
+// others are keys that the file of the test gives, or that are for another broker.
+var others = []string{"embedded", "replicas", "lane_bytes", "group"}
+
+// plain are defaults that are written as in a file, and not words about it.
+var plain = regexp.MustCompile(`^(true|false|[\d./].*\w|\d|json|ingress|lanes|interval|trusted|overtake|newest_first)$`)
+
+// at returns what is at a path of the configuration: the first of a list, and what
+// is called name in a mapping, NAME in the path.
+func at(v reflect.Value, path string) (reflect.Value, bool) {
+	if path == "" {
+		return v, true
+	}
+	for part := range strings.SplitSeq(path, ".") {
+		key, list := strings.CutSuffix(part, "[]")
+		if v = reflect.Indirect(v); !v.IsValid() {
+			return v, false
+		}
+		if v.Kind() == reflect.Map {
+			v = v.MapIndex(reflect.ValueOf(strings.ToLower(key)))
+		} else {
+			index, _ := strictyaml.Fields(v.Type())
+			v = v.Field(index[key])
+		}
+		if list {
+			if v.Len() == 0 {
+				return v, false
+			}
+			v = v.Index(0)
+		}
+	}
+	v = reflect.Indirect(v)
+	return v, v.IsValid()
+}
