@@ -32,10 +32,13 @@ func (g *testGateway) consoleNow() (state console.State) {
 // consoleShows waits until the console shows what cond looks for.
 func (g *testGateway) consoleShows(what string, cond func(*console.State) bool) (state console.State) {
 	g.t.Helper()
-	eventually(g.t, "the console shows "+what, func() bool {
-		state = g.consoleNow()
-		return cond(&state)
-	})
+	next := g.watchConsole()
+	for state = g.consoleNow(); !cond(&state); {
+		var err error
+		if state, err = next(); err != nil {
+			g.t.Fatalf("the console never shows %s: %v; at last %+v", what, err, state)
+		}
+	}
 	return state
 }
 
