@@ -48,9 +48,9 @@ function logScale(values) {
   return { ticks, place: (v) => Math.max(0, (Math.log10(Math.max(v, 10 ** low)) - low) / (high - low)) };
 }
 
-// linearScale spans from 0 to a round figure in 4 steps or 5.
+// linearScale spans from 0 to a round figure, 4 at the least, in 4 steps or 5.
 function linearScale(values) {
-  const most = Math.max(1, ...values), unit = 10 ** Math.floor(Math.log10(most / 4));
+  const most = Math.max(4, ...values), unit = 10 ** Math.floor(Math.log10(most / 4));
   const step = [1, 2, 2.5, 5, 10].map((f) => f * unit).find((s) => s * 5 >= most);
   const ticks = Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => i * step);
   return { ticks, place: (v) => v / ticks.at(-1) };

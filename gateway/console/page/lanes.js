@@ -78,7 +78,7 @@ function makeServer() {
   const node = el("li", {}, el("div", { className: "line" }, url, pill), use, error);
   node.update_ = (s) => {
     say(url, s.url);
-    pill.className = s.state === "up" ? "chip good" : "chip warn";
+    pill.className = `chip ${{ up: "good", down: "bad" }[s.state] ?? "warn"}`;
     say(pill, s.state_ms ? `${s.state} for ${duration(s.state_ms)}` : s.state);
     say(use, `${count(s.in_flight)} of ${plural(s.limit, "slot")} in use${s.probing ? ", being probed" : ""}`);
     error.hidden = !s.error;
