@@ -129,7 +129,7 @@ func TestDocsWithoutCI(t *testing.T) {
 // Helm's commands are run as those that need no cluster.
 func TestDocsRendered(t *testing.T) {
 	got := rendered("helm install a charts/overtake --create-namespace \\\n  -f values.yaml\nhelm upgrade --install a charts/overtake --wait --timeout 5m\nhelm test a\nkubectl get pods\n")
-	if want := "helm template a charts/overtake    -f values.yaml\nhelm template a charts/overtake\n"; got != want {
+	if want := "helm template --kube-version 1.34.0 a charts/overtake    -f values.yaml\nhelm template --kube-version 1.34.0 a charts/overtake\n"; got != want {
 		t.Errorf("rendered %q, want %q", got, want)
 	}
 }

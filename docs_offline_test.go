@@ -34,13 +34,19 @@ var (
 	ofServer = regexp.MustCompile(` --(?:install|create-namespace|wait|atomic|timeout[= ]\S+)\b`)
 )
 
+// kubernetes is the version that charts are rendered for: helm template has no
+// cluster to ask, and helm as a tool of Go no version of its own to go by.
+const kubernetes = "1.34.0"
+
 // rendered returns the commands that render what the helm of a block would install,
 // with the same arguments: that needs no cluster.
 func rendered(commands string) string {
 	var lines strings.Builder
 	for _, line := range helmLine.FindAllString(strings.ReplaceAll(commands, "\\\n", " "), -1) {
 		line = strings.Replace(strings.Replace(line, "helm install", "helm template", 1), "helm upgrade", "helm template", 1)
-		lines.WriteString(ofServer.ReplaceAllString(line, "") + "\n")
+		line = ofServer.ReplaceAllString(line, "")
+		line = strings.Replace(line, "helm template", "helm template --kube-version "+kubernetes, 1)
+		lines.WriteString(line + "\n")
 	}
 	return lines.String()
 }
