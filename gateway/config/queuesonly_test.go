@@ -37,7 +37,7 @@ upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 		{"a broker's type", replaced("type: nats", "type: nat"), "", "brokers.local.type"},
 		{"a broker's secret", replaced("${SECRET}", "${NOT_SET}"), "", "brokers.local.token"},
 		{"a key that may be one of them", base + "brokesr: {}\n", "", "brokesr"},
-		{"no YAML", base + "rules: [\n", "", "rules"},
+		{"no YAML", base + "rules: [\n", "", "overtake.yaml:6:8"},
 	} {
 		file := filepath.Join(t.TempDir(), "overtake.yaml")
 		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
