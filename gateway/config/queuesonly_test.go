@@ -32,7 +32,7 @@ upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 		{"where a queue is delivered", replaced("deliver: {upstream: app}", "deliver: {upstream: ap}"), "queues.jobs.deliver.upstream", ""},
 		{"a class's name", replaced("name: slow", "name: Slow"), "", "classes[1].name"},
 		{"a class without a name", replaced("name: slow", "nam: slow"), "", "classes[1]"},
-		{"classes of the wrong kind", base + "dry_run: 7\n" + "relays: 3\n", "dry_run", ""},
+		{"several mistakes", base + "dry_run: 7\n" + "relays: 3\n", "dry_run", ""},
 		{"a queue's broker", replaced("{deliver:", "{broker: loca, deliver:"), "", "queues.jobs.broker"},
 		{"a broker's type", replaced("type: nats", "type: nat"), "", "brokers.local.type"},
 		{"a broker's secret", replaced("${SECRET}", "${NOT_SET}"), "", "brokers.local.token"},
