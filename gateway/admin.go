@@ -119,57 +119,6 @@ func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(text) // the client's connection at most
 }
 
-// readyz tells whether new requests will be served.
-func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
-	defer cancel()
-	problems := g.problems(ctx)
-	status := http.StatusOK
-	if len(problems) > 0 {
-		status = http.StatusServiceUnavailable
-	}
-	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
-}
-
-// problems are why new requests will not be served: draining, or an upstream, a broker
-// or a store for jobs that can't be reached.
-func (g *Gateway) problems(ctx context.Context) []string {
-	problems := []string{}
-	if g.draining.Load() {
-		problems = append(problems, "draining")
-	}
-	for name, u := range g.present.Load().upstreams {
-		if err := u.reachable(ctx); err != nil {
-			problems = append(problems, fmt.Sprintf("upstream %s: %v", name, err))
-		}
-	}
-	for name, q := range g.queues {
-		if err := q.ready(ctx); err != nil {
-			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
-		}
-	}
-	return problems
-}
-
-// reachable connects to a server of the upstream; one that answers is enough. Where
-// servers are checked, those that failed do not count.
-func (u *upstream) reachable(ctx context.Context) error {
-	var errs []error
-	known := u.standings()
-	for i, s := range u.servers {
-		if u.health != nil && known[i].standing == serverDown {
-			errs = append(errs, known[i].why)
-			continue
-		}
-		err := s.knock(ctx)
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 // The JSON of /debug/queues.
 type (
 	queuesState struct {

@@ -1,6 +1,8 @@
 package charts
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -32,6 +34,21 @@ func TestRefusals(t *testing.T) {
 		{"spans to nowhere", []string{"tracing.exporter=otlp"}, []string{"tracing.endpoint", "http://jaeger-collector:4318"}},
 		{"RabbitMQ nowhere", []string{"broker.rabbitmq.enabled=true"}, []string{"broker.rabbitmq.urlSecret.name"}},
 		{"a password in the values", []string{"broker.rabbitmq.url=amqp://shop:secret@rabbitmq/"}, []string{"/broker/rabbitmq/url"}},
+		{"a password for NATS in the values", []string{"broker.nats.enabled=true", "broker.nats.urls[0]=nats://shop:secret@nats"}, []string{"/broker/nats/urls/0"}},
+		{"a password in the configuration", []string{"config.brokers.mine.type=rabbitmq", "config.brokers.mine.url=amqp://shop:secret@rabbitmq/"}, []string{"config.brokers.mine", "a URL with a password", "${NAME}", "extraEnv"}},
+		{"one of several", []string{"config.brokers.mine.type=nats", "config.brokers.mine.urls[0]=nats://a", "config.brokers.mine.urls[1]=nats://secret@b"}, []string{"config.brokers.mine", "a URL with a password"}},
+		{"half a password", []string{"config.brokers.mine.type=nats", "config.brokers.mine.url=nats://shop:secret${NAME}@b"}, []string{"config.brokers.mine", "a URL with a password"}},
+		{"a token in the configuration", []string{"config.brokers.mine.type=nats", "config.brokers.mine.token=secret"}, []string{"config.brokers.mine.token", "${NAME}", "extraEnv"}},
+		{"a literal that looks like a variable", []string{"config.brokers.mine.type=nats", "config.brokers.mine.token=$${NAME}"}, []string{"config.brokers.mine.token"}},
+		{"a password for a sidecar", []string{"sidecar.enabled=true", "sidecar.config.brokers.mine.url=nats://shop:secret@nats"}, []string{"sidecar.config.brokers.mine", "a URL with a password"}},
+		{"a broker on one line", []string{"config.brokers.mine=amqp://shop:secret@rabbitmq/"}, []string{"/config/brokers/mine"}},
+		{"queues on no broker", []string{"config.queues.jobs.attempts=3"}, []string{"config.queues has no broker", "broker.embedded.enabled", "config.brokers"}},
+		{"a relay's queues on no broker", []string{"gateway.enabled=false", "relay.enabled=true", "config.relays[0].name=x", "config.queues.jobs.attempts=3"}, []string{"config.queues has no broker"}},
+		{"a sidecar's queues on no broker", []string{"sidecar.enabled=true", "sidecar.config.queues.jobs.attempts=3"}, []string{"sidecar.config.queues has no broker", "sidecar.config.brokers"}},
+		{"a broker embedded by the configuration", []string{"config.brokers.local.type=nats", "config.brokers.local.embedded=true"}, []string{"config.brokers.local.embedded", "set broker.embedded.enabled"}},
+		{"a broker embedded in a sidecar", []string{"sidecar.enabled=true", "sidecar.config.brokers.local.type=nats", "sidecar.config.brokers.local.embedded=true"}, []string{"sidecar.config.brokers.local.embedded", "elsewhere"}},
+		{"nowhere to go", []string{"networkPolicy.enabled=true", "networkPolicy.egress.enabled=true"}, []string{"networkPolicy.egress.to is empty", "networkPolicy.egress.enabled to false"}},
+		{"a readiness of something else", []string{"probes.readiness.path=/readyz?exclude=apps"}, []string{"/probes/readiness/path"}},
 		{"a relay of nothing", []string{"relay.enabled=true"}, []string{"config.relays"}},
 		{"a relay that can't reach its broker", []string{"relay.enabled=true", "broker.embedded.enabled=true", "config.relays[0].name=x"}, []string{"broker.embedded.listen.enabled"}},
 		{"nothing to scale by", []string{"autoscaling.enabled=true", "autoscaling.cpuPercent=0"}, []string{"autoscaling.cpuPercent"}},
@@ -52,6 +69,39 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is refused for its secret is not shown.
+func TestRefusalsHideSecrets(t *testing.T) {
+	for _, set := range []string{"config.brokers.mine.url=nats://shop:s3cr3t@nats", "config.brokers.mine.token=s3cr3t"} {
+		_, err := template(t, "edge", "--set", "config.brokers.mine.type=nats,"+set)
+		if err == nil {
+			t.Fatalf("%s is taken", set)
+		}
+		// What comes before is the command with its arguments.
+		if _, said, _ := strings.Cut(err.Error(), "exit status"); strings.Contains(said, "s3cr3t") {
+			t.Errorf("%s: %s", set, said)
+		}
+	}
+}
+
+// Brokers in the configuration may have their secrets by variables.
+func TestSecretsByVariables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(path, []byte(`
+config:
+  brokers:
+    whole: {type: rabbitmq, url: "${MINE_URL}"}
+    part: {type: rabbitmq, url: "amqps://shop:${MINE_PASSWORD}@rabbitmq:5671/"}
+    both: {type: nats, urls: ["nats://${MINE_USER}:${MINE_PASSWORD}@a:4222", "nats://b:4222"]}
+    token: {type: nats, url: "nats://c:4222", token: "${MINE_TOKEN}", embedded: false}
+  queues: {jobs: {broker: part, results: token, deliver: {}}}
+gateway:
+  extraEnv: [{name: MINE_URL, value: "amqp://a/"}, {name: MINE_PASSWORD, value: b}, {name: MINE_USER, value: c}, {name: MINE_TOKEN, value: d}]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	judge(t, render(t, "edge", "--values", path), false)
 }
 
 // Clusters without native sidecars are refused; those without the sleep action get a

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,13 +108,19 @@ func TestConfigKeys(t *testing.T) {
 		}
 		return false
 	})
+	sections := map[string]*schema{"config": readSchema(t).Properties["config"], "sidecar.config": readSchema(t).Properties["sidecar"].Properties["config"]}
 	for _, key := range []string{"listeners", "admin", "drain_timeout", "admin_token"} {
 		if !want[key] {
 			t.Errorf("the program does not know %s", key)
 		}
 		delete(want, key)
+		for name, of := range sections {
+			if _, refused, _ := strings.Cut(of.Description, "Not here: "); !regexp.MustCompile(`\b` + key + `\b`).MatchString(refused) {
+				t.Errorf("the description of %s does not say that it has no %s: %s", name, key, of.Description)
+			}
+		}
 	}
-	for _, of := range []*schema{readSchema(t).Properties["config"], readSchema(t).Properties["sidecar"].Properties["config"]} {
+	for _, of := range sections {
 		got := slices.Sorted(maps.Keys(of.Properties))
 		if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
 			t.Errorf("values.schema.json has\n%v\nand the program\n%v", got, slices.Sorted(maps.Keys(want)))

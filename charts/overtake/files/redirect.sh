@@ -17,6 +17,8 @@
 #   OVERTAKE_ADMIN_PORT     its admin listener, never redirected       [9901]
 #   OVERTAKE_APP_PORTS      ports at which the app is reached, or *    []
 #   OVERTAKE_OUTBOUND_PORTS ports that the app calls, or *             [80,443]
+#   OVERTAKE_OUTBOUND_IPV6  yes, or no to leave calls by IPv6 alone:
+#                           nobody listens on ::1 then                 [yes]
 #   OVERTAKE_EXCLUDE_PORTS  ports left alone, coming in and called     []
 #   OVERTAKE_EXCLUDE_CIDRS  destinations of calls left alone           []
 #
@@ -92,6 +94,7 @@ read_environment() {
 	admin=${OVERTAKE_ADMIN_PORT:-9901}
 	app_ports=${OVERTAKE_APP_PORTS-}
 	called_ports=${OVERTAKE_OUTBOUND_PORTS-80,443}
+	called_ipv6=${OVERTAKE_OUTBOUND_IPV6:-yes}
 	exclude_ports=${OVERTAKE_EXCLUDE_PORTS-}
 	exclude_cidrs=${OVERTAKE_EXCLUDE_CIDRS-}
 
@@ -103,6 +106,10 @@ read_environment() {
 	[ "$inbound" != "$outbound" ] || fail "OVERTAKE_INBOUND_PORT and OVERTAKE_OUTBOUND_PORT are both $inbound"
 	ports OVERTAKE_APP_PORTS "$app_ports"
 	ports OVERTAKE_OUTBOUND_PORTS "$called_ports"
+	case $called_ipv6 in
+	yes | no) ;;
+	*) fail "OVERTAKE_OUTBOUND_IPV6: '$called_ipv6' is neither yes nor no" ;;
+	esac
 	ports OVERTAKE_EXCLUDE_PORTS "$exclude_ports"
 	for port in $(words "$app_ports"); do
 		case $port in
@@ -113,6 +120,11 @@ read_environment() {
 	for cidr in $(words "$exclude_cidrs"); do
 		family "$cidr" >/dev/null
 	done
+}
+
+# called VERSION prints the ports whose calls by that family are redirected.
+called() {
+	[ "$1$called_ipv6" = 6no ] || printf '%s' "$called_ports"
 }
 
 # rules VERSION prints the rules of one family for iptables-restore. Naming a chain
@@ -134,7 +146,7 @@ rules() {
 	for cidr in $(words "$exclude_cidrs"); do
 		[ "$(family "$cidr")" != "$1" ] || echo "-A OVERTAKE_OUTPUT -d $cidr -j RETURN"
 	done
-	redirect OVERTAKE_OUTPUT "$called_ports" "$outbound"
+	redirect OVERTAKE_OUTPUT "$(called "$1")" "$outbound"
 
 	jumped PREROUTING OVERTAKE_INBOUND || echo '-I PREROUTING 1 -p tcp -j OVERTAKE_INBOUND'
 	jumped OUTPUT OVERTAKE_OUTPUT || echo '-I OUTPUT 1 -p tcp -j OVERTAKE_OUTPUT'
@@ -214,18 +226,27 @@ the kernel needs NAT for this family with the matches owner and tcp and the targ
 	esac
 }
 
+# needless tells whether IPv6 can be left out where there is no tool for it.
+needless() {
+	! routable || [ -z "$(words "$app_ports$(called 6)" | tr -d ' ')" ]
+}
+
+# apply VERSION [--test] sets the rules of one family, or only tries whether they can
+# be set.
 apply() {
 	find_tool "$1" || {
-		if [ "$1" = 6 ] && ! routable; then
-			echo "redirect.sh: IPv6 is left out: no address here is reached or called by it, and ip6tables has no nat table"
+		if [ "$1" = 6 ] && needless; then
+			[ -n "${2-}" ] || echo "redirect.sh: IPv6 is left out: nothing is to be redirected by it here, and ip6tables has no nat table"
 			return 0
 		fi
 		remedy "$why"
 	}
 	text=$(rules "$1")
 	# The variant's own -restore: iptables-legacy has iptables-legacy-restore.
-	said=$(printf '%s\n' "$text" | "$tool-restore" -w "$patience" --noflush 2>&1) || remedy "$said"
-	echo "redirect.sh: IPv$1 by $tool: app ports ${app_ports:-none} to $inbound, calls to ports ${called_ports:-none} to $outbound, but those of user $uid"
+	said=$(printf '%s\n' "$text" | "$tool-restore" -w "$patience" --noflush ${2:+"$2"} 2>&1) || remedy "$said"
+	[ -z "${2-}" ] || return 0
+	calls=$(called "$1")
+	echo "redirect.sh: IPv$1 by $tool: app ports ${app_ports:-none} to $inbound, calls to ports ${calls:-none} to $outbound, but those of user $uid"
 }
 
 remove() {
@@ -251,6 +272,9 @@ patience=30 # seconds to wait for the lock of xtables
 case ${1-apply} in
 apply)
 	read_environment
+	# What can't be for one family must not leave the other redirected.
+	apply 4 --test
+	apply 6 --test
 	apply 4
 	apply 6
 	;;

@@ -19,6 +19,10 @@
 {{- if and .Values.autoscaling.enabled (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.metrics) -}}
 {{- fail "autoscaling has nothing to scale by: set autoscaling.cpuPercent or autoscaling.metrics" -}}
 {{- end -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- if and $policy.enabled $policy.egress.enabled (not $policy.egress.to) -}}
+{{- fail "networkPolicy.egress.to is empty: the pods could reach neither the app nor a broker nor a collector; write what they may connect to, such as [{ports: [{port: 80}], to: [{podSelector: {matchLabels: {app: shop}}}]}], or set networkPolicy.egress.enabled to false" -}}
+{{- end -}}
 {{- if .Values.relay.enabled -}}
 {{- if not (get .Values.config "relays") -}}
 {{- fail "relay.enabled needs config.relays: write which queues are moved, such as [{from: {broker: rabbitmq, queue: orders}, queue: jobs}]" -}}
