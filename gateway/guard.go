@@ -26,6 +26,7 @@ import (
 // profiles and event streams take long.
 const (
 	adminConnections = 512
+	adminScrapes     = 8 // of /metrics at a time; more get 503
 	adminHeaderBytes = 64 << 10
 	adminHeaderTime  = 10 * time.Second
 	adminIdleTime    = time.Minute
