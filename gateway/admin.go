@@ -68,16 +68,19 @@ func (a *admin) addr() net.Addr {
 	return a.listener.Addr()
 }
 
-func (a *admin) shutdown(ctx context.Context) error {
+// shutdown lets answers under way end, for a moment. A profile that somebody takes, or
+// a reader who sleeps, is no reason for the process to stay, nor a drain that failed.
+func (a *admin) shutdown(log *slog.Logger) {
 	if a.listener == nil {
-		return nil
+		return
 	}
-	err := a.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, a.server.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), adminLeaveTime)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		log.Info("answers of the admin listener are cut off", "error", err)
+		_ = a.server.Close() // nothing is left to do about it
 	}
 	<-a.done
-	return err
 }
 
 func (g *Gateway) adminHandler() http.Handler {

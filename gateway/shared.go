@@ -36,3 +36,10 @@ func (s *shared[T]) get(stop context.Context, ask func(context.Context) T) T {
 	}
 	return s.answer
 }
+
+// forget has the next one who wants to know ask anew.
+func (s *shared[T]) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = time.Time{}
+}
