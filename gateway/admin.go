@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -67,23 +68,28 @@ func (a *admin) addr() net.Addr {
 	return a.listener.Addr()
 }
 
-func (a *admin) shutdown(ctx context.Context) error {
+// shutdown lets answers under way end, for a moment. A profile that somebody takes, or
+// a reader who sleeps, is no reason for the process to stay, nor a drain that failed.
+func (a *admin) shutdown(log *slog.Logger) {
 	if a.listener == nil {
-		return nil
+		return
 	}
-	err := a.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, a.server.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), adminLeaveTime)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		log.Info("answers of the admin listener are cut off", "error", err)
+		_ = a.server.Close() // nothing is left to do about it
 	}
 	<-a.done
-	return err
 }
 
 func (g *Gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", g.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{
+		EnableOpenMetrics: true, MaxRequestsInFlight: adminScrapes,
+	}))
 	g.console.Register(mux)
 	mux.HandleFunc("GET /debug/queues", g.debugQueues)
 	mux.HandleFunc("GET /debug/config", g.debugConfig)
@@ -193,34 +199,47 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
 	state.Closing = g.closing(gen)
-	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
-	defer cancel()
+	var asking sync.WaitGroup
+	var mu sync.Mutex
 	for name, q := range g.queues {
-		lanes, err := q.Inspect(ctx)
-		qs := queueState{Lanes: make(map[string]int, len(lanes)), Paused: []string{}, InHand: make(map[string]int)}
-		for _, l := range lanes {
-			qs.Lanes[l.Class] = l.Waiting
-			if l.Paused {
-				qs.Paused = append(qs.Paused, l.Class)
-			}
-		}
-		for _, lane := range g.lanes {
-			if lane.q == q {
-				qs.InHand[lane.name] = int(lane.working.Load())
-			}
-		}
-		if err != nil {
-			qs.Error = err.Error()
-		}
-		state.Queues[name] = qs
+		asking.Go(func() {
+			shown := g.stateOf(q)
+			mu.Lock()
+			defer mu.Unlock()
+			state.Queues[name] = shown
+		})
 	}
+	asking.Wait()
 	if g.kernel != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
+		defer cancel()
 		var err error
 		if state.Kernel, err = g.kernel(ctx, gen.config); err != nil {
 			state.KernelError = err.Error()
 		}
 	}
 	writeJSON(w, http.StatusOK, state)
+}
+
+// stateOf is what is known of a queue.
+func (g *Gateway) stateOf(q *queue) queueState {
+	view := g.viewOf(q)
+	shown := queueState{Lanes: make(map[string]int, len(view.lanes)), Paused: []string{}, InHand: make(map[string]int)}
+	for _, l := range view.lanes {
+		shown.Lanes[l.Class] = l.Waiting
+		if l.Paused {
+			shown.Paused = append(shown.Paused, l.Class)
+		}
+	}
+	for _, lane := range g.lanes {
+		if lane.q == q {
+			shown.InHand[lane.name] = int(lane.working.Load())
+		}
+	}
+	if view.err != nil {
+		shown.Error = view.err.Error()
+	}
+	return shown
 }
 
 // closing tells of the upstreams that gen has not, and earlier generations have.

@@ -63,6 +63,7 @@ func (g *Gateway) adminPause(w http.ResponseWriter, r *http.Request, paused bool
 	ctx, cancel := context.WithTimeout(r.Context(), pausePatience)
 	defer cancel()
 	err := q.SetPaused(ctx, class, paused)
+	q.view.forget() // who changed it wants to see that
 	g.changed(r, err, "change", "pause", "queue", name, "class", class, "paused", paused)
 	if err != nil {
 		http.Error(w, fmt.Sprintf("queue %s: %v", name, err), http.StatusServiceUnavailable)

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,11 +26,14 @@ import (
 // profiles and event streams take long.
 const (
 	adminConnections = 512
+	adminScrapes     = 8 // of /metrics at a time; more get 503
 	adminHeaderBytes = 64 << 10
 	adminHeaderTime  = 3 * time.Second // also for a new connection's first byte, as silent ones keep others out
 	adminIdleTime    = time.Minute
 	adminAnswerTime  = time.Minute // for those that are not streams
 	adminBodyTime    = 5 * time.Second
+	adminProfileTime = time.Minute // of a profile or a trace, which cost every request
+	adminLeaveTime   = time.Second // for what is under way when the process ends
 )
 
 // guard stands before all that the admin listener serves. It lets nothing in that a
@@ -80,6 +84,10 @@ func (d *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nothing here takes a body; put what you ask for into the URL", http.StatusRequestEntityTooLarge)
 		return
 	}
+	if err := profilesTooLong(r); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	if err := cmp.Or(d.crossOrigin.Check(r), fromElsewhere(r), d.underOtherName(r)); err != nil {
 		d.note(r, err)
 		http.Error(w, err.Error(), http.StatusForbidden)
@@ -100,6 +108,20 @@ func answerBy(path string) time.Time {
 		return time.Time{}
 	}
 	return time.Now().Add(adminAnswerTime)
+}
+
+// profilesTooLong returns why a profile or a trace is refused that would take how long the
+// asker likes: they slow down what the process is there for, as long as they last.
+func profilesTooLong(r *http.Request) error {
+	if !strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
+		return nil
+	}
+	for _, text := range r.URL.Query()["seconds"] {
+		if n, err := strconv.ParseFloat(text, 64); err != nil || !(n > 0 && n <= adminProfileTime.Seconds()) {
+			return fmt.Errorf("seconds=%s: want a number above 0 and up to %v", text, adminProfileTime.Seconds())
+		}
+	}
+	return nil
 }
 
 // fromElsewhere returns why a request is that of another site's page. It is for all

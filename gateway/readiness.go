@@ -29,9 +29,7 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
-	defer cancel()
-	problems := g.problems(ctx, excluded...)
+	problems := g.problems(excluded...)
 	status := http.StatusOK
 	if len(problems) > 0 {
 		status = http.StatusServiceUnavailable
@@ -42,13 +40,13 @@ func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
 // problems are why new requests will not be served: draining, or an upstream, a broker
 // or a store for jobs that can't be reached, but for the parts that are excluded. All
 // are asked at once: one that hangs takes the time of no other.
-func (g *Gateway) problems(ctx context.Context, excluded ...string) []string {
+func (g *Gateway) problems(excluded ...string) []string {
 	var asking sync.WaitGroup
 	var mu sync.Mutex
 	problems := []string{}
-	ask := func(what, name string, answer func(context.Context) error) {
+	ask := func(what, name string, answer func() error) {
 		asking.Go(func() {
-			err := answer(ctx)
+			err := answer()
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -58,12 +56,12 @@ func (g *Gateway) problems(ctx context.Context, excluded ...string) []string {
 	}
 	if !slices.Contains(excluded, partUpstreams) {
 		for name, u := range g.present.Load().upstreams {
-			ask("upstream", name, u.reachable)
+			ask("upstream", name, func() error { return u.reached.get(g.cutOff, u.reachable) })
 		}
 	}
 	if !slices.Contains(excluded, partQueues) {
 		for name, q := range g.queues {
-			ask("queue", name, q.ready)
+			ask("queue", name, func() error { return g.readingOf(q).err })
 		}
 	}
 	asking.Wait()

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"overtake/broker"
 )
@@ -67,5 +70,56 @@ func TestReadinessNamesTheOneThatHangs(t *testing.T) {
 	g := start(t, yaml+"  hung: {}\n", serveApp(t, func(http.ResponseWriter, *http.Request) {}), queues)
 	if status, body := g.adminGet("/readyz"); status != 503 || !strings.Contains(body, "queue hung") || strings.Contains(body, "good") || strings.Contains(body, "upstream") {
 		t.Errorf("%d %s, want the queue hung and nothing else", status, body)
+	}
+}
+
+// Who asks often does not have brokers and servers asked often.
+func TestAnswersAreShared(t *testing.T) {
+	var pings, looks atomic.Int32
+	q := newFakeQueue().open()["jobs"]
+	ping, inspect := q.Ping, q.Inspect
+	q.Ping = func(ctx context.Context) error { pings.Add(1); return ping(ctx) }
+	q.Inspect = func(ctx context.Context) ([]broker.Lane, error) { looks.Add(1); return inspect(ctx) }
+	app := serveRaw(t)
+	began := time.Now()
+	g := start(t, "queues: {jobs: {}}", app.url(), map[string]Queue{"jobs": q})
+	var asking sync.WaitGroup
+	for range 10 {
+		asking.Go(func() {
+			for _, target := range []string{"/readyz", "/metrics", "/debug/queues", "/readyz"} {
+				g.adminGet(target)
+			}
+		})
+	}
+	asking.Wait()
+	knocks := len(app.accepted)
+	most := 1 + int(time.Since(began)/answerAge)
+	if int(pings.Load()) > most || int(looks.Load()) > most || knocks > most {
+		t.Errorf("within %v the broker was asked %d and %d times and the server %d times, want at most %d each",
+			time.Since(began), pings.Load(), looks.Load(), knocks, most)
+	}
+}
+
+// A broker that hangs does not have scrapes pile up.
+func TestScrapesAreBounded(t *testing.T) {
+	let := make(chan struct{})
+	q := newFakeQueue().open()["jobs"]
+	q.Depths = func(context.Context) (map[string]int, error) { <-let; return nil, nil }
+	g := start(t, "queues: {jobs: {}}", serveRaw(t).url(), map[string]Queue{"jobs": q})
+	statuses := make(chan int)
+	const scrapes = 3 * adminScrapes
+	for range scrapes {
+		go func() { status, _ := g.adminGet("/metrics"); statuses <- status }()
+	}
+	for range scrapes - adminScrapes {
+		if status := receive(t, "one that is refused", statuses); status != http.StatusServiceUnavailable {
+			t.Errorf("a scrape more than %d: %d", adminScrapes, status)
+		}
+	}
+	close(let)
+	for range adminScrapes {
+		if status := receive(t, "one that waited", statuses); status != http.StatusOK {
+			t.Errorf("a scrape that waited: %d", status)
+		}
 	}
 }

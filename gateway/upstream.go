@@ -36,6 +36,8 @@ type upstream struct {
 
 	mu     sync.Mutex
 	minded []minded // by server; guarded by mu
+
+	reached shared[error] // see reachable
 }
 
 // newUpstream returns an upstream that does nothing by itself before start, and nothing
