@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,11 +18,6 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Text }
-
-func compareSheds(a, b Shed) int {
-	return cmp.Or(cmp.Compare(b.Recent, a.Recent), cmp.Compare(b.Total, a.Total), strings.Compare(a.Upstream, b.Upstream),
-		strings.Compare(a.Queue, b.Queue), strings.Compare(a.Class, b.Class), strings.Compare(a.Reason, b.Reason))
-}
 
 // guarded sets the header fields that all answers have.
 func guarded(w http.ResponseWriter, contentType string) {
