@@ -101,8 +101,8 @@ func (a *Asked[T]) Latest() (T, error) {
 		return a.value, a.err
 	}
 	why := "no answer yet"
-	if silent := time.Since(a.began); !a.began.IsZero() && silent > askEvery {
-		why = fmt.Sprintf("no answer for %v", silent.Round(time.Second))
+	if silent := time.Since(a.began).Round(time.Second); !a.began.IsZero() && silent > 0 {
+		why = fmt.Sprintf("no answer for %v", silent)
 	}
 	if !a.known.IsZero() {
 		why += a.known.UTC().Format("; last known at 15:04:05 UTC")

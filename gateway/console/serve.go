@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +60,9 @@ func (c *Console) serveState(w http.ResponseWriter, r *http.Request) {
 	text := f.text
 	if acceptsGzip(r) {
 		w.Header().Set("Content-Encoding", "gzip")
-		text = f.zipped()
+		var zip gzipped
+		zip.add(f.text)
+		text = slices.Concat(gzipHead, f.deflated(), zip.end())
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = w.Write(text) // the client's connection at most
