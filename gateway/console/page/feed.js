@@ -5,8 +5,8 @@ const pollEvery = 5e3;
 const tryEventsEvery = 30e3; // while polling works and events do not
 
 // makeFeed calls show with each state, which asks for a whole one by returning false,
-// and tell(mode, at) with live, polling, gone (no
-// answer since at) or paused. Nothing runs while the page is hidden or paused.
+// and tell(mode, at) with live, polling, gone (no answer since at) or paused. Nothing
+// runs while the page is hidden or paused.
 function makeFeed(show, tell) {
   let source = null, timer = 0, asking = null, paused = false, answered = Date.now(), triedEvents = 0;
 
