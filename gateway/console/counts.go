@@ -42,9 +42,14 @@ func (s *sheds) turn() {
 	s.turning.Lock()
 	defer s.turning.Unlock()
 	for _, c := range s.all() {
-		c.was[c.next] = c.n.Load()
-		c.next = (c.next + 1) % len(c.was)
+		c.turnLocked()
 	}
+}
+
+// turnLocked is called with sheds.turning held.
+func (c *shedCount) turnLocked() {
+	c.was[c.next] = c.n.Load()
+	c.next = (c.next + 1) % len(c.was)
 }
 
 // list returns all that was shed, with its numbers, what is worst of late first.
