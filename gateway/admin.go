@@ -31,9 +31,12 @@ type admin struct {
 	done     chan struct{}
 }
 
-// listenAdmin opens the admin address; "off" is none.
+// adminOff is the address of no admin listener.
+const adminOff = "off"
+
+// listenAdmin opens the admin address.
 func (g *Gateway) listenAdmin(address string) (*admin, error) {
-	if address == "off" {
+	if address == adminOff {
 		return &admin{}, nil
 	}
 	ln, err := net.Listen("tcp", address)

@@ -17,8 +17,12 @@ type asked struct {
 	lanes    map[string]*console.Asked[[]broker.Lane] // by queue
 }
 
-// newConsole makes the console. Its classes are those of any configuration to come.
+// newConsole makes the console, unless nobody can look at it. Its classes are those of
+// any configuration to come.
 func (g *Gateway) newConsole(cfg *config.Config) {
+	if cfg.Admin == adminOff {
+		return
+	}
 	o := console.Options{
 		Pseudo: []string{classifier.RuleDefault, classifier.RuleTrusted, classifier.RuleProvenance},
 		Live:   g.consoleState, Trace: g.traceOf,

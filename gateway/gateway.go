@@ -62,8 +62,8 @@ type Gateway struct {
 	queues    map[string]*queue
 	books     []*jobBook // the stores for jobs, each once
 	metrics   *metrics
-	console   *console.Console
-	asked     asked // for the console
+	console   *console.Console // nil without an admin listener
+	asked     asked            // for the console
 	started   time.Time
 	version   string
 	leavers   *leavers
