@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -27,7 +26,7 @@ import (
 const (
 	adminConnections = 512
 	adminHeaderBytes = 64 << 10
-	adminHeaderTime  = 10 * time.Second
+	adminHeaderTime  = 3 * time.Second // also for a new connection's first byte, as silent ones keep others out
 	adminIdleTime    = time.Minute
 	adminAnswerTime  = time.Minute // for those that are not streams
 	adminBodyTime    = 5 * time.Second
@@ -113,7 +112,7 @@ func fromElsewhere(r *http.Request) error {
 	}
 	if len(origins) == 1 {
 		o, err := url.Parse(origins[0])
-		if err != nil || o.Scheme != "http" && o.Scheme != "https" || !strings.EqualFold(o.Host, r.Host) {
+		if err != nil || o.Scheme != "http" && o.Scheme != "https" || origins[0] != o.Scheme+"://"+o.Host || !strings.EqualFold(o.Host, r.Host) {
 			return fmt.Errorf("a page of %q may not use this listener, asked for as %q; a proxy before it must pass Host on", origins[0], r.Host)
 		}
 	}
@@ -146,22 +145,43 @@ func (d *guard) underOtherName(r *http.Request) error {
 // isOurs reports whether a Host can't be a name that a stranger lets resolve to this
 // address: strangers have names of the public DNS only.
 func (d *guard) isOurs(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	name, isAddress := hostIn(host)
+	switch {
+	case isAddress:
 		return true
-	}
-	if host == "" {
+	case name == "":
 		return false
-	}
-	if !strings.Contains(host, ".") || host == d.hostname {
+	case !strings.Contains(name, "."), name == d.hostname:
 		return true // localhost, a service of compose, a host of the local network
 	}
 	// .localhost and .internal are never in the public DNS, the others are of clusters.
-	return slices.ContainsFunc([]string{"*.localhost", "*.internal", "*.svc", "*.cluster.local"}, matches(host)) ||
-		slices.ContainsFunc(d.config().AdminHosts, matches(host))
+	return slices.ContainsFunc([]string{"*.localhost", "*.internal", "*.svc", "*.cluster.local"}, matches(name)) ||
+		slices.ContainsFunc(d.config().AdminHosts, matches(name))
+}
+
+// hostIn returns the name in a Host field (RFC 9110 section 7.2), in lower case and
+// without the final dot, or that it is an address; "" for what is neither.
+func hostIn(field string) (name string, isAddress bool) {
+	name, port := field, ""
+	if i := strings.LastIndexByte(field, ':'); i > strings.LastIndexByte(field, ']') {
+		name, port = field[:i], field[i+1:]
+	}
+	if strings.Trim(port, "0123456789") != "" {
+		return "", false
+	}
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		ip, err := netip.ParseAddr(inner)
+		return "", ok && err == nil && ip.Is6()
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return "", ip.Is4()
+	}
+	if !config.IsHostName(name) {
+		return "", false
+	}
+	return name, false
 }
 
 // matches returns whether a lower-case host is a name, or one below it for *.name.
