@@ -300,17 +300,11 @@ func classNames(cfg *config.Config) []string {
 	return names
 }
 
-// isNative reports whether a queue has all classes in one lane.
-func isNative(cfg *config.Config, name string) bool {
-	q := cfg.Queues[name]
-	return q.Strategy == "native" && cfg.Brokers[q.Broker].Type == "rabbitmq"
-}
-
 // rabbitMQQueue returns how a queue is declared on its broker, of type rabbitmq.
 func rabbitMQQueue(cfg *config.Config, name string) rabbitmq.QueueConfig {
 	q := cfg.Queues[name]
 	return rabbitmq.QueueConfig{
-		Name: name, Classes: classNames(cfg), Native: isNative(cfg, name), Type: q.QueueType, MaxBytes: int64(q.LaneBytes),
+		Name: name, Classes: classNames(cfg), Native: cfg.OneLane(name), Type: q.QueueType, MaxBytes: int64(q.LaneBytes),
 	}
 }
 

@@ -41,9 +41,15 @@ func (o *deskOptions) open() (*desk, error) {
 	if process.Config == "" {
 		return nil, &usageError{errors.New("no configuration file; give -c FILE or OVERTAKE_CONFIG")}
 	}
-	cfg, err := config.Load(process.Config, os.LookupEnv)
+	cfg, elsewhere, err := config.LoadQueues(process.Config, os.LookupEnv)
 	if err != nil {
 		return nil, err
+	}
+	for _, problem := range elsewhere {
+		fmt.Fprintln(os.Stderr, "warning:", problem)
+	}
+	if len(elsewhere) > 0 {
+		fmt.Fprintln(os.Stderr, "warning: no gateway starts with this file, or takes it over; this command needs none of that, and goes on")
 	}
 	if len(cfg.Queues) == 0 {
 		return nil, &usageError{fmt.Errorf("there are no queues in %s", process.Config)}
@@ -82,11 +88,11 @@ func (d *desk) chosen(queue, class string) ([]string, error) {
 	switch {
 	case class != "" && !slices.Contains(classes, class):
 		return nil, &usageError{fmt.Errorf("there is no class %q; configured: %s", class, strings.Join(classes, ", "))}
-	case class != "" && isNative(d.cfg, queue):
+	case class != "" && d.cfg.OneLane(queue):
 		return nil, &usageError{fmt.Errorf("queue %s has all classes in one lane, as its strategy is native; leave out --class", queue)}
 	case class != "":
 		return []string{class}, nil
-	case isNative(d.cfg, queue):
+	case d.cfg.OneLane(queue):
 		return []string{broker.AllClasses}, nil
 	}
 	return classes, nil

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"overtake/broker"
 )
 
 // pausePatience bounds what a broker may take to pause a lane.
@@ -18,8 +20,11 @@ const pausePatience = 10 * time.Second
 // registerChanges adds what changes something. The guard asks for the token.
 func (g *Gateway) registerChanges(mux *http.ServeMux) {
 	mux.HandleFunc("POST /admin/reload", g.adminReload)
-	mux.HandleFunc("POST /admin/queues/{queue}/{class}/pause", func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, true) })
-	mux.HandleFunc("POST /admin/queues/{queue}/{class}/resume", func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, false) })
+	for verb, paused := range map[string]bool{"pause": true, "resume": false} {
+		change := func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, paused) }
+		mux.HandleFunc("POST /admin/queues/{queue}/"+verb, change)
+		mux.HandleFunc("POST /admin/queues/{queue}/{class}/"+verb, change)
+	}
 	mux.HandleFunc("POST /admin/log-level", g.adminLogLevel)
 }
 
@@ -48,7 +53,8 @@ func (g *Gateway) adminReload(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// adminPause is overtake queue pause and resume, for one lane.
+// adminPause is overtake queue pause and resume: for one lane, or without a class for
+// all lanes of the queue, one after the other. It can be repeated if it ends halfway.
 func (g *Gateway) adminPause(w http.ResponseWriter, r *http.Request, paused bool) {
 	name, class := r.PathValue("queue"), r.PathValue("class")
 	q, ok := g.queues[name]
@@ -56,20 +62,32 @@ func (g *Gateway) adminPause(w http.ResponseWriter, r *http.Request, paused bool
 		http.Error(w, fmt.Sprintf("there is no queue %q here; want one of: %s", name, strings.Join(slices.Sorted(maps.Keys(g.queues)), ", ")), http.StatusNotFound)
 		return
 	}
-	if classes := g.present.Load().classes.Names(); !slices.Contains(classes, class) {
-		http.Error(w, fmt.Sprintf("there is no class %q; want one of: %s", class, strings.Join(classes, ", ")), http.StatusNotFound)
+	gen := g.present.Load()
+	lanes := gen.classes.Names()
+	switch oneLane := gen.config.OneLane(name); {
+	case class != "" && oneLane:
+		http.Error(w, fmt.Sprintf("queue %s has all classes in one lane, as its strategy is native; leave out /%s", name, class), http.StatusNotFound)
 		return
+	case class != "" && !slices.Contains(lanes, class):
+		http.Error(w, fmt.Sprintf("there is no class %q; want one of: %s", class, strings.Join(lanes, ", ")), http.StatusNotFound)
+		return
+	case class != "":
+		lanes = []string{class}
+	case oneLane:
+		lanes = []string{broker.AllClasses}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), pausePatience)
 	defer cancel()
-	err := q.SetPaused(ctx, class, paused)
-	q.view.forget() // who changed it wants to see that
-	g.changed(r, err, "change", "pause", "queue", name, "class", class, "paused", paused)
-	if err != nil {
-		http.Error(w, fmt.Sprintf("queue %s: %v", name, err), http.StatusServiceUnavailable)
-		return
+	for _, lane := range lanes {
+		err := q.SetPaused(ctx, lane, paused)
+		q.view.forget() // who changed it wants to see that
+		g.changed(r, err, "change", "pause", "queue", name, "class", lane, "paused", paused)
+		if err != nil {
+			http.Error(w, fmt.Sprintf("queue %s: lane %s: %v", name, lane, err), http.StatusServiceUnavailable)
+			return
+		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"queue": name, "class": class, "paused": paused})
+	writeJSON(w, http.StatusOK, map[string]any{"queue": name, "classes": lanes, "paused": paused})
 }
 
 // adminLogLevel sets the level until the process ends.

@@ -2,8 +2,13 @@ package gateway
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 
 	"overtake/classifier"
 )
@@ -44,16 +49,42 @@ type (
 	}
 )
 
+// explainParameters are what debugExplain reads.
+var explainParameters = []string{"method", "url", "header", "source", "listener"}
+
+// explainForm reads the parameters. It fails for what it does not know: a URL whose &
+// is not escaped would be explained without its end, and the answer be believed.
+func explainForm(query string) (url.Values, error) {
+	const remedy = `escape each value, as in curl -G --data-urlencode 'url=/search?q=1&page=2'`
+	form, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("the query can't be read: %w; %s", err, remedy)
+	}
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		switch {
+		case !slices.Contains(explainParameters, name):
+			return nil, fmt.Errorf("there is no parameter %q, want %s; if it is part of a value, %s", name, strings.Join(explainParameters, ", "), remedy)
+		case len(form[name]) > 1 && name != "header":
+			return nil, fmt.Errorf("the parameter %s is given %d times, want one; if it is part of a value, %s", name, len(form[name]), remedy)
+		}
+	}
+	return form, nil
+}
+
 // debugExplain tells what would be done with a request: that of the parameters method,
-// url, header (repeated), source and listener.
+// url, header (repeated), source and listener. What it does not understand is
+// answered with 400.
 func (g *Gateway) debugExplain(w http.ResponseWriter, r *http.Request) {
-	form := r.URL.Query()
+	form, err := explainForm(r.URL.RawQuery)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	q := Question{
 		Method: cmp.Or(form.Get("method"), http.MethodGet), URL: cmp.Or(form.Get("url"), "/"),
 		Header: form["header"], Listener: form.Get("listener"),
 	}
 	if source := form.Get("source"); source != "" {
-		var err error
 		if q.Source, err = netip.ParseAddr(source); err != nil {
 			http.Error(w, "source is not an IP address, want one such as 10.1.2.3", http.StatusBadRequest)
 			return

@@ -2,6 +2,10 @@ package config
 
 import (
 	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
 
 	"overtake/classifier/strictyaml"
 )
@@ -18,6 +22,52 @@ func Load(path string, lookupEnv func(string) (string, bool)) (*Config, error) {
 func Parse(name string, data []byte, lookupEnv func(string) (string, bool)) (*Config, error) {
 	d := read(name, data, lookupEnv)
 	return d.finish()
+}
+
+// LoadQueues reads what is needed to look at queues: Brokers, Queues, and the names of
+// the Classes; the other parts of what it returns are empty. So the queues can be
+// steered while the file has a mistake elsewhere.
+//
+// The rule: every mistake in brokers, queues (but their deliver, which is the gateway's
+// alone) and the names of classes is an error, and so is a file or a key at its top
+// that can't be read, as that may have been one of them. All others are returned as
+// elsewhere. The error is [Problems].
+func LoadQueues(path string, lookupEnv func(string) (string, bool)) (c *Config, elsewhere strictyaml.Problems, err error) {
+	return readFile(path, os.ReadFile, lookupEnv).queues()
+}
+
+// queues is [LoadQueues] of a draft.
+func (d *draft) queues() (*Config, strictyaml.Problems, error) {
+	d.complete()
+	var problems, elsewhere strictyaml.Problems
+	for _, p := range d.source.Problems() {
+		if d.unreadable || isAboutQueues(p.Path) {
+			problems = append(problems, p)
+		} else {
+			elsewhere = append(elsewhere, p)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, nil, problems
+	}
+	c := &Config{Brokers: d.config.Brokers, Queues: d.config.Queues, source: d.source}
+	for _, class := range d.config.Classes {
+		c.Classes = append(c.Classes, Class{Name: class.Name})
+	}
+	return c, elsewhere, nil
+}
+
+var (
+	// aboutQueues are the paths whose mistakes matter to who looks at queues;
+	// aboutDelivery are those below them that do not.
+	aboutQueues   = regexp.MustCompile(`^(brokers|queues)([.\[]|$)|^classes(\[\d+\](\.name)?)?$`)
+	aboutDelivery = regexp.MustCompile(`^queues\.[a-z0-9-]+\.deliver([.\[]|$)`)
+)
+
+func isAboutQueues(path string) bool {
+	_, known := strictyaml.Fields(reflect.TypeFor[Config]())
+	top := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
+	return len(top) == 0 || !slices.Contains(known, top[0]) || aboutQueues.MatchString(path) && !aboutDelivery.MatchString(path)
 }
 
 // Default returns the configuration without a file, in front of one upstream
@@ -58,14 +108,19 @@ func read(name string, data []byte, lookupEnv func(string) (string, bool)) *draf
 	return &draft{config: c, source: src, unreadable: src.Unreadable()}
 }
 
-// finish fills in the defaults and validates.
-func (d *draft) finish() (*Config, error) {
-	c, src := d.config, d.source
+// complete fills in the defaults and validates.
+func (d *draft) complete() {
 	if !d.unreadable {
-		fillDefaults(c, src)
-		validate(c, src)
-		validator{c, src}.unavailable()
+		fillDefaults(d.config, d.source)
+		validate(d.config, d.source)
+		validator{d.config, d.source}.unavailable()
 	}
+}
+
+// finish returns the complete configuration, or all that is wrong with it.
+func (d *draft) finish() (*Config, error) {
+	d.complete()
+	c, src := d.config, d.source
 	if problems := src.Problems(); len(problems) > 0 {
 		return nil, problems
 	}

@@ -116,3 +116,10 @@ type Deliver struct {
 	// Path replaces the path of the original request. Default: the original one.
 	Path string `yaml:"path,omitempty"`
 }
+
+// OneLane reports whether a queue has all classes in one lane: with the priorities of
+// RabbitMQ. On NATS, native is lanes.
+func (c *Config) OneLane(queue string) bool {
+	q := c.Queues[queue]
+	return q.Strategy == "native" && c.Brokers[q.Broker].Type == "rabbitmq"
+}

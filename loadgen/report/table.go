@@ -11,9 +11,10 @@ import (
 )
 
 // WriteTable writes the report as aligned text of at most 120 columns, unless
-// names are long: what each class got in each condition, what became of its
-// requests, the spread over repeated runs, the phases, the slowest requests,
-// the expectations and the verdict.
+// names are long: the slowest requests, what each class got in each condition, what
+// became of its requests, the spread over repeated runs, the phases, the headline,
+// the expectations and the verdict. The long list is first, so that the figures and
+// what they come to are together, and at the end, where a terminal shows them.
 //
 // Where a condition was run more than once, the figures are those of one run of
 // each class, the one with the median p99; only the spread and the headline are of
@@ -21,6 +22,10 @@ import (
 func WriteTable(w io.Writer, r *loadgen.Report) error {
 	var b strings.Builder
 	groups := groupRuns(r)
+	if slowest := slowestLines(groups); len(slowest) > 0 {
+		writeLines(&b, "slowest requests", slowest)
+		b.WriteByte('\n')
+	}
 	if len(groups) > 0 {
 		writeLatencies(&b, groups)
 		b.WriteByte('\n')
@@ -29,11 +34,10 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	writeSpread(&b, groups)
 	writePhases(&b, groups)
 	writeLines(&b, "", causes(groups))
-	writeLines(&b, "slowest requests", slowestLines(groups))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
 	writeLines(&b, "", verdictLines(r.Verdict))
-	if _, err := io.WriteString(w, b.String()); err != nil {
+	if _, err := io.WriteString(w, strings.TrimPrefix(b.String(), "\n")); err != nil {
 		return fmt.Errorf("report: table: %w", err)
 	}
 	return nil
