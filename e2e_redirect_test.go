@@ -70,10 +70,11 @@ admin: "off"
 	return p
 }
 
-// redirect runs the script with these settings, which must succeed.
-func (p *redirectedPod) redirect(t *testing.T, settings ...string) {
+// redirect runs the script with these settings, which must succeed, and returns what
+// it said.
+func (p *redirectedPod) redirect(t *testing.T, settings ...string) string {
 	t.Helper()
-	p.pod.run(t, append(append([]string{"env"}, settings...), "sh", p.script)...)
+	return p.pod.run(t, append(append([]string{"env"}, settings...), "sh", p.script)...)
 }
 
 // tables are the rules of both families as they are now.
@@ -194,7 +195,12 @@ func TestE2ERedirectOfChart(t *testing.T) {
 		t.Fatalf("the chart renders the settings %q and the configuration %q", settings, config)
 	}
 	p := newRedirectedPod(t, "3000", user, strings.ReplaceAll("\n"+string(config[1]), "\n    ", "\n"))
-	p.redirect(t, settings...)
+	said := p.redirect(t, settings...)
+	for _, want := range []string{"IPv4 by iptables: app ports 3000 to 15006, calls to ports 80,443 to 15001", "IPv6 by ip6tables: app ports 3000 to 15006, calls to ports none"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it says\n%s\nwant %q", said, want)
+		}
+	}
 
 	seen(t, "let in by IPv4", p.letIn(t, "http://10.77.0.2:3000", "batch"), "batch")
 	seen(t, "let in by IPv6", p.letIn(t, "http://[fd77::2]:3000", "batch"), "batch")

@@ -157,7 +157,7 @@ check_environment() {
 
 # called VERSION prints the ports whose calls by that family are redirected.
 called() {
-	[ "$1$called_ipv6" = 6no ] || words "$called_ports"
+	[ "$1$called_ipv6" = 6no ] || printf '%s' "$called_ports"
 }
 
 # rules VERSION prints the rules of one family for iptables-restore. Naming a chain
