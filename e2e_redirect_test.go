@@ -250,31 +250,54 @@ func TestE2ERedirectRefuses(t *testing.T) {
 		"OVERTAKE_APP_PORTS=80:90":                     "not a number",
 		"OVERTAKE_APP_PORTS=$(touch " + mark + ")":     "not a number",
 		"OVERTAKE_OUTBOUND_PORTS=`touch " + mark + "`": "not a number",
-		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/8;touch":      "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/8;touch":      "not a number",
 		"OVERTAKE_OUTBOUND_PORTS=80,*":                 "stands for all ports",
 		"OVERTAKE_OUTBOUND_PORTS=":                     "nothing to redirect",
 		"OVERTAKE_EXCLUDE_PORTS=*":                     "name the ports",
 		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/33":           "more than 32",
-		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/":             "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/":             "not a number",
 		"OVERTAKE_EXCLUDE_CIDRS=10.0.0/8":              "not an address",
-		"OVERTAKE_EXCLUDE_CIDRS=256.0.0.0/8":           "more than 255",
-		"OVERTAKE_EXCLUDE_CIDRS=1.2.3.4.5":             "four numbers",
+		"OVERTAKE_EXCLUDE_CIDRS=256.0.0.0/8":           "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1.2.3.4.5":             "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1.2.3.04":              "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/08":           "not a number",
+		"OVERTAKE_EXCLUDE_CIDRS=10.0.0.0/8/8":          "not a number",
+		"OVERTAKE_EXCLUDE_CIDRS=/8":                    "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1.2.3.4:80":            "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=:":                     "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=:::":                   "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1:2":                   "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=a:b::c::d":             "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=::1.2.3.4.5":           "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1.2.3.4::":             "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1:2:3:4:5:6:7:8:9":     "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1:2:3:4:5:6:7:1.2.3.4": "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=1::3:4:5:6:7:8:9":      "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=:1:2:3:4:5:6:7":        "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=fd000::":               "not an address",
+		"OVERTAKE_EXCLUDE_CIDRS=fe80::1%eth0":          "not an address",
 		"OVERTAKE_EXCLUDE_CIDRS=billing.local":         "not an address",
 		"OVERTAKE_EXCLUDE_CIDRS=fd00::/129":            "more than 128",
 		"OVERTAKE_EXCLUDE_CIDRS=! 10.0.0.0/8":          "not an address",
-		"OVERTAKE_EXCLUDE_CIDRS=fd00:::/8":             "OVERTAKE_EXCLUDE_CIDRS: ", // which only ip6tables finds out
+		"OVERTAKE_EXCLUDE_CIDRS=fd00:::/8":             "not an address",
 		"OVERTAKE_OUTBOUND_IPV6=false":                 "neither yes nor no",
 	} {
 		refuses(want, "env", setting)
 	}
+	refuses("OVERTAKE_INBOUND_PORT are both 15006", "env", "OVERTAKE_ADMIN_PORT=15006")
+	refuses("OVERTAKE_OUTBOUND_PORT are both 15001", "env", "OVERTAKE_ADMIN_PORT=15001")
+	refuses("both have 8080; take it out of one", "env", "OVERTAKE_APP_PORTS=80,8080", "OVERTAKE_EXCLUDE_PORTS=22,8080")
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("a setting was run as a command")
 	}
 	refuses("NET_ADMIN", "setpriv", "--bounding-set", "-all", "--inh-caps", "-all")
 	refuses("run it as root", "setpriv", "--reuid", appUser, "--clear-groups")
 	refuses("install iptables", "env", "PATH="+only(t, "tr"))
-	if r := ns.try(t, "sh", script, "again"); r.code != 2 || !strings.Contains(r.stderr, "usage") {
-		t.Errorf("an argument that it does not know: %+v", r)
+	refuses("iptables-restore is not installed", "env", "PATH="+only(t, "tr", "iptables", "ip6tables", "ip6tables-restore"))
+	for _, arguments := range [][]string{{"again"}, {"remove", "extra"}, {"apply", "remove"}} {
+		if r := ns.try(t, append([]string{"sh", script}, arguments...)...); r.code != 2 || !strings.Contains(r.stderr, "usage") {
+			t.Errorf("arguments that it does not know, %q: %+v", arguments, r)
+		}
 	}
 }
 
@@ -308,6 +331,58 @@ func TestE2ERedirectWithoutIPv6(t *testing.T) {
 	}
 	if got := ns.run(t, "env", path, "OVERTAKE_OUTBOUND_IPV6=no", "sh", script); !strings.Contains(got, "IPv4 by iptables") || !strings.Contains(got, "IPv6 is left out") {
 		t.Errorf("with nothing to redirect by IPv6: %s", got)
+	}
+
+	redirected := ns.run(t, "iptables", "-t", "nat", "-S")
+	if r := ns.try(t, "env", path, "sh", script, "remove"); r.code != 1 || !strings.Contains(r.stderr, "ip6tables is not installed") {
+		t.Errorf("removed where IPv6 may be redirected: %+v", r)
+	}
+	if after := ns.run(t, "iptables", "-t", "nat", "-S"); after != redirected {
+		t.Errorf("it could not remove IPv6 and changed IPv4 from\n%s\nto\n%s", redirected, after)
+	}
+	ns.run(t, "env", path, "OVERTAKE_OUTBOUND_IPV6=no", "sh", script, "remove")
+	if after := ns.run(t, "iptables", "-t", "nat", "-S"); after != before {
+		t.Errorf("removed, there is\n%s\nbefore there was\n%s", after, before)
+	}
+}
+
+// Addresses of IPv6 may be written in all forms, and each is left alone.
+func TestE2ERedirectAddresses(t *testing.T) {
+	ns := newNamespace(t)
+	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[string]string{
+		"::": "::/128", "::/0": "-A OVERTAKE_OUTPUT -j RETURN", "::1": "::1/128", "FD00::/8": "fd00::/8", "1:2:3:4:5:6:7:8": "1:2:3:4:5:6:7:8/128", "1:2:3:4:5:6:7::": "1:2:3:4:5:6:7:0/128",
+		"::2:3:4:5:6:7:8": "0:2:3:4:5:6:7:8/128", "64:ff9b::192.0.2.33": "64:ff9b::c000:221/128", "1:2:3:4:5:6:1.2.3.4": "1:2:3:4:5:6:102:304/128", "fd00:0db8::0001/64": "fd00:db8::/64",
+	} {
+		ns.run(t, "env", "OVERTAKE_EXCLUDE_CIDRS="+address, "sh", script)
+		if got := ns.run(t, "ip6tables", "-t", "nat", "-S", "OVERTAKE_OUTPUT"); !strings.Contains(got, want) {
+			t.Errorf("%s: no %s in\n%s", address, want, got)
+		}
+	}
+}
+
+// Runs that remove the redirect at the same time do not fail by one another.
+func TestE2ERedirectRemovedTwice(t *testing.T) {
+	ns := newNamespace(t)
+	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := func() string {
+		return ns.run(t, "iptables", "-t", "nat", "-S") + ns.run(t, "ip6tables", "-t", "nat", "-S")
+	}
+	before := tables()
+	for range 3 {
+		ns.run(t, "sh", script)
+		ns.run(t, "sh", "-ec", `
+for run in 1 2 3 4 5 6; do sh "$0" remove & runs="${runs-} $!"; done
+for run in $runs; do wait "$run"; done`, script)
+		if after := tables(); after != before {
+			t.Errorf("removed, there is\n%s\nbefore there was\n%s", after, before)
+		}
 	}
 }
 

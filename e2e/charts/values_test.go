@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -28,6 +29,10 @@ type schema struct {
 	Additional  any                `json:"additionalProperties"`
 	Items       *schema            `json:"items"`
 	Definitions map[string]*schema `json:"definitions"`
+	Required    []string           `json:"required"`
+	Minimum     *float64           `json:"minimum"`
+	Maximum     *float64           `json:"maximum"`
+	AnyOf       []*schema          `json:"anyOf"`
 }
 
 // readSchema returns the schema with its references resolved.
@@ -76,6 +81,57 @@ func TestSchemaIsClosed(t *testing.T) {
 		if s.Items != nil && len(s.Items.Properties) > 0 {
 			s.Items.Description = "in " + path
 			walk(path+"[]", s.Items)
+		}
+	}
+	walk("", readSchema(t))
+}
+
+// Helm drops a key that is set to null. So the schema requires each key that has a
+// default, but for requests and the limit of processors, without which pods can do.
+func TestSchemaRequiresDefaults(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chart(), "values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var defaults map[string]any
+	if err := yaml.Unmarshal(text, &defaults); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(path string, values map[string]any, s *schema)
+	walk = func(path string, values map[string]any, s *schema) {
+		for name, value := range values {
+			at := strings.TrimPrefix(path+"."+name, ".")
+			of := s.Properties[name]
+			if of == nil || value == nil { // a key of Kubernetes or the program, or null by default
+				continue
+			}
+			optional := strings.Contains(at, "resources.requests") || strings.HasSuffix(at, "resources.limits.cpu")
+			if slices.Contains(s.Required, name) == optional {
+				t.Errorf("values.schema.json: %s is optional: %v, want %v", at, !optional, optional)
+			}
+			if below, ok := value.(map[string]any); ok {
+				walk(at, below, of)
+			}
+		}
+	}
+	walk("", defaults, readSchema(t))
+}
+
+// Kubernetes has no whole number above that of 32 bits.
+func TestSchemaBoundsNumbers(t *testing.T) {
+	var walk func(path string, s *schema)
+	walk = func(path string, s *schema) {
+		if kind := fmt.Sprint(s.Type); strings.Contains(kind, "integer") && (s.Minimum == nil || s.Maximum == nil || *s.Maximum > math.MaxInt32) {
+			t.Errorf("%s takes whole numbers without bounds", path)
+		}
+		for name, property := range s.Properties {
+			walk(path+"/"+name, property)
+		}
+		if s.Items != nil {
+			walk(path+"/0", s.Items)
+		}
+		for _, choice := range s.AnyOf {
+			walk(path, choice)
 		}
 	}
 	walk("", readSchema(t))

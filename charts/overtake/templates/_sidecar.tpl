@@ -31,10 +31,7 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
   restartPolicy: Always
   args: [sidecar, -c, /etc/overtake/overtake.yaml, --log-level, {{ .Values.log.level }}, --log-format, {{ .Values.log.format }}]
   env:
-    {{- include "overtake.env" (list $sidecar.resources "sidecar.resources") | nindent 4 }}
-    {{- with $sidecar.extraEnv }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "overtake.extraEnv" (list (include "overtake.env" (list $sidecar.resources "sidecar.resources")) $sidecar.extraEnv "sidecar.extraEnv") | nindent 4 }}
   ports:
     - name: overtake-in
       containerPort: {{ $sidecar.inboundPort }}
@@ -42,7 +39,7 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
       containerPort: {{ $sidecar.adminPort }}
   {{- include "overtake.probes" (list .Values.probes "overtake-admin") | nindent 2 }}
   resources:
-    {{- toYaml $sidecar.resources | nindent 4 }}
+    {{- include "overtake.resources" (list $sidecar.resources "sidecar.resources") | nindent 4 }}
   securityContext:
     {{- include "overtake.security" . | nindent 4 }}
     runAsNonRoot: true
@@ -75,7 +72,7 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
     - {name: OVERTAKE_EXCLUDE_PORTS, value: {{ join "," $sidecar.redirect.excludePorts | quote }}}
     - {name: OVERTAKE_EXCLUDE_CIDRS, value: {{ join "," $sidecar.redirect.excludeCIDRs | quote }}}
   resources:
-    {{- toYaml $sidecar.redirect.resources | nindent 4 }}
+    {{- include "overtake.resources" (list $sidecar.redirect.resources "sidecar.redirect.resources") | nindent 4 }}
   securityContext:
     allowPrivilegeEscalation: false
     privileged: false
