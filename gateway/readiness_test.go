@@ -50,7 +50,8 @@ func TestReadinessLeavesOut(t *testing.T) {
 // A broker that hangs is the one that is named: others have their own time to answer.
 func TestReadinessNamesTheOneThatHangs(t *testing.T) {
 	queues := map[string]Queue{}
-	yaml := "queues:\n"
+	var yaml strings.Builder
+	yaml.WriteString("queues:\n")
 	for i := range 8 {
 		name := fmt.Sprint("good", i)
 		q := newFakeQueue().open()["jobs"]
@@ -62,12 +63,12 @@ func TestReadinessNamesTheOneThatHangs(t *testing.T) {
 			return depths(ctx)
 		}
 		queues[name] = q
-		yaml += "  " + name + ": {}\n"
+		yaml.WriteString("  " + name + ": {}\n")
 	}
 	hung := newFakeQueue().open()["jobs"]
 	hung.Ping = func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
 	queues["hung"] = hung
-	g := start(t, yaml+"  hung: {}\n", serveApp(t, func(http.ResponseWriter, *http.Request) {}), queues)
+	g := start(t, yaml.String()+"  hung: {}\n", serveApp(t, func(http.ResponseWriter, *http.Request) {}), queues)
 	if status, body := g.adminGet("/readyz"); status != 503 || !strings.Contains(body, "queue hung") || strings.Contains(body, "good") || strings.Contains(body, "upstream") {
 		t.Errorf("%d %s, want the queue hung and nothing else", status, body)
 	}
