@@ -21,7 +21,9 @@ type deadCommands struct {
 
 // Help implements kong.HelpProvider.
 func (*deadCommands) Help() string {
-	return `Example:
+	return deskHelp + `
+
+Example:
   overtake dead list jobs -c overtake.yaml`
 }
 
@@ -44,7 +46,9 @@ type deadListCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*deadListCommand) Help() string {
-	return `Examples:
+	return deskHelp + `
+
+Examples:
   overtake dead list jobs -c overtake.yaml
   overtake dead list jobs -c overtake.yaml --class batch --reason 'answered 500' --json`
 }

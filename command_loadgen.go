@@ -22,7 +22,7 @@ import (
 
 // loadgenCommands are what the load generator does; driving a load needs no name.
 type loadgenCommands struct {
-	Run     loadgenCommand `cmd:"" default:"withargs" help:"Drive a load at a target and show what each class got. This is what 'overtake loadgen' does."`
+	Run     loadgenCommand `cmd:"" default:"withargs" help:"Drive a load at a target and show what each class got."`
 	Compare compareCommand `cmd:"" help:"Put reports side by side, and say which differences are more than noise."`
 }
 

@@ -23,7 +23,9 @@ type queueCommands struct {
 
 // Help implements kong.HelpProvider.
 func (*queueCommands) Help() string {
-	return `Example:
+	return deskHelp + `
+
+Example:
   overtake queue list -c overtake.yaml`
 }
 
@@ -31,7 +33,7 @@ type queueListCommand struct{ deskOptions }
 
 // Help implements kong.HelpProvider.
 func (*queueListCommand) Help() string {
-	return `One line per lane, and one for the dead letters of each queue. "-" is what the broker does not tell.
+	return `One line per lane, and one for the dead letters of each queue. "-" is what the broker does not tell. ` + deskHelp + `
 
 Examples:
   overtake queue list -c overtake.yaml
@@ -179,7 +181,7 @@ type queuePauseCommand struct{ pauseOptions }
 
 // Help implements kong.HelpProvider.
 func (*queuePauseCommand) Help() string {
-	return `All gateways heed it within about two seconds; what they have in hand is finished. It lasts until resume, also across restarts of gateways and brokers. A paused lane still takes messages, until it is full.
+	return `All gateways heed it within about two seconds; what they have in hand is finished. It lasts until resume, also across restarts of gateways and brokers. A paused lane still takes messages, until it is full. ` + deskHelp + `
 
 Example:
   overtake queue pause jobs -c overtake.yaml --class batch`

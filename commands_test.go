@@ -53,6 +53,17 @@ func TestHelpHasExamples(t *testing.T) {
 	}
 }
 
+// The help of a command begins as its section in docs/commands.md.
+func TestHelpIsThatOfTheReference(t *testing.T) {
+	for _, node := range spokenCommands(model(t)) {
+		stdout, _ := captured(t, func() { run(append(strings.Fields(spoken(node)), "--help")) })
+		head, _, _ := strings.Cut(strings.Join(strings.Fields(stdout), " "), " Flags: ")
+		if want := "Usage: " + synopsis(node) + " " + about(node); !strings.HasPrefix(head, want) {
+			t.Errorf("overtake %s --help begins\n%s\nwant\n%s", spoken(node), head, want)
+		}
+	}
+}
+
 // TestCommandsReference holds docs/commands.md to the command line. With -rewrite,
 // it is written anew.
 func TestCommandsReference(t *testing.T) {
@@ -182,7 +193,7 @@ func synopsis(node *kong.Node) string {
 	for _, p := range node.Positional {
 		words = append(words, p.Summary())
 	}
-	if len(node.Flags) > 0 {
+	if slices.ContainsFunc(node.Flags, func(f *kong.Flag) bool { return !f.Required }) {
 		words = append(words, "[flags]")
 	}
 	return strings.Join(words, " ")
@@ -230,9 +241,12 @@ func writeDetail(b *strings.Builder, detail string) {
 	}
 }
 
+// tag is what Markdown would take for HTML, and leave out.
+var tag = regexp.MustCompile(`<([A-Za-z/!?])`)
+
 // prose keeps Markdown from reading text as anything else than text.
 func prose(text string) string {
-	return strings.NewReplacer("*", `\*`, "<", `\<`).Replace(text)
+	return tag.ReplaceAllString(strings.ReplaceAll(text, "*", `\*`), `\<$1`)
 }
 
 func tableText(text string) string { return strings.ReplaceAll(prose(text), "|", `\|`) }

@@ -25,6 +25,9 @@ type deskOptions struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
+// deskHelp says what the commands ask of the file.
+const deskHelp = `Of the file, it takes brokers, queues and the names of classes. Mistakes elsewhere are warnings here, so that queues can be steered while a gateway goes on without the file.`
+
 // desk is where people look at the queues of a configuration.
 type desk struct {
 	cfg     *config.Config

@@ -71,6 +71,44 @@ routes: [{queue: jobs}]
 	}
 }
 
+// Queues can be steered while the file has a mistake in a part that they do not need:
+// it is a warning, once on standard error, and the output is as ever.
+func TestDeskGoesOnWithMistakesElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	fillDesk(t, dir)
+	base := fmt.Sprintf(`
+upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
+brokers: {local: {type: nats, embedded: true, dir: %q}}
+queues: {jobs: {deliver: {upstream: app, path: /work}}}
+routes: [{queue: jobs}]
+`, dir)
+	broken := writeFile(t, base+"rules: [{class: btach}]\n")
+	const goesOn = "this command needs none of that, and goes on\n"
+	for _, c := range []struct{ args, stdout string }{
+		{"queue list", "jobs   batch        2 "},
+		{"queue pause jobs", "paused jobs: interactive, standard, batch\n"},
+		{"queue show jobs --json", `"paused": true`},
+		{"queue resume jobs --class batch", "resumed jobs: batch\n"},
+		{"dead list jobs", "binary"},
+	} {
+		code := -1
+		stdout, stderr := captured(t, func() { code = run(append(strings.Fields(c.args), "-c", broken)) })
+		if code != exitOK {
+			t.Errorf("%s: the exit code is %d", c.args, code)
+		}
+		checkStream(t, "standard output of "+c.args, stdout, c.stdout)
+		checkStream(t, "standard error of "+c.args, stderr, `: rules[0].class: "btach" is not a class; did you mean "batch"?`)
+		checkStream(t, "standard error of "+c.args, stderr, goesOn)
+	}
+	for _, mistake := range []string{"classes: [{name: Batch}]\n", "relais: []\n", "queues: {}\n", "a: [\n"} {
+		code := -1
+		stdout, stderr := captured(t, func() { code = run([]string{"queue", "pause", "jobs", "-c", writeFile(t, base+mistake)}) })
+		if code != exitUsage || stdout != "" || strings.Contains(stderr, goesOn) {
+			t.Errorf("%q: the exit code is %d, the output\n%s%s", mistake, code, stdout, stderr)
+		}
+	}
+}
+
 // A queue with RabbitMQ's own priorities has one lane, and only that can be meant.
 func TestLanesThatAreMeant(t *testing.T) {
 	d := &desk{cfg: &config.Config{

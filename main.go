@@ -81,11 +81,19 @@ func options(exit func(code int)) []kong.Option {
 	}
 }
 
-// printHelp prints the help of a command, that of its default for one that does
-// nothing by itself.
+// printHelp prints the help of a command. That of a default is the help of the command
+// which does nothing else by itself, under the name that people type.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
-	if selected := ctx.Selected(); selected != nil && selected.DefaultCmd != nil {
-		ctx.Path = append(ctx.Path, &kong.Path{Parent: selected, Command: selected.DefaultCmd, Flags: selected.DefaultCmd.Flags})
+	if selected := ctx.Selected(); selected != nil {
+		named, node := selected, selected.DefaultCmd
+		if node == nil {
+			named, node = selected.Parent, selected
+		}
+		if named.DefaultCmd == node {
+			shown := *node
+			shown.Name, shown.Help, shown.Parent = named.Name, named.Help, named.Parent
+			ctx.Path = append(ctx.Path, &kong.Path{Parent: shown.Parent, Command: &shown, Flags: shown.Flags})
+		}
 	}
 	return kong.DefaultHelpPrinter(options, ctx)
 }

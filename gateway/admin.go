@@ -316,7 +316,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false) // people read it; with its type and nosniff, no browser takes it for HTML
-	_ = enc.Encode(v) // the client's connection at most
+	_ = enc.Encode(v)        // the client's connection at most
 }
 
 // FindDown looks which servers take no connections now. They may come later;

@@ -20,11 +20,12 @@ const pausePatience = 10 * time.Second
 // registerChanges adds what changes something. The guard asks for the token.
 func (g *Gateway) registerChanges(mux *http.ServeMux) {
 	mux.HandleFunc("POST /admin/reload", g.adminReload)
-	for verb, paused := range map[string]bool{"pause": true, "resume": false} {
-		change := func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, paused) }
-		mux.HandleFunc("POST /admin/queues/{queue}/"+verb, change)
-		mux.HandleFunc("POST /admin/queues/{queue}/{class}/"+verb, change)
-	}
+	pause := func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, true) }
+	resume := func(w http.ResponseWriter, r *http.Request) { g.adminPause(w, r, false) }
+	mux.HandleFunc("POST /admin/queues/{queue}/pause", pause)
+	mux.HandleFunc("POST /admin/queues/{queue}/resume", resume)
+	mux.HandleFunc("POST /admin/queues/{queue}/{class}/pause", pause)
+	mux.HandleFunc("POST /admin/queues/{queue}/{class}/resume", resume)
 	mux.HandleFunc("POST /admin/log-level", g.adminLogLevel)
 }
 

@@ -137,12 +137,28 @@ func TestAdminPausesLanes(t *testing.T) {
 	if got := paused(); len(got) != 0 {
 		t.Errorf("paused are %q", got)
 	}
+	if a := g.change("/admin/queues/jobs/pause"); a.status != 200 || !strings.Contains(a.body, `"paused": true`) || !strings.Contains(a.body, `"standard"`) {
+		t.Errorf("pause the queue: %d %s", a.status, a.body)
+	}
+	if got := paused(); len(got) != 3 {
+		t.Errorf("of the whole queue, paused are %q", got)
+	}
+	if a := g.change("/admin/queues/jobs/resume"); a.status != 200 {
+		t.Errorf("resume the queue: %d %s", a.status, a.body)
+	}
+	if got := paused(); len(got) != 0 {
+		t.Errorf("paused are %q", got)
+	}
+	if a := g.askAdmin("POST", "/admin/queues/jobs/pause"); a.status != 401 || len(paused()) != 0 {
+		t.Errorf("without the token: %d %s", a.status, a.body)
+	}
 	for target, want := range map[string]string{
 		"/admin/queues/jbs/batch/pause":    "want one of: jobs",
+		"/admin/queues/jbs/pause":          "want one of: jobs",
+		"/admin/queues/jobs/restart":       "404",
 		"/admin/queues/jobs/urgent/pause":  "want one of: interactive, standard, batch",
 		"/admin/queues/jobs/dead/pause":    "want one of: interactive",
 		"/admin/queues/jobs/batch/restart": "404",
-		"/admin/queues/jobs/pause":         "404",
 	} {
 		if a := g.change(target); a.status != 404 || !strings.Contains(a.body, want) {
 			t.Errorf("%s: %d %s, want %q", target, a.status, a.body, want)

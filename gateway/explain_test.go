@@ -186,9 +186,14 @@ rules:
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("explained as\n%+v\nwant\n%+v", got, want)
 	}
-	for _, wrong := range []string{"source=x", "header=x", "listener=none"} {
-		if status, body := g.adminGet("/debug/explain?" + wrong); status != http.StatusBadRequest {
-			t.Errorf("%s: %d %s", wrong, status, body)
+	for wrong, names := range map[string]string{
+		"source=x": "source", "header=x": "header", "listener=none": "none",
+		"url=/a?x=1&y=2": `parameter "y"`, "uri=/a": `parameter "uri"`,
+		"url=/a%zz": `"%zz"`, "url=/a;b": "semicolon", "url=/a&url=/b": "url is given 2 times",
+	} {
+		status, body := g.adminGet("/debug/explain?" + wrong)
+		if status != http.StatusBadRequest || !strings.Contains(body, names) {
+			t.Errorf("%s: %d %s, want it to name %s", wrong, status, body, names)
 		}
 	}
 	if _, page := g.adminGet("/metrics"); strings.Contains(page, "overtake_rule_dry_run_total{") {

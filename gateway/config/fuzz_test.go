@@ -44,8 +44,10 @@ func FuzzParse(f *testing.F) {
 			if !ok || len(problems) == 0 || problems[0].Text == "" {
 				t.Fatalf("error is %#v", err)
 			}
+			checkQueues(t, data, nil, len(problems))
 			return
 		}
+		checkQueues(t, data, c, 0)
 		text, err := c.Redacted()
 		if err != nil {
 			t.Fatal(err)

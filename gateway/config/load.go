@@ -4,7 +4,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 
 	"overtake/classifier/strictyaml"
@@ -29,8 +28,8 @@ func Parse(name string, data []byte, lookupEnv func(string) (string, bool)) (*Co
 // steered while the file has a mistake elsewhere.
 //
 // The rule: every mistake in brokers, queues (but their deliver, which is the gateway's
-// alone) and the names of classes is an error, and so is a file or a key at its top
-// that can't be read, as that may have been one of them. All others are returned as
+// alone) and the names of classes is an error, and so is a file that can't be read, or
+// a key that nobody knows where one of them could be. All others are returned as
 // elsewhere. The error is [Problems].
 func LoadQueues(path string, lookupEnv func(string) (string, bool)) (c *Config, elsewhere strictyaml.Problems, err error) {
 	return readFile(path, os.ReadFile, lookupEnv).queues()
@@ -62,12 +61,23 @@ var (
 	// aboutDelivery are those below them that do not.
 	aboutQueues   = regexp.MustCompile(`^(brokers|queues)([.\[]|$)|^classes(\[\d+\](\.name)?)?$`)
 	aboutDelivery = regexp.MustCompile(`^queues\.[a-z0-9-]+\.deliver([.\[]|$)`)
+	ofClass       = regexp.MustCompile(`^classes\[\d+\]\.(\w+)`)
 )
 
 func isAboutQueues(path string) bool {
-	_, known := strictyaml.Fields(reflect.TypeFor[Config]())
 	top := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
-	return len(top) == 0 || !slices.Contains(known, top[0]) || aboutQueues.MatchString(path) && !aboutDelivery.MatchString(path)
+	if len(top) == 0 || !isKey[Config](top[0]) || aboutQueues.MatchString(path) {
+		return !aboutDelivery.MatchString(path)
+	}
+	key := ofClass.FindStringSubmatch(path)
+	return key != nil && !isKey[Class](key[1]) // it may have been name
+}
+
+// isKey reports whether a struct has the key in a file.
+func isKey[T any](key string) bool {
+	index, _ := strictyaml.Fields(reflect.TypeFor[T]())
+	_, known := index[key]
+	return known
 }
 
 // Default returns the configuration without a file, in front of one upstream

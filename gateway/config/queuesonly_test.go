@@ -1,0 +1,83 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// What matters to who looks at queues is an error, and all else is returned beside.
+func TestLoadQueues(t *testing.T) {
+	const base = `
+classes: [{name: fast}, {name: slow, floor: 5%}]
+brokers: {local: {type: nats, embedded: true, token: "${SECRET}", listen: "127.0.0.1:4222"}}
+queues: {jobs: {deliver: {upstream: app}}}
+upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
+`
+	replaced := func(old, replacement string) string {
+		if !strings.Contains(base, old) {
+			t.Fatalf("%q is not in the file", old)
+		}
+		return strings.Replace(base, old, replacement, 1)
+	}
+	for _, c := range []struct{ name, text, elsewhere, problem string }{
+		{"nothing wrong", base, "", ""},
+		{"a rule", base + "rules: [{class: fsat}]\n", "rules[0].class", ""},
+		{"an unset variable", base + "admin_token: \"${NOT_SET}\"\n", "admin_token", ""},
+		{"a part of the wrong kind", base + "routes: none\n", "routes", ""},
+		{"an unknown key below", base + "tracing: {samples: 1}\n", "tracing.samples", ""},
+		{"a class's floor", replaced("floor: 5%", "floor: many"), "classes[1].floor", ""},
+		{"where a queue is delivered", replaced("deliver: {upstream: app}", "deliver: {upstream: ap}"), "queues.jobs.deliver.upstream", ""},
+		{"a class's name", replaced("name: slow", "name: Slow"), "", "classes[1].name"},
+		{"a class without a name", replaced("name: slow", "nam: slow"), "", "classes[1]"},
+		{"classes of the wrong kind", base + "dry_run: 7\n" + "relays: 3\n", "dry_run", ""},
+		{"a queue's broker", replaced("{deliver:", "{broker: loca, deliver:"), "", "queues.jobs.broker"},
+		{"a broker's type", replaced("type: nats", "type: nat"), "", "brokers.local.type"},
+		{"a broker's secret", replaced("${SECRET}", "${NOT_SET}"), "", "brokers.local.token"},
+		{"a key that may be one of them", base + "brokesr: {}\n", "", "brokesr"},
+		{"no YAML", base + "rules: [\n", "", "overtake.yaml:6:8"},
+	} {
+		file := filepath.Join(t.TempDir(), "overtake.yaml")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, elsewhere, err := LoadQueues(file, lookup)
+		if c.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), c.problem) {
+				t.Errorf("%s: %v, want it to name %s", c.name, err, c.problem)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if !strings.Contains(elsewhere.Error(), c.elsewhere) || (len(elsewhere) > 0) != (c.elsewhere != "") {
+			t.Errorf("%s: elsewhere is %v", c.name, elsewhere)
+		}
+		if len(cfg.Classes) != 2 || cfg.Classes[1].Name != "slow" || cfg.Queues["jobs"].Broker != "local" || cfg.Brokers["local"].Dir != "./overtake-data" {
+			t.Errorf("%s: read as %+v", c.name, cfg)
+		}
+	}
+	if _, _, err := LoadQueues("nowhere.yaml", lookup); err == nil || !strings.Contains(err.Error(), "nowhere.yaml") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
+// checkQueues holds the lenient reading of a file to the strict one: it accepts what
+// that accepts, as the same, and tells of no other mistakes.
+func checkQueues(t *testing.T, data []byte, c *Config, problems int) {
+	t.Helper()
+	lenient, elsewhere, err := read("overtake.yaml", data, lookup).queues()
+	switch {
+	case c == nil && err == nil && len(elsewhere) != problems:
+		t.Fatalf("%d mistakes elsewhere, of %d", len(elsewhere), problems)
+	case c == nil:
+	case err != nil || len(elsewhere) > 0:
+		t.Fatalf("the file is right, and read as wrong: %v %v", elsewhere, err)
+	case !reflect.DeepEqual(lenient.Queues, c.Queues) || !reflect.DeepEqual(lenient.Brokers, c.Brokers) || !reflect.DeepEqual(validator{Config: lenient}.classNames(), validator{Config: c}.classNames()):
+		t.Fatalf("read as %+v, want that of %+v", lenient, c)
+	}
+}
