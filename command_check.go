@@ -18,7 +18,7 @@ type checkCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*checkCommand) Help() string {
-	return `Every problem is listed at once, with its line, its column and a remedy. The exit code is 0 for a file that the gateway would take, 2 otherwise.
+	return `Every problem is listed at once, with its line, its column and a remedy. Where OVERTAKE_ADMIN_TOKEN is set, it is checked in place of admin_token. The exit code is 0 for a file that the gateway would take, 2 otherwise.
 
 Example:
   overtake check -c overtake.yaml`
@@ -26,7 +26,12 @@ Example:
 
 // Run validates the file.
 func (c *checkCommand) Run() error {
-	cfg, err := config.Load(c.Config, os.LookupEnv)
+	environment, err := config.ProcessFromEnv()
+	if err != nil {
+		return &usageError{err}
+	}
+	// What else the environment says is for one process, and may be of another here.
+	cfg, err := config.Resolve(config.Process{Config: c.Config}, config.Process{AdminToken: environment.AdminToken}, os.LookupEnv)
 	if err != nil {
 		return err
 	}

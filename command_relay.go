@@ -22,6 +22,7 @@ type relayCommand struct {
 	Config     string `short:"c" required:"" placeholder:"FILE" help:"Configuration file with relays."`
 	UntilEmpty bool   `help:"Stop when nothing is left to move."`
 	LogLevel   string `placeholder:"LEVEL" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error (default info)."`
+	LogFormat  string `placeholder:"FORMAT" enum:"text,json" default:"text" help:"text or json (default text). How far it is, is a line of text."`
 }
 
 // Help implements kong.HelpProvider.
@@ -53,7 +54,7 @@ func (c *relayCommand) Run(ctx context.Context) (err error) {
 			return &usageError{fmt.Errorf("--until-empty: relay %s takes from a subject without a stream, which is never empty", r.Name)}
 		}
 	}
-	log, _ := newLogger(c.LogLevel, "text")
+	log, _ := newLogger(c.LogLevel, c.LogFormat)
 	slog.SetDefault(log)
 	b := newBrokers(cfg, log)
 	b.guest = true

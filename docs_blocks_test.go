@@ -45,7 +45,14 @@ func TestDocs(t *testing.T) {
 		}
 	})
 	t.Log(total.String())
+	if len(total.late) > mostLate {
+		t.Errorf("%d load tests have no result, want %d at most: run this with nothing else running", len(total.late), mostLate)
+	}
 }
+
+// mostLate is how many load tests of all documents may stay without a result on a
+// busy machine. More say that the documents ask for more than machines have.
+const mostLate = 3
 
 // docCount is what was done about documents.
 type docCount struct {
@@ -53,8 +60,9 @@ type docCount struct {
 	documents int      // with shell blocks
 	blocks    int      // that were run
 	ci        []string // lines that .ci/run runs
-	offline   []string // places of blocks that no test machine can run
-	late      []string // documents with load tests whose generator was late: the machine was busy
+	lines     int      // that no test machine can run
+	offline   []string // places of the blocks that have them
+	late      []string // documents with load tests whose generator was late twice: the machine was busy
 }
 
 func (c *docCount) add(of *docCount) {
@@ -65,6 +73,7 @@ func (c *docCount) add(of *docCount) {
 	}
 	c.blocks += of.blocks
 	c.ci = append(c.ci, of.ci...)
+	c.lines += of.lines
 	c.offline = append(c.offline, of.offline...)
 	c.late = append(c.late, of.late...)
 }
@@ -73,8 +82,8 @@ func (c *docCount) String() string {
 	slices.Sort(c.ci)
 	slices.Sort(c.offline)
 	slices.Sort(c.late)
-	return fmt.Sprintf("%d documents, %d shell blocks run; %d lines that .ci/run runs itself%s; %d blocks checked offline%s; %d load tests GENERATOR-BOUND%s",
-		c.documents, c.blocks, len(c.ci), inBrackets(c.ci), len(c.offline), inBrackets(c.offline), len(c.late), inBrackets(c.late))
+	return fmt.Sprintf("%d documents, %d shell blocks run; %d lines that .ci/run runs itself%s; %d lines checked and not run%s; %d load tests GENERATOR-BOUND%s",
+		c.documents, c.blocks, len(c.ci), inBrackets(c.ci), c.lines, inBrackets(c.offline), len(c.late), inBrackets(c.late))
 }
 
 func inBrackets(names []string) string {
@@ -86,16 +95,17 @@ func inBrackets(names []string) string {
 
 // docSite is what the sessions of all documents share.
 type docSite struct {
-	clone string   // what each gets a copy of
-	env   []string // their environment
-	ci    []string // the commands of .ci/run
+	clone   string       // what each gets a copy of
+	env     []string     // their environment
+	ci      []string     // the commands of .ci/run
+	compose func() error // checks what is said to docker compose, once
 }
 
 // prepareDocs makes the clone, and what can only be made with a network.
 func prepareDocs(t *testing.T) *docSite {
 	t.Helper()
 	dir := t.TempDir()
-	site := &docSite{clone: filepath.Join(dir, "clone")}
+	site := &docSite{clone: filepath.Join(dir, "clone"), compose: sync.OnceValue(checkCompose)}
 	cloneTree(t, site.clone)
 	self, err := os.Executable()
 	if err != nil {
@@ -258,14 +268,6 @@ func (site *docSite) read(t *testing.T, name string) *docCount {
 			t.Logf("%s:%d: %s took %.1f s", name, step.Line, step.Kind, took.Seconds())
 		}
 	}
-	late, err := os.ReadFile(filepath.Join(dir, "late"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(late)) {
-		t.Logf("%s: GENERATOR-BOUND: %s", name, strings.TrimSpace(line))
-		count.late = append(count.late, name)
-	}
 	return count
 }
 
@@ -278,26 +280,46 @@ func (site *docSite) do(s *docSession, step markdown.Step, name string, count *d
 		return s.run(step.Text, step.Time)
 	case markdown.Expect:
 		return s.expect(step.Pattern)
-	case markdown.Offline:
-		count.offline = append(count.offline, fmt.Sprintf("%s:%d", name, step.Line))
-		if err := checkOffline(filepath.Join(s.dir, "clone"), step.Text); err != nil {
+	}
+	commands, runs := step.Text, true
+	if step.Kind == markdown.Offline {
+		block, err := site.offline(s, step.Text)
+		if err != nil {
 			return err
 		}
-		if helm := rendered(step.Text); helm != "" {
-			return s.run(helm, markdown.DefaultTime)
-		}
-		return nil
+		count.lines += len(block.lines)
+		count.offline = append(count.offline, fmt.Sprintf("%s:%d", name, step.Line))
+		commands, runs = block.commands, block.runs
 	}
-	commands, elsewhere := site.withoutCI(step.Text)
+	commands, elsewhere := site.withoutCI(commands)
 	for _, line := range elsewhere {
 		count.ci = append(count.ci, fmt.Sprintf("%s:%d %s", name, step.Line, line))
 	}
-	count.blocks++
+	if runs {
+		count.blocks++
+	}
 	if err := s.run(commands, step.Time); err != nil {
 		return err
 	}
 	s.output = append(s.output, s.step)
+	for _, line := range s.late {
+		count.late = append(count.late, fmt.Sprintf("%s:%d %s", name, step.Line, line))
+	}
 	return nil
+}
+
+// offline reads a block that has lines which can't be run, and checks those.
+func (site *docSite) offline(s *docSession, commands string) (*offlineBlock, error) {
+	block, err := readOffline(commands)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range block.lines {
+		if strings.HasPrefix(line, "docker compose ") {
+			err = site.compose()
+		}
+	}
+	return block, errors.Join(err, filesExist(filepath.Join(s.dir, "clone"), block.lines))
 }
 
 // before returns what the blocks that were run have printed, the end of each: a

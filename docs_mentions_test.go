@@ -28,7 +28,7 @@ func documents(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	charts, err := filepath.Glob(filepath.Join("charts", "*", "README.md"))
+	charts, err := filepath.Glob(filepath.Join("charts", "*", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +30,7 @@ type docSession struct {
 	marks  chan string // what bash says after each step; closed at its end
 	step   int         // the last one that was begun
 	output []int       // the steps that printed something: blocks that were run
+	late   []string    // the load tests of the last step that have no result, because their generator was late
 }
 
 // startDocSession starts the session in dir, which holds the clone. env is added to
@@ -114,10 +116,24 @@ func (s *docSession) run(commands string, most time.Duration) error {
 		if mark != strconv.Itoa(s.step) {
 			return fmt.Errorf("the session said %q after step %d", mark, s.step)
 		}
-		return nil
+		return s.readLate()
 	case <-late.C:
 		return fmt.Errorf("it has not ended after %v\n%s", most, s.printed(s.step))
 	}
+}
+
+// readLate reads which load tests of the step that has ended are without a result.
+func (s *docSession) readLate() error {
+	name := filepath.Join(s.dir, "late")
+	s.late = nil
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		s.late = append(s.late, strings.TrimSpace(line))
+	}
+	return errors.Join(err, os.Remove(name))
 }
 
 // printed returns what a step has printed until now, and what the session itself
@@ -135,6 +151,9 @@ func (s *docSession) printed(step int) string {
 // expect waits until the output of the block that was run last matches. The block
 // has ended, but what it left in the background may still be at it.
 func (s *docSession) expect(pattern *regexp.Regexp) error {
+	if len(s.late) > 0 {
+		return fmt.Errorf("the document shows a result, and the load test has none, because its generator was late twice: run this with nothing else running: %q\n%s", s.late, s.printed(s.step))
+	}
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
 	for end := time.Now().Add(20 * time.Second); ; <-again.C {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,5 +180,27 @@ func TestE2EPackagesNotify(t *testing.T) {
 		if code := p.wait(t); code != exitOK {
 			t.Errorf("after SIGTERM it exited with %d, want %d", code, exitOK)
 		}
+	}
+}
+
+// A crash is told apart from a mistake in the file, by what the unit sets: after the one
+// systemd starts the gateway again, after the other it does not.
+func TestE2EPackagesCrash(t *testing.T) {
+	unit := fileText(t, "docs/examples/systemd/overtake.service")
+	code := regexp.MustCompile(`(?m)^RestartPreventExitStatus=(\d+)$`).FindStringSubmatch(unit)
+	if code == nil || code[1] != strconv.Itoa(exitUsage) {
+		t.Fatalf("the unit starts the gateway again after %v, want that with all codes but %d", code, exitUsage)
+	}
+	var env []string
+	for _, setting := range regexp.MustCompile(`(?m)^Environment=(\S+)$`).FindAllStringSubmatch(unit, -1) {
+		env = append(env, setting[1])
+	}
+	p := startTool(t, env, "sh", "-c", `ulimit -c 0; exec "$@"`, "sh", binary,
+		"gateway", "--upstream", "http://127.0.0.1:1", "--listen", "127.0.0.1:0", "--admin", "off")
+	p.find(t, "msg=listening")
+	p.signal(t, syscall.SIGQUIT) // as an unrecovered panic: Go writes the stacks and ends
+	<-p.done.Done()
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGABRT {
+		t.Errorf("it ended with %v, want it by SIGABRT", p.cmd.ProcessState)
 	}
 }

@@ -335,3 +335,13 @@ relays: [{name: in, from: {broker: far, stream: ORDERS}, queue: jobs}]
 		t.Errorf("the app saw %q, want %q", ids, want)
 	}
 }
+
+// The log of a relay is for programs as well.
+func TestE2ERelayLogFormat(t *testing.T) {
+	file := writeFile(t, `brokers: {far: {type: nats, url: "nats://127.0.0.1:1"}}
+queues: {jobs: {broker: far}}
+relays: [{from: {broker: far, subject: a}, queue: jobs}]
+`)
+	start(t, "relay", "-c", file, "--log-format", "json").find(t,
+		`(?m)^\{"time":.*"level":"WARN","msg":"nats: can't be reached, trying on","broker":"far"`)
+}

@@ -119,6 +119,24 @@ vip          interactive  matches
 	}
 }
 
+// The environment has the token of the admin listener: what a gateway would refuse
+// there, check refuses as well, and shows it to nobody.
+func TestCheckMindsTheToken(t *testing.T) {
+	file := writeFile(t, "upstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\n")
+	for token, want := range map[string]int{"t0ken": exitUsage, "correct-horse-battery-staple": exitOK, "": exitOK} {
+		t.Setenv("OVERTAKE_ADMIN_TOKEN", token)
+		t.Setenv("OVERTAKE_LISTEN", "nonsense") // for another process
+		code := -1
+		stdout, stderr := captured(t, func() { code = run([]string{"check", "-c", file}) })
+		if code != want || code != exitOK && !strings.Contains(stderr, "OVERTAKE_ADMIN_TOKEN: admin_token: has 5 characters, want at least 16") {
+			t.Errorf("%q: exit code %d, want %d: %s%s", token, code, want, stdout, stderr)
+		}
+		if token != "" && strings.Contains(stdout+stderr, token) {
+			t.Errorf("it shows the token: %s%s", stdout, stderr)
+		}
+	}
+}
+
 func checkStream(t *testing.T, stream, got, want string) {
 	t.Helper()
 	if !strings.Contains(got, want) || want == "" && got != "" {

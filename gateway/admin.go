@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -30,9 +31,12 @@ type admin struct {
 	done     chan struct{}
 }
 
-// listenAdmin opens the admin address; "off" is none.
+// adminOff is the address of no admin listener.
+const adminOff = "off"
+
+// listenAdmin opens the admin address.
 func (g *Gateway) listenAdmin(address string) (*admin, error) {
-	if address == "off" {
+	if address == adminOff {
 		return &admin{}, nil
 	}
 	ln, err := net.Listen("tcp", address)
@@ -67,16 +71,19 @@ func (a *admin) addr() net.Addr {
 	return a.listener.Addr()
 }
 
-func (a *admin) shutdown(ctx context.Context) error {
+// shutdown lets answers under way end, for a moment. A profile that somebody takes, or
+// a reader who sleeps, is no reason for the process to stay, nor a drain that failed.
+func (a *admin) shutdown(log *slog.Logger) {
 	if a.listener == nil {
-		return nil
+		return
 	}
-	err := a.server.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, a.server.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), adminLeaveTime)
+	defer cancel()
+	if err := a.server.Shutdown(ctx); err != nil {
+		log.Info("answers of the admin listener are cut off", "error", err)
+		_ = a.server.Close() // nothing is left to do about it
 	}
 	<-a.done
-	return err
 }
 
 func (g *Gateway) adminHandler() http.Handler {
@@ -84,7 +91,9 @@ func (g *Gateway) adminHandler() http.Handler {
 	mux.HandleFunc("GET /{$}", adminIndex)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	mux.HandleFunc("GET /readyz", g.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{
+		EnableOpenMetrics: true, MaxRequestsInFlight: adminScrapes,
+	}))
 	g.console.Register(mux)
 	mux.HandleFunc("GET /debug/queues", g.debugQueues)
 	mux.HandleFunc("GET /debug/config", g.debugConfig)
@@ -118,57 +127,6 @@ func (g *Gateway) debugConfig(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	_, _ = w.Write(text) // the client's connection at most
-}
-
-// readyz tells whether new requests will be served.
-func (g *Gateway) readyz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
-	defer cancel()
-	problems := g.problems(ctx)
-	status := http.StatusOK
-	if len(problems) > 0 {
-		status = http.StatusServiceUnavailable
-	}
-	writeJSON(w, status, map[string]any{"ready": len(problems) == 0, "problems": problems})
-}
-
-// problems are why new requests will not be served: draining, or an upstream, a broker
-// or a store for jobs that can't be reached.
-func (g *Gateway) problems(ctx context.Context) []string {
-	problems := []string{}
-	if g.draining.Load() {
-		problems = append(problems, "draining")
-	}
-	for name, u := range g.present.Load().upstreams {
-		if err := u.reachable(ctx); err != nil {
-			problems = append(problems, fmt.Sprintf("upstream %s: %v", name, err))
-		}
-	}
-	for name, q := range g.queues {
-		if err := q.ready(ctx); err != nil {
-			problems = append(problems, fmt.Sprintf("queue %s: %v", name, err))
-		}
-	}
-	return problems
-}
-
-// reachable connects to a server of the upstream; one that answers is enough. Where
-// servers are checked, those that failed do not count.
-func (u *upstream) reachable(ctx context.Context) error {
-	var errs []error
-	known := u.standings()
-	for i, s := range u.servers {
-		if u.health != nil && known[i].standing == serverDown {
-			errs = append(errs, known[i].why)
-			continue
-		}
-		err := s.knock(ctx)
-		if err == nil {
-			return nil
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }
 
 // The JSON of /debug/queues.
@@ -245,34 +203,47 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 		state.Upstreams[name] = u.state(gen.classes.Names())
 	}
 	state.Closing = g.closing(gen)
-	ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
-	defer cancel()
+	var asking sync.WaitGroup
+	var mu sync.Mutex
 	for name, q := range g.queues {
-		lanes, err := q.Inspect(ctx)
-		qs := queueState{Lanes: make(map[string]int, len(lanes)), Paused: []string{}, InHand: make(map[string]int)}
-		for _, l := range lanes {
-			qs.Lanes[l.Class] = l.Waiting
-			if l.Paused {
-				qs.Paused = append(qs.Paused, l.Class)
-			}
-		}
-		for _, lane := range g.lanes {
-			if lane.q == q {
-				qs.InHand[lane.name] = int(lane.working.Load())
-			}
-		}
-		if err != nil {
-			qs.Error = err.Error()
-		}
-		state.Queues[name] = qs
+		asking.Go(func() {
+			shown := g.stateOf(q)
+			mu.Lock()
+			defer mu.Unlock()
+			state.Queues[name] = shown
+		})
 	}
+	asking.Wait()
 	if g.kernel != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), depthPatience)
+		defer cancel()
 		var err error
 		if state.Kernel, err = g.kernel(ctx, gen.config); err != nil {
 			state.KernelError = err.Error()
 		}
 	}
 	writeJSON(w, http.StatusOK, state)
+}
+
+// stateOf is what is known of a queue.
+func (g *Gateway) stateOf(q *queue) queueState {
+	view := g.viewOf(q)
+	shown := queueState{Lanes: make(map[string]int, len(view.lanes)), Paused: []string{}, InHand: make(map[string]int)}
+	for _, l := range view.lanes {
+		shown.Lanes[l.Class] = l.Waiting
+		if l.Paused {
+			shown.Paused = append(shown.Paused, l.Class)
+		}
+	}
+	for _, lane := range g.lanes {
+		if lane.q == q {
+			shown.InHand[lane.name] = int(lane.working.Load())
+		}
+	}
+	if view.err != nil {
+		shown.Error = view.err.Error()
+	}
+	return shown
 }
 
 // closing tells of the upstreams that gen has not, and earlier generations have.

@@ -49,9 +49,10 @@ func TestHealthAndReadiness(t *testing.T) {
 		t.Errorf("readyz: %d %s", status, body)
 	}
 	app.ln.Close()
-	if status, body := g.adminGet("/readyz"); status != 503 || !strings.Contains(body, "upstream app") {
-		t.Errorf("readyz without the app: %d %s", status, body)
-	}
+	eventually(t, "it is not ready without the app", func() bool {
+		status, body := g.adminGet("/readyz")
+		return status == 503 && strings.Contains(body, "upstream app")
+	})
 	if status, _ := g.adminGet("/healthz"); status != 200 {
 		t.Errorf("healthz without the app: %d", status)
 	}

@@ -81,6 +81,7 @@ func (g *Gateway) adminPause(w http.ResponseWriter, r *http.Request, paused bool
 	defer cancel()
 	for _, lane := range lanes {
 		err := q.SetPaused(ctx, lane, paused)
+		q.view.forget() // who changed it wants to see that
 		g.changed(r, err, "change", "pause", "queue", name, "class", lane, "paused", paused)
 		if err != nil {
 			http.Error(w, fmt.Sprintf("queue %s: lane %s: %v", name, lane, err), http.StatusServiceUnavailable)

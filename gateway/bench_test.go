@@ -36,7 +36,7 @@ func benchApp(b *testing.B, body int) string {
 func benchGateway(b *testing.B, app string) *Gateway {
 	cfg, err := config.Parse("bench.yaml", []byte(`
 listeners: [{address: "127.0.0.1:0"}]
-admin: off
+admin: "127.0.0.1:0"
 rules: [{class: batch, match: {path: "/reports/**"}}, {class: interactive, match: {headers: {X-Plan: gold}}}]
 upstreams: {app: {servers: [`+strconv.Quote(app)+`], limit: {max: 256}}}
 `), nil)

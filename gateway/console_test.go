@@ -149,6 +149,50 @@ func TestConsoleShowsSheds(t *testing.T) {
 	letGo()
 }
 
+// TestConsoleForgetsShedsOfTheGone: what upstreams have shed that are no more is
+// forgotten.
+func TestConsoleForgetsShedsOfTheGone(t *testing.T) {
+	app := newGate()
+	url := serveApp(t, app.ServeHTTP)
+	g := start(t, noRoom, url)
+	letGo := g.hold(app)
+	wantRefusal(t, g.get("/"), 503, "queue_full")
+	g.consoleShows("it", func(s *console.State) bool { return len(s.Sheds) == 1 })
+	letGo()
+	g.file = func() (*config.Config, error) {
+		return parseConfig(fmt.Sprintf("listeners: [{address: %q}]\nupstreams: {other: {servers: [$APP]}}\n", "127.0.0.1:0"), url)
+	}
+	g.Reload()
+	g.consoleShows("nothing of what is gone", func(s *console.State) bool { return len(s.Sheds) == 0 && s.Upstreams[0].Name == "other" })
+}
+
+// TestNoConsoleWithoutAdmin: where nobody can look, nothing is kept for it, not even
+// what happens to a request that is recorded nowhere.
+func TestNoConsoleWithoutAdmin(t *testing.T) {
+	q := newFakeQueue()
+	app := newGate()
+	g := start(t, "admin: off\n"+jobsTo, serveApp(t, app.ServeHTTP), q.open())
+	if g.console != nil || g.noted(new(journal)) != nil {
+		t.Error("there is a console, or a journal for it")
+	}
+	answered := make(chan fetched, 2)
+	for _, path := range []string{"/", "/jobs/batch/1"} {
+		go func() { answered <- g.fetch("POST", path, strings.NewReader("work")) }()
+	}
+	for range 2 { // the request, and the delivery of the job
+		receive(t, "one at the app", app.arrived)
+		app.pass <- struct{}{}
+	}
+	for range 2 {
+		if f := receive(t, "an answer", answered); f.err != nil || f.StatusCode >= 300 {
+			t.Errorf("answered %v, %v", f.Response, f.err)
+		}
+	}
+	q.settlement(t, 1)
+	g.file = func() (*config.Config, error) { return g.Config(), nil }
+	g.Reload() // forgets what is gone, where something is kept
+}
+
 // TestConsoleShowsFailedTries: each server that was tried is a hop.
 func TestConsoleShowsFailedTries(t *testing.T) {
 	g := start(t, "upstreams: {app: {servers: [$APP]}}", deadAddress(t))

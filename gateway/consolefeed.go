@@ -18,7 +18,7 @@ import (
 
 // show tells the console of a request that has ended.
 func (g *Gateway) show(now time.Time, status int, client *clientConn, r *request, recorded bool) {
-	if r.upstream == nil && r.queue == nil || r.tunnelled {
+	if g.console == nil || r.upstream == nil && r.queue == nil || r.tunnelled {
 		return
 	}
 	class, took := int(r.decision.Class), now.Sub(r.started)
@@ -26,7 +26,7 @@ func (g *Gateway) show(now time.Time, status int, client *clientConn, r *request
 	case r.shed && r.queue != nil:
 		g.console.Shed(class, console.Shed{Queue: r.queue.name, Reason: r.reason})
 	case r.shed:
-		g.console.Shed(class, console.Shed{Upstream: r.upstream.name, Reason: r.reason})
+		g.console.Shed(class, console.Shed{Upstream: r.upstream.configured(), Reason: r.reason})
 	default:
 		g.console.Ended(class, r.slot.waited, took)
 	}
@@ -95,6 +95,9 @@ func statusText(status int) string {
 // show tells the console of a message that is in hand no more. Its latency begins when
 // this gateway took it.
 func (c *courier) show(now time.Time, h *handling, recorded bool) {
+	if c.g.console == nil {
+		return
+	}
 	class, took, reason := int(c.class), now.Sub(h.taken), ""
 	if n := len(h.journal.waits); n > 0 {
 		reason = h.journal.waits[n-1].reason

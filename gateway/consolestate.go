@@ -17,8 +17,12 @@ type asked struct {
 	lanes    map[string]*console.Asked[[]broker.Lane] // by queue
 }
 
-// newConsole makes the console. Its classes are those of any configuration to come.
+// newConsole makes the console, unless nobody can look at it. Its classes are those of
+// any configuration to come.
 func (g *Gateway) newConsole(cfg *config.Config) {
+	if cfg.Admin == adminOff {
+		return
+	}
 	o := console.Options{
 		Pseudo: []string{classifier.RuleDefault, classifier.RuleTrusted, classifier.RuleProvenance},
 		Live:   g.consoleState, Trace: g.traceOf,
@@ -27,10 +31,13 @@ func (g *Gateway) newConsole(cfg *config.Config) {
 		o.Classes = append(o.Classes, console.Class{Name: c.Name, ObjectiveMillis: millis(c.Objective)})
 	}
 	g.console = console.New(o)
-	g.asked.problems = console.NewAsked(g.console, func(ctx context.Context) ([]string, error) { return g.problems(ctx), nil })
+	g.asked.problems = console.NewAsked(g.console, func(context.Context) ([]string, error) { return g.problems(), nil })
 	g.asked.lanes = make(map[string]*console.Asked[[]broker.Lane], len(cfg.Queues))
 	for name := range cfg.Queues {
-		g.asked.lanes[name] = console.NewAsked(g.console, func(ctx context.Context) ([]broker.Lane, error) { return g.queues[name].Inspect(ctx) })
+		g.asked.lanes[name] = console.NewAsked(g.console, func(context.Context) ([]broker.Lane, error) {
+			v := g.viewOf(g.queues[name])
+			return v.lanes, v.err
+		})
 	}
 }
 

@@ -74,7 +74,7 @@ func (g *Gateway) acquire(r *request) error {
 		r.trail.Deadline = deadline
 	}
 	r.slot.upstream = r.upstream
-	r.slot.journal = &r.journal
+	r.slot.journal = g.noted(&r.journal)
 	r.slot.work = scheduler.Work{
 		Class: r.decision.Class, Flow: r.flow, Deadline: deadline,
 		Bytes: int64(len(r.fields)*32 + requestOverhead),

@@ -62,8 +62,8 @@ type Gateway struct {
 	queues    map[string]*queue
 	books     []*jobBook // the stores for jobs, each once
 	metrics   *metrics
-	console   *console.Console
-	asked     asked // for the console
+	console   *console.Console // nil without an admin listener
+	asked     asked            // for the console
 	started   time.Time
 	version   string
 	leavers   *leavers
@@ -238,11 +238,11 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		g.streams.Wait()
 		g.couriers.Wait()
 	}()
-	var errs []error
+	var err error
 	select {
 	case <-drained:
 	case <-ctx.Done():
-		errs = append(errs, fmt.Errorf("gateway: what had not ended was cut off: %w", context.Cause(ctx)))
+		err = fmt.Errorf("gateway: what had not ended was cut off: %w", context.Cause(ctx))
 		g.cutOffAll(drained)
 	}
 	g.cut()
@@ -251,8 +251,8 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	awhile(g.housework.Wait)
 	g.access.close(g.log)
 	awhile(g.console.Close) // its streams would keep the admin listener
-	errs = append(errs, g.admin.shutdown(ctx))
-	return errors.Join(errs...)
+	g.admin.shutdown(g.log)
+	return err
 }
 
 // awhile waits for what may read files, which takes for ever where a network file

@@ -211,7 +211,7 @@ func (g *Gateway) ended(gen *generation) {
 	}
 	present := g.present.Load().config
 	g.metrics.forget(gen.config, present)
-	g.console.KeepRules(rulesOfConsole(present))
+	g.console.Keep(rulesOfConsole(present), shedsOfConsole(present))
 }
 
 // anyGeneration reports whether f holds for one that has not ended. Called with mu

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,11 +26,14 @@ import (
 // profiles and event streams take long.
 const (
 	adminConnections = 512
+	adminScrapes     = 8 // of /metrics at a time; more get 503
 	adminHeaderBytes = 64 << 10
-	adminHeaderTime  = 10 * time.Second
+	adminHeaderTime  = 3 * time.Second // also for a new connection's first byte, as silent ones keep others out
 	adminIdleTime    = time.Minute
 	adminAnswerTime  = time.Minute // for those that are not streams
 	adminBodyTime    = 5 * time.Second
+	adminProfileTime = time.Minute // of a profile or a trace, which cost every request
+	adminLeaveTime   = time.Second // for what is under way when the process ends
 )
 
 // guard stands before all that the admin listener serves. It lets nothing in that a
@@ -81,6 +84,10 @@ func (d *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "nothing here takes a body; put what you ask for into the URL", http.StatusRequestEntityTooLarge)
 		return
 	}
+	if err := profilesTooLong(r); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	if err := cmp.Or(d.crossOrigin.Check(r), fromElsewhere(r), d.underOtherName(r)); err != nil {
 		d.note(r, err)
 		http.Error(w, err.Error(), http.StatusForbidden)
@@ -103,6 +110,20 @@ func answerBy(path string) time.Time {
 	return time.Now().Add(adminAnswerTime)
 }
 
+// profilesTooLong returns why a profile or a trace is refused that would take how long the
+// asker likes: they slow down what the process is there for, as long as they last.
+func profilesTooLong(r *http.Request) error {
+	if !strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
+		return nil
+	}
+	for _, text := range r.URL.Query()["seconds"] {
+		if n, err := strconv.ParseFloat(text, 64); err != nil || !(n > 0 && n <= adminProfileTime.Seconds()) {
+			return fmt.Errorf("seconds=%s: want a number above 0 and up to %v", text, adminProfileTime.Seconds())
+		}
+	}
+	return nil
+}
+
 // fromElsewhere returns why a request is that of another site's page. It is for all
 // methods: what can be read here is as confidential as what can be changed. Clients
 // that are no browsers send none of these fields, and old ones at least Origin.
@@ -113,7 +134,7 @@ func fromElsewhere(r *http.Request) error {
 	}
 	if len(origins) == 1 {
 		o, err := url.Parse(origins[0])
-		if err != nil || o.Scheme != "http" && o.Scheme != "https" || !strings.EqualFold(o.Host, r.Host) {
+		if err != nil || o.Scheme != "http" && o.Scheme != "https" || origins[0] != o.Scheme+"://"+o.Host || !strings.EqualFold(o.Host, r.Host) {
 			return fmt.Errorf("a page of %q may not use this listener, asked for as %q; a proxy before it must pass Host on", origins[0], r.Host)
 		}
 	}
@@ -146,22 +167,43 @@ func (d *guard) underOtherName(r *http.Request) error {
 // isOurs reports whether a Host can't be a name that a stranger lets resolve to this
 // address: strangers have names of the public DNS only.
 func (d *guard) isOurs(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	name, isAddress := hostIn(host)
+	switch {
+	case isAddress:
 		return true
-	}
-	if host == "" {
+	case name == "":
 		return false
-	}
-	if !strings.Contains(host, ".") || host == d.hostname {
+	case !strings.Contains(name, "."), name == d.hostname:
 		return true // localhost, a service of compose, a host of the local network
 	}
 	// .localhost and .internal are never in the public DNS, the others are of clusters.
-	return slices.ContainsFunc([]string{"*.localhost", "*.internal", "*.svc", "*.cluster.local"}, matches(host)) ||
-		slices.ContainsFunc(d.config().AdminHosts, matches(host))
+	return slices.ContainsFunc([]string{"*.localhost", "*.internal", "*.svc", "*.cluster.local"}, matches(name)) ||
+		slices.ContainsFunc(d.config().AdminHosts, matches(name))
+}
+
+// hostIn returns the name in a Host field (RFC 9110 section 7.2), in lower case and
+// without the final dot, or that it is an address; "" for what is neither.
+func hostIn(field string) (name string, isAddress bool) {
+	name, port := field, ""
+	if i := strings.LastIndexByte(field, ':'); i > strings.LastIndexByte(field, ']') {
+		name, port = field[:i], field[i+1:]
+	}
+	if strings.Trim(port, "0123456789") != "" {
+		return "", false
+	}
+	if inner, ok := strings.CutPrefix(name, "["); ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+		ip, err := netip.ParseAddr(inner)
+		return "", ok && err == nil && ip.Is6()
+	}
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if ip, err := netip.ParseAddr(name); err == nil {
+		return "", ip.Is4()
+	}
+	if !config.IsHostName(name) {
+		return "", false
+	}
+	return name, false
 }
 
 // matches returns whether a lower-case host is a name, or one below it for *.name.

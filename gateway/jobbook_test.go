@@ -150,9 +150,7 @@ func TestStoreThatIsAway(t *testing.T) {
 		t.Errorf("readyz: %d %s", status, page)
 	}
 	close(store.shut)
-	if status, page := g.adminGet("/readyz"); status != 200 {
-		t.Errorf("readyz with the store: %d %s", status, page)
-	}
+	eventually(t, "it is ready with the store", func() bool { status, _ := g.adminGet("/readyz"); return status == 200 })
 	if got := q.settlement(t, 1); got != id+" done" {
 		t.Errorf("settled as %q", got)
 	}

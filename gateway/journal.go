@@ -38,6 +38,15 @@ type try struct {
 // away. The last entry is always there.
 const maxNoted = 16
 
+// noted returns the journal of work for what happens to be noted in; nil when nobody
+// will read it.
+func (g *Gateway) noted(j *journal) *journal {
+	if g.console == nil && g.tracer == nil {
+		return nil
+	}
+	return j
+}
+
 // begin starts a journal anew, with the memory of the last one.
 func (j *journal) begin(hop tracing.SpanID) {
 	j.hop, j.waits, j.tries = hop, j.waits[:0], j.tries[:0]

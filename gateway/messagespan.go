@@ -66,7 +66,7 @@ func (c *courier) handle(d *broker.Delivery, e *entry, taken time.Time) *handlin
 	h.trail.Extract(messageFields(d.Header), taken)
 	h.trail.Sample(h.gen.config.Tracing.Sample)
 	h.slot.work = scheduler.Work{Class: c.class, Flow: c.q.flow, Deadline: h.trail.Deadline, Kept: true}
-	h.slot.journal = &h.journal
+	h.slot.journal = c.g.noted(&h.journal)
 	h.journal.begin(h.trail.SpanID)
 	h.trail.SpanID = tracing.NewSpanID()
 	return h

@@ -162,8 +162,8 @@ func (m *metrics) forget(old, present *config.Config) {
 	for name := range old.Upstreams {
 		if _, ok := present.Upstreams[name]; !ok {
 			labels := prometheus.Labels{"upstream": name}
-			m.queueWait.forget(labels)
-			m.failures.forget(labels)
+			m.queueWait.forget(labels, func(k [2]string) bool { return k[0] == name })
+			m.failures.forget(labels, func(f failed) bool { return f.upstream == name })
 		}
 	}
 	gone := make(map[string]bool)
@@ -175,7 +175,7 @@ func (m *metrics) forget(old, present *config.Config) {
 	}
 	for rule := range gone {
 		labels := prometheus.Labels{"rule": rule}
-		m.classified.forget(labels)
+		m.classified.forget(labels, func(by [2]string) bool { return by[0] == rule })
 		m.dryRuns.DeletePartialMatch(labels)
 		m.exprErrors.DeletePartialMatch(labels)
 	}

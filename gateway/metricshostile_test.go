@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"overtake/gateway/console"
 	"overtake/scheduler"
 )
 
@@ -134,9 +135,27 @@ func TestHostileAppsMakeNoSeries(t *testing.T) {
 	g.checkLabels()
 }
 
-// The app's own calls go anywhere: where is no label.
+// The app's own calls go anywhere: where is no label, and the console counts by no
+// address, be it that calls fail or that they are shed.
 func TestHostileDestinationsMakeNoSeries(t *testing.T) {
-	s := startSidecar(t, "", serveApp(t, func(http.ResponseWriter, *http.Request) {}))
+	for name, yaml := range map[string]string{"failed": "", "shed": "classes: [{name: standard, deadline: 1ns}]"} {
+		t.Run(name, func(t *testing.T) {
+			s := startSidecar(t, yaml, serveApp(t, func(http.ResponseWriter, *http.Request) {}))
+			s.callAnywhere()
+			s.checkLabels()
+			if name == "shed" {
+				s.consoleShows("what was shed, under no address", func(state *console.State) bool {
+					return len(state.Sheds) == 1 && state.Sheds[0].Upstream == "" && state.Sheds[0].Reason == "deadline" && state.Sheds[0].Total >= 10
+				})
+			}
+		})
+	}
+}
+
+// callAnywhere calls addresses at which nobody is.
+func (s sidecar) callAnywhere() {
+	t := s.t
+	t.Helper()
 	for range 10 {
 		for _, request := range []string{"GET http://%s/ HTTP/1.1\r\nHost: x\r\n\r\n", "CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n"} {
 			p := s.dialOutbound()
@@ -147,5 +166,4 @@ func TestHostileDestinationsMakeNoSeries(t *testing.T) {
 			p.Close()
 		}
 	}
-	s.checkLabels()
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -143,8 +142,6 @@ func (s stateCollector) counters(out chan<- prometheus.Metric) {
 // readiness asks the brokers, all at once: one that hangs takes the time of no other.
 // Servers are not asked but by /readyz: what is known of them goes for each scrape.
 func (s stateCollector) readiness(out chan<- prometheus.Metric, gen *generation) {
-	ctx, cancel := context.WithTimeout(context.Background(), depthPatience)
-	defer cancel()
 	var asking sync.WaitGroup
 	var problems atomic.Int32
 	if s.g.draining.Load() {
@@ -157,23 +154,17 @@ func (s stateCollector) readiness(out chan<- prometheus.Metric, gen *generation)
 	}
 	for _, q := range s.g.queues {
 		asking.Go(func() {
-			depths, err := q.Depths(ctx)
-			for class, n := range depths {
+			said := s.g.readingOf(q)
+			for class, n := range said.depths {
 				gauge(out, descDepth, float64(n), q.name, class)
 			}
-			if err == nil {
-				err = q.takesJobs(ctx)
-			}
-			if err != nil {
+			if said.err != nil {
 				problems.Add(1)
-				s.g.log.Debug("a queue does not serve", "queue", q.name, "error", err)
+				s.g.log.Debug("a queue does not serve", "queue", q.name, "error", said.err)
 			}
-			gauge(out, descQueueUp, oneIf(err == nil), q.name)
+			gauge(out, descQueueUp, oneIf(said.err == nil), q.name)
 		})
 	}
 	asking.Wait()
 	gauge(out, descReady, oneIf(problems.Load() == 0))
 }
-
-// depthPatience is how long a scrape or a readiness check waits for the broker.
-const depthPatience = 2 * time.Second

@@ -47,14 +47,39 @@ type queue struct {
 	book        *jobBook // nil when nothing can be read about its jobs
 	keepResults time.Duration
 	maxAnswer   int64
+
+	reading shared[queueReading]
+	view    shared[queueView]
 }
 
-// ready returns why jobs are not taken or can't be delivered now, if so.
-func (q *queue) ready(ctx context.Context) error {
-	if _, err := q.Depths(ctx); err != nil {
-		return err
-	}
-	return q.takesJobs(ctx)
+// A queueReading is what a queue's broker says of it. Nobody changes it.
+type queueReading struct {
+	depths map[string]int // by class; what is known also where there is an error
+	err    error          // why jobs are not taken or can't be delivered, if so
+}
+
+// A queueView is the same for people, lane by lane. Nobody changes it.
+type queueView struct {
+	lanes []broker.Lane
+	err   error
+}
+
+// readingOf returns what was read of a queue within the last second.
+func (g *Gateway) readingOf(q *queue) queueReading {
+	return q.reading.get(g.cutOff, func(ctx context.Context) (r queueReading) {
+		if r.depths, r.err = q.Depths(ctx); r.err == nil {
+			r.err = q.takesJobs(ctx)
+		}
+		return r
+	})
+}
+
+// viewOf returns the lanes of a queue as they were within the last second.
+func (g *Gateway) viewOf(q *queue) queueView {
+	return q.view.get(g.cutOff, func(ctx context.Context) (v queueView) {
+		v.lanes, v.err = q.Inspect(ctx)
+		return v
+	})
 }
 
 // takesJobs returns why the broker takes no messages, or tells no states of jobs, now.

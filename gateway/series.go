@@ -31,16 +31,21 @@ func (s *series[K, M]) of(k K) M {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if m, ok := (*s.known.Load())[k]; ok {
+		return m // another one has put it there meanwhile
+	}
 	known := maps.Clone(*s.known.Load())
 	known[k] = s.find(k)
 	s.known.Store(&known)
 	return known[k]
 }
 
-// forget drops the metrics with these labels.
-func (s *series[K, M]) forget(labels prometheus.Labels) {
+// forget drops the metrics with these labels, which are those whose keys have them.
+func (s *series[K, M]) forget(labels prometheus.Labels, has func(K) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.DeletePartialMatch(labels)
-	s.known.Store(&map[K]M{}) // those that are left are found again
+	known := maps.Clone(*s.known.Load())
+	maps.DeleteFunc(known, func(k K, _ M) bool { return has(k) })
+	s.known.Store(&known)
 }

@@ -221,3 +221,30 @@ func TestShutdownDuringReload(t *testing.T) {
 		t.Error("a reload after the end")
 	}
 }
+
+// Somebody who takes a profile, or does not read, does not hold up the end, nor does it
+// count as a drain that failed.
+func TestShutdownWithAnOpenAdminRequest(t *testing.T) {
+	g := newGateway(t, "", deadAddress(t))
+	asked := make(chan struct{})
+	if err := g.Start(); err != nil {
+		t.Fatal(err)
+	}
+	g.admin.server.Handler.(*guard).next.HandleFunc("GET /slow", func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	})
+	c, err := net.Dial("tcp", g.AdminAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, "the request", asked)
+	ctx := testContext(t)
+	if err := g.Shutdown(ctx); err != nil || ctx.Err() != nil {
+		t.Errorf("shutdown: %v, %v", err, ctx.Err())
+	}
+}

@@ -20,7 +20,7 @@ type upstream struct {
 	timeout    time.Duration // to the start of an answer, whatever is tried
 	tryTimeout time.Duration // to that of one try; 0 for no other
 	dryRun     bool
-	unrouted   bool // see destinations: neither counted nor minded
+	unrouted   bool // see destinations: neither minded nor counted by name
 	log        *slog.Logger
 	health     *config.Health // nil without active checks
 	budget     *budget        // nil when nothing that was sent is sent again
@@ -36,6 +36,8 @@ type upstream struct {
 
 	mu     sync.Mutex
 	minded []minded // by server; guarded by mu
+
+	reached shared[error] // see reachable
 }
 
 // newUpstream returns an upstream that does nothing by itself before start, and nothing
@@ -65,6 +67,15 @@ func newUpstream(stop context.Context, log *slog.Logger, name string, cfg *confi
 	}
 	u.stop, u.end = context.WithCancel(stop)
 	return u, nil
+}
+
+// configured is the upstream's name in the configuration; "" for a destination, whose
+// name is what a client asked for.
+func (u *upstream) configured() string {
+	if u.unrouted {
+		return ""
+	}
+	return u.name
 }
 
 // start begins to mind the servers, the first time that it is called.

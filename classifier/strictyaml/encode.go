@@ -3,6 +3,7 @@ package strictyaml
 import (
 	"cmp"
 	"encoding"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -27,7 +28,7 @@ func (s *Source) Encode(v any) ([]byte, error) {
 // encode turns v into what goccy/go-yaml knows without looking at our types.
 func (s *Source) encode(v reflect.Value, path string) any {
 	if written, ok := s.written[path]; ok {
-		return written
+		return oneLine(written)
 	}
 	switch x := v.Interface().(type) {
 	case encoding.TextMarshaler: // netip.Prefix
@@ -36,7 +37,7 @@ func (s *Source) encode(v reflect.Value, path string) any {
 	case fmt.Stringer: // time.Duration, Size, Percent
 		return x.String()
 	case string:
-		return strings.ReplaceAll(WithoutPassword(x), "${", "$${")
+		return oneLine(strings.ReplaceAll(WithoutPassword(x), "${", "$${"))
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -58,6 +59,23 @@ func (s *Source) encode(v reflect.Value, path string) any {
 		return out
 	}
 	return v.Interface()
+}
+
+// oneLine returns a text as it is to be encoded. As a block of lines, which is how the
+// library writes it, one of several lines would lose blanks at the beginning of a line.
+func oneLine(text string) any {
+	if strings.ContainsAny(text, "\n\r") {
+		return quoted(text)
+	}
+	return text
+}
+
+// quoted is a text that is written in double quotes.
+type quoted string
+
+// MarshalYAML implements yaml.BytesMarshaler.
+func (q quoted) MarshalYAML() ([]byte, error) {
+	return json.Marshal(string(q)) // which YAML contains: YAML 1.2, section 1.3
 }
 
 // encodeStruct leaves out zeros that are as good as left out.

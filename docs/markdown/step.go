@@ -19,7 +19,7 @@ const (
 	Write   Kind = "write"   // a block is written to a file
 	Append  Kind = "append"  // or added to one
 	Expect  Kind = "expect"  // what was run last must have printed it
-	Offline Kind = "offline" // a shell block that no test machine can run
+	Offline Kind = "offline" // a shell block with lines that no test machine can run
 )
 
 // DefaultTime is what a shell block may take that names no time.

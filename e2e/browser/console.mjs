@@ -3,10 +3,11 @@
 // JSON. PREFIX-desktop-light.png and so on are whole pages. With "away" as its last
 // argument it says on lines of their own when the page is live, when it says that the
 // gateway is gone, and when it is live again; with "trace" it prints the hops of the
-// slowest request that Jaeger has.
+// slowest request that Jaeger has; with "odd" what the page makes of equal entries, and
+// of a clock that is set back.
 //
 //   npm ci --ignore-scripts   (once, in this folder)
-//   node console.mjs /usr/bin/chromium http://127.0.0.1:9901 PREFIX [away|trace]
+//   node console.mjs /usr/bin/chromium http://127.0.0.1:9901 PREFIX [away|trace|odd]
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -229,6 +230,29 @@ async function trace(browser) {
   console.log(JSON.stringify({ ...seen, hops: await hops.allTextContents(), audit: await audit(page), link: await link.getAttribute("href"), rel: await link.getAttribute("rel") }));
 }
 
+// odd opens a slow request, waits for the state after the clock was set back, and then
+// for another with one entry of everything, and prints what is there each time.
+async function odd(browser) {
+  const seen = { errors: [], requests: [] };
+  const page = await open(browser, screens[0], "light", seen);
+  const there = async () => page.evaluate(() => Object.fromEntries(Object.entries({
+    slow: "#slow-table .toggle", details: "#slow-table tr.detail", sheds: "#shed-table tbody tr", rules: "#rule-table tbody tr", servers: ".servers li",
+    times: '.chart:has(#plot-rate) tbody th',
+  }).map(([name, selector]) => [name, document.querySelectorAll(selector).length])));
+  await page.locator('.chart:has(#plot-rate) button').click(patience);
+  await page.locator("#slow-table .toggle").nth(1).click(patience);
+  seen.first = await there();
+  const comes = (version) => page.waitForFunction((v) => document.getElementById("facts").textContent.startsWith(`Version ${v} `), version, patience);
+  console.log("ready");
+  await comes("back");
+  await live(page);
+  seen.back = await there();
+  console.log("set back");
+  await comes("few");
+  seen.few = await there();
+  console.log(JSON.stringify(seen));
+}
+
 const browser = await chromium.launch({
   executablePath,
   headless: true,
@@ -238,6 +262,7 @@ const browser = await chromium.launch({
 try {
   if (mode === "away") await leave(browser);
   else if (mode === "trace") await trace(browser);
+  else if (mode === "odd") await odd(browser);
   else {
     const views = [];
     for (const screen of screens) for (const colorScheme of ["light", "dark"]) views.push(await view(browser, screen, colorScheme));

@@ -1,6 +1,7 @@
 package charts
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // buildApp puts the example's chart with its dependency into a directory that can be
@@ -41,8 +43,8 @@ func TestApp(t *testing.T) {
 	objects := judge(t, text, false)
 	compare(t, "app", text)
 
-	if kinds := len(objects); kinds != 3 {
-		t.Errorf("%d objects, want the app's two and the ConfigMap of its sidecar: %v", kinds, objects)
+	if kinds := len(objects); kinds != 4 {
+		t.Errorf("%d objects, want the app's two, and the ConfigMap and the NetworkPolicy of its sidecar: %v", kinds, objects)
 	}
 	spec := find[*appsv1.Deployment](objects)[0].Spec.Template.Spec
 	if len(spec.InitContainers) != 2 {
@@ -64,7 +66,7 @@ func TestApp(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"OVERTAKE_UID": "15001", "OVERTAKE_INBOUND_PORT": "15006", "OVERTAKE_OUTBOUND_PORT": "15001", "OVERTAKE_ADMIN_PORT": "9901",
-		"OVERTAKE_APP_PORTS": "3000", "OVERTAKE_OUTBOUND_PORTS": "80,443", "OVERTAKE_EXCLUDE_PORTS": "", "OVERTAKE_EXCLUDE_CIDRS": "",
+		"OVERTAKE_APP_PORTS": "3000", "OVERTAKE_OUTBOUND_PORTS": "80,443", "OVERTAKE_OUTBOUND_IPV6": "no", "OVERTAKE_EXCLUDE_PORTS": "", "OVERTAKE_EXCLUDE_CIDRS": "",
 	} {
 		if env[name] != want {
 			t.Errorf("%s is %q, want %q", name, env[name], want)
@@ -72,6 +74,61 @@ func TestApp(t *testing.T) {
 	}
 	if *sidecar.SecurityContext.RunAsUser != 15001 {
 		t.Error("the sidecar runs as a user whose connections are redirected")
+	}
+}
+
+// Calls by IPv6 are led to the sidecar where it listens on ::1, and only there.
+func TestAppWithIPv6(t *testing.T) {
+	app := buildApp(t)
+	for set, redirected := range map[string]bool{"false": false, "true": true} {
+		text, err := command(t, "template", "billing", app, "--set", "overtake.sidecar.ipv6="+set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if listens, led := strings.Contains(text, "address: '[::1]:15001'"), strings.Contains(text, `{name: OVERTAKE_OUTBOUND_IPV6, value: "yes"}`); listens != redirected || led != redirected {
+			t.Errorf("sidecar.ipv6 %s: listens on ::1: %v, redirects: %v", set, listens, led)
+		}
+	}
+}
+
+// The NetworkPolicy of pods with the sidecar takes their admin port from others than
+// networkPolicy.adminFrom, and no other port from anybody.
+func TestAppNetworkPolicy(t *testing.T) {
+	app := buildApp(t)
+	for _, admin := range []int32{1024, 9901, 65535} {
+		text, err := command(t, "template", "billing", app, "--set", fmt.Sprintf("overtake.sidecar.adminPort=%d", admin))
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects, err := decode(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy := find[*networkingv1.NetworkPolicy](objects)[0]
+		for port := int32(1); port <= 65535; port++ {
+			var everybody, some bool
+			for _, rule := range policy.Spec.Ingress {
+				for _, p := range rule.Ports {
+					end := p.Port.IntVal
+					if p.EndPort != nil {
+						end = *p.EndPort
+					}
+					if end < p.Port.IntVal || end > 65535 {
+						t.Fatalf("the range %d to %d", p.Port.IntVal, end)
+					}
+					if *p.Protocol == corev1.ProtocolTCP && p.Port.IntVal <= port && port <= end {
+						everybody, some = everybody || len(rule.From) == 0, some || len(rule.From) > 0
+					}
+				}
+			}
+			if everybody != (port != admin) || some != (port == admin) {
+				t.Errorf("admin port %d, port %d: for everybody %v, for some %v", admin, port, everybody, some)
+			}
+		}
+	}
+	text, err := command(t, "template", "billing", app, "--set", "overtake.networkPolicy.enabled=false")
+	if err != nil || strings.Contains(text, "kind: NetworkPolicy") {
+		t.Errorf("disabled: %v\n%s", err, text)
 	}
 }
 

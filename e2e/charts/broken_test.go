@@ -42,8 +42,8 @@ func TestBrokenManifests(t *testing.T) {
 		{"a path of the host", "default", "configMap:\n            name: edge-overtake", "hostPath:\n            path: /etc", "a path of the host"},
 		{"the host's network", "default", "automountServiceAccountToken: false\n      enable", "hostNetwork: true\n      automountServiceAccountToken: false\n      enable", "namespaces of the host"},
 		{"a token", "default", "automountServiceAccountToken: false\n      enable", "automountServiceAccountToken: true\n      enable", "mounts a token"},
-		{"no probe", "default", "          readinessProbe:\n            httpGet:\n              path: /readyz\n              port: admin\n            periodSeconds: 5\n            timeoutSeconds: 5\n            failureThreshold: 3\n", "", "lacks a probe"},
-		{"a probe of nothing", "default", "path: /readyz\n              port: admin", "path: /readyz\n              port: amin", "a probe asks at port amin"},
+		{"no probe", "default", "          readinessProbe:\n            httpGet:\n              path: /readyz?exclude=queues&exclude=upstreams\n              port: admin\n            periodSeconds: 5\n            timeoutSeconds: 5\n            failureThreshold: 3\n", "", "lacks a probe"},
+		{"a probe of nothing", "default", "path: /readyz?exclude=queues&exclude=upstreams\n              port: admin", "path: /readyz?exclude=queues&exclude=upstreams\n              port: amin", "a probe asks at port amin"},
 		{"a mount of nothing", "default", "mountPath: /etc/overtake", "mountPath: /etc/overtake\n            - name: x\n              mountPath: /x", "mounts x, which is no volume"},
 		{"another's pods", "default", "      app.kubernetes.io/component: gateway\n  strategy", "      app.kubernetes.io/component: other\n  strategy", "its selector is not for its own pods"},
 		{"a Service of nobody", "default", "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: overtake", "publishNotReadyAddresses: true\n  selector:\n    app.kubernetes.io/name: other", "for the pods of 0 workloads"},
@@ -54,6 +54,7 @@ func TestBrokenManifests(t *testing.T) {
 		{"a missing account", "default", "serviceAccountName: edge-overtake", "serviceAccountName: edge", `ServiceAccount "edge", which is not there`},
 		{"a missing headless Service", "embedded", "clusterIP: None", "clusterIP: \"\"", "headless Service"},
 		{"a port that is closed", "networkpolicy", "- port: public", "- port: pubic", "allows port pubic"},
+		{"a port of the sidecar that is closed", "app", "{protocol: TCP, port: 9901}", "{protocol: TCP, port: 9902}", "allows port 9902"},
 		{"a monitor of nothing", "monitoring", "- port: admin\n      path: /metrics", "- port: amin\n      path: /metrics", "scrapes port amin"},
 		{"a long name", "default", "name: edge-overtake-admin", "name: " + strings.Repeat("a", 64), "63"},
 	} {

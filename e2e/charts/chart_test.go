@@ -110,7 +110,7 @@ var contents = sync.OnceValue(makeFiles)
 
 // secrets are what the Secrets of the tests have.
 var secrets = map[string]string{
-	"BROKER_TOKEN": "t0ken", "NATS_TOKEN": "t0ken", "RABBITMQ_URL": "amqps://shop:pa%2Fss@rabbitmq:5671/", "OVERTAKE_ADMIN_TOKEN": "t0ken",
+	"BROKER_TOKEN": "t0ken", "NATS_TOKEN": "t0ken", "RABBITMQ_URL": "amqps://shop:pa%2Fss@rabbitmq:5671/", "OVERTAKE_ADMIN_TOKEN": "0123456789abcdef",
 }
 
 // environment returns the variables of the containers that have the ConfigMap.

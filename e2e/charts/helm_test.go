@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write testdata/golden and the table of the chart's README anew")
+var rewrite = flag.Bool("rewrite", false, "write testdata/golden and the chart's VALUES.md anew")
 
 // The programs, built once, and the root of the repository.
 var helm, overtake, root string

@@ -33,7 +33,7 @@ func TestReadme(t *testing.T) {
 	}
 	for _, install := range installs {
 		args := []string{"template", "--kube-version", "1.33.0"}
-		for _, arg := range strings.Fields(install[1]) {
+		for arg := range strings.FieldsSeq(install[1]) {
 			switch {
 			case arg == "charts/overtake":
 				arg = chart()

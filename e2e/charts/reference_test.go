@@ -108,7 +108,10 @@ func policyReferences(o object, p *networkingv1.NetworkPolicy, objects []object,
 	}
 	for _, rule := range p.Spec.Ingress {
 		for _, port := range rule.Ports {
-			if port.Port == nil || !hasNamedPort(pods[0].spec, port.Port.String()) {
+			known := port.EndPort != nil || slices.ContainsFunc(containers(pods[0].spec), func(c corev1.Container) bool {
+				return port.Port != nil && hasPort(c, port.Port.String())
+			})
+			if !known {
 				say(o, "allows port %v, which %s has not", port.Port, pods[0])
 			}
 		}

@@ -1,6 +1,8 @@
 package charts
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -25,13 +27,58 @@ func TestRefusals(t *testing.T) {
 		{"a client CA without a certificate", []string{"listeners[0].name=a", "listeners[0].port=8080", "listeners[0].servicePort=80", "listeners[0].clientCA=true"}, []string{"a has clientCA and no tlsSecret"}},
 		{"latest", []string{"image.tag=latest"}, []string{"/image/tag"}},
 		{"half a digest", []string{"image.digest=sha256:abc"}, []string{"/image/digest"}},
-		{"no limit of memory", []string{"gateway.resources.limits.memory=null"}, []string{"gateway.resources.limits.memory", "is missing", "512Mi"}},
+		{"no limit of memory", []string{"gateway.resources.limits.memory=null"}, []string{"/gateway/resources/limits", "'memory'"}},
 		{"memory in bytes of mail", []string{"gateway.resources.limits.memory=1GB"}, []string{"/gateway/resources/limits/memory"}},
-		{"memory in thousandths", []string{"gateway.resources.limits.memory=100m"}, []string{"gateway.resources.limits.memory", "100m", "256Mi"}},
+		{"memory in thousandths", []string{"gateway.resources.limits.memory=100m"}, []string{"/gateway/resources/limits/memory", "100m"}},
 		{"too little memory", []string{"gateway.resources.limits.memory=8Mi"}, []string{"gateway.resources.limits.memory", "32Mi or more"}},
+		{"more memory than there is", []string{"gateway.resources.limits.memory=9999999Ti"}, []string{"gateway.resources.limits.memory: 9999999Ti is more", "1024Ti or less"}},
+		{"a volume larger than any", []string{"broker.embedded.enabled=true", "broker.embedded.size=9999999Ti"}, []string{"broker.embedded.size: 9999999Ti is more"}},
+		{"memory requested above the limit", []string{"gateway.resources.requests.memory=1Gi"}, []string{"gateway.resources.requests.memory: 1Gi", "limits.memory, 512Mi"}},
+		{"processors requested above the limit", []string{"relay.enabled=true", "config.relays[0].name=x", "broker.nats.enabled=true", "relay.resources.requests.cpu=1001m"}, []string{"relay.resources.requests.cpu: 1001m", "limits.cpu, 1"}},
+		{"a test's memory above the limit", []string{"tests.resources.requests.memory=129Mi"}, []string{"tests.resources.requests.memory: 129Mi"}},
+		{"a name with capitals", []string{"fullnameOverride=Foo_Bar"}, []string{"/fullnameOverride"}},
+		{"a name with a dot", []string{"fullnameOverride=a.b"}, []string{"/fullnameOverride"}},
+		{"a template as a name", []string{"nameOverride=x{{ .Release }}"}, []string{"/nameOverride"}},
+		{"a name of two lines", []string{"fullnameOverride=a\nb"}, []string{"/fullnameOverride"}},
+		{"more pods than can be counted", []string{"gateway.replicas=99999999999"}, []string{"/gateway/replicas", "maximum"}},
+		{"a user that can't be", []string{"sidecar.runAsUser=4294967294"}, []string{"/sidecar/runAsUser", "maximum"}},
+		{"the chart's own annotation", []string{"gateway.podAnnotations.checksum/restart=x"}, []string{"gateway.podAnnotations: checksum/restart", "take it out"}},
+		{"the relay's own annotation", []string{"relay.enabled=true", "config.relays[0].name=x", "broker.nats.enabled=true", "relay.podAnnotations.checksum/config=x"}, []string{"relay.podAnnotations: checksum/config"}},
+		{"the chart's own variable", []string{"gateway.extraEnv[0].name=GOMEMLIMIT"}, []string{"gateway.extraEnv: GOMEMLIMIT", "take it out"}},
+		{"the token's variable", []string{"admin.tokenSecret.name=admin", "gateway.extraEnv[0].name=OVERTAKE_ADMIN_TOKEN"}, []string{"gateway.extraEnv: OVERTAKE_ADMIN_TOKEN"}},
+		{"a broker's variable", []string{"broker.nats.enabled=true", "broker.nats.tokenSecret.name=nats", "relay.enabled=true", "config.relays[0].name=x", "relay.extraEnv[0].name=NATS_TOKEN"}, []string{"relay.extraEnv: NATS_TOKEN"}},
+		{"a variable twice", []string{"gateway.extraEnv[0].name=A", "gateway.extraEnv[1].name=A"}, []string{"gateway.extraEnv: A", "twice"}},
+		{"a variable without a name", []string{"gateway.extraEnv[0].value=A"}, []string{"/gateway/extraEnv/0", "'name'"}},
+		{"a number as a variable", []string{"gateway.extraEnv[0].name=A", "gateway.extraEnv[0].value=1"}, []string{"/gateway/extraEnv/0/value"}},
+		{"no server", []string{"app.servers=null"}, []string{"/app", "'servers'"}},
+		{"an image with a blank", []string{"image.repository=a b"}, []string{"/image/repository"}},
+		{"a registry with a scheme", []string{"image.registry=https://registry.example"}, []string{"/image/registry"}},
+		{"clients' addresses from nobody", []string{"service.externalTrafficPolicy=Local"}, []string{"service.externalTrafficPolicy: Local", "service.type"}},
+		{"networks that nothing holds", []string{"service.loadBalancerSourceRanges[0]=10.0.0.0/8"}, []string{"service.loadBalancerSourceRanges", "set service.type to LoadBalancer"}},
+		{"a sidecar's port twice", []string{"sidecar.enabled=true", "sidecar.adminPort=15006"}, []string{"sidecar.adminPort: 15006 is sidecar.inboundPort, too"}},
+		{"the app's port left alone", []string{"sidecar.enabled=true", "sidecar.redirect.excludePorts[0]=8080"}, []string{"sidecar.redirect.excludePorts: 8080 is sidecar.appPort"}},
+		{"a port above the last", []string{"sidecar.redirect.outboundPorts[0]=65536"}, []string{"/sidecar/redirect/outboundPorts/0"}},
+		{"no time to drain", []string{"drain.timeoutSeconds=null"}, []string{"/drain", "'timeoutSeconds'"}},
+		{"a section that is not there", []string{"broker.embedded.listen=null"}, []string{"/broker/embedded", "'listen'"}},
+		{"no listeners at all", []string{"listeners=null"}, []string{"'listeners'"}},
 		{"spans to nowhere", []string{"tracing.exporter=otlp"}, []string{"tracing.endpoint", "http://jaeger-collector:4318"}},
 		{"RabbitMQ nowhere", []string{"broker.rabbitmq.enabled=true"}, []string{"broker.rabbitmq.urlSecret.name"}},
 		{"a password in the values", []string{"broker.rabbitmq.url=amqp://shop:secret@rabbitmq/"}, []string{"/broker/rabbitmq/url"}},
+		{"a password for NATS in the values", []string{"broker.nats.enabled=true", "broker.nats.urls[0]=nats://shop:secret@nats"}, []string{"/broker/nats/urls/0"}},
+		{"a password in the configuration", []string{"config.brokers.mine.type=rabbitmq", "config.brokers.mine.url=amqp://shop:secret@rabbitmq/"}, []string{"config.brokers.mine", "a URL with a password", "${NAME}", "extraEnv"}},
+		{"one of several", []string{"config.brokers.mine.type=nats", "config.brokers.mine.urls[0]=nats://a", "config.brokers.mine.urls[1]=nats://secret@b"}, []string{"config.brokers.mine", "a URL with a password"}},
+		{"half a password", []string{"config.brokers.mine.type=nats", "config.brokers.mine.url=nats://shop:secret${NAME}@b"}, []string{"config.brokers.mine", "a URL with a password"}},
+		{"a token in the configuration", []string{"config.brokers.mine.type=nats", "config.brokers.mine.token=secret"}, []string{"config.brokers.mine.token", "${NAME}", "extraEnv"}},
+		{"a literal that looks like a variable", []string{"config.brokers.mine.type=nats", "config.brokers.mine.token=$${NAME}"}, []string{"config.brokers.mine.token"}},
+		{"a password for a sidecar", []string{"sidecar.enabled=true", "sidecar.config.brokers.mine.url=nats://shop:secret@nats"}, []string{"sidecar.config.brokers.mine", "a URL with a password"}},
+		{"a broker on one line", []string{"config.brokers.mine=amqp://shop:secret@rabbitmq/"}, []string{"/config/brokers/mine"}},
+		{"queues on no broker", []string{"config.queues.jobs.attempts=3"}, []string{"config.queues has no broker", "broker.embedded.enabled", "config.brokers"}},
+		{"a relay's queues on no broker", []string{"gateway.enabled=false", "relay.enabled=true", "config.relays[0].name=x", "config.queues.jobs.attempts=3"}, []string{"config.queues has no broker"}},
+		{"a sidecar's queues on no broker", []string{"sidecar.enabled=true", "sidecar.config.queues.jobs.attempts=3"}, []string{"sidecar.config.queues has no broker", "sidecar.config.brokers"}},
+		{"a broker embedded by the configuration", []string{"config.brokers.local.type=nats", "config.brokers.local.embedded=true"}, []string{"config.brokers.local.embedded", "set broker.embedded.enabled"}},
+		{"a broker embedded in a sidecar", []string{"sidecar.enabled=true", "sidecar.config.brokers.local.type=nats", "sidecar.config.brokers.local.embedded=true"}, []string{"sidecar.config.brokers.local.embedded", "elsewhere"}},
+		{"nowhere to go", []string{"networkPolicy.enabled=true", "networkPolicy.egress.enabled=true"}, []string{"networkPolicy.egress.to is empty", "networkPolicy.egress.enabled to false"}},
+		{"a readiness of something else", []string{"probes.readiness.path=/readyz?exclude=apps"}, []string{"/probes/readiness/path"}},
 		{"a relay of nothing", []string{"relay.enabled=true"}, []string{"config.relays"}},
 		{"a relay that can't reach its broker", []string{"relay.enabled=true", "broker.embedded.enabled=true", "config.relays[0].name=x"}, []string{"broker.embedded.listen.enabled"}},
 		{"nothing to scale by", []string{"autoscaling.enabled=true", "autoscaling.cpuPercent=0"}, []string{"autoscaling.cpuPercent"}},
@@ -52,6 +99,59 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Lists with too little or too much in them are refused, and so is a name that only the
+// release makes.
+func TestRefusalsOfLists(t *testing.T) {
+	for _, test := range []struct{ release, set, want string }{
+		{"edge", `{"app": {"servers": []}}`, "/app/servers"},
+		{"edge", `{"sidecar": {"enabled": true, "redirect": {"inbound": false, "outboundPorts": []}}}`, "sidecar.redirect has nothing to redirect"},
+		{"edge", `{"sidecar": {"enabled": true, "redirect": {"outboundPorts": ["*", "80"]}}}`, "sidecar.redirect.outboundPorts: *"},
+		{"1edge", `{}`, "set fullnameOverride"},
+		{"edge.shop", `{}`, "set fullnameOverride"},
+	} {
+		path := filepath.Join(t.TempDir(), "values.yaml")
+		if err := os.WriteFile(path, []byte(test.set), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := template(t, test.release, "--values", path); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s as %s: %v\nlacks %q", test.set, test.release, err, test.want)
+		}
+	}
+}
+
+// What is refused for its secret is not shown.
+func TestRefusalsHideSecrets(t *testing.T) {
+	for _, set := range []string{"config.brokers.mine.url=nats://shop:s3cr3t@nats", "config.brokers.mine.token=s3cr3t"} {
+		_, err := template(t, "edge", "--set", "config.brokers.mine.type=nats,"+set)
+		if err == nil {
+			t.Fatalf("%s is taken", set)
+		}
+		// What comes before is the command with its arguments.
+		if _, said, _ := strings.Cut(err.Error(), "exit status"); strings.Contains(said, "s3cr3t") {
+			t.Errorf("%s: %s", set, said)
+		}
+	}
+}
+
+// Brokers in the configuration may have their secrets by variables.
+func TestSecretsByVariables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(path, []byte(`
+config:
+  brokers:
+    whole: {type: rabbitmq, url: "${MINE_URL}"}
+    part: {type: rabbitmq, url: "amqps://shop:${MINE_PASSWORD}@rabbitmq:5671/"}
+    both: {type: nats, urls: ["nats://${MINE_USER}:${MINE_PASSWORD}@a:4222", "nats://b:4222"]}
+    token: {type: nats, url: "nats://c:4222", token: "${MINE_TOKEN}", embedded: false}
+  queues: {jobs: {broker: part, results: token, deliver: {}}}
+gateway:
+  extraEnv: [{name: MINE_URL, value: "amqp://a/"}, {name: MINE_PASSWORD, value: b}, {name: MINE_USER, value: c}, {name: MINE_TOKEN, value: d}]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	judge(t, render(t, "edge", "--values", path), false)
 }
 
 // Clusters without native sidecars are refused; those without the sleep action get a

@@ -1,7 +1,12 @@
 package charts
 
 import (
+	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,21 +20,30 @@ func immutable(o object) any {
 	case *appsv1.Deployment:
 		return it.Spec.Selector
 	case *appsv1.StatefulSet:
-		return []any{it.Spec.Selector, it.Spec.ServiceName, it.Spec.PodManagementPolicy}
+		return []any{it.Spec.Selector, it.Spec.ServiceName, it.Spec.PodManagementPolicy, it.Spec.VolumeClaimTemplates}
 	case *corev1.Service:
 		return it.Spec.ClusterIP
 	}
 	return nil
 }
 
+// claim are the values that the volume claim is made of, which say that they can't be
+// changed later, with others than the defaults.
+var claim = map[string]string{"size": `"9Gi"`, "storageClass": `"fast"`, "accessMode": `"ReadWriteOnce"`, "annotations": `{"backup": "weekly"}`}
+
 // From any values to any others, an upgrade changes nothing that can't change in
-// place: a Deployment that becomes a StatefulSet is another object.
+// place, but for those that say so: a Deployment that becomes a StatefulSet is another
+// object.
 func TestUpgrades(t *testing.T) {
 	before := map[string]any{}
 	from := map[string]string{}
 	for name, path := range valueFiles(t) {
-		// These replace parts of names, which makes other objects.
-		text := render(t, "edge", "--values", path, "--set", "nameOverride=,fullnameOverride=")
+		// The first two replace parts of names, which makes other objects.
+		args := []string{"--values", path, "--set", "nameOverride=,fullnameOverride="}
+		for name, value := range claim {
+			args = append(args, "--set-json", "broker.embedded."+name+"="+value)
+		}
+		text := render(t, "edge", args...)
 		objects, err := decode(text)
 		if err != nil {
 			t.Fatal(err)
@@ -40,6 +54,27 @@ func TestUpgrades(t *testing.T) {
 				t.Errorf("%s: from %s to %s: %v becomes %v", o, from[o.String()], name, was, fields)
 			}
 			before[o.String()], from[o.String()] = fields, name
+		}
+	}
+}
+
+// The volume claim is made of the values that say that they can't be changed later.
+func TestClaim(t *testing.T) {
+	claimed := func(args ...string) []corev1.PersistentVolumeClaim {
+		objects, err := decode(render(t, "edge", append(args, "--set", "broker.embedded.enabled=true")...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return find[*appsv1.StatefulSet](objects)[0].Spec.VolumeClaimTemplates
+	}
+	standard := claimed()
+	for name, of := range readSchema(t).Properties["broker"].Properties["embedded"].Properties {
+		value, ok := claim[name]
+		if says := strings.Contains(of.Description, "can't be changed later"); says != (ok || name == "podManagementPolicy") {
+			t.Errorf("broker.embedded.%s is described as %q", name, of.Description)
+		}
+		if ok && reflect.DeepEqual(claimed("--set-json", "broker.embedded."+name+"="+value), standard) {
+			t.Errorf("broker.embedded.%s does not change the claim", name)
 		}
 	}
 }
@@ -68,7 +103,7 @@ func TestRestarts(t *testing.T) {
 		{"tracing.exporter=otlp,tracing.endpoint=http://a:1", "tracing.exporter=otlp,tracing.endpoint=http://b:1", true},
 		{class, class + ",config.classes[1].socket.dscp=LE", true},
 		{class, "config.classes[0].name=batch,config.classes[1].name=interactive", true},
-		{"", "config.queues.jobs.attempts=3", true},
+		{"broker.nats.enabled=true", "broker.nats.enabled=true,config.queues.jobs.attempts=3", true},
 		{"", "broker.nats.enabled=true", true},
 		{"", "admin.port=9902", true},
 		{"", "config.access_log.output=stdout", true},
@@ -76,6 +111,91 @@ func TestRestarts(t *testing.T) {
 		if got := sum(test.from) != sum(test.to); got != test.restarts {
 			t.Errorf("from %q to %q: restarts is %v, want %v", test.from, test.to, got, test.restarts)
 		}
+	}
+}
+
+// changes are values that change each part of the file that the program takes over
+// while it runs.
+var changes = map[string]string{
+	"admin_token":                     "", // not in the file
+	"admin_hosts":                     `config: {admin_hosts: [edge.internal]}`,
+	"classes[].objective":             `config: {classes: [{name: batch, objective: 1s}]}`,
+	"classes[].overload":              `config: {classes: [{name: batch, overload: fifo}]}`,
+	"classes[].reserve":               `config: {classes: [{name: batch, reserve: 1}]}`,
+	"classes[].floor":                 `config: {classes: [{name: batch, floor: 20%}]}`,
+	"classes[].max_waiting":           `config: {classes: [{name: batch, max_waiting: 9}]}`,
+	"classes[].max_waiting_bytes":     `config: {classes: [{name: batch, max_waiting_bytes: 9MiB}]}`,
+	"classes[].max_wait":              `config: {classes: [{name: batch, max_wait: 9s}]}`,
+	"classes[].deadline":              `config: {classes: [{name: batch, deadline: 9s}]}`,
+	"listeners[].trust":               `listeners: [{name: public, port: 8080, servicePort: 80, settings: {trust: [10.0.0.0/8]}}]`,
+	"listeners[].tls":                 `listeners: [{name: public, port: 8080, servicePort: 80, tlsSecret: shop-tls}]`,
+	"listeners[].proxy_protocol":      `listeners: [{name: public, port: 8080, servicePort: 80, settings: {proxy_protocol: true}}]`,
+	"listeners[].proxy_protocol_from": `listeners: [{name: public, port: 8080, servicePort: 80, settings: {proxy_protocol_from: [10.0.0.0/8]}}]`,
+	"listeners[].abort_on_close":      `listeners: [{name: public, port: 8080, servicePort: 80, settings: {abort_on_close: true}}]`,
+	"listeners[].limits":              `listeners: [{name: public, port: 8080, servicePort: 80, settings: {limits: {header_timeout: 9s}}}]`,
+	"default_class":                   `config: {default_class: batch}`,
+	"flow":                            `config: {flow: {header: X-Api-Key}}`,
+	"rules":                           `config: {rules: [{class: batch}]}`,
+	"routes":                          `config: {routes: [{upstream: app}]}`,
+	"upstreams":                       `app: {servers: ["http://shop:80"]}`,
+	"tracing.sample":                  `config: {tracing: {sample: 0.5}}`,
+	"tracing.propagate":               `config: {tracing: {propagate: [b3]}}`,
+	"tracing.query":                   `tracing: {query: "http://jaeger-query:16686"}`,
+	"access_log.sample":               `config: {access_log: {sample: 0.5}}`,
+	"expose":                          `config: {expose: none}`,
+	"dry_run":                         `config: {dry_run: true}`,
+	"drain_timeout":                   `drain: {timeoutSeconds: 60}`,
+	"relays":                          `config: {relays: [{name: a}]}`,
+}
+
+// No part of the file that the program takes over while it runs replaces pods.
+func TestReloads(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join(root, "gateway/config/reload.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`(?s)var reloadable = \[\]string\{\n(.*?)\n\}`).FindSubmatch(source)
+	if list == nil {
+		t.Fatal("gateway/config/reload.go has no list reloadable")
+	}
+	var parts []string
+	for _, part := range regexp.MustCompile(`"([a-z_.\[\]]+)"`).FindAllSubmatch(list[1], -1) {
+		parts = append(parts, string(part[1]))
+	}
+	if known := slices.Sorted(maps.Keys(changes)); !slices.Equal(slices.Sorted(slices.Values(parts)), known) {
+		t.Fatalf("the program takes over\n%v\nand this test knows\n%v", parts, known)
+	}
+	dir := t.TempDir()
+	base := filepath.Join(dir, "base.yaml")
+	if err := os.WriteFile(base, []byte("config: {classes: [{name: batch}], tracing: {sample: 0.1}, access_log: {output: stdout}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rendered := func(t *testing.T, args ...string) (sum, file string) {
+		objects, err := decode(render(t, "edge", append([]string{"--values", base}, args...)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return find[*appsv1.Deployment](objects)[0].Spec.Template.Annotations["checksum/restart"], find[*corev1.ConfigMap](objects)[0].Data["overtake.yaml"]
+	}
+	before, was := rendered(t)
+	for part, values := range changes {
+		if values == "" {
+			continue
+		}
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "values.yaml")
+			if err := os.WriteFile(path, []byte(values), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			after, is := rendered(t, "--values", path)
+			if is == was {
+				t.Errorf("%s does not change the file", values)
+			}
+			if after != before {
+				t.Errorf("%s replaces pods", values)
+			}
+		})
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +29,10 @@ type schema struct {
 	Additional  any                `json:"additionalProperties"`
 	Items       *schema            `json:"items"`
 	Definitions map[string]*schema `json:"definitions"`
+	Required    []string           `json:"required"`
+	Minimum     *float64           `json:"minimum"`
+	Maximum     *float64           `json:"maximum"`
+	AnyOf       []*schema          `json:"anyOf"`
 }
 
 // readSchema returns the schema with its references resolved.
@@ -80,6 +86,57 @@ func TestSchemaIsClosed(t *testing.T) {
 	walk("", readSchema(t))
 }
 
+// Helm drops a key that is set to null. So the schema requires each key that has a
+// default, but for requests and the limit of processors, without which pods can do.
+func TestSchemaRequiresDefaults(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(chart(), "values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var defaults map[string]any
+	if err := yaml.Unmarshal(text, &defaults); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(path string, values map[string]any, s *schema)
+	walk = func(path string, values map[string]any, s *schema) {
+		for name, value := range values {
+			at := strings.TrimPrefix(path+"."+name, ".")
+			of := s.Properties[name]
+			if of == nil || value == nil { // a key of Kubernetes or the program, or null by default
+				continue
+			}
+			optional := strings.Contains(at, "resources.requests") || strings.HasSuffix(at, "resources.limits.cpu")
+			if slices.Contains(s.Required, name) == optional {
+				t.Errorf("values.schema.json: %s is optional: %v, want %v", at, !optional, optional)
+			}
+			if below, ok := value.(map[string]any); ok {
+				walk(at, below, of)
+			}
+		}
+	}
+	walk("", defaults, readSchema(t))
+}
+
+// Kubernetes has no whole number above that of 32 bits.
+func TestSchemaBoundsNumbers(t *testing.T) {
+	var walk func(path string, s *schema)
+	walk = func(path string, s *schema) {
+		if kind := fmt.Sprint(s.Type); strings.Contains(kind, "integer") && (s.Minimum == nil || s.Maximum == nil || *s.Maximum > math.MaxInt32) {
+			t.Errorf("%s takes whole numbers without bounds", path)
+		}
+		for name, property := range s.Properties {
+			walk(path+"/"+name, property)
+		}
+		if s.Items != nil {
+			walk(path+"/0", s.Items)
+		}
+		for _, choice := range s.AnyOf {
+			walk(path, choice)
+		}
+	}
+	walk("", readSchema(t))
+}
+
 // The keys of config are those of the program's file, but for those that other values
 // set.
 func TestConfigKeys(t *testing.T) {
@@ -107,13 +164,19 @@ func TestConfigKeys(t *testing.T) {
 		}
 		return false
 	})
+	sections := map[string]*schema{"config": readSchema(t).Properties["config"], "sidecar.config": readSchema(t).Properties["sidecar"].Properties["config"]}
 	for _, key := range []string{"listeners", "admin", "drain_timeout", "admin_token"} {
 		if !want[key] {
 			t.Errorf("the program does not know %s", key)
 		}
 		delete(want, key)
+		for name, of := range sections {
+			if _, refused, _ := strings.Cut(of.Description, "Not here: "); !regexp.MustCompile(`\b` + key + `\b`).MatchString(refused) {
+				t.Errorf("the description of %s does not say that it has no %s: %s", name, key, of.Description)
+			}
+		}
 	}
-	for _, of := range []*schema{readSchema(t).Properties["config"], readSchema(t).Properties["sidecar"].Properties["config"]} {
+	for _, of := range sections {
 		got := slices.Sorted(maps.Keys(of.Properties))
 		if !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
 			t.Errorf("values.schema.json has\n%v\nand the program\n%v", got, slices.Sorted(maps.Keys(want)))
@@ -188,29 +251,24 @@ func flow(t *testing.T, value *yaml.Node) string {
 	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(text))
 }
 
-// The README ends with a table of all values, as values.yaml and the schema have them.
+// VALUES.md has a table of all values, as values.yaml and the schema have them.
 func TestValuesTable(t *testing.T) {
-	var table strings.Builder
-	table.WriteString("| value | default | means |\n| --- | --- | --- |\n")
+	var page strings.Builder
+	page.WriteString("# Values of the chart\n\n" +
+		"What each value means, from `values.yaml`, which has the defaults, in its order; sections are bold. What they are for is in [README.md](README.md).\n\n" +
+		"| value | default | means |\n| --- | --- | --- |\n")
 	for _, r := range rows(t) {
-		fmt.Fprintf(&table, "| %s | %s | %s |\n", r.path, r.value, strings.ReplaceAll(r.means, "|", `\|`))
+		fmt.Fprintf(&page, "| %s | %s | %s |\n", r.path, r.value, strings.ReplaceAll(r.means, "|", `\|`))
 	}
-	path := filepath.Join(chart(), "README.md")
+	path := filepath.Join(chart(), "VALUES.md")
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, after, ok := strings.Cut(string(text), "\n## Values\n\n")
-	if !ok {
-		t.Fatalf("%s has no section Values", path)
-	}
-	if after == table.String() {
+	if err == nil && string(text) == page.String() {
 		return
 	}
 	if !*rewrite {
-		t.Fatalf("%s: the table of values is not that of values.yaml; write it anew with: go test -rewrite", path)
+		t.Fatalf("%s is not what values.yaml says (%v); write it anew with: go test -run TestValuesTable -rewrite", path, err)
 	}
-	if err := os.WriteFile(path, []byte(before+"\n## Values\n\n"+table.String()), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(page.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

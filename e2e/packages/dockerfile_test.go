@@ -213,7 +213,7 @@ func copyContext(t *testing.T, to string) {
 	}
 	ignored := ignoredFiles(t)
 	var size int64
-	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
 		if ignored(name) {
 			continue
 		}

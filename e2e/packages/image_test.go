@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,7 +28,7 @@ func buildStage(t *testing.T) (src string) {
 	src = t.TempDir()
 	copyContext(t, src)
 	stages, _ := readDockerfile(t)
-	env := append(os.Environ(), "TARGETOS=linux", "TARGETARCH=amd64",
+	env := append(os.Environ(), "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH,
 		"VERSION=v1.2.3", "COMMIT=0123456789abcdef0123456789abcdef01234567", "DATE=2026-01-02T03:04:05Z")
 	for _, command := range stages["build"].Commands {
 		switch c := command.(type) {

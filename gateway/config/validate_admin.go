@@ -25,8 +25,10 @@ func (v validator) validateAdmin() {
 		name := strings.TrimPrefix(host, "*.")
 		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 			v.Wrong(path, host, "is an address, which needs no entry", "leave it out")
-		} else if !isHostName(name) {
+		} else if !IsHostName(name) {
 			v.Wrong(path, host, "is not the name of a host", "write overtake.example.com or *.example.com, without scheme and port")
+		} else if name != host && !strings.Contains(name, ".") {
+			v.Wrong(path, host, "is everybody's name below "+name, "write *.example.com, a domain of yours")
 		}
 	}
 	if v.Admin == "off" && len(v.AdminHosts) > 0 {
@@ -54,14 +56,19 @@ func (v validator) validateToken() {
 	}
 }
 
-// isHostName reports whether a name could be one of a host, also of several labels.
-func isHostName(name string) bool {
+// IsHostName reports whether a name could be one of a host, also of several labels,
+// and is no address: in a URL, a last label that is a number makes it one (WHATWG
+// URL, section 3.5).
+func IsHostName(name string) bool {
+	last := ""
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || strings.ContainsFunc(label, func(r rune) bool {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.ContainsFunc(label, func(r rune) bool {
 			return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 		}) {
 			return false
 		}
+		last = label
 	}
-	return len(name) <= 253
+	isNumber := strings.Trim(last, "0123456789") == "" || strings.HasPrefix(strings.ToLower(last), "0x")
+	return !isNumber && len(name) <= 253
 }

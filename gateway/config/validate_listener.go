@@ -18,13 +18,14 @@ const (
 )
 
 func (v validator) validateListeners() {
-	names, addresses := map[string]string{}, map[string]string{}
+	names := map[string]string{}
+	var taken []takenAddress
 	for i, l := range v.Listeners {
 		at := strictyaml.Item("listeners", i)
 		v.name(at+".name", l.Name)
 		v.unique(names, at+".name", at, l.Name)
 		if v.address(at+".address", l.Address) && !strings.HasSuffix(l.Address, ":0") {
-			v.unique(addresses, at+".address", at, l.Address)
+			taken = v.free(taken, at+".address", at, l.Address)
 		}
 		v.oneOf(at+".role", l.Role, "a role", Ingress, Inbound, Outbound)
 		if l.TLS != nil {
@@ -34,8 +35,35 @@ func (v validator) validateListeners() {
 		v.validateListenerLimits(at+".limits", l.Limits)
 	}
 	if v.Admin != "off" && v.address("admin", v.Admin) && !strings.HasSuffix(v.Admin, ":0") {
-		v.unique(addresses, "admin", "admin", v.Admin)
+		v.free(taken, "admin", "admin", v.Admin)
 	}
+}
+
+// takenAddress is an address that a listener binds.
+type takenAddress struct{ host, port, owner string }
+
+// free checks that nobody else takes an address, and returns all that are taken then.
+func (v validator) free(taken []takenAddress, path, owner, address string) []takenAddress {
+	host, port, _ := splitAddress(address)
+	for _, t := range taken {
+		if t.port == port && (t.host == host || covers(t.host, host) || covers(host, t.host)) {
+			v.Wrong(path, address, "is used by "+t.owner+" already", "choose another")
+			return taken
+		}
+	}
+	return append(taken, takenAddress{host, port, owner})
+}
+
+// covers reports whether who binds all addresses takes one. Without a host, and as ::,
+// it is those of IPv4 and IPv6.
+func covers(all, one string) bool {
+	switch strings.Trim(all, "[]") {
+	case "", "::":
+		return true
+	case "0.0.0.0":
+		return !strings.Contains(one, ":")
+	}
+	return false
 }
 
 func (v validator) validateTLS(at string, t *TLS) {

@@ -13,64 +13,102 @@ const (
 	askEvery = 2 * time.Second
 	// askPatience is how long they may take to answer.
 	askPatience = 2 * time.Second
-	// firstPatience is how long the first answer is waited for: it is better to show
-	// something at once.
+	// freshFor is how long an answer tells of the present.
+	freshFor = 2 * askEvery
+	// firstPatience is how long an answer is waited for where none tells of the present,
+	// as at first, or when nobody has looked for a while: it is better to show something
+	// at once.
 	firstPatience = 200 * time.Millisecond
 )
 
 // Asked is what others know, such as a broker: it is asked for in the background, only
-// while somebody wants to know it, and nobody waits for it.
+// while somebody looks, and nobody waits for it but for a moment.
 type Asked[T any] struct {
-	console *Console
-	ask     func(context.Context) (T, error)
+	console  *Console
+	question func(context.Context) (T, error)
 
 	mu    sync.Mutex
 	value T
 	err   error
-	at    time.Time     // when the last answer came; zero for never
+	at    time.Time     // when the last answer came, be it an error; zero for never
+	known time.Time     // when value came; zero for never
 	began time.Time     // when it was asked for last; zero for never
 	done  chan struct{} // closed when the last question is answered
 }
 
-// NewAsked returns an Asked that asks by ask, whose context ends after 2 seconds, or
-// when c is closed.
-func NewAsked[T any](c *Console, ask func(context.Context) (T, error)) *Asked[T] {
-	return &Asked[T]{console: c, ask: ask}
+// asker asks anew if it is time to. If there is no answer that tells of the present, and
+// the question is new, it returns what is closed when it is answered; else nil.
+type asker interface {
+	ask(now time.Time) (answered <-chan struct{})
 }
 
-// Latest returns the last answer, with the error that it came with or why there is
-// none now. It asks anew if that is older than 2 seconds, one question at a time.
-func (a *Asked[T]) Latest() (T, error) {
-	a.mu.Lock()
-	now, first := time.Now(), a.began.IsZero()
-	if a.answered() && (first || now.Sub(a.began) >= askEvery) {
-		done := make(chan struct{})
-		if a.console.background(func(ctx context.Context) { a.refresh(ctx, done) }) {
-			a.began, a.done = now, done
+// NewAsked returns an Asked that asks by question, whose context ends after 2 seconds,
+// or when c is closed. It is asked before each state is made, every 2 seconds at most,
+// one question at a time. Called before anybody looks.
+func NewAsked[T any](c *Console, question func(context.Context) (T, error)) *Asked[T] {
+	a := &Asked[T]{console: c, question: question}
+	c.asked = append(c.asked, a)
+	return a
+}
+
+// ask asks all others at once, and waits a moment for those of whom nothing is known
+// that tells of the present.
+func (c *Console) ask() {
+	var missing []<-chan struct{}
+	for now, i := time.Now(), 0; i < len(c.asked); i++ {
+		if answered := c.asked[i].ask(now); answered != nil {
+			missing = append(missing, answered)
 		}
 	}
-	done := a.done
-	a.mu.Unlock()
-	if first && done != nil {
-		timer := time.NewTimer(firstPatience)
-		defer timer.Stop()
+	if len(missing) == 0 {
+		return
+	}
+	timer := time.NewTimer(firstPatience)
+	defer timer.Stop()
+	for _, answered := range missing {
 		select {
-		case <-done:
+		case <-answered:
 		case <-timer.C:
+			return
 		}
 	}
+}
+
+// ask implements asker.
+func (a *Asked[T]) ask(now time.Time) <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch silent := time.Since(a.began); {
-	case !a.answered() && silent > askPatience+askEvery/2:
-		return a.value, fmt.Errorf("no answer for %v", silent.Round(time.Second))
-	case a.at.IsZero():
-		return a.value, errNotYet
+	if !a.answered() || now.Sub(a.began) < askEvery {
+		return nil
 	}
-	return a.value, a.err
+	done := make(chan struct{})
+	if !a.console.background(func(ctx context.Context) { a.refresh(ctx, done) }) {
+		return nil
+	}
+	a.began, a.done = now, done
+	if now.Sub(a.at) <= freshFor {
+		return nil
+	}
+	return done
 }
 
-var errNotYet = errors.New("no answer yet")
+// Latest returns the last value, with the error that the last answer came with, or why
+// there is none that tells of the present.
+func (a *Asked[T]) Latest() (T, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if time.Since(a.at) <= freshFor {
+		return a.value, a.err
+	}
+	why := "no answer yet"
+	if silent := time.Since(a.began).Round(time.Second); !a.began.IsZero() && silent > 0 {
+		why = fmt.Sprintf("no answer for %v", silent)
+	}
+	if !a.known.IsZero() {
+		why += a.known.UTC().Format("; last known at 15:04:05 UTC")
+	}
+	return a.value, errors.New(why)
+}
 
 // answered reports whether no question is open. Called with mu held.
 func (a *Asked[T]) answered() bool {
@@ -88,11 +126,11 @@ func (a *Asked[T]) answered() bool {
 func (a *Asked[T]) refresh(ctx context.Context, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
-	value, err := a.ask(ctx)
+	value, err := a.question(ctx)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err, a.at = err, time.Now(); err == nil {
-		a.value = value
+		a.value, a.known = value, a.at
 	}
 	close(done)
 }

@@ -28,6 +28,7 @@ func TestAskedNeverWaits(t *testing.T) {
 		latest := func(what string, want int, wantErr bool) {
 			t.Helper()
 			before := time.Now()
+			c.ask()
 			got, err := a.Latest()
 			if got != want || (err != nil) != wantErr {
 				t.Errorf("%s: %d, %v", what, got, err)
@@ -61,6 +62,64 @@ func TestAskedNeverWaits(t *testing.T) {
 	})
 }
 
+// TestAskedAfterAPause: what was known before nobody looked for a while is not shown as
+// of now: what is so now is waited for, a moment, or it says when it was so.
+func TestAskedAfterAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTest(t)
+		var asked, slow time.Duration
+		a := NewAsked(c, func(ctx context.Context) (int, error) {
+			time.Sleep(slow)
+			asked++
+			return int(asked), nil
+		})
+		began := time.Now()
+		latest := func() (int, error) { c.ask(); return a.Latest() }
+		if got, err := latest(); got != 1 || err != nil {
+			t.Errorf("at first: %d, %v", got, err)
+		}
+		time.Sleep(time.Hour)
+		if got, err := latest(); got != 2 || err != nil {
+			t.Errorf("an hour later: %d, %v, want what is so now", got, err)
+		}
+		time.Sleep(time.Hour)
+		slow = time.Second
+		want := "no answer yet; last known at " + began.Add(time.Hour).UTC().Format(time.TimeOnly) + " UTC"
+		if got, err := latest(); got != 2 || err == nil || err.Error() != want {
+			t.Errorf("two hours later, of one who is slow: %d, %v, want 2, %s", got, err, want)
+		}
+		time.Sleep(slow)
+		if got, err := latest(); got != 3 || err != nil {
+			t.Errorf("when it has answered: %d, %v", got, err)
+		}
+	})
+}
+
+// TestAskedTogether: all are asked at once, and waited for once.
+func TestAskedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTest(t)
+		const late = firstPatience - time.Millisecond
+		all := make([]*Asked[bool], 50)
+		for i := range all {
+			all[i] = NewAsked(c, func(context.Context) (bool, error) {
+				time.Sleep(late)
+				return true, nil
+			})
+		}
+		before := time.Now()
+		c.state(before, 0)
+		if took := time.Since(before); took != late {
+			t.Errorf("the first state took %v, want %v", took, late)
+		}
+		for i, a := range all {
+			if known, err := a.Latest(); !known || err != nil {
+				t.Errorf("%d: %v, %v", i, known, err)
+			}
+		}
+	})
+}
+
 // TestAskedOfTheDeaf: one who does not even heed the end of the context is asked once.
 func TestAskedOfTheDeaf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -74,6 +133,7 @@ func TestAskedOfTheDeaf(t *testing.T) {
 		})
 		for i := range 10 {
 			before := time.Now()
+			c.ask()
 			value, err := a.Latest()
 			if value != "" || err == nil {
 				t.Errorf("%d: %q, %v", i, value, err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,15 +26,18 @@ type Options struct {
 
 // Console keeps what the page shows of the past, and serves it. Its methods are safe
 // for concurrent use; those that note what happens are meant for every request: they
-// take no lock and allocate nothing, but where it says so.
+// take no lock and allocate nothing, but where it says so. A nil Console keeps nothing,
+// and finds nothing slow.
 type Console struct {
 	options Options
 	history *history
 	slowest *slowest
-	sheds   *counts[Shed] // without numbers
-	hits    *counts[string]
-	dryHits *counts[string]
+	slow    atomic.Uint64 // how many were slow
+	sheds   sheds
+	hits    hits
+	dryHits hits
 	hub     *hub
+	asked   []asker // all that NewAsked has made; immutable once somebody looks
 
 	open    context.Context // ends when the console is closed
 	end     context.CancelFunc
@@ -48,7 +52,6 @@ const mostTraces = 2
 func New(o Options) *Console {
 	c := &Console{
 		options: o, history: newHistory(len(o.Classes)), slowest: newSlowest(len(o.Classes)),
-		sheds: newCounts[Shed](), hits: newCounts[string](), dryHits: newCounts[string](),
 		tracing: make(chan struct{}, mostTraces),
 	}
 	c.hub = newHub(c.state, c.history.over)
@@ -58,6 +61,9 @@ func New(o Options) *Console {
 
 // Run ends the steps of the history until stop is closed.
 func (c *Console) Run(stop <-chan struct{}) {
+	if c == nil {
+		return
+	}
 	ticker := time.NewTicker(stepTime)
 	defer ticker.Stop()
 	last := time.Now()
@@ -78,6 +84,9 @@ func (c *Console) Run(stop <-chan struct{}) {
 
 // Ended counts work of a class that has ended, by its position.
 func (c *Console) Ended(class int, wait, latency time.Duration) {
+	if c == nil {
+		return
+	}
 	h := &c.history.classes[class]
 	h.wait.add(wait)
 	h.latency.add(latency)
@@ -87,6 +96,9 @@ func (c *Console) Ended(class int, wait, latency time.Duration) {
 // which, why and by whom; its numbers and its class are not looked at. The first time
 // it allocates.
 func (c *Console) Shed(class int, what Shed) {
+	if c == nil {
+		return
+	}
 	c.history.classes[class].shed.Add(1)
 	what.Class, what.Total, what.Recent = c.options.Classes[class].Name, 0, 0
 	c.sheds.add(what)
@@ -94,45 +106,56 @@ func (c *Console) Shed(class int, what Shed) {
 
 // IsSlow reports whether work of a class that took so long is one of the slowest.
 func (c *Console) IsSlow(class int, took time.Duration) bool {
-	return int64(took) > c.slowest.classes[class].least.Load()
+	return c != nil && int64(took) > c.slowest.classes[class].least.Load()
 }
 
 // Slow keeps work that is slow. It takes a lock.
 func (c *Console) Slow(class int, took time.Duration, work Slow) {
-	work.TotalMillis, work.Class = *millis(took), c.options.Classes[class].Name
+	if c == nil {
+		return
+	}
+	work.ID, work.TotalMillis, work.Class = c.slow.Add(1), *millis(took), c.options.Classes[class].Name
 	c.slowest.classes[class].add(took, work)
 }
 
 // Hit counts that a rule has decided. The first time it allocates.
-func (c *Console) Hit(rule string) { c.hits.add(rule) }
+func (c *Console) Hit(rule string) {
+	if c != nil {
+		c.hits.add(rule)
+	}
+}
 
 // DryHit counts that a rule in dry run would have decided. The first time it allocates.
-func (c *Console) DryHit(rule string) { c.dryHits.add(rule) }
+func (c *Console) DryHit(rule string) {
+	if c != nil {
+		c.dryHits.add(rule)
+	}
+}
 
-// KeepRules forgets the hits of rules that keep is not true of.
-func (c *Console) KeepRules(keep func(rule string) bool) {
-	all := func(rule string) bool { return slices.Contains(c.options.Pseudo, rule) || keep(rule) }
+// Keep forgets the hits of rules that rule is not true of, and what was shed by those
+// that shed is not true of.
+func (c *Console) Keep(rule func(string) bool, shed func(Shed) bool) {
+	if c == nil {
+		return
+	}
+	all := func(name string) bool { return slices.Contains(c.options.Pseudo, name) || rule(name) }
 	c.hits.keep(all)
 	c.dryHits.keep(all)
+	c.sheds.keep(shed)
 }
 
 // state returns what the page shows, with the points of the history behind the first so
 // many, and how many there have been.
 func (c *Console) state(now time.Time, behind int) (*State, int) {
+	c.ask()
 	s := c.options.Live()
-	s.Now, s.Classes = now.UnixMilli(), c.options.Classes
-	s.Sheds = []Shed{}
-	c.sheds.each(func(shed Shed, total, recent uint64) {
-		shed.Total, shed.Recent = total, recent
-		s.Sheds = append(s.Sheds, shed)
-	})
-	slices.SortFunc(s.Sheds, compareSheds)
+	s.Now, s.Classes, s.Sheds = now.UnixMilli(), c.options.Classes, c.sheds.list()
 	for i := range s.Rules {
 		r := &s.Rules[i]
-		r.Hits, r.DryHits = c.hits.of(r.Name), c.dryHits.of(r.Name)
+		r.Hits, r.DryHits = c.hits.count(r.Name), c.dryHits.count(r.Name)
 	}
 	for _, name := range c.options.Pseudo {
-		if n := c.hits.of(name); n > 0 {
+		if n := c.hits.count(name); n > 0 {
 			s.Rules = append(s.Rules, Rule{Name: name, Builtin: true, Hits: n})
 		}
 	}
@@ -164,6 +187,9 @@ func (c *Console) background(f func(context.Context)) bool {
 // Close ends all streams, and returns when nothing is done for them any more. No
 // stream is served afterwards; the state still is, with what is known by then.
 func (c *Console) Close() {
+	if c == nil {
+		return
+	}
 	c.end()
 	c.hub.close()
 	c.asking.Wait()

@@ -1,80 +1,72 @@
 package console
 
 import (
-	"maps"
+	"cmp"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
 
-// counts are counters by a key of which there are few, as the configuration has it.
-// To count takes no lock and allocates nothing, but for a new key.
-type counts[K comparable] struct {
-	known atomic.Pointer[map[K]*count] // replaced, never changed
-	mu    sync.Mutex                   // of who replaces it, and of the rings
-}
+// hits counts how often each rule decided.
+type hits struct{ table[string, atomic.Uint64] }
 
-// count is one counter, and what it was at the end of each step.
-type count struct {
-	n    atomic.Uint64
-	was  [steps + 1]uint64 // at the end of the steps, 0 before the first; guarded by counts.mu
-	next int               // position in was, of the oldest; guarded by counts.mu
-}
+func (h *hits) add(rule string) { h.of(rule).Add(1) }
 
-func newCounts[K comparable]() *counts[K] {
-	c := &counts[K]{}
-	c.known.Store(&map[K]*count{})
-	return c
-}
-
-func (c *counts[K]) add(key K) {
-	if n, ok := (*c.known.Load())[key]; ok {
-		n.n.Add(1)
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := maps.Clone(*c.known.Load())
-	if known[key] == nil {
-		known[key] = new(count)
-	}
-	known[key].n.Add(1)
-	c.known.Store(&known)
-}
-
-// of returns what was counted under key.
-func (c *counts[K]) of(key K) uint64 {
-	if n, ok := (*c.known.Load())[key]; ok {
-		return n.n.Load()
+// count returns how often the rule decided.
+func (h *hits) count(rule string) uint64 {
+	if n, ok := h.all()[rule]; ok {
+		return n.Load()
 	}
 	return 0
 }
 
+// sheds counts what was shed, since the start and in the last 15 minutes. Its keys are
+// without numbers.
+type sheds struct {
+	table[Shed, shedCount]
+	turning sync.Mutex // of who reads and writes the rings
+}
+
+// shedCount is one counter, and what it was at the end of each step.
+type shedCount struct {
+	n    atomic.Uint64
+	was  [steps + 1]uint64 // at the end of the steps, 0 before the first; guarded by sheds.turning
+	next int               // position in was, of the oldest; guarded by sheds.turning
+}
+
+func (s *sheds) add(what Shed) { s.of(what).n.Add(1) }
+
 // turn ends a step.
-func (c *counts[K]) turn() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range *c.known.Load() {
-		n.was[n.next] = n.n.Load()
-		n.next = (n.next + 1) % len(n.was)
+func (s *sheds) turn() {
+	s.turning.Lock()
+	defer s.turning.Unlock()
+	for _, c := range s.all() {
+		c.turnLocked()
 	}
 }
 
-// each calls f with all counters: what they are, and how much of it is of the last 15
-// minutes.
-func (c *counts[K]) each(f func(key K, total, recent uint64)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for key, n := range *c.known.Load() {
-		total := n.n.Load()
-		f(key, total, total-n.was[n.next])
-	}
+// turnLocked is called with sheds.turning held.
+func (c *shedCount) turnLocked() {
+	c.was[c.next] = c.n.Load()
+	c.next = (c.next + 1) % len(c.was)
 }
 
-// keep forgets the keys that keep is not true of.
-func (c *counts[K]) keep(keep func(K) bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := maps.Clone(*c.known.Load())
-	maps.DeleteFunc(known, func(key K, _ *count) bool { return !keep(key) })
-	c.known.Store(&known)
+// list returns all that was shed, with its numbers, what is worst of late first.
+func (s *sheds) list() []Shed {
+	s.turning.Lock()
+	defer s.turning.Unlock()
+	list := []Shed{}
+	for shed, c := range s.all() {
+		shed.Total = c.n.Load()
+		shed.Recent = shed.Total - c.was[c.next]
+		list = append(list, shed)
+	}
+	slices.SortFunc(list, compareSheds)
+	return list
+}
+
+func compareSheds(a, b Shed) int {
+	return cmp.Or(cmp.Compare(b.Recent, a.Recent), cmp.Compare(b.Total, a.Total), strings.Compare(a.Upstream, b.Upstream),
+		strings.Compare(a.Queue, b.Queue), strings.Compare(a.Class, b.Class), strings.Compare(a.Reason, b.Reason))
 }

@@ -45,13 +45,24 @@ type live struct {
 	max    atomic.Int64
 }
 
+// add counts d, after the longest is known, which is read the other way round: what is
+// counted is seldom longer than what is known.
 func (l *live) add(d time.Duration) {
-	l.counts[bucketOf(d)].Add(1)
 	for most := l.max.Load(); int64(d) > most; most = l.max.Load() {
 		if l.max.CompareAndSwap(most, int64(d)) {
-			return
+			break
 		}
 	}
+	l.counts[bucketOf(d)].Add(1)
+}
+
+// longest is the longest of what was counted in buckets up to last: known, unless it
+// became known just before another step began, and was counted in this one.
+func longest(known time.Duration, last int) time.Duration {
+	if last > bucketOf(known) {
+		return middle(last)
+	}
+	return known
 }
 
 // take returns what was counted since the last time, without gaps: what is added
@@ -66,7 +77,7 @@ func (l *live) take() (s sealed) {
 		counts[i] = l.counts[i].Swap(0)
 		first, last = min(first, i), i
 	}
-	s.max = time.Duration(l.max.Swap(0))
+	s.max = longest(time.Duration(l.max.Swap(0)), last)
 	if last >= 0 {
 		s.first, s.counts = first, append([]uint32(nil), counts[first:last+1]...)
 	}
@@ -97,12 +108,16 @@ func (s *sum) addSealed(step *sealed) {
 
 // addLive adds what is being counted.
 func (s *sum) addLive(l *live) {
+	last := -1
 	for i := range l.counts {
 		n := uint64(l.counts[i].Load())
+		if n > 0 {
+			last = i
+		}
 		s.counts[i] += n
 		s.n += n
 	}
-	s.max = max(s.max, time.Duration(l.max.Load()))
+	s.max = max(s.max, longest(time.Duration(l.max.Load()), last))
 }
 
 // quantile returns the q-th quantile, the smallest value that a share of q is not

@@ -3,6 +3,7 @@ package console
 import (
 	"math"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,6 +76,42 @@ func TestWhatIsOutOfRangeCounts(t *testing.T) {
 	}
 	if empty := new(sum); empty.quantile(0.5) != nil || empty.largest() != nil {
 		t.Error("nothing has a quantile")
+	}
+}
+
+// TestStepsWhileWorkEnds: what is counted while a step ends has its duration in whichever
+// step it is.
+func TestStepsWhileWorkEnds(t *testing.T) {
+	const each, took = 20_000, 5 * time.Millisecond
+	var l live
+	var adding sync.WaitGroup
+	for range 4 {
+		adding.Go(func() {
+			for range each {
+				l.add(took)
+			}
+		})
+	}
+	counted := uint64(0)
+	for counted < 4*each {
+		step := l.take()
+		var of sum
+		of.addSealed(&step)
+		if counted += of.n; of.n == 0 {
+			continue
+		}
+		if median, most := *of.quantile(0.5), *of.largest(); median < 4.8 || median > 5.2 || most < median || most > 5.2 {
+			t.Fatalf("a step with %d values of %v has the median %v ms, and the longest %v ms", of.n, took, median, most)
+		}
+	}
+	adding.Wait()
+	// The worst case: the longest is known in one step, and counted in the next.
+	l.add(took)
+	l.max.Store(0)
+	var now sum
+	now.addLive(&l)
+	if got := *now.quantile(0.99); got < 4.8 {
+		t.Errorf("p99 is %v ms, want about 5", got)
 	}
 }
 

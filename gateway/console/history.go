@@ -48,6 +48,8 @@ func newHistory(classes int) *history { return &history{classes: make([]classHis
 
 // turn ends the present step, which took took.
 func (h *history) turn(now time.Time, took time.Duration) {
+	h.mu.Lock() // before anything is taken: who reads finds it in the present step, or here
+	defer h.mu.Unlock()
 	over := step{end: now, classes: make([]classStep, len(h.classes))}
 	for i := range h.classes {
 		c, s := &h.classes[i], &over.classes[i]
@@ -61,8 +63,6 @@ func (h *history) turn(now time.Time, took time.Duration) {
 			LatencyP50: latency.quantile(0.5), LatencyP99: latency.quantile(0.99), Shed: s.shed,
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.ring[h.turns%steps] = over
 	h.turns++
 }

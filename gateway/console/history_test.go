@@ -63,6 +63,31 @@ func TestHistoryTurns(t *testing.T) {
 	})
 }
 
+// TestWindowWhileStepsEnd: what has ended is always in the window, also while a step
+// ends.
+func TestWindowWhileStepsEnd(t *testing.T) {
+	h := newHistory(1)
+	for range 100 {
+		h.classes[0].latency.add(time.Millisecond)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range steps - 1 {
+			h.turn(time.Now(), stepTime)
+			h.classes[0].latency.add(time.Millisecond)
+		}
+	}()
+	for last := uint64(0); last < 100+steps-1; {
+		n := h.window([]Class{{Name: "a"}})[0].Requests
+		if n < last || n < 100 {
+			t.Fatalf("%d requests are in the window, after %d", n, max(last, 100))
+		}
+		last = n
+	}
+	<-done
+}
+
 // TestSlowest: of each class and minute the slowest few are kept, for 15 minutes.
 func TestSlowest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -127,14 +152,14 @@ func TestRulesAndTheirHits(t *testing.T) {
 	}
 	c.Hit("gone")
 	c.DryHit("unused")
-	c.KeepRules(func(rule string) bool { return rule != "gone" })
+	c.Keep(func(rule string) bool { return rule != "gone" }, func(Shed) bool { return true })
 	state, _ := c.state(time.Now(), 0)
 	rules := state.Rules
 	want := []Rule{{Name: "reports", Class: "batch", Hits: 3}, {Name: "unused", Class: "batch", DryHits: 1}, {Name: "default", Builtin: true, Hits: 3}}
 	if fmt.Sprint(rules) != fmt.Sprint(want) {
 		t.Errorf("rules %+v, want %+v", rules, want)
 	}
-	if c.hits.of("gone") != 0 {
+	if c.hits.count("gone") != 0 {
 		t.Error("the hits of a rule that is gone are kept")
 	}
 }

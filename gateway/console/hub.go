@@ -1,10 +1,7 @@
 package console
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -28,23 +25,10 @@ const (
 
 // frame is one state, encoded once for all who get it.
 type frame struct {
-	at   time.Time
-	over int // how many steps were over
-	text []byte
-	zip  sync.Once
-	gzip []byte
-}
-
-// zipped returns the frame compressed.
-func (f *frame) zipped() []byte {
-	f.zip.Do(func() {
-		var b bytes.Buffer
-		w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed) // which is a level
-		_, _ = w.Write(f.text)                          // into memory
-		_ = w.Close()
-		f.gzip = b.Bytes()
-	})
-	return f.gzip
+	at       time.Time
+	over     int // how many steps were over
+	text     []byte
+	deflated func() []byte // text, for streams that are gzipped; compressed once
 }
 
 // hub gives the state to all who look.
@@ -86,6 +70,7 @@ func (h *hub) makeLocked(behind int) (*frame, error) {
 		return nil, fmt.Errorf("console: the state can't be encoded: %w; please report it", err)
 	}
 	f.over = over
+	f.deflated = sync.OnceValue(func() []byte { return deflate(f.text) })
 	return f, nil
 }
 
@@ -214,46 +199,4 @@ func (h *hub) close() {
 	}
 	h.mu.Unlock()
 	h.ticker.Wait()
-}
-
-// serveEvents streams the state as server-sent events, until the client leaves, reads
-// too slowly, or the console is closed.
-func (c *Console) serveEvents(w http.ResponseWriter, r *http.Request) {
-	rc := http.NewResponseController(w)
-	s := &stream{
-		frames: make(chan *frame, mostUnsent), over: make(chan struct{}),
-		writeBy: rc.SetWriteDeadline,
-	}
-	if err := c.hub.join(s); err != nil {
-		refuse(w, err)
-		return
-	}
-	defer c.hub.leave(s)
-	f, err := c.hub.whole()
-	if err != nil {
-		refuse(w, err)
-		return
-	}
-	guarded(w, "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold events back
-	for {
-		if c.hub.arm(s) != nil || writeEvent(w, rc, f) != nil {
-			return
-		}
-		select {
-		case f = <-s.frames:
-		case <-s.over:
-			return
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-// writeEvent writes a state as one event.
-func writeEvent(w http.ResponseWriter, rc *http.ResponseController, f *frame) error {
-	_, err := w.Write([]byte("event: state\ndata: "))
-	_, textErr := w.Write(f.text) // of one line, as json.Marshal makes it
-	_, endErr := w.Write([]byte("\n\n"))
-	return errors.Join(err, textErr, endErr, rc.Flush())
 }

@@ -1,12 +1,12 @@
 package console
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +19,6 @@ type Error struct {
 }
 
 func (e *Error) Error() string { return e.Text }
-
-func compareSheds(a, b Shed) int {
-	return cmp.Or(cmp.Compare(b.Recent, a.Recent), cmp.Compare(b.Total, a.Total), strings.Compare(a.Upstream, b.Upstream),
-		strings.Compare(a.Queue, b.Queue), strings.Compare(a.Class, b.Class), strings.Compare(a.Reason, b.Reason))
-}
 
 // guarded sets the header fields that all answers have.
 func guarded(w http.ResponseWriter, contentType string) {
@@ -65,7 +60,9 @@ func (c *Console) serveState(w http.ResponseWriter, r *http.Request) {
 	text := f.text
 	if acceptsGzip(r) {
 		w.Header().Set("Content-Encoding", "gzip")
-		text = f.zipped()
+		var zip gzipped
+		zip.add(f.text)
+		text = slices.Concat(gzipHead, f.deflated(), zip.end())
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = w.Write(text) // the client's connection at most

@@ -128,6 +128,8 @@ type Rule struct {
 
 // Slow is one of the slowest pieces of work of late.
 type Slow struct {
+	// ID tells it from the others of this process.
+	ID      uint64 `json:"id"`
 	TraceID string `json:"trace_id"` // hexadecimal
 	// Recorded is whether its spans were sent to the collector.
 	Recorded bool   `json:"recorded"`

@@ -13,6 +13,37 @@ filled in where it has nothing. (merge would replace what is written as 0 or fal
 {{- end -}}
 {{- end -}}
 
+{{- /*
+overtake.config.refuseBrokers (list .Values.config "config" "remedy for embedded"): what
+would be in a file system that can't be written, or what would be a secret in a ConfigMap.
+*/ -}}
+{{- define "overtake.config.refuseBrokers" -}}
+{{- $name := index . 1 -}}
+{{- $remedy := index . 2 -}}
+{{- range $key, $broker := default dict (get (index . 0) "brokers") -}}
+{{- $at := printf "%s.brokers.%s" $name $key -}}
+{{- if ne (default "false" (toString (get $broker "embedded"))) "false" -}}
+{{- fail (printf "%s.embedded can't be set here: each pod would have a broker of its own, in a file system that can't be written; %s" $at $remedy) -}}
+{{- end -}}
+{{- if and (get $broker "token") (not (regexMatch "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$" (toString (get $broker "token")))) -}}
+{{- fail (printf "%s.token would be in a ConfigMap, which is not secret; write \"${NAME}\", and give the pod that variable from a Secret by extraEnv" $at) -}}
+{{- end -}}
+{{- range $url := append (default list (get $broker "urls")) (get $broker "url") -}}
+{{- if and (contains "@" (toString $url)) (not (regexMatch "^[a-z]+://([^@/:]*:)?\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}@[^@]*$" (toString $url))) -}}
+{{- fail (printf "%s: a URL with a password would be in a ConfigMap, which is not secret; write \"${NAME}\" in place of the password or of the URL, and give the pod that variable from a Secret by extraEnv" $at) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* overtake.config.needBroker (list file "config" "remedy"): the program would embed one where there is none. */ -}}
+{{- define "overtake.config.needBroker" -}}
+{{- $file := index . 0 -}}
+{{- if and (get $file "queues") (not (get $file "brokers")) -}}
+{{- fail (printf "%s.queues has no broker to be on; %s" (index . 1) (index . 2)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* overtake.config.missing (list file name made): adds made's keys to file.name where it has none. */ -}}
 {{- define "overtake.config.missing" -}}
 {{- $file := index . 0 -}}
@@ -121,6 +152,7 @@ filled in where it has nothing. (merge would replace what is written as 0 or fal
 {{- $values := $.Values -}}
 {{- $remedies := dict "listeners" "set listeners" "admin" "set admin.port" "drain_timeout" "set drain.timeoutSeconds" "admin_token" "set admin.tokenSecret" -}}
 {{- include "overtake.config.refuse" (list $values.config "config" $remedies) -}}
+{{- include "overtake.config.refuseBrokers" (list $values.config "config" "set broker.embedded.enabled, which gives the one pod a volume") -}}
 {{- $file := deepCopy $values.config -}}
 {{- if eq (index . 1) "gateway" -}}
 {{- $_ := set $file "listeners" (include "overtake.config.listeners" $ | fromYamlArray) -}}
@@ -138,6 +170,7 @@ filled in where it has nothing. (merge would replace what is written as 0 or fal
 {{- end -}}
 {{- end -}}
 {{- include "overtake.config.brokers" (list $file $ (index . 1)) -}}
+{{- include "overtake.config.needBroker" (list $file "config" "set broker.embedded.enabled, broker.nats.enabled or broker.rabbitmq.enabled, or write config.brokers") -}}
 {{- if eq (index . 1) "gateway" -}}
 {{- include "overtake.config.tracing" (list $file $ (include "overtake.fullname" $)) -}}
 {{- end -}}
@@ -152,7 +185,7 @@ known to be read again counts.
 {{- define "overtake.config.restart" -}}
 {{- $file := index . 1 | fromYaml -}}
 {{- $fixed := omit $file "rules" "routes" "default_class" "flow" "expose" "dry_run" "drain_timeout" "upstreams" "relays" "admin_hosts" -}}
-{{- range $name, $keys := dict "tracing" (list "sample" "propagate") "access_log" (list "sample") -}}
+{{- range $name, $keys := dict "tracing" (list "sample" "propagate" "query") "access_log" (list "sample") -}}
 {{- $part := default dict (get $fixed $name) -}}
 {{- range $keys }}{{ $part = omit $part . }}{{ end -}}
 {{- $_ := set $fixed $name $part -}}

@@ -6,8 +6,8 @@ metadata:
     {{- merge (include "overtake.selector" (list . "gateway") | fromYaml) $gateway.podLabels | toYaml | nindent 4 }}
   annotations:
     checksum/restart: {{ include "overtake.config.restart" (list . (include "overtake.config" (list . "gateway"))) }}
-    {{- with $gateway.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
+    {{- with include "overtake.podAnnotations" (list "checksum/restart" $gateway.podAnnotations "gateway.podAnnotations") }}
+    {{- . | nindent 4 }}
     {{- end }}
 spec:
   {{- include "overtake.pod.common" (list . $gateway) | nindent 2 }}
@@ -39,6 +39,20 @@ spec:
     {{- end }}
 {{- end -}}
 
+{{- define "overtake.gateway.env" -}}
+{{- include "overtake.env" (list .Values.gateway.resources "gateway.resources") }}
+{{- with .Values.admin.tokenSecret }}
+{{- if .name }}
+- name: OVERTAKE_ADMIN_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- include "overtake.brokerEnv" . }}
+{{- end -}}
+
 {{- define "overtake.gateway.container" -}}
 {{- $gateway := .Values.gateway -}}
 - name: gateway
@@ -52,22 +66,7 @@ spec:
   imagePullPolicy: {{ .Values.imagePullPolicy }}
   args: [gateway, -c, /etc/overtake/overtake.yaml, --log-level, {{ .Values.log.level }}, --log-format, {{ .Values.log.format }}]
   env:
-    {{- include "overtake.env" (list $gateway.resources "gateway.resources") | nindent 4 }}
-    {{- with .Values.admin.tokenSecret }}
-    {{- if .name }}
-    - name: OVERTAKE_ADMIN_TOKEN
-      valueFrom:
-        secretKeyRef:
-          name: {{ .name }}
-          key: {{ .key }}
-    {{- end }}
-    {{- end }}
-    {{- with include "overtake.brokerEnv" . | trim }}
-    {{- . | nindent 4 }}
-    {{- end }}
-    {{- with $gateway.extraEnv }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "overtake.extraEnv" (list (include "overtake.gateway.env" .) $gateway.extraEnv "gateway.extraEnv") | nindent 4 }}
   ports:
     {{- range .Values.listeners }}
     - name: {{ .name }}
@@ -90,7 +89,7 @@ spec:
         seconds: {{ .Values.drain.delaySeconds }}
   {{- end }}
   resources:
-    {{- toYaml $gateway.resources | nindent 4 }}
+    {{- include "overtake.resources" (list $gateway.resources "gateway.resources") | nindent 4 }}
   securityContext:
     {{- if .Values.socketMarks.enabled }}
     # An added capability is dropped when a program of another user than root starts,

@@ -118,8 +118,8 @@ failureThreshold: {{ $probe.failureThreshold }}
 
 {{- /*
 overtake.probes (list .Values.probes "admin"): all three, at the port of that name.
-The startup probe does not ask for /readyz: beside a sidecar, the app only starts
-after it, and readiness waits for the app.
+The startup probe does not ask for /readyz, as that may be told to wait for the app
+(probes.readiness.path), and beside a sidecar, the app only starts after it.
 */ -}}
 {{- define "overtake.probes" -}}
 {{- $probes := index . 0 -}}

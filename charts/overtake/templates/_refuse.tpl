@@ -19,6 +19,26 @@
 {{- if and .Values.autoscaling.enabled (not .Values.autoscaling.cpuPercent) (not .Values.autoscaling.metrics) -}}
 {{- fail "autoscaling has nothing to scale by: set autoscaling.cpuPercent or autoscaling.metrics" -}}
 {{- end -}}
+{{- $name := include "overtake.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "the name %s, which the release's name gives, can't be that of a Service: it must begin with a letter and have no dots; set fullnameOverride" $name) -}}
+{{- end -}}
+{{- $service := .Values.service -}}
+{{- if and $service.externalTrafficPolicy (eq $service.type "ClusterIP") -}}
+{{- fail (printf "service.externalTrafficPolicy: %s can't be with service.type ClusterIP, which nobody reaches from outside; set service.type to NodePort or LoadBalancer, or leave it empty" $service.externalTrafficPolicy) -}}
+{{- end -}}
+{{- range $key := list "loadBalancerClass" "loadBalancerSourceRanges" -}}
+{{- if and (get $service $key) (ne $service.type "LoadBalancer") -}}
+{{- fail (printf "service.%s is set and would not count with service.type %s; set service.type to LoadBalancer, or leave it empty" $key $service.type) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.sidecar.enabled -}}
+{{- include "overtake.refuseRedirect" .Values.sidecar -}}
+{{- end -}}
+{{- $policy := .Values.networkPolicy -}}
+{{- if and $policy.enabled $policy.egress.enabled (not $policy.egress.to) -}}
+{{- fail "networkPolicy.egress.to is empty: the pods could reach neither the app nor a broker nor a collector; write what they may connect to, such as [{ports: [{port: 80}], to: [{podSelector: {matchLabels: {app: shop}}}]}], or set networkPolicy.egress.enabled to false" -}}
+{{- end -}}
 {{- if .Values.relay.enabled -}}
 {{- if not (get .Values.config "relays") -}}
 {{- fail "relay.enabled needs config.relays: write which queues are moved, such as [{from: {broker: rabbitmq, queue: orders}, queue: jobs}]" -}}
@@ -44,5 +64,30 @@
 {{- end -}}
 {{- if and $embedded.enabled $embedded.listen.enabled (hasKey $ports ($embedded.listen.port | toString)) -}}
 {{- fail (printf "broker.embedded.listen.port: %d is the port of %s, too; choose another" (int $embedded.listen.port) (get $ports ($embedded.listen.port | toString))) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* overtake.refuseRedirect .Values.sidecar: what its init container would refuse at each start of a pod. */ -}}
+{{- define "overtake.refuseRedirect" -}}
+{{- $ports := dict -}}
+{{- range $key := list "appPort" "inboundPort" "outboundPort" "adminPort" -}}
+{{- $port := get $ $key | toString -}}
+{{- if hasKey $ports $port -}}
+{{- fail (printf "sidecar.%s: %s is sidecar.%s, too; choose another" $key $port (get $ports $port)) -}}
+{{- end -}}
+{{- $_ := set $ports $port $key -}}
+{{- end -}}
+{{- $redirect := .redirect -}}
+{{- if and (has "*" $redirect.outboundPorts) (gt (len $redirect.outboundPorts) 1) -}}
+{{- fail "sidecar.redirect.outboundPorts: * stands for all ports; write no others beside it" -}}
+{{- end -}}
+{{- if $redirect.inbound -}}
+{{- range $redirect.excludePorts -}}
+{{- if eq (toString .) (toString $.appPort) -}}
+{{- fail (printf "sidecar.redirect.excludePorts: %v is sidecar.appPort, whose connections would not be redirected; take it out, or set sidecar.redirect.inbound to false" .) -}}
+{{- end -}}
+{{- end -}}
+{{- else if not $redirect.outboundPorts -}}
+{{- fail "sidecar.redirect has nothing to redirect: set sidecar.redirect.inbound to true, or sidecar.redirect.outboundPorts" -}}
 {{- end -}}
 {{- end -}}

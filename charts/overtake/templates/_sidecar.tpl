@@ -31,10 +31,7 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
   restartPolicy: Always
   args: [sidecar, -c, /etc/overtake/overtake.yaml, --log-level, {{ .Values.log.level }}, --log-format, {{ .Values.log.format }}]
   env:
-    {{- include "overtake.env" (list $sidecar.resources "sidecar.resources") | nindent 4 }}
-    {{- with $sidecar.extraEnv }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "overtake.extraEnv" (list (include "overtake.env" (list $sidecar.resources "sidecar.resources")) $sidecar.extraEnv "sidecar.extraEnv") | nindent 4 }}
   ports:
     - name: overtake-in
       containerPort: {{ $sidecar.inboundPort }}
@@ -42,7 +39,7 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
       containerPort: {{ $sidecar.adminPort }}
   {{- include "overtake.probes" (list .Values.probes "overtake-admin") | nindent 2 }}
   resources:
-    {{- toYaml $sidecar.resources | nindent 4 }}
+    {{- include "overtake.resources" (list $sidecar.resources "sidecar.resources") | nindent 4 }}
   securityContext:
     {{- include "overtake.security" . | nindent 4 }}
     runAsNonRoot: true
@@ -71,10 +68,11 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
     - {name: OVERTAKE_ADMIN_PORT, value: {{ $sidecar.adminPort | toString | quote }}}
     - {name: OVERTAKE_APP_PORTS, value: {{ $sidecar.redirect.inbound | ternary ($sidecar.appPort | toString) "" | quote }}}
     - {name: OVERTAKE_OUTBOUND_PORTS, value: {{ join "," $sidecar.redirect.outboundPorts | quote }}}
+    - {name: OVERTAKE_OUTBOUND_IPV6, value: {{ $sidecar.ipv6 | ternary "yes" "no" | quote }}}
     - {name: OVERTAKE_EXCLUDE_PORTS, value: {{ join "," $sidecar.redirect.excludePorts | quote }}}
     - {name: OVERTAKE_EXCLUDE_CIDRS, value: {{ join "," $sidecar.redirect.excludeCIDRs | quote }}}
   resources:
-    {{- toYaml $sidecar.redirect.resources | nindent 4 }}
+    {{- include "overtake.resources" (list $sidecar.redirect.resources "sidecar.redirect.resources") | nindent 4 }}
   securityContext:
     allowPrivilegeEscalation: false
     privileged: false
@@ -103,6 +101,47 @@ overtake.sidecar.redirect: connections are redirected once somebody takes them.
     sizeLimit: 1Mi
 {{- end -}}
 
+{{- /*
+overtake.sidecar.networkPolicy (list .Subcharts.overtake (dict "app" "billing")): a
+manifest for the pods with those labels, where networkPolicy.enabled is true. The admin
+port is for networkPolicy.adminFrom, all others for networkPolicy.publicFrom. It says
+the port by its number, as the port's name is in an init container.
+*/ -}}
+{{- define "overtake.sidecar.networkPolicy" -}}
+{{- $ := index . 0 -}}
+{{- $policy := $.Values.networkPolicy -}}
+{{- $admin := int $.Values.sidecar.adminPort -}}
+{{- include "overtake.sidecar.refuse" $ -}}
+{{- if $policy.enabled -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- include "overtake.metadata" (list $ "sidecar" "-sidecar") | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- toYaml (index . 1) | nindent 6 }}
+  policyTypes: [Ingress]
+  ingress:
+    - ports:
+        - {protocol: TCP, port: 1, endPort: {{ sub $admin 1 }}}
+        {{- if lt $admin 65535 }}
+        - {protocol: TCP, port: {{ add $admin 1 }}, endPort: 65535}
+        {{- end }}
+        - {protocol: UDP, port: 1, endPort: 65535}
+      {{- with $policy.publicFrom }}
+      from:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    {{- with $policy.adminFrom }}
+    - ports:
+        - {protocol: TCP, port: {{ $admin }}}
+      from:
+        {{- toYaml . | nindent 8 }}
+    {{- end }}
+{{- end -}}
+{{- end -}}
+
 {{- /* For the pod's annotations: replaces pods when what takes a restart has changed. */ -}}
 {{- define "overtake.sidecar.annotations" -}}
 checksum/overtake-sidecar: {{ include "overtake.config.restart" (list . (include "overtake.sidecar.config" .)) }}
@@ -112,6 +151,8 @@ checksum/overtake-sidecar: {{ include "overtake.config.restart" (list . (include
 {{- $sidecar := .Values.sidecar -}}
 {{- $remedies := dict "listeners" "set sidecar.inboundPort and sidecar.outboundPort" "admin" "set sidecar.adminPort" "drain_timeout" "set drain.timeoutSeconds" "admin_token" "set OVERTAKE_ADMIN_TOKEN in sidecar.extraEnv" -}}
 {{- include "overtake.config.refuse" (list $sidecar.config "sidecar.config" $remedies) -}}
+{{- include "overtake.config.refuseBrokers" (list $sidecar.config "sidecar.config" "write the url of a broker elsewhere") -}}
+{{- include "overtake.config.needBroker" (list $sidecar.config "sidecar.config" "write sidecar.config.brokers, with the url of a broker elsewhere") -}}
 {{- $file := deepCopy $sidecar.config -}}
 {{- $outbound := int $sidecar.outboundPort -}}
 {{- $listeners := list (dict "name" "inbound" "role" "inbound" "address" (printf ":%d" (int $sidecar.inboundPort))) (dict "name" "outbound" "role" "outbound" "address" (printf "127.0.0.1:%d" $outbound)) -}}

@@ -2,14 +2,28 @@
 
 const shown = { state: null, drawn: 0, mode: "", pending: false };
 
-// merge adds what is new of the history to what is known, or takes a whole one.
+// merge adds what is new of the history to what is known, or takes a whole one. Points
+// of before the gateway's clock was set back, which are later than those after them,
+// are left out.
 function merge(known, next, whole) {
+  let { points } = next.history;
   if (!whole && known && known.started === next.started) {
     const last = known.history.points.at(-1)?.t ?? 0;
-    next.history.points = [...known.history.points, ...next.history.points.filter((p) => p.t > last)];
+    points = [...known.history.points, ...points.filter((p) => p.t > last)];
   }
-  next.history.points = next.history.points.filter((p) => p.t > next.now - chartSpan - next.history.step_ms);
+  let later = next.now + next.history.step_ms;
+  next.history.points = points.toReversed().filter((p) => {
+    if (p.t >= later || p.t <= next.now - chartSpan - next.history.step_ms) return false;
+    later = p.t;
+    return true;
+  }).reverse();
   return next;
+}
+
+// setBack reports whether the gateway's clock was set back between two states: its new
+// points then look like old ones.
+function setBack(known, next) {
+  return known?.started === next.started && next.now < known.now;
 }
 
 // announce tells a screen reader what changed.
@@ -77,11 +91,13 @@ function start() {
   makeExplain(() => shown.state);
   const drawCharts = makeCharts();
   const feed = makeFeed((next, whole) => {
+    if (!whole && setBack(shown.state, next)) return false;
     tellReadiness(shown.state, next);
     shown.state = merge(shown.state, next, whole);
-    if (shown.pending) return; // drawn at most once in a frame, and only when seen
+    if (shown.pending) return true; // drawn at most once in a frame, and only when seen
     shown.pending = true;
     requestAnimationFrame(() => { shown.pending = false; draw(drawCharts); });
+    return true;
   }, tellMode);
   byId("pause").addEventListener("click", ({ currentTarget: button }) => {
     const on = button.getAttribute("aria-pressed") !== "true";

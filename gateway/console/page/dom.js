@@ -26,9 +26,10 @@ function attribute(node, name, value) {
 }
 
 // reconcile makes the children of parent those of items, in their order. A child
-// stays as long as its key does, so that focus and what is open survive.
+// stays as long as its key does, so that focus and what is open survive; of items with
+// one key, the first, the second and so on.
 function reconcile(parent, items, keyOf, make, update) {
-  const before = parent.children_ ?? new Map(), keys = items.map(keyOf), wanted = new Set(keys);
+  const before = parent.children_ ?? new Map(), keys = distinct(items.map(keyOf)), wanted = new Set(keys);
   // What goes is removed first: a node that is moved loses the focus.
   for (const [key, node] of before) if (!wanted.has(key)) node.remove();
   if (!parent.children_) parent.replaceChildren();
@@ -42,6 +43,16 @@ function reconcile(parent, items, keyOf, make, update) {
     else parent.insertBefore(node, next);
   });
   parent.children_ = after;
+}
+
+// distinct tells equal keys apart by which of them each is.
+function distinct(keys) {
+  const seen = new Map();
+  return keys.map((key) => {
+    const nth = seen.get(key) ?? 0;
+    seen.set(key, nth + 1);
+    return `${key}\n${nth}`;
+  });
 }
 
 // facts makes a list of names and values; its update takes the values.

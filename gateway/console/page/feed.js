@@ -4,15 +4,17 @@ const silence = 5e3; // events that come less often have failed
 const pollEvery = 5e3;
 const tryEventsEvery = 30e3; // while polling works and events do not
 
-// makeFeed calls show with each state, and tell(mode, at) with live, polling, gone (no
-// answer since at) or paused. Nothing runs while the page is hidden or paused.
+// makeFeed calls show with each state, which asks for a whole one by returning false,
+// and tell(mode, at) with live, polling, gone (no answer since at) or paused. Nothing
+// runs while the page is hidden or paused.
 function makeFeed(show, tell) {
   let source = null, timer = 0, asking = null, paused = false, answered = Date.now(), triedEvents = 0;
 
   const got = (state, mode) => {
     answered = Date.now();
-    show(state, mode === "polling");
-    tell(mode);
+    const taken = show(state, mode === "polling");
+    if (taken) tell(mode);
+    return taken;
   };
   const stop = () => {
     source?.close();
@@ -25,7 +27,10 @@ function makeFeed(show, tell) {
     triedEvents = Date.now();
     source = new EventSource("console/events");
     const watch = () => { clearTimeout(timer); timer = setTimeout(poll, silence); };
-    source.addEventListener("state", (event) => { got(JSON.parse(event.data), "live"); watch(); });
+    source.addEventListener("state", (event) => {
+      if (got(JSON.parse(event.data), "live")) watch();
+      else run();
+    });
     source.addEventListener("error", poll);
     watch();
   };

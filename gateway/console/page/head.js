@@ -31,7 +31,7 @@ function drawCards(state) {
 
 function makeCard(card) {
   const big = el("p", { className: "big" }), what = el("p", { className: "what" });
-  const figures = facts(["requests", "waiting now", "running now", "latency p50", "latency p99", "refused"]);
+  const figures = facts(["requests", "waiting now", "running now", "latency p50", "latency p99", "refused, 15 min"]);
   const node = el("li", { className: `c${card.index % markers.length}` },
     el("h2", { className: "class" }, marker(card.index), el("span", { textContent: card.name })), big, what, figures.node);
   node.update_ = (c) => {

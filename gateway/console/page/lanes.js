@@ -20,7 +20,7 @@ function makeUpstream(state, u) {
     dry.hidden = !now.dry_run;
     say(use, `${count(now.in_flight)} of ${plural(now.limit, "slot")} in use, ${count(now.waiting)} waiting`);
     drawSlots(slots, key, now, indexOf);
-    reconcile(lanes, now.classes, (l) => l.class, (l) => makeLane(l, indexOf(l.class), ["waiting", "oldest", "running", "reserve", "overtakes", "refused"]), updateSlotLane);
+    reconcile(lanes, now.classes, (l) => l.class, (l) => makeLane(l, indexOf(l.class), ["waiting", "oldest", "running", "reserve", "overtakes", "refused since start"]), updateSlotLane);
     reconcile(servers, now.servers, (s) => s.url, makeServer, (n, s) => n.update_(s));
   };
   return node;

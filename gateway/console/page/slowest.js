@@ -33,7 +33,7 @@ function makeMore(box) {
 }
 
 function drawSlowRows(box, state) {
-  const keyOf = (r) => `${r.trace_id} ${r.at} ${r.path}`;
+  const keyOf = (r) => `${state.started} ${r.id}`; // which another process begins anew
   const all = box.more_.getAttribute("aria-expanded") === "true", listed = new Map();
   const few = state.slowest.filter((r) => {
     listed.set(r.class, (listed.get(r.class) ?? 0) + 1);

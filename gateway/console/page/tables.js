@@ -29,7 +29,7 @@ function drawSheds(state) {
   keyedTable(byId("shed-table"), "Refusals by class and reason", shedColumns, sheds, "Nothing was refused since the gateway started.",
     (s) => `${s.upstream}\n${s.queue}\n${s.class}\n${s.reason}`, (tr, s) => {
       label1(tr.cells[0], state.classes, s.class);
-      say(tr.cells[1], s.queue ? `queue ${s.queue}` : `upstream ${s.upstream}`);
+      say(tr.cells[1], s.queue ? `queue ${s.queue}` : s.upstream ? `upstream ${s.upstream}` : "destinations that no route names");
       tr.cells[2].firstChild ?? tr.cells[2].append(el("code"));
       say(tr.cells[2].firstChild, s.reason);
       say(tr.cells[3], count(s.recent));
