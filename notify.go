@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 )
 
 // What sd_notify(3) tells the service manager.
@@ -28,13 +29,15 @@ func notifyManager(log *slog.Logger, state string) {
 	}
 }
 
-// sendState sends one datagram.
+// sendState sends one datagram. A manager that reads none has a second.
 func sendState(address, state string) error {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: address, Net: "unixgram"})
 	if err != nil {
 		return fmt.Errorf("NOTIFY_SOCKET: %w", err)
 	}
-	_, err = conn.Write([]byte(state))
+	if err = conn.SetWriteDeadline(time.Now().Add(time.Second)); err == nil {
+		_, err = conn.Write([]byte(state))
+	}
 	if closed := conn.Close(); err == nil {
 		err = closed
 	}

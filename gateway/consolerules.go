@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"overtake/classifier"
 	"overtake/gateway/config"
@@ -58,10 +59,20 @@ const mostText = 300
 
 // cutOff returns text with at most so many bytes, valid as UTF-8.
 func cutOff(text string, most int) string {
-	if len(text) <= most {
-		return strings.ToValidUTF8(text, "\uFFFD")
+	whole := len(text) <= most
+	if !whole {
+		text = text[:most]
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) { // such as what turns the direction of the text around it
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if !whole {
+		text += "…"
+	}
+	return text
 }
 
 // matchText tells people what a rule is for.

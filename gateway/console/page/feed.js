@@ -8,7 +8,8 @@ const tryEventsEvery = 30e3; // while polling works and events do not
 // and tell(mode, at) with live, polling, gone (no answer since at) or paused. Nothing
 // runs while the page is hidden or paused.
 function makeFeed(show, tell) {
-  let source = null, timer = 0, asking = null, paused = false, answered = Date.now(), triedEvents = 0;
+  let source = null, timer = 0, asking = null, paused = false, answered = Date.now();
+  let triedEvents = 0, promising = true; // events are worth a try as soon as there is an answer
 
   const got = (state, mode) => {
     answered = Date.now();
@@ -25,16 +26,19 @@ function makeFeed(show, tell) {
   };
   const listen = () => {
     triedEvents = Date.now();
+    promising = false;
     source = new EventSource("console/events");
     const watch = () => { clearTimeout(timer); timer = setTimeout(poll, silence); };
     source.addEventListener("state", (event) => {
+      promising = true;
       if (got(JSON.parse(event.data), "live")) watch();
       else run();
     });
     source.addEventListener("error", poll);
     watch();
   };
-  // poll asks once; a first answer, or one after a while, is a reason to try events again.
+  // poll asks once. An answer is a reason to try events again: at once where they worked
+  // or nothing did, else after a while.
   async function poll() {
     stop();
     const aborter = new AbortController();
@@ -48,16 +52,16 @@ function makeFeed(show, tell) {
     } catch {
       if (asking !== aborter) return;
       tell("gone", answered);
-      triedEvents = 0;
+      promising = true;
+      timer = setTimeout(poll, pollEvery);
+      return;
     }
-    if (triedEvents === 0 || Date.now() - triedEvents > tryEventsEvery) {
-      if (Date.now() - answered < pollEvery) { listen(); return; }
-    }
-    timer = setTimeout(poll, pollEvery);
+    if (promising || Date.now() - triedEvents > tryEventsEvery) listen();
+    else timer = setTimeout(poll, pollEvery);
   }
   const run = () => {
     stop();
-    triedEvents = 0;
+    promising = true;
     if (!paused && document.visibilityState === "visible") poll();
   };
   document.addEventListener("visibilitychange", run);
