@@ -57,18 +57,19 @@ func shedsOfConsole(cfg *config.Config) func(console.Shed) bool {
 // mostText is how long a text of others may be in the console.
 const mostText = 300
 
-// cutOff returns text with at most so many bytes, valid as UTF-8.
+// cutOff returns text with at most so many bytes, valid as UTF-8, and without what
+// people can't see.
 func cutOff(text string, most int) string {
-	whole := len(text) <= most
+	whole, invalid := len(text) <= most, "\uFFFD"
 	if !whole {
-		text = text[:most]
+		text, invalid = text[:most], "" // which may be a half character at the end
 	}
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) { // such as what turns the direction of the text around it
 			return unicode.ReplacementChar
 		}
 		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
+	}, strings.ToValidUTF8(text, invalid))
 	if !whole {
 		text += "…"
 	}
