@@ -33,8 +33,8 @@ func adminIndex(w http.ResponseWriter, _ *http.Request) {
 	b.WriteString("<!doctype html><html lang=\"en\"><title>Overtake: admin</title><meta name=\"color-scheme\" content=\"light dark\"><pre>\n")
 	for _, p := range adminPaths {
 		text, indent := html.EscapeString(p.path), strings.Repeat(" ", max(2, 40-len(p.path)))
-		if strings.HasPrefix(p.path, "/") { // relative, as there may be a proxy before it
-			text = fmt.Sprintf("<a href=\"%s\">%s</a>", html.EscapeString(strings.TrimPrefix(p.path, "/")), text)
+		if after, ok := strings.CutPrefix(p.path, "/"); ok { // relative, as there may be a proxy before it
+			text = fmt.Sprintf("<a href=\"%s\">%s</a>", html.EscapeString(after), text)
 		}
 		fmt.Fprintf(&b, "%s%s%s\n", text, indent, html.EscapeString(p.shows))
 	}
