@@ -45,7 +45,8 @@ var (
 	fence    = regexp.MustCompile("^( *)(`{3,}|~{3,})[ \t]*([^ \t`]*)([^`]*)$")
 	quoted   = regexp.MustCompile("^ {0,3}>.*(```|~~~)")
 	listItem = regexp.MustCompile(`^( *)([-*+]|[0-9]{1,9}[.)])( {1,4})\S`)
-	named    = regexp.MustCompile(`(?s)^([a-z]+)(:\s*(.*))?$`)
+	named    = regexp.MustCompile(`(?s)^([A-Za-z][A-Za-z_-]*)\s*(:\s*(.*))?$`)
+	tabbed   = regexp.MustCompile("^ *\t\\s*(`{3}|~{3})")
 )
 
 // scanner goes through the lines of a document.
@@ -90,6 +91,9 @@ func (s *scanner) line() error {
 	}
 	if len(s.pending) > 0 {
 		return s.misplaced()
+	}
+	if tabbed.MatchString(line) {
+		return &Error{s.next + 1, "a block behind a tab is not run: indent it with spaces"}
 	}
 	if quoted.MatchString(line) {
 		return &Error{s.next + 1, "a block in a quotation is not run: write it without the >"}

@@ -80,7 +80,11 @@ func TestSteps(t *testing.T) {
 		{"expect of what was not run", "<!-- offline -->\n```sh\nhelm test x\n```\n<!-- expect: a -->\n```text\na\n```\n", "error 5: expect: has no shell block before it that is run"},
 		{"expect another thing than shown", "```sh\na\n```\n<!-- expect: b -->\n```text\na\n```\n", "error 4: expect: the block below does not match b"},
 		{"expect no pattern", "```sh\na\n```\n<!-- expect: ( -->\n```text\na\n```\n", "error 4: expect: error parsing regexp: missing closing ): `(?m)(`"},
-		{"a language that is not run", "```shell\na\n```\n", "error 1: a block in shell is not run: call it sh, or console with its output"},
+		{"a name in capitals", "<!-- Expect: a -->\n```text\na\n```\n", "error 1: unknown comment \"Expect\": want file, append, setup, expect, seconds or offline"},
+		{"a name of two words", "<!-- expects-output: a -->\n```text\na\n```\n", "error 1: unknown comment \"expects-output\": want file, append, setup, expect, seconds or offline"},
+		{"a language that is not run", "```shell\na\n```\n", "error 1: a block in \"shell\" is not run: call it sh, or console with its output, or else one of [ sh bash console text yaml json go js md haproxy nginx ini promql]"},
+		{"a language that is misspelt", "x\n\n```Sh\na\n```\n", "error 3: a block in \"Sh\" is not run: call it sh, or console with its output, or else one of [ sh bash console text yaml json go js md haproxy nginx ini promql]"},
+		{"a tab", "- x\n\n\t```sh\n\ta\n\t```\n", "error 3: a block behind a tab is not run: indent it with spaces"},
 		{"a quotation", "> ```sh\n> a\n> ```\n", "error 1: a block in a quotation is not run: write it without the >"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ const (
 
 // DefaultTime is what a shell block may take that names no time.
 const DefaultTime = 2 * time.Minute
+
+// languages are what blocks may be in. Others are mistakes, which would not be run.
+var languages = []string{"", "sh", "bash", "console", "text", "yaml", "json", "go", "js", "md", "haproxy", "nginx", "ini", "promql"}
 
 // Step is one thing that a reader of a document does.
 type Step struct {
@@ -102,9 +106,8 @@ func prompted(session string) (commands string, ok bool) {
 
 // steps returns what is done about a block.
 func (b *Block) steps() (steps []Step, err error) {
-	switch b.Language {
-	case "shell", "zsh", "shell-session", "sh-session", "terminal":
-		return nil, &Error{b.Line, fmt.Sprintf("a block in %s is not run: call it sh, or console with its output", b.Language)}
+	if !slices.Contains(languages, b.Language) {
+		return nil, &Error{b.Line, fmt.Sprintf("a block in %q is not run: call it sh, or console with its output, or else one of %v", b.Language, languages)}
 	}
 	commands, shell := b.Shell()
 	run := Step{Kind: Run, Line: b.Line, Text: commands, Time: DefaultTime}
