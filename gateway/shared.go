@@ -11,7 +11,7 @@ const (
 	// server.
 	depthPatience = 2 * time.Second
 	// answerAge is how long an answer of a broker or a server stands.
-	answerAge = time.Second
+	answerAge = 250 * time.Millisecond
 )
 
 // shared is what a broker or a server said last. All who want to know it within a
@@ -23,7 +23,7 @@ type shared[T any] struct {
 	at     time.Time // when it came; zero for never
 }
 
-// get returns the answer, asked for anew if it is older than a second. The question
+// get returns the answer, asked for anew if it is older than answerAge. The question
 // ends after 2 seconds or with stop, and not when one of those leaves who wait for it.
 func (s *shared[T]) get(stop context.Context, ask func(context.Context) T) T {
 	s.mu.Lock()
