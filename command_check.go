@@ -30,8 +30,7 @@ func (c *checkCommand) Run() error {
 	if err != nil {
 		return &usageError{err}
 	}
-	// What else the environment says is for one process, and may be of another here.
-	cfg, err := config.Resolve(config.Process{Config: c.Config}, config.Process{AdminToken: environment.AdminToken}, os.LookupEnv)
+	cfg, err := config.Check(c.Config, environment, os.LookupEnv)
 	if err != nil {
 		return err
 	}

@@ -77,12 +77,16 @@ func (g *Gateway) adminPause(w http.ResponseWriter, r *http.Request, paused bool
 	case oneLane:
 		lanes = []string{broker.AllClasses}
 	}
+	change := "resume"
+	if paused {
+		change = "pause"
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), pausePatience)
 	defer cancel()
 	for _, lane := range lanes {
 		err := q.SetPaused(ctx, lane, paused)
 		q.view.forget() // who changed it wants to see that
-		g.changed(r, err, "change", "pause", "queue", name, "class", lane, "paused", paused)
+		g.changed(r, err, "change", change, "queue", name, "class", lane)
 		if err != nil {
 			http.Error(w, fmt.Sprintf("queue %s: lane %s: %v", name, lane, err), http.StatusServiceUnavailable)
 			return

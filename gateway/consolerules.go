@@ -57,8 +57,8 @@ func shedsOfConsole(cfg *config.Config) func(console.Shed) bool {
 // mostText is how long a text of others may be in the console.
 const mostText = 300
 
-// cutOff returns text with at most so many bytes, valid as UTF-8, and without what
-// people can't see.
+// cutOff returns at most so many bytes of text, valid as UTF-8 and with a mark for
+// each character that people can't see.
 func cutOff(text string, most int) string {
 	whole, invalid := len(text) <= most, "\uFFFD"
 	if !whole {

@@ -64,7 +64,7 @@ type queueView struct {
 	err   error
 }
 
-// readingOf returns what was read of a queue within the last second.
+// readingOf returns what was read of a queue within answerAge.
 func (g *Gateway) readingOf(q *queue) queueReading {
 	return q.reading.get(g.cutOff, func(ctx context.Context) (r queueReading) {
 		if r.depths, r.err = q.Depths(ctx); r.err == nil {
@@ -74,7 +74,7 @@ func (g *Gateway) readingOf(q *queue) queueReading {
 	})
 }
 
-// viewOf returns the lanes of a queue as they were within the last second.
+// viewOf returns the lanes of a queue as they were within answerAge.
 func (g *Gateway) viewOf(q *queue) queueView {
 	return q.view.get(g.cutOff, func(ctx context.Context) (v queueView) {
 		v.lanes, v.err = q.Inspect(ctx)

@@ -23,6 +23,8 @@ func TestRefusals(t *testing.T) {
 		{"listeners twice", []string{"config.listeners[0].name=x"}, []string{"/config", "'listeners'"}},
 		{"an address in settings", []string{"listeners[0].name=a", "listeners[0].port=8080", "listeners[0].servicePort=80", "listeners[0].settings.address=x"}, []string{"listeners[].settings.address", "set name, port"}},
 		{"a port of root", []string{"listeners[0].name=a", "listeners[0].port=80", "listeners[0].servicePort=80"}, []string{"/listeners/0/port", "minimum"}},
+		{"a network that is none", []string{"sidecar.redirect.excludeCIDRs[0]=1.2.3.4:80"}, []string{"/sidecar/redirect/excludeCIDRs/0"}},
+		{"a network that is too small", []string{"sidecar.redirect.excludeCIDRs[0]=10.0.0.0/33"}, []string{"/sidecar/redirect/excludeCIDRs/0"}},
 		{"one port for two", []string{"listeners[0].name=a", "listeners[0].port=9901", "listeners[0].servicePort=80"}, []string{"port 9901 of a", "admin.port"}},
 		{"a client CA without a certificate", []string{"listeners[0].name=a", "listeners[0].port=8080", "listeners[0].servicePort=80", "listeners[0].clientCA=true"}, []string{"a has clientCA and no tlsSecret"}},
 		{"latest", []string{"image.tag=latest"}, []string{"/image/tag"}},

@@ -17,6 +17,14 @@ func Load(path string, lookupEnv func(string) (string, bool)) (*Config, error) {
 	return d.finish()
 }
 
+// Check is [Load] with what the environment gives to every process that reads the
+// file: the admin token.
+func Check(path string, environment Process, lookupEnv func(string) (string, bool)) (*Config, error) {
+	d := readFile(path, os.ReadFile, lookupEnv)
+	d.overlay(Process{}, Process{AdminToken: environment.AdminToken}, gatewayFlags)
+	return d.finish()
+}
+
 // Parse is [Load] for a file that was already read; name is for problems.
 func Parse(name string, data []byte, lookupEnv func(string) (string, bool)) (*Config, error) {
 	d := read(name, data, lookupEnv)

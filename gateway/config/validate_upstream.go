@@ -256,12 +256,14 @@ func (v validator) diskOf(path, name string, b Broker) {
 func (v validator) brokerURL(path, kind, text string) {
 	schemes := map[string][]string{"nats": {"nats", "tls"}, "rabbitmq": {"amqp", "amqps"}}[kind]
 	u, err := url.Parse(text)
+	_, rest, _ := strings.Cut(text, "://")
+	user := rest[:max(0, strings.LastIndexByte(rest, '@'))]
 	// The URL may carry a password, so it is not shown.
 	switch {
+	case strings.ContainsAny(user, "/?#"):
+		v.Problem(path, "write %40 for @, %2F for /, %3F for ? and %23 for # in user and password", "not the URL of a %s broker: its password ends it early", kind)
 	case err != nil || u.Host == "" || !slices.Contains(schemes, u.Scheme):
 		v.Problem(path, "write "+schemes[0]+"://HOST:PORT", "not the URL of a %s broker", kind)
-	case strings.Contains(text, "#"), u.User == nil && strings.Contains(u.Path, "@"):
-		v.Problem(path, "write %40 for @, %2F for / and %23 for # in user and password", "not the URL of a %s broker: its password ends it early", kind)
 	case u.Port() != "" && !validPort(u.Port()):
 		v.Problem(path, "want 1 to 65535", "its port is none")
 	}

@@ -28,9 +28,11 @@ function makeFeed(show, tell) {
     triedEvents = Date.now();
     promising = false;
     source = new EventSource("console/events");
+    let heard = false; // a proxy may end each stream with its first event
     const watch = () => { clearTimeout(timer); timer = setTimeout(poll, silence); };
     source.addEventListener("state", (event) => {
-      promising = true;
+      promising = heard;
+      heard = true;
       if (got(JSON.parse(event.data), "live")) watch();
       else run();
     });
