@@ -30,10 +30,7 @@ type redirectedPod struct {
 // 10.77.9.1 and fd77:9::1 at 80.
 func newRedirectedPod(t *testing.T, appPort, user, config string) *redirectedPod {
 	t.Helper()
-	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := redirectScript(t)
 	p := &redirectedPod{pod: newNamespace(t), outside: newNamespace(t), script: script}
 	p.outside.join(t, "pod", p.pod)
 	p.outside.ip(t, "address add 10.77.0.1/24 dev pod")
@@ -213,10 +210,7 @@ func TestE2ERedirectOfChart(t *testing.T) {
 // changes anything.
 func TestE2ERedirectRefuses(t *testing.T) {
 	ns := newNamespace(t)
-	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := redirectScript(t)
 	tables := func() string {
 		return ns.run(t, "iptables", "-t", "nat", "-S") + ns.run(t, "ip6tables", "-t", "nat", "-S")
 	}
@@ -301,15 +295,22 @@ func TestE2ERedirectRefuses(t *testing.T) {
 	}
 }
 
+// redirectScript returns the path of the script, from any folder.
+func redirectScript(t *testing.T) string {
+	t.Helper()
+	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return script
+}
+
 // Without ip6tables, IPv6 is left out where nobody has an address of it or nothing is
 // to be redirected by it, and refused where calls could pass the sidecar by: then IPv4
 // is not redirected, either.
 func TestE2ERedirectWithoutIPv6(t *testing.T) {
 	ns := newNamespace(t)
-	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := redirectScript(t)
 	path := "PATH=" + only(t, "tr", "iptables", "iptables-restore")
 	for _, disabled := range []string{"0", "1"} { // with ::1, and with no address at all
 		ns.run(t, "sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6="+disabled)
@@ -349,10 +350,7 @@ func TestE2ERedirectWithoutIPv6(t *testing.T) {
 // Addresses of IPv6 may be written in all forms, and each is left alone.
 func TestE2ERedirectAddresses(t *testing.T) {
 	ns := newNamespace(t)
-	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := redirectScript(t)
 	for address, want := range map[string]string{
 		"::": "::/128", "::/0": "-A OVERTAKE_OUTPUT -j RETURN", "::1": "::1/128", "FD00::/8": "fd00::/8", "1:2:3:4:5:6:7:8": "1:2:3:4:5:6:7:8/128", "1:2:3:4:5:6:7::": "1:2:3:4:5:6:7:0/128",
 		"::2:3:4:5:6:7:8": "0:2:3:4:5:6:7:8/128", "64:ff9b::192.0.2.33": "64:ff9b::c000:221/128", "1:2:3:4:5:6:1.2.3.4": "1:2:3:4:5:6:102:304/128", "fd00:0db8::0001/64": "fd00:db8::/64",
@@ -367,10 +365,7 @@ func TestE2ERedirectAddresses(t *testing.T) {
 // Runs that remove the redirect at the same time do not fail by one another.
 func TestE2ERedirectRemovedTwice(t *testing.T) {
 	ns := newNamespace(t)
-	script, err := filepath.Abs("charts/overtake/files/redirect.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := redirectScript(t)
 	tables := func() string {
 		return ns.run(t, "iptables", "-t", "nat", "-S") + ns.run(t, "ip6tables", "-t", "nat", "-S")
 	}
