@@ -17,8 +17,7 @@ import (
 const wakeEvery = 100 * time.Microsecond
 
 // maxTogether is how many requests are sent together at most. A generator that is
-// late reads answers after so many: the scheduler of the Go runtime looks at the
-// network only when nothing else is ready to run.
+// late reads answers after so many.
 const maxTogether = 64
 
 const (
@@ -39,13 +38,13 @@ type flow struct {
 	limit    int64 // of outstanding
 	start    time.Time
 	sender   Sender
-	pacer    *pacer
+	loop     *loop
 
 	outstanding atomic.Int64 // sent and not answered
 }
 
 // run starts the requests of f at their intended times, until end or until ctx
-// of the pacer ends. It never waits for an answer; when it is late it sends at
+// of the loop ends, on which it runs. It never waits for an answer; when it is late it sends at
 // once what is due, and skips what is not sent some time after end.
 func (f *flow) run(end time.Duration) {
 	var woken time.Duration // when the schedule last slept
@@ -64,9 +63,9 @@ func (f *flow) run(end time.Duration) {
 		request := overridden(f.content.Next(), due)
 		if wake := max(due.At, woken+wakeEvery); due.At > now || together >= maxTogether {
 			if due.At <= now {
-				wake = now + time.Microsecond
+				wake = now
 			}
-			if !f.pacer.sleepUntil(f.start.Add(wake)) {
+			if !f.loop.sleepUntil(f.start.Add(wake)) {
 				return
 			}
 			woken, together = time.Since(f.start), 0
@@ -89,12 +88,12 @@ func (f *flow) skipRest(due arrival.Arrival, end time.Duration) {
 	begun := time.Now()
 	for n := 1; more && due.At < end; n++ {
 		f.recorder.skip(due.At, 1)
-		if n%often == 0 && (f.pacer.ctx.Err() != nil || time.Since(begun) > countFor) {
+		if n%often == 0 && (f.loop.ctx.Err() != nil || time.Since(begun) > countFor) {
 			break
 		}
 		due, more = f.schedule.Next()
 	}
-	if !more || f.pacer.ctx.Err() != nil {
+	if !more || f.loop.ctx.Err() != nil {
 		return
 	}
 	var counted int64
@@ -175,7 +174,7 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 		if err != nil {
 			return flows, fmt.Errorf("loadgen: class %q: %w", class.Name, err)
 		}
-		pacer, err := newPacer(ctx)
+		loop, err := newLoop(ctx)
 		if err != nil {
 			return flows, err
 		}
@@ -189,7 +188,7 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 			content:  drawn,
 			naming:   naming{class: class.Name, run: traceRun, index: uint16(i + 1), sample: opts.TraceSample},
 			limit:    int64(opts.MaxOutstanding),
-			pacer:    pacer,
+			loop:     loop,
 		})
 	}
 	return flows, nil
@@ -197,7 +196,7 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 
 func closeFlows(flows []*flow) {
 	for _, f := range flows {
-		f.pacer.close()
+		f.loop.close()
 	}
 }
 
@@ -205,8 +204,10 @@ func closeFlows(flows []*flow) {
 // returns, also with an error.
 func openSenders(ctx context.Context, sc Scenario, opts Options, flows []*flow) (senders map[string]Sender, err error) {
 	classes := make(map[string][]Class)
+	loops := make(map[string]*loop)
 	for _, f := range flows {
 		classes[f.Endpoint] = append(classes[f.Endpoint], f.Class)
+		loops[f.Name] = f.loop
 	}
 	senders = make(map[string]Sender)
 	for name, classes := range classes {
@@ -214,7 +215,7 @@ func openSenders(ctx context.Context, sc Scenario, opts Options, flows []*flow) 
 		var sender Sender
 		var err error
 		if e.Kind == kindHTTP {
-			sender, err = openHTTP(ctx, e, classes, opts.TLS)
+			sender, err = openHTTP(ctx, e, classes, loops, opts.TLS)
 		} else if open := opts.Senders[e.Kind]; open != nil {
 			sender, err = open(ctx, e, classes)
 		} else {

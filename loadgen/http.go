@@ -24,31 +24,30 @@ const (
 // httpSender sends requests to one HTTP/1.1 server. Each request is tried once,
 // on a connection that it has for itself while it lasts.
 //
-// There is one goroutine per connection, which dials it and then reads answers.
-// Requests are written by the caller of Send, so that a request costs one system
-// call to send, one to receive, and no goroutine. Only what could block, large
-// bodies and dialing, is done elsewhere. One goroutine sweeps over all
-// connections for timeouts, so that no request needs a timer.
+// Each class has connections of its own, which only its loop touches: a request takes
+// one system call to send and one to receive. Only what could block is done elsewhere:
+// dialing, and with TLS reading and the writing of large bodies. One look over all
+// connections from time to time finds what is overdue, so that no request needs a timer.
 type httpSender struct {
 	target  target
 	tls     *tls.Config
-	base    time.Time        // deadlines count from here
-	pools   map[string]*pool // by the name of the class
+	pools   map[string]*pool // by the name of the class; immutable
 	ctx     context.Context  // ends with Close
 	cancel  context.CancelFunc
 	aborted atomic.Bool // what is unanswered stays so
 	// running are all goroutines of the sender. New ones are only started by
-	// those, or by Send.
+	// those, or on a loop.
 	running sync.WaitGroup
 }
 
-// openHTTP finds out whether anything listens at e and returns its sender.
-func openHTTP(ctx context.Context, e Endpoint, classes []Class, tlsConfig *tls.Config) (*httpSender, error) {
+// openHTTP finds out whether anything listens at e and returns its sender for classes
+// that have these loops. Send is called on the loop of the call's class, Close on none.
+func openHTTP(ctx context.Context, e Endpoint, classes []Class, loops map[string]*loop, tlsConfig *tls.Config) (*httpSender, error) {
 	t, err := parseTarget(e.URL)
 	if err != nil {
 		return nil, err
 	}
-	s := &httpSender{target: t, base: time.Now(), pools: make(map[string]*pool)}
+	s := &httpSender{target: t, pools: make(map[string]*pool)}
 	if t.tls {
 		s.tls = &tls.Config{}
 		if tlsConfig != nil {
@@ -62,53 +61,31 @@ func openHTTP(ctx context.Context, e Endpoint, classes []Class, tlsConfig *tls.C
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	every := sweepEvery
 	for _, class := range classes {
-		s.pools[class.Name] = &pool{sender: s, limit: class.Connections, conns: make(map[*conn]struct{})}
+		p := newPool(s, loops[class.Name], class.Connections)
+		s.pools[class.Name] = p
+		every := sweepEvery
 		if class.Timeout > 0 {
 			every = min(every, max(class.Timeout/10, time.Millisecond))
 		}
+		p.loop.tickEvery(every, p.sweep)
 	}
-	s.running.Go(func() { s.sweep(every) })
 	return s, nil
 }
 
 // Send implements [Sender].
-func (s *httpSender) Send(c *Call) {
-	if conn := s.pools[c.Class.Name].take(c); conn != nil {
-		conn.send(c)
-	}
-}
+func (s *httpSender) Send(c *Call) { s.pools[c.Class.Name].send(c) }
 
 // Close implements [Sender].
 func (s *httpSender) Close() error {
 	s.aborted.Store(true)
 	s.cancel()
 	for _, p := range s.pools {
-		p.close()
+		p.loop.do(p.close)
 	}
 	s.running.Wait()
 	return nil
 }
-
-// sweep ends what takes too long, until Close.
-func (s *httpSender) sweep(every time.Duration) {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-ticker.C:
-			for _, p := range s.pools {
-				p.sweep(s.now())
-			}
-		}
-	}
-}
-
-// now is the time on the clock of deadlines.
-func (s *httpSender) now() time.Duration { return time.Since(s.base) }
 
 // dial opens a connection.
 func (s *httpSender) dial() (net.Conn, error) {

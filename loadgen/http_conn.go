@@ -1,263 +1,129 @@
 package loadgen
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"math"
 	"net"
-	"net/http/httputil"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-const (
-	readBuffer = 4 << 10
-	// largestHeader is the largest response header that is read.
-	largestHeader = 64 << 10
-	// inline is the largest request that the caller of Send writes himself: it
-	// fits into an empty socket buffer, so the system call does not block.
-	inline = 8 << 10
-	// smallBody is discarded from the read buffer; larger ones go around it.
-	smallBody = 2 * readBuffer
-)
+// stream is the connection below a conn. It tells what comes by conn.received, and that
+// the rest of a request was written by conn.written. Like those, it is for the loop.
+type stream interface {
+	// write sends a request, of which header is only valid during the call. It
+	// reports whether that was all of it.
+	write(header []byte, c *httpContent) (whole bool, err error)
+	// close ends the connection. A second time it does nothing.
+	close()
+}
 
-// conn is one connection. Its goroutine (pool.run) reads; whoever has assigned a
-// request to it writes that.
+// conn is one connection of a pool, with at most one request on its way. It is for the
+// loop of its class.
 type conn struct {
-	pool *pool
-	nc   net.Conn
-	out  []byte // of the request being written
-	// call is the request without an outcome. Who swaps it for nil gives it one.
-	call atomic.Pointer[Call]
-	// sent has the result of writing the latest request, if that was a large one.
-	// It belongs to whoever has the request.
-	sent chan error
+	pool   *pool
+	stream stream
 
-	// Guarded by pool.mu.
-	deadline  time.Duration // of call
+	call   *Call // without an outcome; nil while idle
+	answer answer
+	unsent bool // the request, even one that is answered, has not been written whole
+
+	deadline  time.Duration // of call, or of the rest of an answered one
 	idleSince time.Duration
 	served    int  // requests so far
-	gone      bool // closed, or about to be
+	gone      bool // closed
 }
 
-// assignLocked gives c a request to be sent. The caller holds pool.mu.
-func (c *conn) assignLocked(call *Call, deadline time.Duration) {
-	c.deadline = deadline
+// open makes nc the connection of c.
+func (c *conn) open(nc net.Conn) (err error) {
+	c.stream, err = newStream(c, nc)
+	return err
+}
+
+// send gives c a request. It may fail at once.
+func (c *conn) send(w waiter) {
+	p := c.pool
+	c.call, c.deadline = w.call, w.deadline
 	c.served++
-	c.call.Store(call)
-}
-
-// closeLocked makes c unusable and ends its goroutine. The caller holds pool.mu.
-func (c *conn) closeLocked() {
-	if !c.gone {
-		c.gone = true
-		_ = c.nc.Close() // the reader gets the error
+	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job}
+	content := p.render(w.call.Request)
+	p.out = content.appendHeader(p.out[:0], w.call)
+	whole, err := c.stream.write(p.out, content)
+	c.unsent = !whole
+	if err != nil {
+		c.fail(err)
 	}
 }
 
-// send writes the request that c was assigned.
-func (c *conn) send(call *Call) {
-	content := c.pool.render(call.Request)
-	c.out = content.appendHeader(c.out[:0], call)
-	if content.filler == 0 && len(c.out)+len(content.body) <= inline {
-		c.out = append(c.out, content.body...)
-		if _, err := c.nc.Write(c.out); err != nil {
-			c.fail(err, 0)
-		}
-		return
-	}
-	sent := make(chan error, 1)
-	c.sent = sent
-	c.pool.sender.running.Go(func() {
-		// Of an error the reader learns from its own: a server may answer and
-		// close before it has taken the body, and that answer counts.
-		sent <- content.writeLarge(c.nc, c.out)
-	})
-}
-
-// fail ends the request of c, and c.
-func (c *conn) fail(err error, size int64) {
-	c.pool.mu.Lock()
-	c.closeLocked() // first: from here on it is given no request
-	c.pool.mu.Unlock()
-	if call := c.call.Swap(nil); call != nil {
-		call.Finish(c.pool.sender.judge(err, size))
+// written takes that the rest of the request was written.
+func (c *conn) written() {
+	c.unsent = false
+	if c.call == nil && !c.gone { // it is answered already
+		c.pool.release(c)
 	}
 }
 
 // errUnasked is what a connection ends with that has sent more than answers.
 var errUnasked = errors.New("loadgen: bytes that are no answer")
 
-// read takes answers until the connection is of no use any more.
-func (c *conn) read() {
-	br := bufio.NewReaderSize(c.nc, readBuffer)
-	var h fasthttp.ResponseHeader
-	for {
-		_, err := br.Peek(1)
-		// Not after the whole header: what began before its request was sent is no
-		// answer to it.
-		call := c.call.Load()
-		if err == nil && call == nil {
-			err = errUnasked
-		}
-		if err == nil {
-			err = readFinalHeader(&br, &h)
-		}
-		if err != nil {
-			c.fail(err, 0)
-			return
-		}
-		size, err := discardBody(br, &h, call.Request.Method == fasthttp.MethodHead)
-		if err != nil {
-			c.fail(err, size)
-			return
-		}
-		o := judgeAnswer(&h, call.Class.Job)
-		o.Bytes = size
-		if c.call.Swap(nil) == nil {
-			return // it has got its outcome
-		}
-		var next *Call
-		reusable := !h.ConnectionClose() && h.StatusCode() != fasthttp.StatusSwitchingProtocols && br.Buffered() == 0
-		if reusable && c.sent != nil {
-			o.At = time.Now()
-			reusable = c.awaitSent()
-		}
-		if reusable {
-			next, reusable = c.pool.release(c)
-		}
-		call.Finish(o)
-		if !reusable {
-			return
-		}
-		if next != nil {
-			c.send(next)
-		}
-	}
-}
-
-// awaitSent reports whether the large request that was just answered has been
-// written to its end. A server that answers early may never take the rest.
-func (c *conn) awaitSent() bool {
-	_ = c.nc.SetWriteDeadline(time.Now().Add(sweepEvery))
-	err := <-c.sent
-	c.sent = nil
-	_ = c.nc.SetWriteDeadline(time.Time{})
-	return err == nil
-}
-
-// readFinalHeader reads response headers up to one that is not interim (RFC
-// 9110, section 15.2).
-func readFinalHeader(br **bufio.Reader, h *fasthttp.ResponseHeader) error {
-	for {
-		if err := readHeader(br, h); err != nil {
-			return err
-		}
-		if status := h.StatusCode(); status >= 200 || status == fasthttp.StatusSwitchingProtocols {
-			return nil
-		}
-	}
-}
-
-// errNoStatus is what a connection ends with whose answer is none of HTTP/1.
-var errNoStatus = errors.New("loadgen: an answer without a status line of HTTP/1")
-
-// readHeader reads one response header. The reader grows for a large one.
-func readHeader(br **bufio.Reader, h *fasthttp.ResponseHeader) error {
-	// h takes any version, and the status 000 for 200.
-	begin, err := (*br).Peek(len("HTTP/1.1 2"))
-	if err != nil {
-		return err
-	}
-	if string(begin[:7]) != "HTTP/1." || begin[9] < '1' || begin[9] > '9' {
-		return errNoStatus
-	}
-	err = h.Read(*br)
-	if err == nil {
-		return nil
-	}
-	var small *fasthttp.ErrSmallBuffer
-	if errors.As(err, &small) && (*br).Size() < largestHeader {
-		*br = bufio.NewReaderSize(*br, largestHeader) // takes what is in the small one
-		return h.Read(*br)
-	}
-	return err
-}
-
-// judgeAnswer says what a complete answer means.
-func judgeAnswer(h *fasthttp.ResponseHeader, job bool) Outcome {
-	status := h.StatusCode()
-	var o Outcome
-	if status/100 == 2 {
-		o = classifyStatus(status, "", job)
-	} else {
-		o = classifyStatus(status, string(h.Peek(HeaderReason)), job)
-	}
-	if job && o.Kind == OutcomeOK {
-		o.Location = string(h.Peek(fasthttp.HeaderLocation))
-	}
-	for _, field := range h.PeekAll(headerServerTiming) {
-		if o.Queue = queueTime(string(field)); o.Queue >= 0 {
-			break
-		}
-	}
-	return o
-}
-
-// discardBody reads the body that follows h and returns its length without the
-// framing (RFC 9112, section 6.3).
-func discardBody(br *bufio.Reader, h *fasthttp.ResponseHeader, head bool) (int64, error) {
-	status, length := h.StatusCode(), h.ContentLength()
+// received takes what was read, and the error that reading ended with.
+func (c *conn) received(data []byte, err error) {
 	switch {
-	case head || status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified:
-		return 0, nil
-	case length >= 0 && length <= smallBody:
-		n, err := br.Discard(length)
-		return int64(n), unexpected(err)
-	case length >= 0:
-		n, err := discard(br, int64(length))
-		if err == nil && n < int64(length) {
-			err = io.ErrUnexpectedEOF
+	case c.gone:
+		return
+	case len(data) > 0 && c.call == nil:
+		err = errUnasked
+	case len(data) > 0:
+		rest, whole, broken := c.answer.take(data, &c.pool.header)
+		if whole {
+			c.finish(len(rest) == 0 && err == nil)
+			return
 		}
-		return n, err
-	case length == -1: // chunked
-		n, err := discard(httputil.NewChunkedReader(br), math.MaxInt64)
-		if err == nil {
-			err = unexpected(h.ReadTrailer(br))
-		}
-		return n, err
-	default: // to the end of the connection
-		return discard(br, math.MaxInt64)
+		err = errors.Join(broken, err)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, io.EOF) && c.call != nil && c.answer.endsWithConnection():
+		c.finish(false)
+	default:
+		c.fail(err)
 	}
 }
 
-// unexpected is err for where an answer goes on: its end is a broken one.
-func unexpected(err error) error {
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
+// finish gives the request its outcome, after its answer. Without reusable, the
+// connection ends.
+func (c *conn) finish(reusable bool) {
+	call, p := c.call, c.pool
+	c.call = nil
+	call.Finish(c.answer.judged())
+	switch {
+	case !reusable || c.answer.last || p.limit.Requests > 0 && c.served >= p.limit.Requests:
+		c.close()
+	case c.unsent:
+		// A server that answers early may never take the rest.
+		c.deadline = p.loop.now + sweepEvery
+	default:
+		p.release(c)
 	}
-	return err
 }
 
-var discardBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
-
-// discard reads up to n bytes of r, to its end at most.
-func discard(r io.Reader, n int64) (total int64, err error) {
-	buf := discardBuffers.Get().(*[64 << 10]byte)
-	defer discardBuffers.Put(buf)
-	for total < n {
-		got, err := r.Read(buf[:min(int64(len(buf)), n-total)])
-		total += int64(got)
-		if errors.Is(err, io.EOF) {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
+// fail ends c, and its request if it has one.
+func (c *conn) fail(err error) {
+	call := c.call
+	c.call = nil
+	c.close()
+	if call != nil {
+		call.Finish(c.pool.sender.judge(err, c.answer.size))
 	}
-	return total, nil
+}
+
+// close ends c. Another connection is opened if requests wait for one.
+func (c *conn) close() {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	c.stream.close()
+	c.pool.lost(c)
 }

@@ -1,7 +1,7 @@
 package loadgen
 
 import (
-	"errors"
+	"bufio"
 	"io"
 	"net"
 	"testing"
@@ -11,18 +11,24 @@ import (
 // An answer that begins before anything was asked ends the connection at once: its
 // rest would be taken for the answer to the next request.
 func TestUnaskedAnswerEndsTheConnection(t *testing.T) {
-	client, server := net.Pipe()
-	c := &conn{pool: &pool{}, nc: client}
-	ended := make(chan struct{})
-	go func() { defer close(ended); c.read() }()
-	defer func() { _ = server.Close(); <-ended }()
-	if err := server.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
+	ended, answered := make(chan error, 1), make(chan struct{})
+	s := openSender(t, serveRaw(t, func(nc net.Conn, in *bufio.Reader) {
+		if takeRequest(in) == nil { // that of the probe
+			return
+		}
+		_, _ = io.WriteString(nc, okAnswer)
+		<-answered
+		_, _ = io.WriteString(nc, "HTTP/1.1 200 OK\r\n")
+		_, err := in.ReadByte()
+		ended <- err
+	}))
+	s.send(time.Minute)
+	if o := <-s.outcomes; o.Kind != OutcomeOK {
+		t.Fatalf("outcome %+v", o)
 	}
-	if _, err := server.Write([]byte("HTTP/1.1 200 OK\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("the connection goes on: %v", err)
+	close(answered)
+	eventually(t, "the connection ends", func() bool { return s.open() == 0 })
+	if err := <-ended; err == nil {
+		t.Error("the connection goes on")
 	}
 }

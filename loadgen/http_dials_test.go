@@ -20,21 +20,14 @@ func TestWhatWaitsForADialIsDialedFor(t *testing.T) {
 		<-answer
 	})
 	defer close(answer)
-	class := Class{Name: "a"}
-	s, err := openHTTP(t.Context(), Endpoint{URL: url}, []Class{class}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := s.pools["a"]
-	p.mu.Lock()
+	s := openSender(t, url)
 	const requests = maxDialing + 20
-	for range requests { // before any dial has ended
-		c := NewCall("a/1", &class, &content.Request{Method: "GET", Target: "/"}, time.Minute,
-			func(*Call, Outcome) { finished.Add(1) }, func(*Call) {})
-		p.waiting.push(waiter{c, p.sender.now() + c.Timeout})
-		p.dialLocked()
-	}
-	p.mu.Unlock()
+	s.loop.do(func() {
+		for range requests { // before any dial has ended
+			s.Send(NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, time.Minute,
+				func(*Call, Outcome) { finished.Add(1) }, func(*Call) {}))
+		}
+	})
 	eventually(t, "all are asked", func() bool { return asked.Load() == requests })
 	if err := s.Close(); err != nil || finished.Load() != requests {
 		t.Errorf("closed: %v; %d finished, want %d", err, finished.Load(), requests)

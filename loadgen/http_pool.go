@@ -1,18 +1,19 @@
 package loadgen
 
 import (
-	"sync"
+	"net"
+	"os"
 	"time"
 )
 
-// pool has the connections of one class. It is safe for concurrent use.
+// pool has the connections of one class. It is for the loop of that class.
 type pool struct {
 	sender *httpSender // immutable
+	loop   *loop       // immutable
 	limit  Connections // immutable
 
-	content atomicContent // of the latest request
+	content *httpContent // of the latest request
 
-	mu sync.Mutex
 	// conns are all that are open, idle those without a request: the one that
 	// was used last is taken first, so that those too many become old. Some in
 	// idle may be gone already.
@@ -23,12 +24,16 @@ type pool struct {
 	// MaxOutstanding bounds them.
 	waiting fifo
 	closed  bool
+
+	// Shared by the connections, each of which uses them for a moment.
+	in, out []byte
+	header  headerReader
 }
 
 // waiter is a request without a connection.
 type waiter struct {
 	call     *Call
-	deadline time.Duration
+	deadline time.Duration // on the clock of the loop
 }
 
 // maxDialing bounds how many connections of a class are being opened at a time.
@@ -38,76 +43,67 @@ type waiter struct {
 // beyond wait, and their latency says so.
 const maxDialing = 256
 
-// take returns an idle connection that is c's from now on. Without one c waits,
-// and nil is returned: c goes onto whichever comes first, a connection that
-// becomes idle or a new one.
-func (p *pool) take(c *Call) *conn {
-	deadline := p.sender.now() + c.Timeout
-	p.mu.Lock()
+func newPool(s *httpSender, l *loop, limit Connections) *pool {
+	return &pool{sender: s, loop: l, limit: limit, conns: make(map[*conn]struct{}), in: make([]byte, readBuffer), header: newHeaderReader()}
+}
+
+// send sends c on an idle connection. Without one c waits, and goes onto whichever
+// comes first, a connection that becomes idle or a new one.
+func (p *pool) send(c *Call) {
 	if p.closed {
-		p.mu.Unlock()
 		c.Finish(unfinished())
-		return nil
+		return
 	}
-	defer p.mu.Unlock()
+	w := waiter{c, p.loop.now + c.Timeout}
 	for n := len(p.idle); n > 0; n = len(p.idle) {
 		conn := p.idle[n-1]
 		p.idle = p.idle[:n-1]
 		if !conn.gone {
-			conn.assignLocked(c, deadline)
-			return conn
+			conn.send(w)
+			return
 		}
 	}
-	p.waiting.push(waiter{c, deadline})
-	p.dialLocked()
-	return nil
+	p.waiting.push(w)
+	p.dial()
 }
 
-// dialLocked opens a connection if requests wait for more than are being opened.
-// The caller holds mu.
-func (p *pool) dialLocked() {
+// dial opens a connection if requests wait for more than are being opened.
+func (p *pool) dial() {
 	if p.closed || p.dialing >= min(p.waiting.len(), maxDialing) || p.limit.Max > 0 && len(p.conns)+p.dialing >= p.limit.Max {
 		return
 	}
 	p.dialing++
-	p.sender.running.Go(p.run)
+	p.sender.running.Go(func() {
+		nc, err := p.sender.dial()
+		p.loop.post(func() { p.dialed(nc, err) })
+	})
 }
 
-// run is the goroutine of one connection.
-func (p *pool) run() {
-	nc, err := p.sender.dial()
+// dialed takes a connection, or the reason why there is none.
+func (p *pool) dialed(nc net.Conn, err error) {
+	p.dialing--
+	c := &conn{pool: p}
+	if err == nil && p.closed {
+		_ = nc.Close()
+		return
+	}
+	if err == nil {
+		err = c.open(nc)
+	}
 	if err != nil {
 		p.refused(err)
 		return
 	}
-	c := &conn{pool: p, nc: nc}
-	p.mu.Lock()
-	p.dialing--
 	p.conns[c] = struct{}{}
-	c.gone = p.closed
-	p.mu.Unlock()
-	call, usable := p.release(c)
-	p.mu.Lock()
-	p.dialLocked() // what still waits may have been too much for maxDialing
-	p.mu.Unlock()
-	if usable {
-		if call != nil {
-			c.send(call)
-		}
-		c.read()
-	}
-	_ = nc.Close()
-	p.lost(c)
+	p.release(c)
+	p.dial() // what still waits may have been too much for maxDialing
 }
 
 // refused ends the request that has waited longest for a connection that could
 // not be opened.
 func (p *pool) refused(err error) {
-	p.mu.Lock()
-	p.dialing--
 	w, ok := p.waiting.pop()
-	p.dialLocked()
-	p.mu.Unlock()
+	p.dial()
 	if ok {
 		w.call.Finish(p.sender.judge(err, 0))
 	}
@@ -115,51 +111,37 @@ func (p *pool) refused(err error) {
 
 // lost forgets a connection, and replaces it if requests wait for one.
 func (p *pool) lost(c *conn) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	c.gone = true
 	delete(p.conns, c)
-	p.dialLocked()
+	p.dial()
 }
 
-// release takes c after an answer, or when it is new. It returns the request that
-// has waited for it, if any. usable is false if c can't be used any more.
-func (p *pool) release(c *conn) (next *Call, usable bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || c.gone || p.limit.Requests > 0 && c.served >= p.limit.Requests {
-		return nil, false
-	}
+// release gives c, which is new or has its answer, the request that has waited longest.
+func (p *pool) release(c *conn) {
 	if w, ok := p.waiting.pop(); ok {
-		c.assignLocked(w.call, w.deadline)
-		return w.call, true
+		c.send(w)
+		return
 	}
-	c.idleSince = p.sender.now()
+	c.idleSince = p.loop.now
 	p.idle = append(p.idle, c)
-	return nil, true
 }
 
 // sweep times out what is overdue and closes what has been idle for too long.
-func (p *pool) sweep(now time.Duration) {
-	var overdue []*Call
-	p.mu.Lock()
+func (p *pool) sweep() { p.sweepAt(p.loop.now) }
+
+func (p *pool) sweepAt(now time.Duration) {
 	for c := range p.conns {
-		// The deadline is that of the call: both are only set under mu.
-		if now > c.deadline {
-			if call := c.call.Swap(nil); call != nil {
-				c.closeLocked()
-				overdue = append(overdue, call)
-			}
+		if (c.call != nil || c.unsent) && now > c.deadline {
+			c.fail(os.ErrDeadlineExceeded)
 		}
 	}
 	for w, ok := p.waiting.oldest(); ok && now > w.deadline; w, ok = p.waiting.oldest() {
 		_, _ = p.waiting.pop()
-		overdue = append(overdue, w.call)
+		w.call.Finish(failed(FailTimeout))
 	}
 	kept := p.idle[:0]
 	for _, c := range p.idle {
 		if now-c.idleSince > idleTimeout {
-			c.closeLocked()
+			c.close()
 		}
 		if !c.gone {
 			kept = append(kept, c)
@@ -167,31 +149,18 @@ func (p *pool) sweep(now time.Duration) {
 	}
 	clear(p.idle[len(kept):])
 	p.idle = kept
-	p.mu.Unlock()
-	for _, call := range overdue {
-		call.Finish(failed(FailTimeout))
-	}
 }
 
-// close ends all requests and connections. Goroutines end soon after.
+// close ends all requests and connections.
 func (p *pool) close() {
-	var calls []*Call
-	p.mu.Lock()
 	p.closed = true
 	for c := range p.conns {
-		if call := c.call.Swap(nil); call != nil {
-			calls = append(calls, call)
-		}
-		c.closeLocked()
+		c.fail(net.ErrClosed) // judged as unfinished: the sender is closed
 	}
 	for w, ok := p.waiting.pop(); ok; w, ok = p.waiting.pop() {
-		calls = append(calls, w.call)
+		w.call.Finish(unfinished())
 	}
 	p.idle = nil
-	p.mu.Unlock()
-	for _, call := range calls {
-		call.Finish(unfinished())
-	}
 }
 
 // fifo is a queue of requests. The zero value is empty.

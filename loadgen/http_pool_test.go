@@ -104,6 +104,7 @@ func TestTLS(t *testing.T) {
 // sender is a class's HTTP sender without a run.
 type sender struct {
 	*httpSender
+	loop     *loop
 	class    Class
 	outcomes chan Outcome
 }
@@ -111,26 +112,41 @@ type sender struct {
 func openSender(t *testing.T, url string) *sender {
 	t.Helper()
 	s := &sender{class: Class{Name: "a", Timeout: time.Minute}, outcomes: make(chan Outcome, 100)}
+	s.loop = openLoop(t)
 	var err error
-	if s.httpSender, err = openHTTP(t.Context(), Endpoint{Kind: kindHTTP, URL: url}, []Class{s.class}, nil); err != nil {
+	if s.httpSender, err = openHTTP(t.Context(), Endpoint{Kind: kindHTTP, URL: url}, []Class{s.class}, map[string]*loop{"a": s.loop}, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
+// openLoop starts a loop, until the test ends.
+func openLoop(t *testing.T) *loop {
+	t.Helper()
+	l, err := newLoop(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	return l
+}
+
 // send sends one request.
 func (s *sender) send(timeout time.Duration) {
-	s.Send(NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, timeout,
-		func(_ *Call, o Outcome) { s.outcomes <- o }, nil))
+	c := NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, timeout, func(_ *Call, o Outcome) { s.outcomes <- o }, nil)
+	s.loop.do(func() { s.Send(c) })
 }
 
 // open is the number of connections.
-func (s *sender) open() int {
-	p := s.pools["a"]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.conns)
+func (s *sender) open() (n int) {
+	s.loop.do(func() { n = len(s.pools["a"].conns) })
+	return n
+}
+
+// sweep looks for what is too old at a later time.
+func (s *sender) sweep(later time.Duration) {
+	s.loop.do(func() { s.pools["a"].sweepAt(s.loop.now + later) })
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
@@ -142,11 +158,11 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 			t.Fatalf("outcome %+v", o)
 		}
 	}
-	s.pools["a"].sweep(s.now() + idleTimeout/2)
+	s.sweep(idleTimeout / 2)
 	if s.open() != 1 || connections.Load() != 1 {
 		t.Errorf("%d connections open of %d, want one of one", s.open(), connections.Load())
 	}
-	s.pools["a"].sweep(s.now() + 2*idleTimeout)
+	s.sweep(2 * idleTimeout)
 	eventually(t, "an old connection is closed", func() bool { return s.open() == 0 })
 }
 

@@ -3,7 +3,6 @@ package loadgen
 import (
 	"io"
 	"strings"
-	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
 
@@ -21,16 +20,20 @@ type httpContent struct {
 	filler int64 // length of the body if it is filler
 }
 
-type atomicContent = atomic.Pointer[httpContent]
+// noContent has neither a body nor filler.
+var noContent httpContent
 
 // render returns r on the wire.
 func (p *pool) render(r *content.Request) *httpContent {
-	if latest := p.content.Load(); latest != nil && latest.of == r {
-		return latest
+	if p.content == nil || p.content.of != r {
+		p.content = newHTTPContent(p.sender.target, r)
 	}
-	rendered := newHTTPContent(p.sender.target, r)
-	p.content.Store(rendered)
-	return rendered
+	return p.content
+}
+
+// small reports whether a request with this header fits into an empty socket buffer.
+func (c *httpContent) small(header []byte) bool {
+	return c.filler == 0 && len(header)+len(c.body) <= inline
 }
 
 func newHTTPContent(t target, r *content.Request) *httpContent {

@@ -25,7 +25,7 @@ func lateFlow(t *testing.T, plan arrival.Plan, duration time.Duration) ClassResu
 	defer closeFlows(flows)
 	f := flows[0]
 	f.start = time.Now().Add(-duration - 2*overtime)
-	f.run(duration)
+	f.loop.do(func() { f.run(duration) })
 	return f.recorder.result(f.Class, duration, "")
 }
 

@@ -82,7 +82,11 @@ func (r *run) execute(ctx context.Context, senders map[string]Sender) error {
 	first := r.start.UnixMilli() * 1e6
 	for _, f := range r.flows {
 		f.start, f.naming.first = r.start, first
-		schedules.Go(func() { f.run(r.end) })
+		schedules.Add(1)
+		f.loop.start(func() {
+			defer schedules.Done()
+			f.run(r.end)
+		})
 	}
 	r.before = readUsage(0)
 	if r.scenario.Warmup > 0 {

@@ -8,7 +8,8 @@ import (
 )
 
 // Sender carries the requests of classes to one endpoint. A run has one for each
-// endpoint that its classes name. It is safe for concurrent use.
+// endpoint that its classes name. The requests of each class are sent by one goroutine,
+// those of different ones concurrently.
 type Sender interface {
 	// Send starts a request and returns without waiting for the system under
 	// test. It calls [Call.Finish] exactly once, from any goroutine, and keeps

@@ -1,0 +1,174 @@
+package loadgen
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxTurns is after how many turns without a wait a loop lets others run all the same:
+// the scheduler of the Go runtime looks at the network for them only when nothing else
+// is ready to run.
+const maxTurns = 4
+
+// loop is the goroutine of one class. It starts the requests of the class in time, and
+// in between it takes what comes for them. As nothing else touches their connections,
+// a request costs no lock and no change of goroutines, which is what keeps a generator
+// on one core in time; how late requests start tells how late answers are read, too.
+//
+// All methods but post and do are for functions that run on the loop.
+type loop struct {
+	ctx     context.Context // ends waits of the schedule, not the loop
+	unwatch func() bool
+	poller  *poller
+	base    time.Time // what now counts from
+	running sync.WaitGroup
+
+	mu     sync.Mutex
+	posted []func()
+	any    atomic.Bool // posted has some
+
+	// Only for the loop.
+	now      time.Duration // at the begin of this turn
+	schedule func()        // to be run next
+	busy     []worker      // what was not done with its work in its turn
+	tick     func()
+	every    time.Duration // between ticks
+	nextTick time.Time
+	turns    int // since the last wait
+	ended    bool
+}
+
+// worker is what has more to do than fits into a turn.
+type worker interface {
+	// work does a part and reports whether more is left that can be done at once.
+	work() (more bool)
+}
+
+// newLoop starts a loop, which runs until close. When ctx ends, sleepUntil does.
+func newLoop(ctx context.Context) (*loop, error) {
+	p, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{ctx: ctx, poller: p, base: time.Now()}
+	l.unwatch = context.AfterFunc(ctx, p.wake)
+	l.running.Go(l.run)
+	return l, nil
+}
+
+// run takes turns, and runs a schedule when there is one.
+func (l *loop) run() {
+	const long = 100 * 365 * 24 * time.Hour
+	for !l.ended {
+		l.turn(l.base.Add(long))
+		if run := l.schedule; run != nil {
+			l.schedule = nil
+			run()
+		}
+	}
+}
+
+// close ends the loop when what was posted before has run. Nothing may be posted after it.
+func (l *loop) close() {
+	l.post(func() { l.ended = true })
+	l.running.Wait()
+	l.unwatch()
+	l.poller.close()
+}
+
+// post has f run on the loop, after what was posted before. f must not block.
+func (l *loop) post(f func()) {
+	l.mu.Lock()
+	l.posted = append(l.posted, f)
+	first := len(l.posted) == 1
+	l.any.Store(true)
+	l.mu.Unlock()
+	if first {
+		l.poller.wake()
+	}
+}
+
+// do has f run on the loop and waits for that.
+func (l *loop) do(f func()) {
+	done := make(chan struct{})
+	l.post(func() { defer close(done); f() })
+	<-done
+}
+
+// start has schedule run on the loop, which may wait by sleepUntil and nothing else.
+func (l *loop) start(schedule func()) {
+	l.post(func() { l.schedule = schedule })
+}
+
+// tickEvery has tick run from time to time.
+func (l *loop) tickEvery(d time.Duration, tick func()) {
+	l.post(func() { l.tick, l.every, l.nextTick = tick, d, time.Now().Add(d) })
+}
+
+// sleepUntil serves what comes until that moment, and at least once. It reports false
+// if the context ended first.
+func (l *loop) sleepUntil(at time.Time) bool {
+	for l.ctx.Err() == nil {
+		l.turn(at)
+		if !time.Now().Before(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// turn waits until there is something to do, but no longer than until that moment, and
+// does a bounded amount of it.
+func (l *loop) turn(until time.Time) {
+	if l.tick != nil && l.nextTick.Before(until) {
+		until = l.nextTick
+	}
+	if len(l.busy) > 0 {
+		until = l.base // is over
+	}
+	l.turns++
+	l.poller.wait(until, l.turns > maxTurns)
+	if l.poller.parked {
+		l.turns = 0
+	}
+	now := time.Now()
+	l.now = now.Sub(l.base)
+	busy := len(l.busy)
+	l.poller.serve()
+	l.runPosted()
+	l.workOn(busy)
+	if l.tick != nil && !now.Before(l.nextTick) {
+		l.nextTick = now.Add(l.every)
+		l.tick()
+	}
+}
+
+func (l *loop) runPosted() {
+	if !l.any.Load() {
+		return
+	}
+	l.mu.Lock()
+	posted := l.posted
+	l.posted = nil
+	l.any.Store(false)
+	l.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+}
+
+// workOn lets the first n of the busy ones work.
+func (l *loop) workOn(n int) {
+	if n == 0 {
+		return
+	}
+	busy := l.busy
+	l.busy = append([]worker(nil), busy[n:]...)
+	for _, w := range busy[:n] {
+		if w.work() {
+			l.busy = append(l.busy, w)
+		}
+	}
+}
