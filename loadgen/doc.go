@@ -15,9 +15,13 @@
 //
 // At its intended time a request is written to a connection, whatever the earlier
 // ones are doing; what is due within a tenth of a millisecond is written together.
-// A goroutine per connection reads the answers. Latency counts from the intended time, also when the
-// generator itself was late; service time counts from the real start. The
-// difference between the two starts is the generator's lag.
+// Latency counts from the intended time, also when the generator itself was late;
+// service time counts from the real start. The difference between the two starts is
+// the generator's lag.
+//
+// Each class is one goroutine, an event loop that starts its requests and reads their
+// answers in between: a class takes no more than one core. Only with TLS, or where there
+// is no epoll, goroutines read the connections for it.
 //
 // What waits is bounded: above MaxOutstanding unanswered requests a class skips
 // and counts. Below, a request waits here only for a connection, be it that one
