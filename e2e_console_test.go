@@ -269,7 +269,7 @@ func TestE2EConsoleGatewayGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, file, strings.Replace(string(text), `admin: "127.0.0.1:0"`, fmt.Sprintf("admin: %q", strings.TrimPrefix(g.admin, "http://")), 1))
-	page := startTool(t, nil, "node", filepath.Join(b.dir, "console.mjs"), b.chromium, g.admin, "-", "away")
+	page := startTool(t, nil, "node", filepath.Join(b.dir, "console-link.mjs"), b.chromium, g.admin, "away")
 	page.find(t, `(?m)^live$`)
 	killed := time.Now()
 	g.signal(t, syscall.SIGKILL)

@@ -29,14 +29,14 @@ export async function withBrowser(executablePath, use) {
 export async function open(browser, admin, { name, ...screen }, colorScheme, seen) {
   const context = await browser.newContext({ ...screen, colorScheme, reducedMotion: "reduce" });
   const page = await context.newPage();
-  watch(page, admin, seen);
+  note(page, admin, seen);
   await page.goto(`${admin}/console`, { waitUntil: "load" });
   await live(page);
   return page;
 }
 
-// watch notes what is wrong with a page, as open does.
-export function watch(page, admin, seen) {
+// note notes what is wrong with a page, as open does.
+export function note(page, admin, seen) {
   // That an asked question is refused is no error of the page.
   const asked = (url) => /\/(console\/trace|debug\/explain)\?/.test(url) || seen.away;
   page.on("console", (m) => { if (["error", "warning"].includes(m.type()) && !asked(m.location().url)) seen.errors.push(m.text()); });
