@@ -151,20 +151,29 @@ func TestE2EConsoleEventsSpoilt(t *testing.T) {
 	}
 }
 
+// consoleUse is what the parts of the page say that ask the gateway something.
+type consoleUse struct {
+	Errors, Requests          []string
+	Trace, Explained, Reached string
+}
+
+// useConsole uses the console at a URL.
+func useConsole(t *testing.T, b browser, url string) (seen consoleUse) {
+	t.Helper()
+	stdout, _ := tool(t, "node", filepath.Join(b.dir, "console-link.mjs"), b.chromium, url, "use")
+	if err := json.Unmarshal([]byte(stdout), &seen); err != nil {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	return seen
+}
+
 // Behind a proxy that serves the admin listener below a prefix, all of the page works.
 func TestE2EConsolePrefix(t *testing.T) {
 	b, g := newBrowser(t), markedGateway(t)
 	const prefix = "/ops/overtake"
 	p := startConsoleProxy(t, g.admin, prefix)
 	g.mark(t, 1)
-	stdout, _ := tool(t, "node", filepath.Join(b.dir, "console-link.mjs"), b.chromium, p.URL+prefix, "use")
-	var seen struct {
-		Errors, Requests          []string
-		Trace, Explained, Reached string
-	}
-	if err := json.Unmarshal([]byte(stdout), &seen); err != nil {
-		t.Fatalf("%v: %s", err, stdout)
-	}
+	seen := useConsole(t, b, p.URL+prefix)
 	if len(seen.Errors)+len(seen.Requests) > 0 {
 		t.Errorf("errors %q, requests outside of the prefix %q", seen.Errors, seen.Requests)
 	}
@@ -179,5 +188,18 @@ func TestE2EConsolePrefix(t *testing.T) {
 	}
 	if i := slices.IndexFunc(asked, func(path string) bool { return strings.HasPrefix(path, "outside") }); i >= 0 {
 		t.Errorf("asked for %s", asked[i])
+	}
+}
+
+// Where a proxy answers in the gateway's place, the page says that, and what to do.
+func TestE2EConsoleLogin(t *testing.T) {
+	b, g := newBrowser(t), markedGateway(t)
+	p := startConsoleProxy(t, g.admin, "")
+	p.state.change(func() { p.spoil["/console/trace"], p.spoil["/debug/explain"] = wantLogin, wantLogin })
+	g.mark(t, 1)
+	seen := useConsole(t, b, p.URL)
+	const want = "Not the gateway answered, but something before it, with status 200. Load this page again: a proxy may want a login."
+	if len(seen.Errors) > 0 || seen.Trace != want || seen.Explained != want {
+		t.Errorf("errors %q; of a trace it says %q, it explains %q; want %q", seen.Errors, seen.Trace, seen.Explained, want)
 	}
 }

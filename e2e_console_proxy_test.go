@@ -23,9 +23,9 @@ type consoleProxy struct {
 	*httptest.Server
 
 	state   watched
-	asked   []string                   // paths at the gateway, or here if no path of it; guarded by state
-	streams map[*http.Request]func()   // those of events that are open, and what ends each; guarded by state
-	spoil   func(*http.Response) error // what becomes of streams of events; nil for nothing; guarded by state
+	asked   []string                              // paths at the gateway, or here if no path of it; guarded by state
+	streams map[*http.Request]func()              // those of events that are open, and what ends each; guarded by state
+	spoil   map[string]func(*http.Response) error // by path at the gateway, what becomes of its answers; guarded by state
 }
 
 // startConsoleProxy passes on what is below prefix, which begins with a / if it is not
@@ -36,12 +36,12 @@ func startConsoleProxy(t *testing.T, to, prefix string) *consoleProxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &consoleProxy{streams: make(map[*http.Request]func())}
+	p := &consoleProxy{streams: make(map[*http.Request]func()), spoil: make(map[string]func(*http.Response) error)}
 	rest := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host
-			if isEvents(r.In) {
+			if r.In.URL.Path == events {
 				r.Out.Header.Del("Accept-Encoding") // for spoil to find the ends of events
 			}
 		},
@@ -65,19 +65,18 @@ func startConsoleProxy(t *testing.T, to, prefix string) *consoleProxy {
 	return p
 }
 
-func isEvents(r *http.Request) bool { return r.URL.Path == "/console/events" }
+// events is the path of streams of events.
+const events = "/console/events"
 
-// answered spoils a stream of events, if that is what becomes of them.
+// answered spoils an answer, if that is what becomes of those of its path, and notes
+// streams of events.
 func (p *consoleProxy) answered(resp *http.Response) (err error) {
-	if !isEvents(resp.Request) {
-		return nil
-	}
 	p.state.change(func() {
-		if p.spoil != nil {
-			err = p.spoil(resp)
+		if spoil := p.spoil[resp.Request.URL.Path]; spoil != nil {
+			err = spoil(resp)
 		}
 	})
-	if err != nil {
+	if err != nil || resp.Request.URL.Path != events {
 		return err
 	}
 	r, body := resp.Request, resp.Body
@@ -98,10 +97,11 @@ func (c closeNoted) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// turn has the streams of events end that are open, and those to come be spoilt.
+// turn has the streams of events end that are open, and those to come be spoilt; nil
+// for no more.
 func (p *consoleProxy) turn(spoil func(*http.Response) error) {
 	p.state.change(func() {
-		p.spoil = spoil
+		p.spoil[events] = spoil
 		for _, end := range p.streams {
 			end()
 		}
@@ -177,6 +177,15 @@ func (f *firstEvents) Read(b []byte) (int, error) {
 	n := copy(b, f.line)
 	f.line = f.line[n:]
 	return n, nil
+}
+
+// wantLogin answers with a page instead of the gateway.
+func wantLogin(resp *http.Response) error {
+	resp.Header.Set("Content-Type", "text/html")
+	resp.Header.Del("Content-Length")
+	resp.StatusCode = http.StatusOK
+	resp.Body = spoilt{strings.NewReader("<!doctype html><title>Log in</title>"), resp.Body}
+	return nil
 }
 
 // refuse answers instead of the gateway.
