@@ -106,10 +106,9 @@ type comparedClassView struct {
 	ComparedClass
 	Shared   bool
 	HasRatio bool
-	// Missing says which files lack the class, or all answers of it; NoResults which
-	// of the others are no results.
-	Missing, NoResults []string
-	InWords            struct{ Curves, Ratios string }
+	// Odd says which files lack the class, have no answer of it, or are no results.
+	Odd     []string
+	InWords struct{ Curves, Ratios string }
 }
 
 func (c *Comparison) classViews(guide comparisonGuide) []comparedClassView {
@@ -121,17 +120,18 @@ func (c *Comparison) classViews(guide comparisonGuide) []comparedClassView {
 			has[side] = true
 		}
 		for side, f := range c.Files {
-			switch {
-			case !has[side]:
-				view.Missing = append(view.Missing, f.title()+" does not have this class")
+			if !has[side] {
+				view.Odd = append(view.Odd, f.title()+" does not have this class.")
 				continue
-			case class.Curves[side].Runs == 0:
-				view.Missing = append(view.Missing, f.title()+" has no answer of this class")
-			case len(class.Curves[side].Points) == 0:
-				view.Missing = append(view.Missing, f.title()+" has no curve of this class")
 			}
 			if f.Verdict.State != loadgen.Valid {
-				view.NoResults = append(view.NoResults, f.title()+" is "+string(f.Verdict.State))
+				view.Odd = append(view.Odd, f.title()+" is "+string(f.Verdict.State)+", not a result"+dashedText(view, side))
+			}
+			switch curve := class.Curves[side]; {
+			case curve.Runs == 0:
+				view.Odd = append(view.Odd, f.title()+" has no answer of this class.")
+			case len(curve.Points) == 0:
+				view.Odd = append(view.Odd, f.title()+" has no curve of this class.")
 			}
 		}
 		view.InWords.Curves = c.comparedInWords(class)
@@ -139,6 +139,17 @@ func (c *Comparison) classViews(guide comparisonGuide) []comparedClassView {
 		views = append(views, view)
 	}
 	return views
+}
+
+// dashedText says what in the plots is of a file that is no result.
+func dashedText(view comparedClassView, side int) string {
+	switch {
+	case !view.Shared:
+		return "."
+	case side == 0 && view.HasRatio:
+		return ": its curve is dashed, and all ratios are to it."
+	}
+	return ": its lines are dashed."
 }
 
 // comparedInWords is what those who can't see the curves are told.

@@ -66,19 +66,25 @@ func ratioInterval(base, values []float64) (low, high float64) {
 	at, _ := slices.BinarySearch(ratios, middle)
 	first := sort.Search(at, noise)
 	last := at + sort.Search(len(ratios)-1-at, func(i int) bool { return !noise(at + i) })
-	return roundRatio(ratios[first]), roundRatio(ratios[last])
+	return significant(ratios[first], 6), significant(ratios[last], 6)
 }
 
-// roundRatio keeps 3 decimals, and of what is small 4 digits. What nothing was
-// measured to be is no ratio.
+// roundRatio keeps 3 decimals, and of what is small 4 digits.
 func roundRatio(r float64) float64 {
-	const most = 1e12
-	switch {
-	case r < 1/most || r > most:
-		return 0
-	case r >= 0.1:
+	if r >= 0.1 && r <= mostRatio {
 		return round3(r)
 	}
-	scale := math.Pow(10, 3-math.Floor(math.Log10(r)))
+	return significant(r, 4)
+}
+
+// mostRatio and 1/mostRatio bound what can be the ratio of two measurements: what is
+// beyond is none.
+const mostRatio = 1e12
+
+func significant(r float64, digits int) float64 {
+	if r < 1/mostRatio || r > mostRatio {
+		return 0
+	}
+	scale := math.Pow(10, float64(digits-1)-math.Floor(math.Log10(r)))
 	return math.Round(r*scale) / scale
 }

@@ -41,9 +41,9 @@ const reportCharts = ({ palette, charts: given, buttons }) => {
     return {
       ...given,
       axisLabel: { color: soft, fontSize: 12, hideOverlap: true, ...given.axisLabel },
-      axisLine: { lineStyle: { color: rule } },
+      axisLine: { lineStyle: { color: rule }, ...given.axisLine },
       axisTick: { show: false, ...given.axisTick },
-      splitLine: { lineStyle: { color: rule } },
+      splitLine: { lineStyle: { color: rule }, ...given.splitLine },
     };
   }
 
@@ -53,6 +53,7 @@ const reportCharts = ({ palette, charts: given, buttons }) => {
     return {
       type: of.type || "line",
       data: of.data,
+      encode: of.encode,
       id: of.id,
       stack: of.stack,
       silent: of.quiet,
@@ -87,7 +88,7 @@ const reportCharts = ({ palette, charts: given, buttons }) => {
       animation: !still.matches,
       animationDuration: 300,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: y.length > 1 ? 8 : plot.rule || plot.rows ? 36 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true },
+      grid: { left: 8, right: plot.rule || plot.rows ? 36 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true, ...plot.grid },
       tooltip: {
         trigger: plot.trigger || "axis",
         confine: true,

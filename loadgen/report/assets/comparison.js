@@ -31,10 +31,14 @@
       const values = (of) => percentileScale.curve(points, count, of);
       const spread = points.some((p) => p.max_ms > p.min_ms);
       const least = (p) => Math.max(p.min_ms, smallest), most = (p) => Math.max(p.max_ms, smallest);
-      const band = (edge, of) => ({ id: `${edge} ${side.index}`, data: values((p) => [of(p)]), band: edge, stack: `band ${side.index}`, quiet: true });
+      // What is first is stacked, so that is the latency.
+      const band = (edge, of) => ({
+        id: `${edge} ${side.index}`, data: values((p) => [of(p)]).map(([x, y]) => [y, x]), encode: { x: 1, y: 0 },
+        band: edge, stack: `band ${side.index}`, quiet: true,
+      });
       return [
         // The upper edge is stacked on the lower one, and what is between is filled.
-        ...(spread ? [band("lower", least), { ...band("upper", (p) => most(p) - least(p)), id: `upper ${side.index}` }] : []),
+        ...(spread ? [band("lower", least), band("upper", (p) => most(p) - least(p))] : []),
         {
           id: `curve ${side.index}`, symbol: side.shape.symbol, z: 3,
           data: values((p) => [p.median_ms, p.min_ms, p.max_ms]).map((v, i) => [...v, marked.has(points[i].percentile) ? 1 : 0]),
@@ -58,16 +62,17 @@
     return { placed, groups };
   };
 
-  // Round ratios within the scale, about as many as there is room for.
+  // Round ratios within the scale that have room beside each other, from 1 outwards.
   const roundRatios = (least, most) => {
     const fine = [1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.5, 3, 4, 5];
-    const steps = most / least > 50 ? [1] : most / least > 6 ? [1, 2, 5] : null;
-    const all = steps
-      ? Array.from({ length: 25 }, (_, i) => i - 12).flatMap((decade) => steps.map((n) => Number(`${n}e${decade}`)))
-      : [...fine, ...fine.slice(1).map((v) => Number((1 / v).toPrecision(1)))];
-    const inside = [...new Set(all)].filter((v) => v >= least && v <= most).sort((a, b) => a - b);
-    const every = Math.ceil(inside.length / 7), one = inside.indexOf(1);
-    return inside.filter((_, i) => (i - one) % every === 0);
+    const coarse = Array.from({ length: 25 }, (_, i) => i - 12).flatMap((decade) => [1, 2, 5].map((n) => Number(`${n}e${decade}`)));
+    const all = most / least > 6 ? coarse : [...fine, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+    const room = Math.log(most / least) / 6;
+    const chosen = [1];
+    for (const v of all.filter((v) => v >= least && v <= most).sort((a, b) => Math.abs(Math.log(a)) - Math.abs(Math.log(b)))) {
+      if (chosen.every((c) => Math.abs(Math.log(v / c)) >= room)) chosen.push(v);
+    }
+    return chosen.sort((a, b) => a - b);
   };
 
   const ratios = (figures, rows) => {
@@ -77,15 +82,18 @@
     const least = Math.min(0.8, ...all.map((v) => v / 1.1)), most = Math.max(1.25, ...all.map((v) => v * 1.1));
     const point = (x, row) => [x, row.y, row.label, row.text, value(row).ratio_low, value(row).ratio_high];
     const told = (v) => (v >= 0.1 ? v.toFixed(2) : String(v));
+    const wide = (texts) => 16 + 7 * Math.max(...texts.map((text) => text.length));
     return {
       always: true, // rows without a ratio have a text
+      // The labels are not where the scale has its ticks, by which echarts would make room.
+      grid: { left: wide(rows.map((r) => r.label)), right: wide(rows.flatMap((r) => r.texts)), bottom: 24, containLabel: false },
       trigger: "item",
-      x: { type: "log", min: least, max: most, axisTick: { customValues: roundRatios(least, most) }, axisLabel: { customValues: roundRatios(least, most), formatter: (v) => `${v}x` } },
+      x: { type: "log", min: least, max: most, axisLine: { onZero: false }, axisTick: { customValues: roundRatios(least, most) }, axisLabel: { customValues: roundRatios(least, most), formatter: (v) => `${v}x` } },
       rows: (shown, { soft, ink }) => {
         const { placed, groups } = layout(rows, shown);
         const scale = { type: "value", min: -0.5, max: Math.max(placed.length, 1) - 0.5, inverse: true };
         const middle = new Map(groups.map((g) => [(g.from + g.to) / 2, g.label]));
-        const none = { axisTick: { customValues: [] } };
+        const none = { splitLine: { show: false } };
         return [
           { ...scale, ...none, axisLabel: { customValues: [...middle.keys()], formatter: (y) => middle.get(y) ?? "", color: ink } },
           {
@@ -113,7 +121,7 @@
         ];
       },
       value: (_, [, , label, text, low, high]) => `${label} ${text}${low > 0 ? ` (${told(low)}–${told(high)})` : ""}`,
-      height: (lines) => Math.max(10, layout(rows, lines).placed.length * 1.6 + 3),
+      height: (lines) => { const n = layout(rows, lines).placed.length; return n * (n > 8 ? 1.7 : 2.5) + 3; },
       marks: (soft, shown) => ({
         markLine: {
           silent: true, symbol: "none", animation: false, data: [{ xAxis: 1 }],
