@@ -40,7 +40,7 @@
         // The upper edge is stacked on the lower one, and what is between is filled.
         ...(spread ? [band("lower", least), band("upper", (p) => most(p) - least(p))] : []),
         {
-          id: `curve ${side.index}`, symbol: side.shape.symbol, z: 3,
+          id: `curve ${side.index}`, symbol: side.shape.symbol, z: 3 + side.index,
           data: values((p) => [p.median_ms, p.min_ms, p.max_ms]).map((v, i) => [...v, marked.has(points[i].percentile) ? 1 : 0]),
           size: (value) => (value[4] ? 9 : 0),
         },
