@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"image/color"
+	"image/png"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -181,6 +183,7 @@ func TestOddComparisons(t *testing.T) {
 			}
 			compared := CompareFiles(names, c.reports)
 			checkPlots(t, compared)
+			checkComparisonPNG(t, compared)
 			_, _, page := pageParts(t, compared)
 			for _, want := range c.want {
 				if !strings.Contains(page, want) {
@@ -194,6 +197,47 @@ func TestOddComparisons(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// checkComparisonPNG checks that there are plots for each class that the files share,
+// and something of the colour of each file with a curve that no other covers.
+func checkComparisonPNG(t *testing.T, c *Comparison) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := WriteComparisonPNG(&b, c); err != nil {
+		t.Fatal(err)
+	}
+	picture, err := png.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	want := make(map[color.RGBA]bool)
+	for _, class := range c.Classes {
+		if len(class.having()) < 2 {
+			continue
+		}
+		rows++
+		for side, curve := range class.Curves {
+			covered := slices.ContainsFunc(class.Curves[side+1:], func(other ComparedCurve) bool { return slices.Equal(other.Points, curve.Points) })
+			if len(curve.Points) > 0 && !covered {
+				want[shade(colours.Light, side)] = true
+			}
+		}
+	}
+	if got := picture.Bounds().Size(); got.X != 1600 || got.Y != 900*max(rows, 1) {
+		t.Errorf("%v for %d classes", got, rows)
+	}
+	for y := range picture.Bounds().Dy() {
+		for x := range 1600 {
+			if at, ok := color.RGBAModel.Convert(picture.At(x, y)).(color.RGBA); ok {
+				delete(want, at)
+			}
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing has the colours %v", want)
 	}
 }
 

@@ -55,7 +55,11 @@ var colours = palette{
 
 // light is the colour of a class on a light page.
 func (p palette) light(names []string, class string) color.Color {
-	shade, _ := strconv.ParseUint(p.Light[max(slices.Index(names, class), 0)%len(p.Light)][1:], 16, 32)
+	return shade(p.Light, max(slices.Index(names, class), 0))
+}
+
+func shade(colours []string, index int) color.RGBA {
+	shade, _ := strconv.ParseUint(colours[index%len(colours)][1:], 16, 32)
 	return color.RGBA{R: uint8(shade >> 16), G: uint8(shade >> 8), B: uint8(shade), A: 0xff}
 }
 
