@@ -88,7 +88,7 @@ const reportCharts = ({ palette, charts: given, buttons }) => {
       animation: !still.matches,
       animationDuration: 300,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
-      grid: { left: 8, right: plot.rule || plot.rows ? 36 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true, ...plot.grid },
+      grid: { left: plot.rows ? 16 : 8, right: plot.rule || plot.rows ? 36 : 20, top: plot.overTime ? 24 : 12, bottom: 4, containLabel: true, ...plot.grid },
       tooltip: {
         trigger: plot.trigger || "axis",
         confine: true,

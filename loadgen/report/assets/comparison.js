@@ -41,7 +41,7 @@
         ...(spread ? [band("lower", least), band("upper", (p) => most(p) - least(p))] : []),
         {
           id: `curve ${side.index}`, symbol: side.shape.symbol, z: 3 + side.index,
-          data: values((p) => [p.median_ms, p.min_ms, p.max_ms]).map((v, i) => [...v, marked.has(points[i].percentile) ? 1 : 0]),
+          data: values((p) => [percentileScale.above0(p.median_ms), p.min_ms, p.max_ms]).map((v, i) => [...v, marked.has(points[i].percentile) ? 1 : 0]),
           size: (value) => (value[4] ? 9 : 0),
         },
       ];

@@ -23,9 +23,9 @@ const percentileScale = (() => {
     logTime,
     // The maximum lies where the last of so many answers does: 100 % would be infinitely
     // far to the right.
-    curve: (points, count, of = (p) => [p.ms]) => {
+    curve: (points, count, of = (p) => [above0(p.ms)]) => {
       const last = Math.log10(Math.max(count, 1));
-      return (points || []).map((p, i) => [p.percentile < 100 ? hdr(p.percentile) : Math.max(last, i ? hdr(Math.min(points[i - 1].percentile, 99.99999)) : 0), ...of(p).map(above0)]);
+      return (points || []).map((p, i) => [p.percentile < 100 ? hdr(p.percentile) : Math.max(last, i ? hdr(Math.min(points[i - 1].percentile, 99.99999)) : 0), ...of(p)]);
     },
     axes: {
       x: { type: "value", interval: 1, min: 0, axisLabel: { formatter: nines } },
