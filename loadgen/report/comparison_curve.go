@@ -61,8 +61,9 @@ func compareCurve(results []loadgen.ClassResult) ComparedCurve {
 			}
 		}
 		slices.Sort(values)
+		millis := func(v float64) loadgen.Millis { return loadgen.Millis(round3(v)) }
 		c.Points = append(c.Points, ComparedPoint{Percentile: percentile,
-			Median: loadgen.Millis(round3(loadgen.Median(values))), Min: loadgen.Millis(values[0]), Max: loadgen.Millis(values[len(values)-1])})
+			Median: millis(loadgen.Median(values)), Min: millis(values[0]), Max: millis(values[len(values)-1])})
 	}
 	return c
 }

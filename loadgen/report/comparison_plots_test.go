@@ -200,6 +200,27 @@ func TestOddComparisons(t *testing.T) {
 	}
 }
 
+// Figures that nobody measured don't make a page or a picture fail, or take for ever.
+func TestAbsurdComparison(t *testing.T) {
+	absurd := func(count int64, values ...float64) *loadgen.Report {
+		r := reportOf("page", values...)
+		for i, v := range values {
+			l := loadgen.Millis(v)
+			c := &r.Runs[i].Classes[0]
+			c.DonePerSecond = v
+			c.Latency = loadgen.Latency{Count: count, P50: l, P90: -l, P99: l, P999: 0, Max: l}
+			c.Curve = []loadgen.CurvePoint{{Percentile: 99.99999999999999, Latency: l}, {Percentile: 100, Latency: 0}, {Percentile: 100, Latency: -l}}
+		}
+		return r
+	}
+	huge, tiny := absurd(math.MaxInt64, 1e304, 1e304, 2e304, 1e303), absurd(1, 1e-300, 1e-300, 5e-324, 1)
+	for _, all := range [][]*loadgen.Report{{huge, tiny}, {tiny, huge}, {huge, huge}, {tiny, tiny}} {
+		c := CompareFiles([]string{"a", "b"}, all)
+		checkComparisonPNG(t, c)
+		pageParts(t, c)
+	}
+}
+
 // checkComparisonPNG checks that there are plots for each class that the files share,
 // and something of the colour of each file with a curve that no other covers.
 func checkComparisonPNG(t *testing.T, c *Comparison) {

@@ -165,8 +165,11 @@ func thin(style draw.LineStyle) draw.LineStyle {
 	return style
 }
 
-// smallest is what a log scale shows for less: the resolution of the histograms.
-const smallest = 0.001
+// smallest and largest, in ms, are what a log scale shows for less and for more: the
+// resolution of the histograms, and what no run took. A report may come from anywhere.
+const smallest, largest = 0.001, 1e12
+
+func onLogScale(m loadgen.Millis) float64 { return min(max(float64(m), smallest), largest) }
 
 // curvePoints puts the maximum where the last of count answers lies: 100 % would be
 // infinitely far to the right.
@@ -183,7 +186,7 @@ func curvePoints(curve []loadgen.CurvePoint, count int64) plotter.XYs {
 				at = max(at, points[n-1].X)
 			}
 		}
-		points = append(points, plotter.XY{X: at, Y: max(float64(c.Latency), smallest)})
+		points = append(points, plotter.XY{X: at, Y: onLogScale(c.Latency)})
 	}
 	return points
 }
@@ -192,7 +195,7 @@ func timePoints(series []loadgen.Second) plotter.XYs {
 	var points plotter.XYs
 	for _, s := range series {
 		if s.Done > 0 {
-			points = append(points, plotter.XY{X: float64(s.Second), Y: max(float64(s.P99), smallest)})
+			points = append(points, plotter.XY{X: float64(s.Second), Y: onLogScale(s.P99)})
 		}
 	}
 	return points
