@@ -109,7 +109,7 @@ func TestE2EComparisonInBrowser(t *testing.T) {
 			saveReport(t, filepath.Join(dir, "b.json"), measuredReport([]string{"b"}, 1)))
 	})
 	t.Run("hostile", func(t *testing.T) {
-		all := oddReports()
+		all := oddReports()[2:5] // the names of more are too much for a picture
 		var names []string
 		for i, r := range all {
 			names = append(names, fmt.Sprint(i, evil))
