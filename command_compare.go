@@ -13,7 +13,7 @@ import (
 
 type compareCommand struct {
 	Files []string `arg:"" placeholder:"FILE" help:"Files report.json that 'overtake loadgen --out' wrote, the one to compare with first."`
-	Out   string   `placeholder:"DIR" help:"Folder to write comparison.html and comparison.json into."`
+	Out   string   `placeholder:"DIR" help:"Folder to write comparison.html, comparison.json and comparison.png into."`
 }
 
 // Help implements kong.HelpProvider.

@@ -16,7 +16,7 @@ import (
 	"overtake/gateway/config"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write docs/commands.md anew")
+var rewrite = flag.Bool("rewrite", false, "write docs/commands.md anew, or with -tags e2e the pictures of docs/console.md")
 
 // model is the command line as kong sees it.
 func model(t *testing.T) *kong.Application {

@@ -82,7 +82,7 @@ brokers: {local: {type: nats, embedded: true, dir: %q}}
 queues: {jobs: {deliver: {upstream: app, path: /work}}}
 routes: [{queue: jobs}]
 `, dir)
-	broken := writeFile(t, base+"rules: [{class: btach}]\n")
+	broken := writeFile(t, base+"rules: [{class: btach}]\nrelais: []\n")
 	const goesOn = "this command needs none of that, and goes on\n"
 	for _, c := range []struct{ args, stdout string }{
 		{"queue list", "jobs   batch        2 "},
@@ -98,9 +98,10 @@ routes: [{queue: jobs}]
 		}
 		checkStream(t, "standard output of "+c.args, stdout, c.stdout)
 		checkStream(t, "standard error of "+c.args, stderr, `: rules[0].class: "btach" is not a class; did you mean "batch"?`)
+		checkStream(t, "standard error of "+c.args, stderr, `overtake.yaml:7:1: relais: unknown key; did you mean "relays"?`)
 		checkStream(t, "standard error of "+c.args, stderr, goesOn)
 	}
-	for _, mistake := range []string{"classes: [{name: Batch}]\n", "relais: []\n", "queues: {}\n", "a: [\n"} {
+	for _, mistake := range []string{"classes: [{name: Batch}]\n", "brokesr: {}\n", "queues: {}\n", "a: [\n"} {
 		code := -1
 		stdout, stderr := captured(t, func() { code = run([]string{"queue", "pause", "jobs", "-c", writeFile(t, base+mistake)}) })
 		if code != exitUsage || stdout != "" || strings.Contains(stderr, goesOn) {

@@ -121,23 +121,32 @@ func (g gatewayProgram) sendEvil(t *testing.T) {
 	}
 }
 
-// shedPoints counts the points of the console's history in which something was shed.
-func (g gatewayProgram) shedPoints(t *testing.T) (n int) {
+// historyPoint is a point of the console's history, as far as tests ask for it.
+type historyPoint struct {
+	Classes []struct {
+		Shed int `json:"shed"`
+	} `json:"classes"`
+}
+
+// history returns the points of the console's history.
+func (g gatewayProgram) history(t *testing.T) []historyPoint {
 	t.Helper()
 	var state struct {
 		History struct {
-			Points []struct {
-				Classes []struct {
-					Shed int `json:"shed"`
-				} `json:"classes"`
-			} `json:"points"`
+			Points []historyPoint `json:"points"`
 		} `json:"history"`
 	}
 	_, body := get(t, g.admin+"/console/state")
 	if err := json.Unmarshal([]byte(body), &state); err != nil {
 		t.Fatalf("%v: %.200s", err, body)
 	}
-	for _, p := range state.History.Points {
+	return state.History.Points
+}
+
+// shedPoints counts the points of the console's history in which something was shed.
+func (g gatewayProgram) shedPoints(t *testing.T) (n int) {
+	t.Helper()
+	for _, p := range g.history(t) {
 		for _, c := range p.Classes {
 			if c.Shed > 0 {
 				n++
@@ -260,7 +269,7 @@ func TestE2EConsoleGatewayGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, file, strings.Replace(string(text), `admin: "127.0.0.1:0"`, fmt.Sprintf("admin: %q", strings.TrimPrefix(g.admin, "http://")), 1))
-	page := startTool(t, nil, "node", filepath.Join(b.dir, "console.mjs"), b.chromium, g.admin, "-", "away")
+	page := startTool(t, nil, "node", filepath.Join(b.dir, "console-link.mjs"), b.chromium, g.admin, "away")
 	page.find(t, `(?m)^live$`)
 	killed := time.Now()
 	g.signal(t, syscall.SIGKILL)

@@ -228,22 +228,29 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 // stateOf is what is known of a queue.
 func (g *Gateway) stateOf(q *queue) queueState {
 	view := g.viewOf(q)
-	shown := queueState{Lanes: make(map[string]int, len(view.lanes)), Paused: []string{}, InHand: make(map[string]int)}
+	shown := queueState{Lanes: make(map[string]int, len(view.lanes)), Paused: []string{}, InHand: g.inHandOf(q)}
 	for _, l := range view.lanes {
 		shown.Lanes[l.Class] = l.Waiting
 		if l.Paused {
 			shown.Paused = append(shown.Paused, l.Class)
 		}
 	}
-	for _, lane := range g.lanes {
-		if lane.q == q {
-			shown.InHand[lane.name] = int(lane.working.Load())
-		}
-	}
 	if view.err != nil {
 		shown.Error = view.err.Error()
 	}
 	return shown
+}
+
+// inHandOf returns by class how many messages of a queue have left their lane and are
+// not settled.
+func (g *Gateway) inHandOf(q *queue) map[string]int {
+	inHand := make(map[string]int)
+	for _, c := range g.lanes {
+		if c.q == q {
+			inHand[c.name] = int(c.working.Load())
+		}
+	}
+	return inHand
 }
 
 // closing tells of the upstreams that gen has not, and earlier generations have.

@@ -101,14 +101,13 @@ func (g *Gateway) queueForConsole(q *queue, cfg *config.Config) console.Queue {
 	if err != nil {
 		shown.Error = err.Error()
 	}
+	inHand, all := g.inHandOf(q), 0
+	for _, n := range inHand {
+		all += n
+	}
+	inHand[broker.AllClasses] = all
 	for _, l := range lanes {
-		lane := console.QueueLane{Class: l.Class, Waiting: l.Waiting, Paused: l.Paused}
-		for _, c := range g.lanes {
-			if c.q == q && (c.name == l.Class || l.Class == broker.AllClasses) {
-				lane.InHand += int(c.working.Load())
-			}
-		}
-		shown.Lanes = append(shown.Lanes, lane)
+		shown.Lanes = append(shown.Lanes, console.QueueLane{Class: l.Class, Waiting: l.Waiting, Paused: l.Paused, InHand: inHand[l.Class]})
 	}
 	return shown
 }

@@ -58,7 +58,7 @@ func (t *timing) recorded(trace tracing.TraceID, d time.Duration, at time.Time) 
 // Collect implements prometheus.Collector.
 func (t *timings[K]) Collect(out chan<- prometheus.Metric) {
 	known := make(map[prometheus.Metric]*timing)
-	for _, one := range *t.known.Load() {
+	for _, one := range t.known.All() {
 		known[one.Observer.(prometheus.Metric)] = one // of a vector, it always is
 	}
 	plain := make(chan prometheus.Metric)

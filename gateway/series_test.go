@@ -55,3 +55,29 @@ func TestSeriesOfSeveralFirstUses(t *testing.T) {
 		}
 	}
 }
+
+// A series that is forgotten while it is used is not one that is counted by and never
+// shown.
+func TestForgottenSeriesThatIsUsed(t *testing.T) {
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "test_total"}, []string{"upstream"})
+	counts := newSeries(vec.MetricVec, func(upstream string) prometheus.Counter { return vec.WithLabelValues(upstream) })
+	for i := range 2000 {
+		counts.of("old")
+		forgotten := make(chan struct{})
+		go func() {
+			defer close(forgotten)
+			counts.forget(prometheus.Labels{"upstream": "old"}, func(k string) bool { return k == "old" })
+		}()
+		for used := false; !used; {
+			counts.of("old")
+			select {
+			case <-forgotten:
+				used = true
+			default:
+			}
+		}
+		if counts.of("old") != vec.WithLabelValues("old") {
+			t.Fatalf("after %d times, it counts by what is not in the vector", i+1)
+		}
+	}
+}

@@ -133,7 +133,7 @@ func (d *decoder) object(n ast.Node, v reflect.Value, path string) {
 	d.entries(n, path, v, func(key string, node ast.MapKeyNode, value ast.Node) {
 		i, known := fields[key]
 		if !known {
-			near := nearest(key, names)
+			near := Nearest(key, names)
 			d.src.report(Join(path, key), d.place(startOf(node)), "unknown key", unknownKeyHint(near, names))
 			// What is below a misspelled key is looked at under its right name.
 			if i, known = fields[near]; !known || d.src.Given(Join(path, near)) || hasKey(n, near) {

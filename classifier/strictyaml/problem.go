@@ -69,7 +69,7 @@ func (ps Problems) Sort() {
 // Suggest is the hint for a name that is not one of names: did you mean "a"? for
 // the nearest, or want a, b or c when none is near.
 func Suggest(name string, names []string) string {
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	switch len(names) {
@@ -90,9 +90,9 @@ type Mistake struct{ What, Hint string }
 // Error returns what is wrong, without the hint.
 func (m Mistake) Error() string { return m.What }
 
-// nearest returns the one of names that is a likely misspelling away from
+// Nearest returns the one of names that is a likely misspelling away from
 // name, or that name begins; otherwise "".
-func nearest(name string, names []string) string {
+func Nearest(name string, names []string) string {
 	// Two wrong letters in a word of three are another word.
 	best, limit := "", min(2, (len(name)-1)/2)
 	for _, n := range names {

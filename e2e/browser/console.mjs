@@ -1,24 +1,14 @@
 // Opens the console in Chromium, as a desktop and as a phone, light and dark, while the
 // gateway works, uses it with the keyboard alone, and prints what there was to see as
-// JSON. PREFIX-desktop-light.png and so on are whole pages. With "away" as its last
-// argument it says on lines of their own when the page is live, when it says that the
-// gateway is gone, and when it is live again; with "trace" it prints the hops of the
-// slowest request that Jaeger has; with "odd" what the page makes of equal entries, and
-// of a clock that is set back.
+// JSON. PREFIX-desktop-light.png and so on are whole pages. With "trace" as its last
+// argument it prints the hops of the slowest request that Jaeger has; with "odd" what the
+// page makes of equal entries, and of a clock that is set back.
 //
 //   npm ci --ignore-scripts   (once, in this folder)
-//   node console.mjs /usr/bin/chromium http://127.0.0.1:9901 PREFIX [away|trace|odd]
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { chromium } from "playwright-core";
+//   node console.mjs /usr/bin/chromium http://127.0.0.1:9901 PREFIX [trace|odd]
+import { audit, desktop, live, open, patience, phone, withBrowser } from "./console-page.mjs";
 
 const [executablePath, admin, prefix, mode] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const patience = { timeout: 60e3 };
-const screens = [
-  { name: "desktop", viewport: { width: 1280, height: 900 } },
-  { name: "phone", viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
-];
 const evilPath = "/<img src=x onerror=alert(1)>";
 
 // figures runs in the page: the numbers that must grow, as they stand there.
@@ -48,15 +38,6 @@ function look() {
     wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     colours: getComputedStyle(document.body).backgroundColor,
   };
-}
-
-// audit lists what axe-core finds serious or critical.
-async function audit(page) {
-  await page.evaluate(axe);
-  const { violations, passes } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  if (passes.length < 10) throw new Error(`axe-core checked ${passes.length} rules only`);
-  return violations.filter((v) => ["serious", "critical"].includes(v.impact))
-    .map((v) => `${v.impact} ${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 120)} ${n.failureSummary}`).join(" | ")}`);
 }
 
 // tabTo presses Tab until the selector matches what has the focus, and reports the
@@ -157,24 +138,6 @@ async function theme(page) {
   return colours;
 }
 
-async function open(browser, screen, colorScheme, seen) {
-  const context = await browser.newContext({ ...screen, colorScheme, reducedMotion: "reduce" });
-  const page = await context.newPage();
-  // That an asked question is refused is no error of the page.
-  const asked = (url) => /\/(console\/trace|debug\/explain)\?/.test(url) || seen.away;
-  page.on("console", (m) => { if (["error", "warning"].includes(m.type()) && !asked(m.location().url)) seen.errors.push(m.text()); });
-  page.on("pageerror", (e) => seen.errors.push(String(e)));
-  page.on("dialog", (d) => { seen.errors.push(`dialog ${d.message()}`); d.dismiss(); });
-  page.on("request", (r) => { if (!r.url().startsWith(`${admin}/`) && !r.url().startsWith("data:")) seen.requests.push(r.url()); });
-  await page.goto(`${admin}/console`, { waitUntil: "load" });
-  await live(page);
-  return page;
-}
-
-async function live(page) {
-  await page.waitForFunction(() => document.getElementById("link").textContent === "live", null, patience);
-}
-
 // grown waits until the figures have grown without a reload, and returns them.
 async function grown(page, before) {
   for (let end = Date.now() + patience.timeout; ;) {
@@ -185,9 +148,9 @@ async function grown(page, before) {
   }
 }
 
-async function view(browser, { name, ...screen }, colorScheme) {
-  const seen = { name: `${name}-${colorScheme}`, errors: [], requests: [] };
-  const page = await open(browser, screen, colorScheme, seen);
+async function view(browser, screen, colorScheme) {
+  const seen = { name: `${screen.name}-${colorScheme}`, errors: [], requests: [] };
+  const page = await open(browser, admin, screen, colorScheme, seen);
   const before = await page.evaluate(figures);
   const after = await grown(page, before);
   await page.waitForFunction(() => document.querySelectorAll("#plot-shed svg > rect").length > 1
@@ -204,24 +167,10 @@ async function view(browser, { name, ...screen }, colorScheme) {
   return seen;
 }
 
-// leave tells on lines of their own how the page bears the gateway's absence.
-async function leave(browser) {
-  const seen = { errors: [], requests: [], away: true };
-  const page = await open(browser, screens[0], "light", seen);
-  const started = () => page.locator("#facts").textContent();
-  const before = await started();
-  console.log("live");
-  await page.waitForFunction(() => document.getElementById("link").textContent.startsWith("no answer since "), null, patience);
-  console.log(`gone: ${await page.locator("#link").textContent()}; ${await page.locator("#said").textContent()}; ${await audit(page)}`);
-  await live(page);
-  await page.waitForFunction((was) => document.getElementById("facts").textContent !== was, before, patience);
-  console.log(`live again: ${seen.errors}`);
-}
-
 // trace asks for the hops that Jaeger has of the slowest request.
 async function trace(browser) {
   const seen = { errors: [], requests: [] };
-  const page = await open(browser, screens[0], "light", seen);
+  const page = await open(browser, admin, desktop, "light", seen);
   await page.locator("#slow-table .toggle").first().click(patience);
   await page.getByRole("button", { name: "Hops in Jaeger" }).click(patience);
   const hops = page.getByRole("list", { name: "Hops in Jaeger" }).locator("li");
@@ -234,7 +183,7 @@ async function trace(browser) {
 // for another with one entry of everything, and prints what is there each time.
 async function odd(browser) {
   const seen = { errors: [], requests: [] };
-  const page = await open(browser, screens[0], "light", seen);
+  const page = await open(browser, admin, desktop, "light", seen);
   const there = async () => page.evaluate(() => Object.fromEntries(Object.entries({
     slow: "#slow-table .toggle", details: "#slow-table tr.detail", sheds: "#shed-table tbody tr", rules: "#rule-table tbody tr", servers: ".servers li",
     times: '.chart:has(#plot-rate) tbody th',
@@ -253,21 +202,10 @@ async function odd(browser) {
   console.log(JSON.stringify(seen));
 }
 
-const browser = await chromium.launch({
-  executablePath,
-  headless: true,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
+await withBrowser(executablePath, async (browser) => {
+  if (mode === "trace") return trace(browser);
+  if (mode === "odd") return odd(browser);
+  const views = [];
+  for (const screen of [desktop, phone]) for (const colorScheme of ["light", "dark"]) views.push(await view(browser, screen, colorScheme));
+  console.log(JSON.stringify(views));
 });
-try {
-  if (mode === "away") await leave(browser);
-  else if (mode === "trace") await trace(browser);
-  else if (mode === "odd") await odd(browser);
-  else {
-    const views = [];
-    for (const screen of screens) for (const colorScheme of ["light", "dark"]) views.push(await view(browser, screen, colorScheme));
-    console.log(JSON.stringify(views));
-  }
-} finally {
-  await browser.close();
-}

@@ -19,10 +19,15 @@ const screens = [
 function look() {
   const plots = [...document.querySelectorAll('[id^="plot-"]')].map((node) => {
     const canvas = node.querySelector("canvas");
-    if (!canvas) return { id: node.id, text: node.textContent.trim(), colours: 0 };
+    if (!canvas) return { id: node.id, text: node.textContent.trim(), colours: 0, series: [] };
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    const pixels = new Uint32Array(data.buffer);
-    return { id: node.id, text: "", colours: new Set(pixels).size };
+    const count = new Map();
+    for (const pixel of new Uint32Array(data.buffer)) count.set(pixel, (count.get(pixel) || 0) + 1);
+    // Of #rrggbb, as it is in memory.
+    const inked = (color) => count.get(new Uint32Array(Uint8Array.of(...[1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16)), 255).buffer)[0]) || 0;
+    const series = echarts.getInstanceByDom(node).getOption().series
+      .map((s) => ({ id: s.id, data: s.data, dashed: s.lineStyle.type !== "solid", inked: inked(s.color) }));
+    return { id: node.id, text: "", colours: count.size, series };
   });
   const tables = {};
   for (const table of document.querySelectorAll("table[id]")) {
@@ -42,6 +47,7 @@ function look() {
     unnamed: [...document.querySelectorAll("button, a, [role=img], [role=region]")]
       .filter((n) => !(n.getAttribute("aria-label") || n.textContent).trim()).map((n) => n.outerHTML.slice(0, 100)),
     links: [...document.querySelectorAll("main a[href]")].map((a) => ({ href: a.href, rel: a.rel })),
+    buttons: [...document.querySelectorAll("#legend button")].map((n) => n.textContent),
     json: document.getElementById("report")?.textContent ?? "",
   };
 }

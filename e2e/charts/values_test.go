@@ -87,7 +87,8 @@ func TestSchemaIsClosed(t *testing.T) {
 }
 
 // Helm drops a key that is set to null. So the schema requires each key that has a
-// default, but for requests and the limit of processors, without which pods can do.
+// default, but for requests and the limit of processors, without which pods can do, and
+// how fast an autoscaler scales, which it knows itself.
 func TestSchemaRequiresDefaults(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(chart(), "values.yaml"))
 	if err != nil {
@@ -105,7 +106,7 @@ func TestSchemaRequiresDefaults(t *testing.T) {
 			if of == nil || value == nil { // a key of Kubernetes or the program, or null by default
 				continue
 			}
-			optional := strings.Contains(at, "resources.requests") || strings.HasSuffix(at, "resources.limits.cpu")
+			optional := strings.Contains(at, "resources.requests") || strings.HasSuffix(at, "resources.limits.cpu") || at == "autoscaling.behavior"
 			if slices.Contains(s.Required, name) == optional {
 				t.Errorf("values.schema.json: %s is optional: %v, want %v", at, !optional, optional)
 			}

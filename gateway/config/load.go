@@ -36,21 +36,27 @@ func Parse(name string, data []byte, lookupEnv func(string) (string, bool)) (*Co
 // steered while the file has a mistake elsewhere.
 //
 // The rule: every mistake in brokers, queues (but their deliver, which is the gateway's
-// alone) and the names of classes is an error, and so is a file that can't be read, or
-// a key that nobody knows where one of them could be. All others are returned as
-// elsewhere. The error is [Problems].
+// alone) and the names of classes is an error, and so is a file that can't be read. A
+// key that nobody knows is one if it may be one of those misspelt: if it is like one, or
+// if the file has no brokers or no queues. All others are returned as elsewhere. The
+// error is [Problems].
 func LoadQueues(path string, lookupEnv func(string) (string, bool)) (c *Config, elsewhere strictyaml.Problems, err error) {
 	return readFile(path, os.ReadFile, lookupEnv).queues()
 }
 
 // queues is [LoadQueues] of a draft.
 func (d *draft) queues() (*Config, strictyaml.Problems, error) {
+	missing := d.missing() // before there are defaults
 	d.complete()
 	var problems, elsewhere strictyaml.Problems
 	for _, p := range d.source.Problems() {
-		if d.unreadable || isAboutQueues(p.Path) {
+		switch {
+		case d.unreadable || isAboutQueues(p.Path):
 			problems = append(problems, p)
-		} else {
+		case missing != "" && !isKey[Config](topOf(p.Path)):
+			p.Hint += "; the file has " + missing + ", so this may be meant for them"
+			problems = append(problems, p)
+		default:
 			elsewhere = append(elsewhere, p)
 		}
 	}
@@ -73,12 +79,39 @@ var (
 )
 
 func isAboutQueues(path string) bool {
-	top := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
-	if len(top) == 0 || !isKey[Config](top[0]) || aboutQueues.MatchString(path) {
+	if path == "" || aboutQueues.MatchString(path) {
 		return !aboutDelivery.MatchString(path)
 	}
-	key := ofClass.FindStringSubmatch(path)
-	return key != nil && !isKey[Class](key[1]) // it may have been name
+	if key := ofClass.FindStringSubmatch(path); key != nil {
+		return isLike[Class](key[1], "name")
+	}
+	return isLike[Config](topOf(path), "brokers", "queues", "classes")
+}
+
+// topOf returns the first key of a path.
+func topOf(path string) string {
+	if i := strings.IndexAny(path, ".["); i >= 0 {
+		path = path[:i]
+	}
+	return path
+}
+
+// isLike reports whether a key of a struct that nobody knows may be one of keys.
+func isLike[T any](key string, keys ...string) bool {
+	return !isKey[T](key) && strictyaml.Nearest(key, keys) != ""
+}
+
+// missing says which of the two the file does not have that looking at queues takes; ""
+// for none.
+func (d *draft) missing() string {
+	var missing []string
+	if len(d.config.Brokers) == 0 {
+		missing = append(missing, "no brokers")
+	}
+	if len(d.config.Queues) == 0 {
+		missing = append(missing, "no queues")
+	}
+	return strings.Join(missing, " and ")
 }
 
 // isKey reports whether a struct has the key in a file.

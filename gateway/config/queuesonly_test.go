@@ -36,7 +36,17 @@ upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 		{"a queue's broker", replaced("{deliver:", "{broker: loca, deliver:"), "", "queues.jobs.broker"},
 		{"a broker's type", replaced("type: nats", "type: nat"), "", "brokers.local.type"},
 		{"a broker's secret", replaced("${SECRET}", "${NOT_SET}"), "", "brokers.local.token"},
-		{"a key that may be one of them", base + "brokesr: {}\n", "", "brokesr"},
+		{"a key that is like brokers", base + "brokesr: {}\n", "", "overtake.yaml:6:1: brokesr: unknown key"},
+		{"a key that is like queues", base + "queue: {}\n", "", "overtake.yaml:6:1: queue: unknown key"},
+		{"a key that is like classes", base + "clases: []\n", "", "overtake.yaml:6:1: clases: unknown key"},
+		{"a key that is like another", base + "tracnig: {}\n", "overtake.yaml:6:1: tracnig: unknown key; did you mean \"tracing\"?", ""},
+		{"a key that is like none", base + "x-notes: {by: me}\n", "overtake.yaml:6:1: x-notes: unknown key", ""},
+		{"such a key and no brokers", replaced("brokers:", "message-servers:"), "", "overtake.yaml:3:1: message-servers: unknown key; known here: "},
+		{"such a key and no brokers, and why", replaced("brokers:", "message-servers:"), "", "; the file has no brokers, so this may be meant for them"},
+		{"such a key and empty brokers", replaced("brokers: {local: {type: nats, embedded: true, token: \"${SECRET}\", listen: \"127.0.0.1:4222\"}}", "brokers: {}\nservers: {}"), "", "servers: unknown key"},
+		{"such a key and no queues", replaced("queues:", "message-lanes:"), "", "the file has no queues"},
+		{"a class's unknown key", replaced("floor: 5%", "colour: red"), "classes[1].colour", ""},
+		{"a class's second name", replaced("floor: 5%", "nmae: slower"), "", "classes[1].nmae"},
 		{"no YAML", base + "rules: [\n", "", "overtake.yaml:6:8"},
 	} {
 		file := filepath.Join(t.TempDir(), "overtake.yaml")

@@ -139,9 +139,9 @@ func (c *Console) Keep(rule func(string) bool, shed func(Shed) bool) {
 		return
 	}
 	all := func(name string) bool { return slices.Contains(c.options.Pseudo, name) || rule(name) }
-	c.hits.keep(all)
-	c.dryHits.keep(all)
-	c.sheds.keep(shed)
+	c.hits.Keep(all)
+	c.dryHits.Keep(all)
+	c.sheds.Keep(shed)
 }
 
 // state returns what the page shows, with the points of the history behind the first so

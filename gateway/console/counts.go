@@ -6,16 +6,22 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"overtake/gateway/keyed"
 )
 
 // hits counts how often each rule decided.
-type hits struct{ table[string, atomic.Uint64] }
+type hits struct {
+	keyed.Values[string, *atomic.Uint64]
+}
 
-func (h *hits) add(rule string) { h.of(rule).Add(1) }
+func (h *hits) add(rule string) {
+	h.Of(rule, func(string) *atomic.Uint64 { return new(atomic.Uint64) }).Add(1)
+}
 
 // count returns how often the rule decided.
 func (h *hits) count(rule string) uint64 {
-	if n, ok := h.all()[rule]; ok {
+	if n, ok := h.All()[rule]; ok {
 		return n.Load()
 	}
 	return 0
@@ -24,7 +30,7 @@ func (h *hits) count(rule string) uint64 {
 // sheds counts what was shed, since the start and in the last 15 minutes. Its keys are
 // without numbers.
 type sheds struct {
-	table[Shed, shedCount]
+	keyed.Values[Shed, *shedCount]
 	turning sync.Mutex // of who reads and writes the rings
 }
 
@@ -35,13 +41,15 @@ type shedCount struct {
 	next int               // position in was, of the oldest; guarded by sheds.turning
 }
 
-func (s *sheds) add(what Shed) { s.of(what).n.Add(1) }
+func (s *sheds) add(what Shed) {
+	s.Of(what, func(Shed) *shedCount { return new(shedCount) }).n.Add(1)
+}
 
 // turn ends a step.
 func (s *sheds) turn() {
 	s.turning.Lock()
 	defer s.turning.Unlock()
-	for _, c := range s.all() {
+	for _, c := range s.All() {
 		c.turnLocked()
 	}
 }
@@ -57,7 +65,7 @@ func (s *sheds) list() []Shed {
 	s.turning.Lock()
 	defer s.turning.Unlock()
 	list := []Shed{}
-	for shed, c := range s.all() {
+	for shed, c := range s.All() {
 		shed.Total = c.n.Load()
 		shed.Recent = shed.Total - c.was[c.next]
 		list = append(list, shed)

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/perf/benchmath"
-
 	"overtake/loadgen"
 )
 
@@ -41,6 +39,8 @@ type ComparedClass struct {
 	Name      string           `json:"name"`
 	Class     string           `json:"class"`
 	Figures   []ComparedFigure `json:"figures"`
+	// Curves has one for each file.
+	Curves []ComparedCurve `json:"curves"`
 }
 
 // ComparedFigure is one figure of a class in all files.
@@ -55,6 +55,11 @@ type ComparedValue struct {
 	Runs   int     `json:"runs"` // with that figure; 0 if the file has none
 	Median float64 `json:"median"`
 	Ratio  float64 `json:"ratio"` // to the first file; 0 if there is none
+	// RatioLow and RatioHigh are between which ratios the runs leave the true one: to
+	// all others the test has a P below 5 %. 0 if P was not computed, or if a run of
+	// either file has 0.
+	RatioLow  float64 `json:"ratio_low"`
+	RatioHigh float64 `json:"ratio_high"`
 	// P is the probability of a difference at least as large between runs that
 	// only noise makes different (Mann-Whitney U, exact for up to 50 runs). 0 if
 	// it was not computed.
@@ -126,6 +131,9 @@ func CompareFiles(names []string, reports []*loadgen.Report) *Comparison {
 			samples[i] = classRuns(groups[i], class, single)
 		}
 		class.Figures = compareFigures(samples)
+		for _, results := range samples {
+			class.Curves = append(class.Curves, compareCurve(results))
+		}
 		c.Classes = append(c.Classes, class)
 	}
 	return c
@@ -209,27 +217,6 @@ func compareFigures(samples [][]loadgen.ClassResult) []ComparedFigure {
 		}
 	}
 	return figures
-}
-
-// compareValue compares the sorted runs of one file with those of the first.
-func compareValue(base, values []float64, first bool) ComparedValue {
-	v := ComparedValue{Runs: len(values), Median: round3(loadgen.Median(values)), Difference: DifferenceBase}
-	if first || len(base) == 0 || len(values) == 0 {
-		return v
-	}
-	v.Ratio = round3(ratio(loadgen.Median(values), loadgen.Median(base)))
-	if len(base) < fewestRuns || len(values) < fewestRuns {
-		v.Difference = DifferenceUnknown
-		return v
-	}
-	test := benchmath.AssumeNothing.Compare(
-		benchmath.NewSample(slices.Clone(base), &benchmath.DefaultThresholds),
-		benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds))
-	v.P, v.Difference = test.P, DifferenceNoise
-	if test.P < test.Alpha {
-		v.Difference = DifferenceReal
-	}
-	return v
 }
 
 // comparisonWarnings says where a file was measured in another way than the

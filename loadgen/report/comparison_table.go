@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"overtake/loadgen"
@@ -146,6 +147,8 @@ func ratioCell(v ComparedValue) string {
 
 func formatRatio(r float64) string {
 	switch {
+	case r < 0.00095:
+		return strconv.FormatFloat(r, 'g', 2, 64)
 	case r < 0.0995:
 		return fmt.Sprintf("%.3f", r)
 	case r < 9.95:

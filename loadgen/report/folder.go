@@ -38,12 +38,13 @@ func WriteFolder(dir string, r *loadgen.Report) ([]string, error) {
 	return writeFiles(dir, files)
 }
 
-// WriteComparisonFolder writes comparison.html and comparison.json into dir,
-// as [WriteFolder] does.
+// WriteComparisonFolder writes comparison.html, comparison.json and comparison.png
+// into dir, as [WriteFolder] does.
 func WriteComparisonFolder(dir string, c *Comparison) ([]string, error) {
 	return writeFiles(dir, []output{
 		{"comparison.json", func(w io.Writer) error { return WriteComparisonJSON(w, c) }},
 		{"comparison.html", func(w io.Writer) error { return WriteComparisonHTML(w, c) }},
+		{"comparison.png", func(w io.Writer) error { return WriteComparisonPNG(w, c) }},
 	})
 }
 

@@ -22,6 +22,8 @@ var (
 	pageScript string
 	//go:embed assets/plots.js
 	plotsScript string
+	//go:embed assets/charts.js
+	chartsScript string
 	// Apache ECharts 5.6.0, dist/echarts.common.min.js of the npm package: the
 	// smallest ready-made build with lines, log axes and tooltips. Its license
 	// and notice lie beside it.
@@ -53,7 +55,11 @@ var colours = palette{
 
 // light is the colour of a class on a light page.
 func (p palette) light(names []string, class string) color.Color {
-	shade, _ := strconv.ParseUint(p.Light[max(slices.Index(names, class), 0)%len(p.Light)][1:], 16, 32)
+	return shade(p.Light, max(slices.Index(names, class), 0))
+}
+
+func shade(colours []string, index int) color.RGBA {
+	shade, _ := strconv.ParseUint(colours[index%len(colours)][1:], 16, 32)
 	return color.RGBA{R: uint8(shade >> 16), G: uint8(shade >> 8), B: uint8(shade), A: 0xff}
 }
 
@@ -84,21 +90,26 @@ func newGuide(groups []group) guide {
 // and figures are in it. The figures are the same JSON that [WriteJSON] writes.
 func WriteHTML(w io.Writer, r *loadgen.Report) error {
 	view := newPageView(r)
-	// Marshal escapes '<', '>' and '&', so the data can't close its element.
-	for _, part := range []struct {
-		into *template.JS
-		of   any
-	}{{&view.JSON, r}, {&view.Guide, newGuide(groupRuns(r))}} {
-		data, err := json.Marshal(part.of)
+	if err := marshalInto(map[*template.JS]any{&view.JSON: r, &view.Guide: newGuide(groupRuns(r))}); err != nil {
+		return err
+	}
+	view.Style, view.Library = template.CSS(pageStyle), template.JS(chartLibrary)
+	view.Scripts = []template.JS{template.JS(plotsScript), template.JS(chartsScript), template.JS(pageScript)}
+	if err := page.Execute(w, view); err != nil {
+		return fmt.Errorf("report: html: %w", err)
+	}
+	return nil
+}
+
+// marshalInto writes each value as JSON for an element of a page. Marshal escapes
+// '<', '>' and '&', so the data can't close its element.
+func marshalInto(parts map[*template.JS]any) error {
+	for into, of := range parts {
+		data, err := json.Marshal(of)
 		if err != nil {
 			return fmt.Errorf("report: html: %w", err)
 		}
-		*part.into = template.JS(data)
-	}
-	view.Style, view.Library = template.CSS(pageStyle), template.JS(chartLibrary)
-	view.Scripts = []template.JS{template.JS(plotsScript), template.JS(pageScript)}
-	if err := page.Execute(w, view); err != nil {
-		return fmt.Errorf("report: html: %w", err)
+		*into = template.JS(data)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"overtake/loadgen"
 )
 
-// The picture is 1600x900 pixels.
+// A picture is 1600x900 pixels for each row of plots.
 const (
 	pictureDPI    = 100
 	pictureWidth  = 16 * vg.Inch
@@ -29,7 +29,7 @@ const (
 // counts from the real start: where it lies far below, requests waited to be
 // sent.
 func WritePNG(w io.Writer, r *loadgen.Report) error {
-	curves, seconds := newCurvePlot(), newTimePlot()
+	curves, seconds := newCurvePlot("Latency by percentile", "latency from the intended start; thin: service time"), newTimePlot()
 	groups := groupRuns(r)
 	names := classNames(groups)
 	for i, g := range groups {
@@ -46,12 +46,21 @@ func WritePNG(w io.Writer, r *loadgen.Report) error {
 	}
 	logScale(curves)
 	logScale(seconds)
-	canvas := vgimg.NewWith(vgimg.UseWH(pictureWidth, pictureHeight), vgimg.UseDPI(pictureDPI))
+	return drawPicture(w, pictureTitle(r.Verdict.State, pageTitle(r)), [][]*plot.Plot{{curves, seconds}})
+}
+
+// drawPicture draws rows of two plots below a title.
+func drawPicture(w io.Writer, title string, rows [][]*plot.Plot) error {
+	height := pictureHeight * vg.Length(max(len(rows), 1))
+	canvas := vgimg.NewWith(vgimg.UseWH(pictureWidth, height), vgimg.UseDPI(pictureDPI))
 	page := draw.New(canvas)
-	tiles := draw.Tiles{Rows: 1, Cols: 2, PadTop: vg.Points(54), PadBottom: vg.Points(18), PadLeft: vg.Points(18), PadRight: vg.Points(24), PadX: vg.Points(30)}
-	page.FillText(titleStyle(curves, 18), vg.Point{X: vg.Points(24), Y: page.Max.Y - vg.Points(34)}, pictureTitle(r))
-	for i, p := range []*plot.Plot{curves, seconds} {
-		p.Draw(tiles.At(page, i, 0))
+	tiles := draw.Tiles{Rows: max(len(rows), 1), Cols: 2, PadTop: vg.Points(54), PadBottom: vg.Points(18), PadLeft: vg.Points(18), PadRight: vg.Points(24), PadX: vg.Points(30), PadY: vg.Points(30)}
+	const longest = 120
+	page.FillText(titleStyle(newPlot("", "", ""), 18), vg.Point{X: vg.Points(24), Y: page.Max.Y - vg.Points(34)}, shortened(title, longest))
+	for y, row := range rows {
+		for x, p := range row {
+			p.Draw(tiles.At(page, x, y))
+		}
 	}
 	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(w); err != nil {
 		return fmt.Errorf("report: png: %w", err)
@@ -59,17 +68,19 @@ func WritePNG(w io.Writer, r *loadgen.Report) error {
 	return nil
 }
 
-// pictureTitle says what was measured and, unless it is one, that it is no result.
-func pictureTitle(r *loadgen.Report) string {
-	title := pageTitle(r)
-	if r.Verdict.State != loadgen.Valid {
-		title = string(r.Verdict.State) + ", not a result: " + title
-	}
-	const longest = 120
-	if runes := []rune(title); len(runes) > longest {
-		title = string(runes[:longest-1]) + "…"
+// pictureTitle says, unless it is one, that it is no result.
+func pictureTitle(state loadgen.VerdictState, title string) string {
+	if state != loadgen.Valid {
+		return string(state) + ", not a result: " + title
 	}
 	return title
+}
+
+func shortened(text string, longest int) string {
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest-1]) + "…"
+	}
+	return text
 }
 
 func titleStyle(p *plot.Plot, size float64) draw.TextStyle {
@@ -79,8 +90,8 @@ func titleStyle(p *plot.Plot, size float64) draw.TextStyle {
 	return style
 }
 
-func newCurvePlot() *plot.Plot {
-	p := newPlot("Latency by percentile", "share of the answers that took at most this long", "latency from the intended start; thin: service time")
+func newCurvePlot(title, y string) *plot.Plot {
+	p := newPlot(title, "share of the answers that took at most this long", y)
 	p.X.Tick.Marker = plot.TickerFunc(func(_, most float64) []plot.Tick {
 		ticks := []plot.Tick{{Value: 0, Label: "0 %"}}
 		for n := 1; float64(n) <= math.Ceil(most); n++ {
@@ -154,8 +165,11 @@ func thin(style draw.LineStyle) draw.LineStyle {
 	return style
 }
 
-// smallest is what a log scale shows for less: the resolution of the histograms.
-const smallest = 0.001
+// smallest and largest, in ms, are what a log scale shows for less and for more: the
+// resolution of the histograms, and what no run took. A report may come from anywhere.
+const smallest, largest = 0.001, 1e12
+
+func onLogScale(m loadgen.Millis) float64 { return min(max(float64(m), smallest), largest) }
 
 // curvePoints puts the maximum where the last of count answers lies: 100 % would be
 // infinitely far to the right.
@@ -172,7 +186,7 @@ func curvePoints(curve []loadgen.CurvePoint, count int64) plotter.XYs {
 				at = max(at, points[n-1].X)
 			}
 		}
-		points = append(points, plotter.XY{X: at, Y: max(float64(c.Latency), smallest)})
+		points = append(points, plotter.XY{X: at, Y: onLogScale(c.Latency)})
 	}
 	return points
 }
@@ -181,7 +195,7 @@ func timePoints(series []loadgen.Second) plotter.XYs {
 	var points plotter.XYs
 	for _, s := range series {
 		if s.Done > 0 {
-			points = append(points, plotter.XY{X: float64(s.Second), Y: max(float64(s.P99), smallest)})
+			points = append(points, plotter.XY{X: float64(s.Second), Y: onLogScale(s.P99)})
 		}
 	}
 	return points
@@ -206,13 +220,17 @@ func logScale(p *plot.Plot) {
 		p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, 1, 1, 1000
 	}
 	p.X.Max = max(p.X.Max, 1)
-	p.Y.Min, p.Y.Max = roundBelow(p.Y.Min), roundAbove(p.Y.Max)
-	p.Y.Scale = plot.LogScale{}
-	p.Y.Tick.Marker = plot.TickerFunc(latencyTicks)
+	logAxis(&p.Y, latencyLabel)
 }
 
-// latencyTicks labels the decades, and on a short scale 2 and 5 too.
-func latencyTicks(least, most float64) []plot.Tick {
+// logAxis labels the decades, and on a short scale 2 and 5 too.
+func logAxis(axis *plot.Axis, label func(float64) string) {
+	axis.Min, axis.Max = roundBelow(axis.Min), roundAbove(axis.Max)
+	axis.Scale = plot.LogScale{}
+	axis.Tick.Marker = plot.TickerFunc(func(least, most float64) []plot.Tick { return logTicks(least, most, label) })
+}
+
+func logTicks(least, most float64, label func(float64) string) []plot.Tick {
 	const short = 1000
 	var ticks []plot.Tick
 	for decade := math.Pow(10, math.Floor(math.Log10(least)+1e-9)); decade <= most*1.01; decade *= 10 {
@@ -223,7 +241,7 @@ func latencyTicks(least, most float64) []plot.Tick {
 			}
 			tick := plot.Tick{Value: value}
 			if n == 1 || most/least < short && (n == 2 || n == 5) {
-				tick.Label = latencyLabel(value)
+				tick.Label = label(value)
 			}
 			ticks = append(ticks, tick)
 		}

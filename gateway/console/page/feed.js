@@ -4,6 +4,15 @@ const silence = 5e3; // events that come less often have failed
 const pollEvery = 5e3;
 const tryEventsEvery = 30e3; // while polling works and events do not
 
+// answerOf returns the gateway's answer. What answers in its place, such as a proxy that
+// wants a login, sends a page.
+async function answerOf(response) {
+  const answer = await response.json().catch(() => null);
+  if (!answer) throw new Error(`Not the gateway answered, but something before it, with status ${response.status}. Load this page again: a proxy may want a login.`);
+  if (!response.ok) throw new Error(answer.error ?? `The gateway answered ${response.status}.`);
+  return answer;
+}
+
 // makeFeed calls show with each state, which asks for a whole one by returning false,
 // and tell(mode, at) with live, polling, gone (no answer since at) or paused. Nothing
 // runs while the page is hidden or paused.
@@ -47,8 +56,7 @@ function makeFeed(show, tell) {
     asking = aborter;
     try {
       const response = await fetch("console/state", { cache: "no-store", signal: AbortSignal.any([aborter.signal, AbortSignal.timeout(pollEvery)]) });
-      if (!response.ok) throw new Error(`the gateway answered ${response.status}`);
-      const state = await response.json();
+      const state = await answerOf(response);
       if (asking !== aborter) return;
       got(state, "polling");
     } catch {

@@ -7,7 +7,7 @@ function drawHead(state) {
   say(ready, state.draining ? "draining" : state.ready ? "ready" : "not ready");
   byId("dry").hidden = !state.dry_run;
   const listeners = (state.listeners ?? []).map((l) => `${l.name} (${l.role}) on ${l.address}`).join(", ");
-  say(byId("facts"), `${state.version ? `Version ${state.version}` : "Development version"} · up for ${duration(state.now - state.started)} · configuration in effect since ${since(state.config.since, state.now)}${listeners ? ` · listens as ${listeners}` : ""}`);
+  say(byId("facts"), `${state.version && state.version !== "(devel)" ? `Version ${state.version}` : "Development version"} · up for ${duration(state.now - state.started)} · configuration in effect since ${since(state.config.since, state.now)}${listeners ? ` · listens as ${listeners}` : ""}`);
   const notices = (state.problems ?? []).map((text) => ({ bad: true, head: "Not ready", text }));
   const failed = state.config.failed;
   if (failed) notices.push({ head: `The configuration that was read at ${since(failed.at, state.now)} was refused; the one before it stays in effect`, text: failed.error });

@@ -109,8 +109,7 @@ async function showTrace(r, index, box) {
   box.replaceChildren(el("p", { className: "after soft", textContent: "Asking Jaeger …" }));
   try {
     const response = await fetch(`console/trace?${new URLSearchParams({ id: r.trace_id })}`, { cache: "no-store" });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error ?? `the gateway answered ${response.status}`);
+    const answer = await answerOf(response);
     box.replaceChildren(el("h3", { className: "after", textContent: "Hops in Jaeger" }), hopList(answer.hops, answer.total_ms, index, "Hops in Jaeger"));
     if (answer.left) box.append(el("p", { className: "soft", textContent: `${plural(answer.left, "hop")} more at Jaeger.` }));
     if (/^https?:/.test(answer.link)) box.append(el("p", { className: "after" }, el("a", { href: answer.link, target: "_blank", rel: "noopener noreferrer", textContent: "Open the trace at Jaeger" })));

@@ -11,10 +11,35 @@ const reportFormat = (() => {
   };
 })();
 
-const reportPlots = (report, lines) => {
-  const { number, milliseconds, tick, nines } = reportFormat;
-  // Percentiles lie on the HDR scale: equal steps for each further nine.
+// Percentiles lie on the HDR scale: equal steps for each further nine.
+const percentileScale = (() => {
+  const { milliseconds, tick, nines } = reportFormat;
   const hdr = (percentile) => -Math.log10(1 - percentile / 100);
+  // A log scale has no 0.
+  const above0 = (v) => (v > 0 ? v : null);
+  const logTime = { type: "log", axisLabel: { formatter: tick } };
+  return {
+    above0,
+    logTime,
+    // The maximum lies where the last of so many answers does: 100 % would be infinitely
+    // far to the right.
+    curve: (points, count, of = (p) => [above0(p.ms)]) => {
+      const last = Math.log10(Math.max(count, 1));
+      return (points || []).map((p, i) => [p.percentile < 100 ? hdr(p.percentile) : Math.max(last, i ? hdr(Math.min(points[i - 1].percentile, 99.99999)) : 0), ...of(p)]);
+    },
+    axes: {
+      x: { type: "value", interval: 1, min: 0, axisLabel: { formatter: nines } },
+      y: logTime,
+      title: (x) => `${(100 - 10 ** (2 - x)).toFixed(x < 2 ? 1 : Math.ceil(x))} %`,
+      value: milliseconds,
+      rule: true,
+    },
+  };
+})();
+
+const reportPlots = (report, lines) => {
+  const { milliseconds } = reportFormat;
+  const { above0, curve, logTime } = percentileScale;
   const bucketMiddle = 10 ** -0.05;
   // The last answer ends its second early if it came after the load: as a rate that
   // would look like a collapse.
@@ -22,22 +47,18 @@ const reportPlots = (report, lines) => {
     const series = l.result.series || [];
     return series.at(-1)?.second + 1 > l.run.duration_seconds ? series.slice(0, -1) : series;
   };
-  // A log scale has no 0.
-  const above0 = (v) => (v > 0 ? v : null);
-  // The maximum lies where the last of so many answers does: 100 % would be infinitely
-  // far to the right.
-  const curve = (points, count) => {
-    const last = Math.log10(Math.max(count, 1));
-    return (points || []).map((p, i) => [p.percentile < 100 ? hdr(p.percentile) : Math.max(last, i ? hdr(Math.min(points[i - 1].percentile, 99.99999)) : 0), above0(p.ms)]);
-  };
   const each = (c, value) => (c.series || []).map((t) => [t.second, t.done ? above0(value(t)) : null]);
-  const logTime = { type: "log", axisLabel: { formatter: tick } };
   const seconds = { type: "value", min: 0, minInterval: 1, axisLabel: { formatter: "{value} s" } };
   const rate = { type: "value", min: 0, minInterval: 1 };
   const second = (x) => `second ${x}`;
 
   // Plots with a row for each line: its place is its index among those shown.
-  const rows = (shown) => ({ type: "category", data: shown.map((l) => l.label), inverse: true });
+  const rows = (shown, { narrow }) => ({
+    type: "category", data: shown.map((l) => l.label), inverse: true,
+    axisLabel: { width: narrow ? 110 : 170, overflow: "break", formatter: (label) => label.replace(", ", ",\n") },
+  });
+  // Long labels take more than two lines.
+  const height = (lines) => Math.max(8, (lines.some((l) => l.label.length > 36) ? 4.4 : 3.2) * lines.length + 3);
 
   // Where the time went: the queue's part of the mean service time. Both must be of
   // the same answers.
@@ -59,11 +80,7 @@ const reportPlots = (report, lines) => {
         { data: curve(l.result.service_curve, l.result.service.count), thin: "service" },
         { data: curve(l.result.curve, l.result.latency.count) },
       ],
-      x: { type: "value", interval: 1, min: 0, axisLabel: { formatter: nines } },
-      y: logTime,
-      title: (x) => `${(100 - 10 ** (2 - x)).toFixed(x < 2 ? 1 : Math.ceil(x))} %`,
-      value: milliseconds,
-      rule: true,
+      ...percentileScale.axes,
     },
     latency: {
       series: (l) => [
@@ -105,7 +122,7 @@ const reportPlots = (report, lines) => {
       empty: `None ${untold}`,
     },
     share: {
-      rows,
+      rows, height,
       series: (l, i) => (told(l.result) ? parts(l.result).map((v, rest) => (
         { type: "bar", stack: `time ${i}`, data: [[v, i]], name: rest ? "the rest" : "in the gateway's queue", pale: rest === 1 })) : []),
       x: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
@@ -113,7 +130,7 @@ const reportPlots = (report, lines) => {
       empty: `None, or not all, ${untold}`,
     },
     spread: {
-      rows,
+      rows, height,
       series: (l, i) => {
         const p99s = runsOf(l);
         if (p99s.length === 0) return [];
