@@ -19,7 +19,8 @@ type pool struct {
 	// idle may be gone already.
 	conns   map[*conn]struct{}
 	idle    []*conn
-	dialing int // connections that are being opened
+	dialing int  // connections that are being opened
+	short   bool // work will see whether more are needed
 	// waiting are requests that found none idle, the oldest first.
 	// MaxOutstanding bounds them.
 	waiting fifo
@@ -36,11 +37,9 @@ type waiter struct {
 	deadline time.Duration // on the clock of the loop
 }
 
-// maxDialing bounds how many connections of a class are being opened at a time.
-// When the generator itself was late, this keeps it from spending all its time on
-// new connections while answers lie unread on those it has. It also bounds how
-// fast connections are opened: where that takes 100 ms, 2560 a second. Requests
-// beyond wait, and their latency says so.
+// maxDialing bounds how many connections of a class are being opened at a time, and so
+// how fast: where that takes 100 ms, 2560 a second. Requests beyond wait, and their
+// latency says so.
 const maxDialing = 256
 
 func newPool(s *httpSender, l *loop, limit Connections) *pool {
@@ -64,19 +63,34 @@ func (p *pool) send(c *Call) {
 		}
 	}
 	p.waiting.push(w)
-	p.dial()
+	p.needConn()
 }
 
-// dial opens a connection if requests wait for more than are being opened.
-func (p *pool) dial() {
-	if p.closed || p.dialing >= min(p.waiting.len(), maxDialing) || p.limit.Max > 0 && len(p.conns)+p.dialing >= p.limit.Max {
-		return
+// needConn has connections opened for what waits, unless others become idle before.
+func (p *pool) needConn() {
+	if !p.short {
+		p.short = true
+		p.loop.busy = append(p.loop.busy, p)
 	}
-	p.dialing++
-	p.sender.running.Go(func() {
-		nc, err := p.sender.dial()
-		p.loop.post(func() { p.dialed(nc, err) })
-	})
+}
+
+// work implements [worker]. As long as answers are left to be read, it opens nothing:
+// their connections are about to be idle. A generator that has been late would else open
+// thousands for what has piled up, which those in time would never have needed, and be
+// busy with that while more piles up.
+func (p *pool) work() (more bool) {
+	if p.loop.full {
+		return true
+	}
+	p.short = false
+	for !p.closed && p.dialing < min(p.waiting.len(), maxDialing) && (p.limit.Max == 0 || len(p.conns)+p.dialing < p.limit.Max) {
+		p.dialing++
+		p.sender.running.Go(func() {
+			nc, err := p.sender.dial()
+			p.loop.post(func() { p.dialed(nc, err) })
+		})
+	}
+	return false
 }
 
 // dialed takes a connection, or the reason why there is none.
@@ -96,14 +110,14 @@ func (p *pool) dialed(nc net.Conn, err error) {
 	}
 	p.conns[c] = struct{}{}
 	p.release(c)
-	p.dial() // what still waits may have been too much for maxDialing
+	p.needConn() // what still waits may have been too much for maxDialing
 }
 
 // refused ends the request that has waited longest for a connection that could
 // not be opened.
 func (p *pool) refused(err error) {
 	w, ok := p.waiting.pop()
-	p.dial()
+	p.needConn()
 	if ok {
 		w.call.Finish(p.sender.judge(err, 0))
 	}
@@ -112,7 +126,7 @@ func (p *pool) refused(err error) {
 // lost forgets a connection, and replaces it if requests wait for one.
 func (p *pool) lost(c *conn) {
 	delete(p.conns, c)
-	p.dial()
+	p.needConn()
 }
 
 // release gives c, which is new or has its answer, the request that has waited longest.

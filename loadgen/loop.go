@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// maxTurns is after how many turns without a wait a loop lets others run all the same:
-// the scheduler of the Go runtime looks at the network for them only when nothing else
-// is ready to run.
-const maxTurns = 4
+// restEvery is for how long a loop runs before it lets others run: the scheduler of the
+// Go runtime looks at the network for them only when nothing else is ready to run.
+const restEvery = time.Millisecond
+
+// maxEvents is how many sockets are served before the schedule has its turn.
+const maxEvents = 64
 
 // loop is the goroutine of one class. It starts the requests of the class in time, and
 // in between it takes what comes for them. As nothing else touches their connections,
@@ -22,7 +24,8 @@ type loop struct {
 	ctx     context.Context // ends waits of the schedule, not the loop
 	unwatch func() bool
 	poller  *poller
-	base    time.Time // what now counts from
+	base    time.Time    // what now counts from
+	awake   atomic.Int64 // ns in which it was awake for nothing
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -33,10 +36,11 @@ type loop struct {
 	now      time.Duration // at the begin of this turn
 	schedule func()        // to be run next
 	busy     []worker      // what was not done with its work in its turn
+	full     bool          // there may be more to read than fits into this turn
 	tick     func()
 	every    time.Duration // between ticks
 	nextTick time.Time
-	turns    int // since the last wait
+	rested   time.Time // when others could run
 	ended    bool
 }
 
@@ -48,12 +52,12 @@ type worker interface {
 
 // newLoop starts a loop, which runs until close. When ctx ends, sleepUntil does.
 func newLoop(ctx context.Context) (*loop, error) {
-	p, err := newPoller()
-	if err != nil {
+	l := &loop{ctx: ctx, base: time.Now()}
+	var err error
+	if l.poller, err = newPoller(&l.awake); err != nil {
 		return nil, err
 	}
-	l := &loop{ctx: ctx, poller: p, base: time.Now()}
-	l.unwatch = context.AfterFunc(ctx, p.wake)
+	l.unwatch = context.AfterFunc(ctx, l.poller.wake)
 	l.running.Go(l.run)
 	return l, nil
 }
@@ -128,13 +132,13 @@ func (l *loop) turn(until time.Time) {
 	if len(l.busy) > 0 {
 		until = l.base // is over
 	}
-	l.turns++
-	l.poller.wait(until, l.turns > maxTurns)
-	if l.poller.parked {
-		l.turns = 0
-	}
+	l.poller.wait(until, time.Since(l.rested) > restEvery)
 	now := time.Now()
+	if l.poller.parked {
+		l.rested = now
+	}
 	l.now = now.Sub(l.base)
+	l.full = l.poller.ready == maxEvents
 	busy := len(l.busy)
 	l.poller.serve()
 	l.runPosted()

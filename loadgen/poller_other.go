@@ -4,6 +4,7 @@ package loadgen
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,9 +14,11 @@ type poller struct {
 	timer  *time.Timer
 	bell   chan struct{} // has one after a wake-up
 	parked bool          // the latest wait let others run
+	ready  int           // sockets to be served: always none
 }
 
-func newPoller() (*poller, error) {
+// newPoller returns a poller, which never stays awake.
+func newPoller(*atomic.Int64) (*poller, error) {
 	return &poller{timer: time.NewTimer(0), bell: make(chan struct{}, 1)}, nil
 }
 

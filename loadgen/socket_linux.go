@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,17 +78,14 @@ func (s *socket) write(header []byte, c *httpContent) (whole bool, err error) {
 }
 
 // writeSome writes what fits into the buffer of the socket.
-func (s *socket) writeSome(b []byte) (n int, err error) {
-	for {
-		n, err = syscall.Write(s.fd, b)
-		switch {
-		case err == nil:
-			return n, nil
-		case err == syscall.EAGAIN:
-			return 0, nil
-		case err != syscall.EINTR:
-			return 0, err
-		}
+func (s *socket) writeSome(b []byte) (int, error) {
+	switch n, err := writeNow(s.fd, b); err {
+	case 0:
+		return n, nil
+	case unix.EAGAIN:
+		return 0, nil
+	default:
+		return 0, err
 	}
 }
 
@@ -178,13 +174,11 @@ func (s *socket) read() (more bool) {
 		return false
 	}
 	in := s.conn.pool.in
-	n, err := syscall.Read(s.fd, in)
+	n, err := readNow(s.fd, in)
 	switch {
-	case err == syscall.EINTR:
-		return true
-	case err == syscall.EAGAIN:
+	case err == unix.EAGAIN:
 		return false
-	case err != nil:
+	case err != 0:
 		s.conn.received(nil, err)
 	case n == 0:
 		s.conn.received(nil, io.EOF)

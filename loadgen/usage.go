@@ -10,8 +10,10 @@ type usage struct {
 	turns  int64         // on a core
 }
 
-func readUsage(at time.Duration) usage {
-	u := usage{at: at, cpu: cpuTime()}
+// readUsage reads the usage of a generator whose loops have been awake for nothing for
+// so long, which is time that they could have worked in.
+func readUsage(at, awake time.Duration) usage {
+	u := usage{at: at, cpu: max(cpuTime()-awake, 0)}
 	u.waited, u.turns = waitTime()
 	return u
 }
