@@ -38,6 +38,8 @@ func sentTargets(t *testing.T, work time.Duration, opts Options) (byNumber map[i
 	result, _ = runClass(t, url, 300*time.Millisecond, Class{
 		Name: "a", Arrivals: arrival.Steady(200), Request: content.Spec{Path: "/{{hex 16}}"},
 	}, opts)
+	mu.Lock()
+	defer mu.Unlock()
 	first := int64(math.MaxInt64) // is never skipped
 	for n := range byNumber {
 		first = min(first, n)

@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"overtake/loadgen/content"
 )
 
 // What is posted runs in order, on one goroutine, whoever posts and whatever it posts.
@@ -127,5 +130,30 @@ func TestBusyLoopLetsOthersRun(t *testing.T) {
 			t.Error(err)
 		}
 		_ = c.Close()
+	}
+}
+
+// Connections are opened for what waits only when no answer is left to be read.
+func TestConnectionsAreOpenedWhenAllIsRead(t *testing.T) {
+	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))
+	p := s.pools["a"]
+	var whileFull, then int
+	s.loop.do(func() {
+		for range 10 {
+			s.Send(NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, time.Minute, func(*Call, Outcome) {}, nil))
+		}
+		s.loop.full = true
+		if !p.work() {
+			t.Error("it does not come back to it")
+		}
+		whileFull = p.dialing
+		s.loop.full = false
+		if p.work() {
+			t.Error("it comes back to what is done")
+		}
+		then = p.dialing
+	})
+	if whileFull != 0 || then != 10 {
+		t.Errorf("%d connections are opened while there is something to read, then %d; want 0 and 10", whileFull, then)
 	}
 }

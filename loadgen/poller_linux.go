@@ -129,17 +129,17 @@ func (p *poller) poll(uintptr) (done bool) {
 
 // look takes what is ready, without waiting. It reports whether there is something.
 func (p *poller) look() bool {
-	n, err := epollNow(p.epoll, p.events[:])
-	if err != 0 {
+	n, err := unix.EpollWait(p.epoll, p.events[:], 0)
+	if err != nil && err != unix.EINTR {
 		panic(fmt.Sprintf("loadgen: epoll_wait on a set of our own: %v", err))
 	}
-	p.ready = n
-	for _, e := range p.events[:n] {
+	p.ready = max(n, 0)
+	for _, e := range p.events[:p.ready] {
 		if e.Fd == eventTimer {
 			p.armed = time.Time{}
 		}
 	}
-	return n > 0
+	return p.ready > 0
 }
 
 // stayAwake looks until there is something to serve or the moment has come.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -79,13 +80,16 @@ func (s *socket) write(header []byte, c *httpContent) (whole bool, err error) {
 
 // writeSome writes what fits into the buffer of the socket.
 func (s *socket) writeSome(b []byte) (int, error) {
-	switch n, err := writeNow(s.fd, b); err {
-	case 0:
-		return n, nil
-	case unix.EAGAIN:
-		return 0, nil
-	default:
-		return 0, err
+	for {
+		switch n, err := syscall.Write(s.fd, b); err {
+		case nil:
+			return n, nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, err
+		}
 	}
 }
 
@@ -174,11 +178,13 @@ func (s *socket) read() (more bool) {
 		return false
 	}
 	in := s.conn.pool.in
-	n, err := readNow(s.fd, in)
+	n, err := syscall.Read(s.fd, in)
 	switch {
-	case err == unix.EAGAIN:
+	case err == syscall.EINTR:
+		return true
+	case err == syscall.EAGAIN:
 		return false
-	case err != 0:
+	case err != nil:
 		s.conn.received(nil, err)
 	case n == 0:
 		s.conn.received(nil, io.EOF)
