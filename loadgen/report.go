@@ -115,7 +115,7 @@ type GeneratorUsage struct {
 	SkippedShare float64 `json:"skipped_share"` // of the intended requests
 	// CPU figures are of the measured part. CPUShare is the CPU time of this
 	// process over that of all cores that it may use. Whatever else runs in the
-	// process is in it.
+	// process is in it, but not the time in which a class was awake for nothing.
 	CPUShare float64 `json:"cpu_share"`
 	// CPUWaitShare is the time that the threads of this process were ready to
 	// run and had no core, over the time that they ran. 0 where the system does
