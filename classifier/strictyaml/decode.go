@@ -135,19 +135,20 @@ func (d *decoder) object(n ast.Node, v reflect.Value, path string) {
 		if !known {
 			near := Nearest(key, names)
 			d.src.report(Join(path, key), d.place(startOf(node)), "unknown key", unknownKeyHint(near, names))
-			// What is below a misspelled key is looked at under its right name.
-			if i, known = fields[near]; !known || d.src.Given(Join(path, near)) || hasKey(n, near) {
+			// What is below a misspelled key is looked at under its right name, if only one can be.
+			if len(near) != 1 || d.src.Given(Join(path, near[0])) || hasKey(n, near[0]) {
 				return
 			}
-			key = near
+			key = near[0]
+			i = fields[key]
 		}
 		d.value(value, v.Field(i), Join(path, key), startOf(node))
 	})
 }
 
-func unknownKeyHint(near string, names []string) string {
-	if near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
+func unknownKeyHint(near, names []string) string {
+	if len(near) > 0 {
+		return fmt.Sprintf("did you mean %q?", near[0])
 	}
 	return "known here: " + strings.Join(names, ", ")
 }

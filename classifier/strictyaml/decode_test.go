@@ -363,6 +363,42 @@ func positionOf(text, part string) string {
 	return fmt.Sprintf("%d:%d", strings.Count(before, "\n")+1, utf8.RuneCountInString(line)+1)
 }
 
+// The likeliest spelling is suggested, of several with as many wrong letters that with the
+// most right ones at both ends.
+func TestNearest(t *testing.T) {
+	names := []string{"rules", "routes", "relays", "drain_delay", "drain_timeout", "url", "urls"}
+	for name, want := range map[string]string{
+		"rutes": "routes rules", "ruls": "rules urls", "Rules": "rules", "ruotes": "routes", "rueles": "rules", "drain": "drain_delay drain_timeout",
+		"urlz": "url urls", "notes": "routes", "x": "", "ur": "", "": "",
+	} {
+		if got := strings.Join(Nearest(name, names), " "); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// What is below a misspelt key is read as of the key that was meant, and of none if there
+// are two.
+func TestBelowMisspeltKeys(t *testing.T) {
+	type sections struct {
+		Rules []struct {
+			Class string `yaml:"class"`
+		} `yaml:"rules"`
+		Routes []struct {
+			Queue string `yaml:"queue"`
+		} `yaml:"routes"`
+	}
+	for text, want := range map[string]string{
+		"ruls: [{queue: a}]":                      "f:1:1: ruls: unknown key; did you mean \"rules\"?\nf:1:9: rules[0].queue: unknown key; known here: class",
+		"rutes: [{class: a}, {queue: a}, {x: a}]": "f:1:1: rutes: unknown key; did you mean \"routes\"?",
+	} {
+		var v sections
+		if got := Decode("f", []byte(text), &v, nil).Problems().Error(); got != want {
+			t.Errorf("%s\ngot\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
 // FuzzDecode: no input panics or runs away, each problem says something, and what is
 // accepted survives being written and read.
 func FuzzDecode(f *testing.F) {

@@ -69,8 +69,8 @@ func (ps Problems) Sort() {
 // Suggest is the hint for a name that is not one of names: did you mean "a"? for
 // the nearest, or want a, b or c when none is near.
 func Suggest(name string, names []string) string {
-	if near := Nearest(name, names); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
+	if near := Nearest(name, names); len(near) > 0 {
+		return fmt.Sprintf("did you mean %q?", near[0])
 	}
 	switch len(names) {
 	case 0:
@@ -90,20 +90,46 @@ type Mistake struct{ What, Hint string }
 // Error returns what is wrong, without the hint.
 func (m Mistake) Error() string { return m.What }
 
-// Nearest returns the one of names that is a likely misspelling away from
-// name, or that name begins; otherwise "".
-func Nearest(name string, names []string) string {
+// Nearest returns those of names that name is a likely misspelling of: the ones with the
+// fewest wrong letters or, with none, those that name begins. The likeliest is first, by
+// how many letters it begins and ends with as name does.
+func Nearest(name string, names []string) []string {
 	// Two wrong letters in a word of three are another word.
-	best, limit := "", min(2, (len(name)-1)/2)
+	var best []string
+	limit := min(2, (len(name)-1)/2)
 	for _, n := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d <= limit {
-			best, limit = n, d-1
+		d := distance(strings.ToLower(name), strings.ToLower(n))
+		if d < limit {
+			best, limit = nil, d
+		}
+		if d <= limit {
+			best = append(best, n)
 		}
 	}
-	if i := slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(n, name) }); best == "" && i >= 0 && len(name) > 3 {
-		return names[i]
+	if best == nil && len(name) > 3 {
+		for _, n := range names {
+			if strings.HasPrefix(n, name) {
+				best = append(best, n)
+			}
+		}
 	}
+	slices.SortStableFunc(best, func(a, b string) int { return cmp.Compare(shared(name, b), shared(name, a)) })
 	return best
+}
+
+// shared counts the letters that a and b begin and end with alike.
+func shared(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	a, b = a[n:], b[n:]
+	m := 0
+	for m < len(a) && m < len(b) && a[len(a)-1-m] == b[len(b)-1-m] {
+		m++
+	}
+	return n + m
 }
 
 // distance counts the single-byte insertions, deletions, substitutions and

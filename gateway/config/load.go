@@ -4,6 +4,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"overtake/classifier/strictyaml"
@@ -37,9 +38,9 @@ func Parse(name string, data []byte, lookupEnv func(string) (string, bool)) (*Co
 //
 // The rule: every mistake in brokers, queues (but their deliver, which is the gateway's
 // alone) and the names of classes is an error, and so is a file that can't be read. A
-// key that nobody knows is one if it may be one of those misspelt: if it is like one, or
-// if the file has no brokers or no queues. All others are returned as elsewhere. The
-// error is [Problems].
+// key that nobody knows is one if it may be one of those misspelt: if none is more like
+// it, or if it is like no key at all, and the file lacks one of the three. All others are
+// returned as elsewhere. The error is [Problems].
 func LoadQueues(path string, lookupEnv func(string) (string, bool)) (c *Config, elsewhere strictyaml.Problems, err error) {
 	return readFile(path, os.ReadFile, lookupEnv).queues()
 }
@@ -50,11 +51,12 @@ func (d *draft) queues() (*Config, strictyaml.Problems, error) {
 	d.complete()
 	var problems, elsewhere strictyaml.Problems
 	for _, p := range d.source.Problems() {
+		near, known := lookUp[Config](topOf(p.Path))
 		switch {
 		case d.unreadable || isAboutQueues(p.Path):
 			problems = append(problems, p)
-		case missing != "" && !isKey[Config](topOf(p.Path)):
-			p.Hint += "; the file has " + missing + ", so this may be meant for them"
+		case missing != "" && !known && len(near) == 0:
+			p.Hint += "; the file has no " + missing + ", so this may be meant for them"
 			problems = append(problems, p)
 		default:
 			elsewhere = append(elsewhere, p)
@@ -98,27 +100,32 @@ func topOf(path string) string {
 
 // isLike reports whether a key of a struct that nobody knows may be one of keys.
 func isLike[T any](key string, keys ...string) bool {
-	return !isKey[T](key) && strictyaml.Nearest(key, keys) != ""
+	near, known := lookUp[T](key)
+	return !known && slices.ContainsFunc(near, func(name string) bool { return slices.Contains(keys, name) })
 }
 
-// missing says which of the two the file does not have that looking at queues takes; ""
+// lookUp returns whether a struct has the key in a file, and those that it may be a
+// misspelling of.
+func lookUp[T any](key string) (near []string, known bool) {
+	index, names := strictyaml.Fields(reflect.TypeFor[T]())
+	_, known = index[key]
+	return strictyaml.Nearest(key, names), known
+}
+
+// missing names what the file does not have of that which looking at queues takes; ""
 // for none.
 func (d *draft) missing() string {
 	var missing []string
 	if len(d.config.Brokers) == 0 {
-		missing = append(missing, "no brokers")
+		missing = append(missing, "brokers")
 	}
 	if len(d.config.Queues) == 0 {
-		missing = append(missing, "no queues")
+		missing = append(missing, "queues")
 	}
-	return strings.Join(missing, " and ")
-}
-
-// isKey reports whether a struct has the key in a file.
-func isKey[T any](key string) bool {
-	index, _ := strictyaml.Fields(reflect.TypeFor[T]())
-	_, known := index[key]
-	return known
+	if len(d.config.Classes) == 0 {
+		missing = append(missing, "classes")
+	}
+	return strings.Join(missing, " or ")
 }
 
 // Default returns the configuration without a file, in front of one upstream

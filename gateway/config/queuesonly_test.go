@@ -45,6 +45,9 @@ upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 		{"such a key and no brokers, and why", replaced("brokers:", "message-servers:"), "", "; the file has no brokers, so this may be meant for them"},
 		{"such a key and empty brokers", replaced("brokers: {local: {type: nats, embedded: true, token: \"${SECRET}\", listen: \"127.0.0.1:4222\"}}", "brokers: {}\nservers: {}"), "", "servers: unknown key"},
 		{"such a key and no queues", replaced("queues:", "message-lanes:"), "", "the file has no queues"},
+		{"such a key and no classes", replaced("classes:", "clazz:"), "", "overtake.yaml:2:1: clazz: unknown key; known here: "},
+		{"such a key and none of the three", "x-notes: {by: me}\n", "", "; the file has no brokers or queues or classes, so this may be meant for them"},
+		{"a key that is like two others", base + "rutes: [{match: {path: /x}, queue: jobs}]\n", "overtake.yaml:6:1: rutes: unknown key; did you mean \"routes\"?", ""},
 		{"a class's unknown key", replaced("floor: 5%", "colour: red"), "classes[1].colour", ""},
 		{"a class's second name", replaced("floor: 5%", "nmae: slower"), "", "classes[1].nmae"},
 		{"no YAML", base + "rules: [\n", "", "overtake.yaml:6:8"},
@@ -73,6 +76,26 @@ upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
 	}
 	if _, _, err := LoadQueues("nowhere.yaml", lookup); err == nil || !strings.Contains(err.Error(), "nowhere.yaml") {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// A key that is like one that queues don't need says nothing of them, also in a file that
+// lacks what has a default.
+func TestLoadQueuesByDefault(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "overtake.yaml")
+	text := "listners: [{name: a, address: \":8080\"}]\nqueues: {jobs: {deliver: {upstream: app}}}\nupstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, elsewhere, err := LoadQueues(file, lookup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := elsewhere.Error(); !strings.HasSuffix(got, `overtake.yaml:1:1: listners: unknown key; did you mean "listeners"?`) {
+		t.Errorf("elsewhere is %s", got)
+	}
+	if len(cfg.Brokers) != 1 || len(cfg.Classes) == 0 || len(cfg.Queues) != 1 {
+		t.Errorf("read as %+v", cfg)
 	}
 }
 
