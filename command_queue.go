@@ -59,6 +59,9 @@ func (c *queueListCommand) Run(ctx context.Context) (err error) {
 		errs = append(errs, err)
 		all = append(all, newLaneViews(name, lanes)...)
 	}
+	if err := errors.Join(errs...); err != nil && len(all) == 0 {
+		return err
+	}
 	return errors.Join(append(errs, c.print(all, func(w *tabwriter.Writer) { tableLanes(w, all) }))...)
 }
 

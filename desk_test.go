@@ -25,6 +25,7 @@ routes: [{queue: jobs}]
 `, dir))
 	empty := writeFile(t, "upstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\n")
 	fillDesk(t, dir)
+	away := writeFile(t, fmt.Sprintf("listners: []\nupstreams: {app: {servers: [\"http://127.0.0.1:9000\"]}}\nbrokers: {local: {type: nats, embedded: true, dir: %q}}\nqueues: {jobs: {deliver: {upstream: app}}}\n", dir+"/none"))
 	t.Setenv("OVERTAKE_CONFIG", file)
 	for _, c := range []struct {
 		args   string
@@ -57,6 +58,8 @@ routes: [{queue: jobs}]
 		{"queue show job", exitUsage, "", `there is no queue "job"; configured: jobs, mails (overtake queue show --help has an example)`},
 		{"queue purge jobs --class fast", exitUsage, "", `there is no class "fast"; configured: interactive, standard, batch`},
 		{"queue list -c " + empty, exitUsage, "", "there are no queues in " + empty},
+		{"queue list -c " + away, exitFailed, "", "none: no such file or directory; no gateway has run with this dir"},
+		{"queue list --json -c " + away, exitFailed, "", `listners: unknown key; did you mean "listeners"?`},
 		{"queue list -c nowhere.yaml", exitUsage, "", "nowhere.yaml"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
