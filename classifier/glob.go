@@ -2,6 +2,7 @@ package classifier
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -47,6 +48,9 @@ func compileGlob(pattern string) (*pathGlob, error) {
 	g := &pathGlob{}
 	for _, text := range expanded {
 		segments, err := splitSegments(text)
+		if err == nil {
+			err = checkReachable(pattern, text, segments)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", pattern, err)
 		}
@@ -159,6 +163,44 @@ func splitSegments(pattern string) ([]segment, error) {
 		}
 	}
 	return segments, nil
+}
+
+// checkReachable refuses segments that no path has when it is compared: doubled slashes
+// are one there, and dot segments are resolved. text is what the braces of pattern
+// expand to.
+func checkReachable(pattern, text string, segments []segment) error {
+	subject := ""
+	if text != pattern {
+		subject = "its " + text + " "
+	}
+	for i, s := range segments {
+		switch {
+		case s.text == "." || s.text == "..":
+			return &mistake{subject + "matches no request, as paths are compared without dot segments", reachable(pattern, text)}
+		case s == segment{} && i < len(segments)-1: // the last one is the slash that a path ends with
+			return &mistake{subject + "matches no request, as paths are compared with doubled slashes merged", reachable(pattern, text)}
+		}
+	}
+	return nil
+}
+
+// reachable is what to write for a text that no path is when it is compared.
+func reachable(pattern, text string) string {
+	segments := strings.Split(text, "/")
+	if slices.Contains(segments, "**") && slices.Contains(segments, "..") {
+		return "leave out .. and what it leads back from" // that may be any number of segments
+	}
+	plain := path.Clean(text)
+	if last := segments[len(segments)-1]; plain != "/" && (last == "" || last == "." || last == "..") {
+		plain += "/"
+	}
+	switch {
+	case text != pattern:
+		return "write the braces so that it becomes " + plain
+	case plain == "/":
+		return "write /{} for the front page, or / for every path"
+	}
+	return "write " + plain
 }
 
 // expandBraces appends to out all texts that pattern stands for, by replacing

@@ -1,7 +1,10 @@
 package classifier
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -28,6 +31,10 @@ func TestPathGlob(t *testing.T) {
 		{"/x{,/y}", []string{"/x", "/x/y"}, []string{"/x/", "/xy"}},
 		{"/{,about}", []string{"/", "/about"}, []string{"/x", "*"}},
 		{"/{api/v1,app{1,2}}/**", []string{"/api/v1/x", "/app1", "/app2/"}, []string{"/api", "/app", "/app12"}},
+		{"/x{,/}", []string{"/x", "/x/"}, []string{"/", "/x/y"}},
+		{"/{}", []string{"/"}, []string{"/x"}},
+		{"/**/", []string{"/", "/a/", "/a/b/"}, []string{"/a"}},
+		{"/.well-known/...", []string{"/.well-known/..."}, []string{"/"}},
 		{"/a?[b]", []string{"/a?[b]"}, []string{"/axb"}},
 	} {
 		glob, err := compileGlob(test.pattern)
@@ -67,6 +74,38 @@ func TestPathGlobErrors(t *testing.T) {
 	}
 }
 
+// A pattern that no path is, once its slashes are merged and its dot segments resolved,
+// is refused with what to write instead.
+func TestUnreachableGlobs(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"//":            "matches no request, as paths are compared with doubled slashes merged; write /{} for the front page, or / for every path",
+		"/a//b":         "matches no request, as paths are compared with doubled slashes merged; write /a/b",
+		"/a//":          "matches no request, as paths are compared with doubled slashes merged; write /a/",
+		"//*/b":         "matches no request, as paths are compared with doubled slashes merged; write /*/b",
+		"/**//b":        "matches no request, as paths are compared with doubled slashes merged; write /**/b",
+		"/{,v1}/users":  "its //users matches no request, as paths are compared with doubled slashes merged; write the braces so that it becomes /users",
+		"/{,a}/":        "its // matches no request, as paths are compared with doubled slashes merged; write the braces so that it becomes /",
+		"/./":           "matches no request, as paths are compared without dot segments; write /{} for the front page, or / for every path",
+		"/..":           "matches no request, as paths are compared without dot segments; write /{} for the front page, or / for every path",
+		"/a/.":          "matches no request, as paths are compared without dot segments; write /a/",
+		"/a/../b":       "matches no request, as paths are compared without dot segments; write /b",
+		"/a/b/..":       "matches no request, as paths are compared without dot segments; write /a/",
+		"/a/**/../b":    "matches no request, as paths are compared without dot segments; leave out .. and what it leads back from",
+		"/a/{b,.}/c":    "its /a/./c matches no request, as paths are compared without dot segments; write the braces so that it becomes /a/c",
+		"/a/.{,.,b}.//": "its /a/..// matches no request, as paths are compared without dot segments; write the braces so that it becomes /",
+	} {
+		_, err := Compile(Match{Path: pattern})
+		e, ok := errors.AsType[*MatchError](err)
+		if !ok {
+			t.Errorf("%q is taken: %v", pattern, err)
+			continue
+		}
+		if got := fmt.Sprintf("%v; %s", e.Err, e.Remedy); got != fmt.Sprintf("%q: %s", pattern, want) {
+			t.Errorf("%s\nwant: %s", got, want)
+		}
+	}
+}
+
 func TestWildcard(t *testing.T) {
 	for _, test := range []struct {
 		pattern, text string
@@ -87,7 +126,8 @@ func TestWildcard(t *testing.T) {
 	}
 }
 
-// FuzzGlob compares the matcher with a translation into a regular expression.
+// FuzzGlob compares the matcher with a translation into a regular expression, and what is
+// refused with a search for it.
 func FuzzGlob(f *testing.F) {
 	f.Add("/reports/**", "/reports")
 	f.Add("/a/**/b/**/*c*d", "/a/b/b/xcxdd")
@@ -95,40 +135,57 @@ func FuzzGlob(f *testing.F) {
 	f.Add("/**/**", "//")
 	f.Add("/x{,/y}*", "/x/yz")
 	f.Add("/{}", "/x")
+	f.Add("/x{,/}/", "/x/")
+	f.Add("/{.,a}{,.}/b", "/a/b")
 	f.Fuzz(func(t *testing.T, pattern, path string) {
 		if !utf8.ValidString(pattern) || !utf8.ValidString(path) {
 			t.Skip("regexp matches runes")
 		}
-		if strings.Count(pattern, "{") > 5 {
+		if strings.Count(pattern, "{") > 5 || strings.Count(pattern, ",") > 20 {
 			t.Skip("the naive expansion is exponential")
 		}
 		glob, err := compileGlob(pattern)
+		if err != nil && !strings.Contains(err.Error(), "matches no request") {
+			return
+		}
+		texts := naiveExpansion(pattern)
+		if unreachable := slices.ContainsFunc(texts, unlikePaths.MatchString); unreachable != (err != nil) {
+			t.Fatalf("%q is taken as %v, with the texts %q", pattern, err, texts)
+		}
 		if err != nil {
 			return
 		}
-		want := pattern == "/" || naiveGlob(t, pattern, path)
+		want := pattern == "/" || slices.ContainsFunc(texts, func(text string) bool { return naiveGlob(t, text, path) })
 		if got := glob.matches(path); got != want {
 			t.Errorf("%q matches %q: %v, the regular expression says %v", pattern, path, got, want)
 		}
 	})
 }
 
-var innermostBraces = regexp.MustCompile(`(?s)\{[^{}]*\}`)
+var (
+	innermostBraces = regexp.MustCompile(`(?s)\{[^{}]*\}`)
+	// unlikePaths finds what no path has that is compared.
+	unlikePaths = regexp.MustCompile(`//|/\.\.?(/|$)`)
+)
 
-// naiveGlob expands braces from the inside out, where [expandBraces] goes from
-// left to right, and leaves the rest to package regexp.
-func naiveGlob(t *testing.T, pattern, path string) bool {
-	if at := innermostBraces.FindStringIndex(pattern); at != nil {
-		for alternative := range strings.SplitSeq(pattern[at[0]+1:at[1]-1], ",") {
-			if naiveGlob(t, pattern[:at[0]]+alternative+pattern[at[1]:], path) {
-				return true
-			}
-		}
-		return false
+// naiveExpansion expands braces from the inside out, where [expandBraces] goes from left
+// to right.
+func naiveExpansion(pattern string) (texts []string) {
+	at := innermostBraces.FindStringIndex(pattern)
+	if at == nil {
+		return []string{pattern}
 	}
+	for alternative := range strings.SplitSeq(pattern[at[0]+1:at[1]-1], ",") {
+		texts = append(texts, naiveExpansion(pattern[:at[0]]+alternative+pattern[at[1]:])...)
+	}
+	return texts
+}
+
+// naiveGlob leaves the matching of what braces expand to to package regexp.
+func naiveGlob(t *testing.T, text, path string) bool {
 	var expr strings.Builder
 	expr.WriteString(`(?s)^`)
-	for segment := range strings.SplitSeq(pattern[1:], "/") {
+	for segment := range strings.SplitSeq(text[1:], "/") {
 		if segment == "**" {
 			expr.WriteString(`(/[^/]*)*`)
 			continue

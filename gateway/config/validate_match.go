@@ -34,11 +34,24 @@ func (v validator) validateSpelling(path string, m Match) {
 		}
 		spelled[strings.ToLower(name)] = name
 	}
-	if strings.ContainsAny(m.Path, "?#") {
-		v.Wrong(path+".path", m.Path, "matches no request, as a query is not part of a path", "match it with query")
-	} else if decoded, err := url.PathUnescape(m.Path); err == nil && decoded != m.Path {
-		v.Wrong(path+".path", m.Path, "matches no request, as paths are compared decoded", "write "+decoded)
+}
+
+// validatePath is validateSpelling of a path; it reports whether nothing was wrong.
+func (v validator) validatePath(path, pattern string) bool {
+	if strings.ContainsAny(pattern, "?#") {
+		v.Wrong(path, pattern, "matches no request, as a query is not part of a path", "match it with query")
+		return false
 	}
+	decoded, err := url.PathUnescape(pattern)
+	if err != nil || decoded == pattern {
+		return true
+	}
+	remedy := "write " + decoded
+	if _, err := classifier.Compile(classifier.Match{Path: decoded}); err != nil {
+		remedy = matchErrors(err)[0].Remedy
+	}
+	v.Wrong(path, pattern, "matches no request, as paths are compared decoded", remedy)
+	return false
 }
 
 // validateMatch reports what package classifier finds wrong with a match.
@@ -48,6 +61,9 @@ func (v validator) validateMatch(path string, m Match) {
 		m.Size = nil
 	}
 	v.validateSpelling(path, m)
+	if !v.validatePath(path+".path", m.Path) {
+		m.Path = ""
+	}
 	_, err := classifier.Compile(m.Spec())
 	v.matchProblems(err, func(e *classifier.MatchError) string {
 		at := strictyaml.Join(path, e.Field)
