@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // How fast the gateways scale is left to Kubernetes, unless the values say it, and they
@@ -33,6 +35,40 @@ func TestAutoscalingBehavior(t *testing.T) {
 			checkBehavior(t, render(t, "edge", append([]string{"--set", "autoscaling.enabled=true"}, test.args...)...), test.want)
 		})
 	}
+	t.Run("a part taken back", func(t *testing.T) {
+		t.Parallel()
+		objects, err := decode(render(t, "edge", "--set", "autoscaling.enabled=true", "--values", fast, "--set", "autoscaling.behavior.scaleDown=null"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := find[*autoscalingv2.HorizontalPodAutoscaler](objects)[0].Spec.Behavior; got != nil && got.ScaleDown != nil {
+			t.Errorf("its behavior is %v, want none for scaling down", got)
+		}
+	})
+	t.Run("all of it", func(t *testing.T) {
+		t.Parallel()
+		want := autoscalingv2.HorizontalPodAutoscalerBehavior{
+			ScaleUp: &autoscalingv2.HPAScalingRules{
+				StabilizationWindowSeconds: new(int32(0)), SelectPolicy: new(autoscalingv2.DisabledPolicySelect), Tolerance: new(resource.MustParse("0.05")),
+			},
+			ScaleDown: &autoscalingv2.HPAScalingRules{
+				StabilizationWindowSeconds: new(int32(3600)), SelectPolicy: new(autoscalingv2.MinChangePolicySelect), Tolerance: new(resource.MustParse("50m")),
+				Policies: []autoscalingv2.HPAScalingPolicy{
+					{Type: autoscalingv2.PodsScalingPolicy, Value: 1, PeriodSeconds: 1800}, {Type: autoscalingv2.PercentScalingPolicy, Value: 200, PeriodSeconds: 1},
+				},
+			},
+		}
+		objects, err := decode(render(t, "edge", "--set", "autoscaling.enabled=true", "--set-json", `autoscaling.behavior={
+			"scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Disabled", "tolerance": 0.05},
+			"scaleDown": {"stabilizationWindowSeconds": 3600, "selectPolicy": "Min", "tolerance": "50m", "policies": [
+				{"type": "Pods", "value": 1, "periodSeconds": 1800}, {"type": "Percent", "value": 200, "periodSeconds": 1}]}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := find[*autoscalingv2.HorizontalPodAutoscaler](objects)[0].Spec.Behavior; !equality.Semantic.DeepEqual(got, &want) {
+			t.Errorf("its behavior is %v, want %v", got, &want)
+		}
+	})
 	app := buildApp(t)
 	for _, value := range []string{"{}", "null"} {
 		t.Run("as a dependency "+value, func(t *testing.T) {

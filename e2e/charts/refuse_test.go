@@ -85,6 +85,14 @@ func TestRefusals(t *testing.T) {
 		{"a relay that can't reach its broker", []string{"relay.enabled=true", "broker.embedded.enabled=true", "config.relays[0].name=x"}, []string{"broker.embedded.listen.enabled"}},
 		{"nothing to scale by", []string{"autoscaling.enabled=true", "autoscaling.cpuPercent=0"}, []string{"autoscaling.cpuPercent"}},
 		{"the least above the most", []string{"autoscaling.enabled=true", "autoscaling.minReplicas=9"}, []string{"autoscaling.minReplicas: 9", "autoscaling.maxReplicas, 6"}},
+		{"a typo in how fast it scales", []string{"autoscaling.behavior.scaledown.stabilizationWindowSeconds=60"}, []string{"/autoscaling/behavior", "'scaledown'"}},
+		{"a typo below it", []string{"autoscaling.behavior.scaleDown.x=1"}, []string{"/autoscaling/behavior/scaleDown", "'x'"}},
+		{"a window of days", []string{"autoscaling.behavior.scaleDown.stabilizationWindowSeconds=99999"}, []string{"/autoscaling/behavior/scaleDown/stabilizationWindowSeconds", "maximum"}},
+		{"a policy of none", []string{"autoscaling.behavior.scaleUp.selectPolicy=max"}, []string{"/autoscaling/behavior/scaleUp/selectPolicy", "'Max'"}},
+		{"a policy of nodes", []string{"autoscaling.behavior.scaleUp.policies[0].type=Nodes", "autoscaling.behavior.scaleUp.policies[0].value=1", "autoscaling.behavior.scaleUp.policies[0].periodSeconds=60"}, []string{"/autoscaling/behavior/scaleUp/policies/0/type"}},
+		{"a policy without a period", []string{"autoscaling.behavior.scaleUp.policies[0].type=Pods", "autoscaling.behavior.scaleUp.policies[0].value=0"}, []string{"/autoscaling/behavior/scaleUp/policies/0", "'periodSeconds'", "minimum"}},
+		{"a period of hours", []string{"autoscaling.behavior.scaleUp.policies[0].type=Pods", "autoscaling.behavior.scaleUp.policies[0].value=1", "autoscaling.behavior.scaleUp.policies[0].periodSeconds=1801"}, []string{"/autoscaling/behavior/scaleUp/policies/0/periodSeconds", "maximum"}},
+		{"a tolerance in percent", []string{"autoscaling.behavior.scaleUp.tolerance=5%"}, []string{"/autoscaling/behavior/scaleUp/tolerance"}},
 		{"an unknown alert", []string{"alerts.enabled=true", "alerts.disabled[0]=OvertakeTired"}, []string{"alerts.disabled", "OvertakeTired", "OvertakeDown"}},
 		{"a budget that blocks nodes", []string{"podDisruptionBudget.maxUnavailable=0"}, []string{"/podDisruptionBudget/maxUnavailable"}},
 	} {
@@ -112,6 +120,7 @@ func TestRefusalsOfLists(t *testing.T) {
 		{"edge", `{"sidecar": {"enabled": true, "redirect": {"outboundPorts": ["*", "80"]}}}`, "sidecar.redirect.outboundPorts: *"},
 		{"1edge", `{}`, "set fullnameOverride"},
 		{"edge.shop", `{}`, "set fullnameOverride"},
+		{"edge", `{"autoscaling": {"behavior": {"scaleUp": {"policies": []}}}}`, "/autoscaling/behavior/scaleUp/policies"},
 	} {
 		path := filepath.Join(t.TempDir(), "values.yaml")
 		if err := os.WriteFile(path, []byte(test.set), 0o600); err != nil {
