@@ -51,6 +51,7 @@ type loop struct {
 	tick     func()
 	every    time.Duration // between ticks
 	nextTick time.Time
+	held     time.Time // since when a tick has been held
 	rested   time.Time // when others could run
 	ended    bool
 }
@@ -166,13 +167,26 @@ func (l *loop) turn(until time.Time) {
 	l.poller.serve()
 	l.runPosted()
 	l.workOn(busy)
-	if l.tick != nil && !now.Before(l.nextTick) && (!l.full || now.Sub(l.nextTick) > longestHold) {
-		l.nextTick = now.Add(l.every)
-		l.tick()
+	if l.tick != nil && !now.Before(l.nextTick) {
+		l.tickUnlessFull(now)
 	}
 	if l.after != nil {
 		l.after()
 	}
+}
+
+// tickUnlessFull ticks, unless there may be more to read, and that has not been so for
+// long.
+func (l *loop) tickUnlessFull(now time.Time) {
+	if l.full && l.held.IsZero() {
+		l.held = now
+	}
+	if l.full && now.Sub(l.held) < longestHold {
+		return
+	}
+	l.held = time.Time{}
+	l.nextTick = now.Add(l.every)
+	l.tick()
 }
 
 func (l *loop) runPosted() {
