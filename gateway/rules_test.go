@@ -43,6 +43,7 @@ expose: all
 rules:
   - {name: reports, class: batch, match: {hosts: [a], path: "/reports/**"}}
   - {name: old, class: bulk, match: {path: "/reports/**"}}
+  - {name: page, class: bulk, match: {path: "/page/"}}
 classes: [{name: interactive}, {name: standard}, {name: batch}, {name: bulk}]
 `, app)
 	for head, class := range map[string]string{
@@ -51,6 +52,9 @@ classes: [{name: interactive}, {name: standard}, {name: batch}, {name: bulk}]
 		"GET http://a//reports/big?u=:// HTTP/1.1\r\nHost: b":  "batch",
 		"GET //reports/big HTTP/1.1\r\nHost: b":                "bulk",
 		"GET //reports/big HTTP/1.0\r\nConnection: keep-alive": "bulk",
+		"GET /page/. HTTP/1.1\r\nHost: a":                      "bulk",
+		"GET /page/x/../%2E HTTP/1.1\r\nHost: a":               "bulk",
+		"GET /page. HTTP/1.1\r\nHost: a":                       "standard",
 	} {
 		p := g.dial()
 		p.send(head + "\r\n\r\n")

@@ -45,7 +45,7 @@ func viewOf(ctx *fasthttp.RequestCtx, v *viewFields, source netip.Addr) classifi
 		size = 0 // no body
 	}
 	return classifier.Request{
-		Method: alias(ctx.Method()), Host: hostname(alias(v.uri.Host())), Path: alias(v.uri.Path()),
+		Method: alias(ctx.Method()), Host: hostname(alias(v.uri.Host())), Path: withoutDot(alias(v.uri.Path())),
 		Source: source, BodySize: size, Fields: v,
 	}
 }
@@ -144,4 +144,13 @@ func isAuthority(s string) bool {
 		}
 	}
 	return host != ""
+}
+
+// withoutDot removes the dot segment at the end of a path, which fasthttp leaves there (RFC
+// 3986, section 5.2.4).
+func withoutDot(path string) string {
+	if strings.HasSuffix(path, "/.") {
+		return path[:len(path)-1]
+	}
+	return path
 }
