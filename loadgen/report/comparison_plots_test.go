@@ -178,9 +178,52 @@ func fewReport(random *rand.Rand, counts ...int64) *loadgen.Report {
 // curve falls, and each is at the figures of the table.
 func TestCurvesOfFewAnswers(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 20 {
+	for range 5 {
 		for _, counts := range [][]int64{{5}, {6}, {15}, {5, 6, 15, 1}, {15, 5, 6, 150, 2000}, {6, 6, 6, 15}} {
 			checkPlots(t, CompareFiles([]string{"a", "b"}, []*loadgen.Report{fewReport(random, counts...), fewReport(random, 5, 6, 15)}))
+		}
+	}
+}
+
+// A percentile that is about the maximum of the answers of a run of either file is
+// neither more than noise nor has it an interval, and the texts say why.
+func TestTooFewAnswers(t *testing.T) {
+	for count, want := range map[int64]string{
+		1: "p50 p90 p99 p99.9", 6: "p90 p99 p99.9", 15: "p99 p99.9", 99: "p99 p99.9", 100: "p99.9", 999: "p99.9", 1000: "",
+	} {
+		slow, fast := curveReport("page", count, 10, 11, 12, 13), curveReport("page", count, 1, 1.1, 1.2, 1.3)
+		for i := range 4 {
+			fast.Runs[i].Classes[0].Latency.Count = 1000
+			if i > 0 { // one run with few is enough
+				slow.Runs[i].Classes[0].Latency.Count = 1000
+			}
+		}
+		for _, files := range [][]*loadgen.Report{{fast, slow}, {slow, fast}} {
+			c := CompareFiles([]string{"a", "b"}, files)
+			checkPlots(t, c)
+			var few []string
+			for _, f := range c.Classes[0].Figures {
+				v := f.Values[1]
+				marked := strings.HasSuffix(ratioCell(v), " ^")
+				if marked {
+					few = append(few, f.Name)
+				}
+				if marked != (v.Difference == DifferenceMaximum) || marked && (v.P != 0 || v.RatioLow != 0 || v.RatioHigh != 0 || v.Ratio == 0) {
+					t.Errorf("%d answers, %s: %+v", count, f.Name, v)
+				}
+				if f.Name == "p99" && !marked && v.Difference != DifferenceReal {
+					t.Errorf("%d answers, p99: %+v", count, v)
+				}
+			}
+			if got := strings.Join(few, " "); got != want {
+				t.Errorf("%d answers: too few for %q, want %q", count, got, want)
+			}
+			_, _, page := pageParts(t, c)
+			for text, told := range map[string]bool{fewAnswersNote: want != "", "More than noise: p50": count > 1, "; p99.9 ms of b": want == ""} {
+				if strings.Contains(page, text) != told {
+					t.Errorf("%d answers: %q is in the page: %v", count, text, !told)
+				}
+			}
 		}
 	}
 }
