@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,8 +154,8 @@ func TestE2EConsoleEventsSpoilt(t *testing.T) {
 
 // consoleUse is what the parts of the page say that ask the gateway something.
 type consoleUse struct {
-	Errors, Requests          []string
-	Trace, Explained, Reached string
+	Errors, Requests                 []string
+	Trace, Explained, Share, Reached string
 }
 
 // useConsole uses the console at a URL.
@@ -180,6 +181,9 @@ func TestE2EConsolePrefix(t *testing.T) {
 	if !strings.Contains(seen.Trace, "tracing.query") || seen.Explained != "classbatchby rulemarked" || seen.Reached != p.URL+prefix+"/console" {
 		t.Errorf("of a trace it says %q, it explains %q, the index leads to %s", seen.Trace, seen.Explained, seen.Reached)
 	}
+	if seen.Share != "100 %" {
+		t.Errorf("the share of the rule that decided all is %q", seen.Share)
+	}
 	asked := p.seen()
 	for _, path := range []string{"/console", "/console/state", "/console/events", "/console/trace", "/debug/explain", "/"} {
 		if !slices.Contains(asked, path) {
@@ -191,6 +195,11 @@ func TestE2EConsolePrefix(t *testing.T) {
 	}
 }
 
+// inPlace is what the page says of an answer in the gateway's place.
+func inPlace(how string) string {
+	return "Not the gateway answered, but something before it, with " + how + ". Load this page again: a proxy may want a login."
+}
+
 // Where a proxy answers in the gateway's place, the page says that, and what to do.
 func TestE2EConsoleLogin(t *testing.T) {
 	b, g := newBrowser(t), markedGateway(t)
@@ -198,8 +207,45 @@ func TestE2EConsoleLogin(t *testing.T) {
 	p.state.change(func() { p.spoil["/console/trace"], p.spoil["/debug/explain"] = wantLogin, wantLogin })
 	g.mark(t, 1)
 	seen := useConsole(t, b, p.URL)
-	const want = "Not the gateway answered, but something before it, with status 200. Load this page again: a proxy may want a login."
+	want := inPlace("status 200")
 	if len(seen.Errors) > 0 || seen.Trace != want || seen.Explained != want {
 		t.Errorf("errors %q; of a trace it says %q, it explains %q; want %q", seen.Errors, seen.Trace, seen.Explained, want)
 	}
+}
+
+// That holds for the head, too, from the start and once it was live, and it doesn't go
+// on calling a gateway ready that it knows nothing of.
+func TestE2EConsoleLoginHead(t *testing.T) {
+	b, g := newBrowser(t), markedGateway(t)
+	p := startConsoleProxy(t, g.admin, "")
+	state := func(spoil func(*http.Response) error) {
+		p.state.change(func() { p.spoil["/console/state"] = spoil })
+	}
+	state(wantPassword)
+	page := startTool(t, nil, "node", filepath.Join(b.dir, "console-link.mjs"), b.chromium, p.URL, "head")
+	lost := func(ready, how string) {
+		t.Helper()
+		page.find(t, `(?m)^no answer since \d\d:\d\d:\d\d; `+ready+`; No news from the gateway`+regexp.QuoteMeta(inPlace(how))+`$`)
+	}
+	lost("", "status 401")
+	state(nil)
+	page.find(t, `(?m)^live; ready; $`)
+	before := strings.Count(page.text(), "live; ready; \n")
+
+	state(wantLogin)
+	p.turn(wantLogin)
+	lost("was ready", "status 200")
+	page.signal(t, syscall.SIGUSR2)
+	if findings := page.find(t, `(?m)^audit: (.*)$`); findings != "" {
+		t.Errorf("axe-core: %s", findings)
+	}
+	state(redirect)
+	lost("was ready", "a redirect")
+	if after := strings.Count(page.text(), "live; ready; \n"); after != before {
+		t.Errorf("it was live meanwhile:\n%s", page.text())
+	}
+	state(nil)
+	p.turn(nil)
+	eventually(t, "it is live again", func() bool { return strings.Count(page.text(), "live; ready; \n") > before })
+	endWatch(t, page)
 }

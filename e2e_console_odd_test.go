@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -141,5 +143,35 @@ func TestE2EConsoleOdd(t *testing.T) {
 	}
 	if want := (there{Slow: 1, Sheds: 1, Rules: 1, Servers: 1, Times: 2}); seen.Few != want {
 		t.Errorf("with one of each %+v, want %+v", seen.Few, want)
+	}
+}
+
+// The page's figures are right to the digit: zeros at the end of a whole number count.
+func TestE2EConsoleFigures(t *testing.T) {
+	source, err := os.ReadFile("gateway/console/page/format.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	figures := []struct{ call, want string }{
+		{"percent(0)", "0 %"}, {"percent(0.0004)", "< 0.1 %"}, {"percent(0.025)", "2.5 %"}, {"percent(0.03)", "3 %"}, {"percent(0.09999)", "10 %"},
+		{"percent(0.1)", "10 %"}, {"percent(0.5)", "50 %"}, {"percent(1)", "100 %"},
+		{"perSecond(0)", "0 /s"}, {"perSecond(2.04)", "2 /s"}, {"perSecond(2.5)", "2.5 /s"}, {"perSecond(9.99)", "10 /s"}, {"perSecond(1200)", "1,200 /s"},
+		{"duration(0.1)", "0.1 ms"}, {"duration(10)", "10 ms"}, {"duration(99.96)", "100 ms"}, {"duration(100)", "100 ms"},
+		{"duration(1500)", "1.5 s"}, {"duration(60e3)", "60 s"}, {"duration(100e3)", "100 s"}, {"duration(20 * 60e3)", "20 min"},
+		{"trim(0, 1)", "0"}, {"trim(20, 1)", "20"}, {"trim(2.5, 1)", "2.5"}, {"trim(100, 0)", "100"},
+	}
+	calls := make([]string, len(figures))
+	for i, f := range figures {
+		calls[i] = f.call
+	}
+	stdout, _ := tool(t, "node", "-p", string(source)+"JSON.stringify(["+strings.Join(calls, ",")+"])")
+	var got []string
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+		t.Fatalf("%v: %s", err, stdout)
+	}
+	for i, f := range figures {
+		if got[i] != f.want {
+			t.Errorf("%s is %q, want %q", f.call, got[i], f.want)
+		}
 	}
 }

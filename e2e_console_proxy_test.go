@@ -180,10 +180,22 @@ func (f *firstEvents) Read(b []byte) (int, error) {
 }
 
 // wantLogin answers with a page instead of the gateway.
-func wantLogin(resp *http.Response) error {
+func wantLogin(resp *http.Response) error { return answerPage(resp, http.StatusOK) }
+
+// wantPassword answers instead of the gateway that none was sent.
+func wantPassword(resp *http.Response) error { return answerPage(resp, http.StatusUnauthorized) }
+
+// redirect leads to a login elsewhere.
+func redirect(resp *http.Response) error {
+	resp.Header.Set("Location", "/login")
+	return answerPage(resp, http.StatusFound)
+}
+
+func answerPage(resp *http.Response, status int) error {
 	resp.Header.Set("Content-Type", "text/html")
 	resp.Header.Del("Content-Length")
-	resp.StatusCode = http.StatusOK
+	resp.Header.Del("Content-Encoding")
+	resp.StatusCode = status
 	resp.Body = spoilt{strings.NewReader("<!doctype html><title>Log in</title>"), resp.Body}
 	return nil
 }

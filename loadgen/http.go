@@ -24,9 +24,9 @@ const (
 // httpSender sends requests to one HTTP/1.1 server. Each request is tried once,
 // on a connection that it has for itself while it lasts.
 //
-// Each class has connections of its own, which only its loop touches: a request takes
-// one system call to send and one to receive. Only what could block is done elsewhere:
-// dialing, and with TLS reading and the writing of large bodies. One look over all
+// Each class has connections of its own, which only its loop touches: a small request
+// takes one system call to send and one to receive. Only what could block is done
+// elsewhere: dialing, and with TLS reading and writing. One look over all
 // connections from time to time finds what is overdue, so that no request needs a timer.
 type httpSender struct {
 	target  target
@@ -68,7 +68,7 @@ func openHTTP(ctx context.Context, e Endpoint, classes []Class, loops map[string
 		if class.Timeout > 0 {
 			every = min(every, max(class.Timeout/10, time.Millisecond))
 		}
-		p.loop.tickEvery(every, p.sweep)
+		p.loop.attend(p.dial, every, p.sweep)
 	}
 	return s, nil
 }

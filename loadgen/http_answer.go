@@ -90,6 +90,7 @@ func (a *answer) takeHeader(data []byte, r *headerReader) (rest []byte, whole bo
 	}
 	a.head = a.head[:0]
 	if status := h.StatusCode(); status >= 200 || status == fasthttp.StatusSwitchingProtocols {
+		a.last = lastOnConnection(block)
 		whole = a.begin(h)
 	}
 	return rest, whole, nil
@@ -135,7 +136,7 @@ func headerEnd(b []byte, from int) int {
 func (a *answer) begin(h *fasthttp.ResponseHeader) (whole bool) {
 	a.outcome = judgeAnswer(h, a.job)
 	status, length := h.StatusCode(), h.ContentLength()
-	a.last = h.ConnectionClose() || status == fasthttp.StatusSwitchingProtocols
+	a.last = a.last || status == fasthttp.StatusSwitchingProtocols
 	switch {
 	case a.toHead || status < 200 || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified || length == 0:
 		return true
@@ -147,6 +148,27 @@ func (a *answer) begin(h *fasthttp.ResponseHeader) (whole bool) {
 		a.stage, a.left, a.last = stageToEnd, math.MaxInt64, true
 	}
 	return false
+}
+
+// lastOnConnection reports whether a header says that its connection ends after the answer
+// (RFC 9112, section 9.3). The library says so of every answer without a length, also of
+// those to HEAD, and takes the field for one option.
+func lastOnConnection(block []byte) bool {
+	oneShot, keep := bytes.HasPrefix(block, []byte("HTTP/1.0")), false
+	for line := range bytes.Lines(block) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if !bytes.EqualFold(name, []byte(fasthttp.HeaderConnection)) {
+			continue
+		}
+		for option := range bytes.SplitSeq(value, []byte(",")) {
+			option = bytes.TrimSpace(option)
+			if bytes.EqualFold(option, []byte("close")) {
+				return true
+			}
+			keep = keep || bytes.EqualFold(option, []byte("keep-alive"))
+		}
+	}
+	return oneShot && !keep
 }
 
 // endsWithConnection reports whether the end of the connection is that of the answer.

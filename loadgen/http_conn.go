@@ -12,9 +12,9 @@ import (
 // stream is the connection below a conn. It tells what comes by conn.received, and that
 // the rest of a request was written by conn.written. Like those, it is for the loop.
 type stream interface {
-	// write sends a request, of which header is only valid during the call. It
-	// reports whether that was all of it.
-	write(header []byte, c *httpContent) (whole bool, err error)
+	// write sends a request: b, which is only valid during the call, and then the body
+	// of rest, if there is a rest. It reports whether all of it is written.
+	write(b []byte, rest *httpContent) (whole bool, err error)
 	// close ends the connection. A second time it does nothing.
 	close()
 }
@@ -32,6 +32,8 @@ type conn struct {
 	deadline  time.Duration // of call, or of the rest of an answered one
 	idleSince time.Duration
 	served    int  // requests so far
+	ending    bool // the peer sends nothing after what is being read
+	failed    bool
 	gone      bool // closed
 }
 
@@ -48,8 +50,9 @@ func (c *conn) send(w waiter) {
 	c.served++
 	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job}
 	content := p.render(w.call.Request)
-	p.out = content.appendHeader(p.out[:0], w.call)
-	whole, err := c.stream.write(p.out, content)
+	var rest *httpContent
+	p.out, rest = content.appendBody(content.appendHeader(p.out[:0], w.call))
+	whole, err := c.stream.write(p.out, rest)
 	c.unsent = !whole
 	if err != nil {
 		c.fail(err)
@@ -98,11 +101,11 @@ func (c *conn) finish(reusable bool) {
 	c.call = nil
 	call.Finish(c.answer.judged())
 	switch {
-	case !reusable || c.answer.last || p.limit.Requests > 0 && c.served >= p.limit.Requests:
+	case !reusable || c.ending || c.answer.last || p.limit.Requests > 0 && c.served >= p.limit.Requests:
 		c.close()
 	case c.unsent:
 		// A server that answers early may never take the rest.
-		c.deadline = p.loop.now + sweepEvery
+		c.deadline = p.loop.clock() + sweepEvery
 	default:
 		p.release(c)
 	}
@@ -111,7 +114,7 @@ func (c *conn) finish(reusable bool) {
 // fail ends c, and its request if it has one.
 func (c *conn) fail(err error) {
 	call := c.call
-	c.call = nil
+	c.call, c.failed = nil, true
 	c.close()
 	if call != nil {
 		call.Finish(c.pool.sender.judge(err, c.answer.size))

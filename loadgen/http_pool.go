@@ -20,7 +20,9 @@ type pool struct {
 	conns   map[*conn]struct{}
 	idle    []*conn
 	dialing int  // connections that are being opened
-	short   bool // work will see whether more are needed
+	short   bool // dial will see whether more are needed
+	// shortSince is when that was noticed.
+	shortSince time.Duration
 	// waiting are requests that found none idle, the oldest first.
 	// MaxOutstanding bounds them.
 	waiting fifo
@@ -33,14 +35,28 @@ type pool struct {
 
 // waiter is a request without a connection.
 type waiter struct {
-	call     *Call
-	deadline time.Duration // on the clock of the loop
+	call            *Call
+	since, deadline time.Duration // on the clock of the loop
+	late            bool          // it started late
 }
 
 // maxDialing bounds how many connections of a class are being opened at a time, and so
 // how fast: where that takes 100 ms, 2560 a second. Requests beyond wait, and their
 // latency says so.
 const maxDialing = 256
+
+// A generator that has been late would open thousands of connections for what has piled
+// up, which requests in time would never have needed, and be busy with that while more
+// piles up. So nothing is opened for longestRead while answers are left to be read, whose
+// connections are about to be idle; and what starts late by lateDial is waited for:
+// there are enough connections to keep the loop busy with it, and more only for what has
+// waited out of patience.
+const (
+	longestRead = 10 * time.Millisecond
+	lateDial    = time.Millisecond
+	enough      = 2 * maxTogether
+	patience    = 100 * time.Millisecond
+)
 
 func newPool(s *httpSender, l *loop, limit Connections) *pool {
 	return &pool{sender: s, loop: l, limit: limit, conns: make(map[*conn]struct{}), in: make([]byte, readBuffer), header: newHeaderReader()}
@@ -53,7 +69,8 @@ func (p *pool) send(c *Call) {
 		c.Finish(unfinished())
 		return
 	}
-	w := waiter{c, p.loop.now + c.Timeout}
+	now := p.loop.clock()
+	w := waiter{call: c, since: now, deadline: now + c.Timeout, late: c.started-c.intended > lateDial}
 	for n := len(p.idle); n > 0; n = len(p.idle) {
 		conn := p.idle[n-1]
 		p.idle = p.idle[:n-1]
@@ -66,31 +83,41 @@ func (p *pool) send(c *Call) {
 	p.needConn()
 }
 
-// needConn has connections opened for what waits, unless others become idle before.
+// needConn has the end of this turn, or of the next one, see whether connections are
+// needed for what waits.
 func (p *pool) needConn() {
 	if !p.short {
-		p.short = true
-		p.loop.busy = append(p.loop.busy, p)
+		p.short, p.shortSince = true, p.loop.now
+		p.loop.again = true
 	}
 }
 
-// work implements [worker]. As long as answers are left to be read, it opens nothing:
-// their connections are about to be idle. A generator that has been late would else open
-// thousands for what has piled up, which those in time would never have needed, and be
-// busy with that while more piles up.
-func (p *pool) work() (more bool) {
-	if p.loop.full {
-		return true
+// dial opens connections for what waits, at the end of a turn.
+func (p *pool) dial() {
+	if !p.short {
+		return
+	}
+	if p.loop.full && p.loop.now-p.shortSince < longestRead {
+		p.loop.again = true
+		return
 	}
 	p.short = false
-	for !p.closed && p.dialing < min(p.waiting.len(), maxDialing) && (p.limit.Max == 0 || len(p.conns)+p.dialing < p.limit.Max) {
+	for n := p.needed(); !p.closed && p.dialing < n && (p.limit.Max == 0 || len(p.conns)+p.dialing < p.limit.Max); {
 		p.dialing++
 		p.sender.running.Go(func() {
 			nc, err := p.sender.dial()
 			p.loop.post(func() { p.dialed(nc, err) })
 		})
 	}
-	return false
+}
+
+// needed is how many connections should be being opened.
+func (p *pool) needed() int {
+	n := p.waiting.inTime
+	if w, ok := p.waiting.oldest(); ok && p.loop.now-w.since > patience {
+		n = p.waiting.len()
+	}
+	return min(max(n, min(p.waiting.len(), enough-len(p.conns))), maxDialing)
 }
 
 // dialed takes a connection, or the reason why there is none.
@@ -152,6 +179,9 @@ func (p *pool) sweepAt(now time.Duration) {
 		_, _ = p.waiting.pop()
 		w.call.Finish(failed(FailTimeout))
 	}
+	if p.waiting.len() > 0 {
+		p.needConn() // for what has lost its patience
+	}
 	kept := p.idle[:0]
 	for _, c := range p.idle {
 		if now-c.idleSince > idleTimeout {
@@ -181,11 +211,17 @@ func (p *pool) close() {
 type fifo struct {
 	waiters []waiter
 	first   int // of those that are still there
+	inTime  int // of those, the ones that did not start late
 }
 
 func (q *fifo) len() int { return len(q.waiters) - q.first }
 
-func (q *fifo) push(w waiter) { q.waiters = append(q.waiters, w) }
+func (q *fifo) push(w waiter) {
+	q.waiters = append(q.waiters, w)
+	if !w.late {
+		q.inTime++
+	}
+}
 
 func (q *fifo) oldest() (waiter, bool) {
 	if q.first == len(q.waiters) {
@@ -198,6 +234,9 @@ func (q *fifo) pop() (waiter, bool) {
 	w, ok := q.oldest()
 	if !ok {
 		return w, false
+	}
+	if !w.late {
+		q.inTime--
 	}
 	q.waiters[q.first] = waiter{}
 	q.first++

@@ -208,6 +208,41 @@ func TestTimeoutClosesTheConnection(t *testing.T) {
 	}
 }
 
+// Answers that have come while the generator was stopped are read before anything is
+// taken for overdue.
+func TestAnswersBeforeTimeouts(t *testing.T) {
+	const requests, timeout = 3 * maxEvents, time.Second
+	var asked atomic.Int64
+	all := make(chan struct{}) // have a connection
+	s := openSender(t, serveRaw(t, func(nc net.Conn, in *bufio.Reader) {
+		for takeRequest(in) != nil {
+			if asked.Add(1) == requests {
+				close(all)
+			}
+			<-all
+			_, _ = io.WriteString(nc, okAnswer)
+		}
+	}))
+	s.outcomes = make(chan Outcome, 2*requests)
+	for _, round := range []struct{ timeout, stop time.Duration }{
+		{time.Minute, 0}, // opens the connections
+		{timeout, timeout * 3 / 2},
+	} {
+		s.loop.do(func() {
+			for range requests {
+				s.Send(NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, round.timeout,
+					func(_ *Call, o Outcome) { s.outcomes <- o }, nil))
+			}
+			time.Sleep(round.stop)
+		})
+		for range requests {
+			if o := <-s.outcomes; o.Kind != OutcomeOK {
+				t.Fatalf("after a stop of %v: %+v", round.stop, o)
+			}
+		}
+	}
+}
+
 // Close gives each request that is under way its outcome, once.
 func TestCloseEndsAll(t *testing.T) {
 	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))

@@ -2,9 +2,12 @@ package loadgen
 
 import (
 	"bufio"
+	"crypto/tls"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,16 +91,19 @@ func TestAnswersEndWhereTheyEnd(t *testing.T) {
 		"chunked":      {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\nyou\r\n0\r\n\r\n", bytes: 8},
 		"trailers": {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n" +
 			"5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n", bytes: 5},
-		"HEAD":           {method: "HEAD", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
-		"no content":     {answer: "HTTP/1.1 204 No Content\r\n\r\n"},
-		"not modified":   {answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", failed: "status 304"},
-		"interim":        {answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + okAnswer, bytes: 2},
-		"close":          {answer: "HTTP/1.1 200 OK\r\n\r\nto the end", bytes: 10, closes: true},
-		"told to close":  {answer: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", bytes: 2, closes: true},
-		"cut":            {answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", bytes: 2, failed: FailRead, closes: true},
-		"cut in a chunk": {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", bytes: 2, failed: FailRead, closes: true},
-		"no HTTP":        {answer: "220 smtp.example.org ready\r\n\r\n", failed: FailRead, closes: true},
-		"more than one":  {answer: okAnswer + okAnswer, bytes: 2, closes: true},
+		"HEAD, no length": {method: "HEAD", answer: "HTTP/1.1 200 OK\r\n\r\n"},
+		"options":         {answer: "HTTP/1.1 200 OK\r\nconnection: foo, Close\r\nContent-Length: 2\r\n\r\nok", bytes: 2, closes: true},
+		"HTTP/1.0 kept":   {answer: "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 2\r\n\r\nok", bytes: 2},
+		"HEAD":            {method: "HEAD", answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"},
+		"no content":      {answer: "HTTP/1.1 204 No Content\r\n\r\n"},
+		"not modified":    {answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", failed: "status 304"},
+		"interim":         {answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + okAnswer, bytes: 2},
+		"close":           {answer: "HTTP/1.1 200 OK\r\n\r\nto the end", bytes: 10, closes: true},
+		"told to close":   {answer: "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", bytes: 2, closes: true},
+		"cut":             {answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", bytes: 2, failed: FailRead, closes: true},
+		"cut in a chunk":  {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", bytes: 2, failed: FailRead, closes: true},
+		"no HTTP":         {answer: "220 smtp.example.org ready\r\n\r\n", failed: FailRead, closes: true},
+		"more than one":   {answer: okAnswer + okAnswer, bytes: 2, closes: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var connections atomic.Int64
@@ -148,6 +154,36 @@ func TestLargeRequests(t *testing.T) {
 		}, Options{})
 		if got.OK != 4 {
 			t.Errorf("%s: ok %d, failed %v", name, got.OK, got.Failed)
+		}
+	}
+}
+
+// A request comes once and whole, whether it is written at once or in parts.
+func TestRequestsOfAllSizes(t *testing.T) {
+	for _, size := range []int{1, 3000, 5000, 7000, inline - 300, inline, inline + 1, 3 * inline, 100_000} {
+		for _, secure := range []bool{false, true} {
+			var wrong atomic.Int64
+			handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if body, err := io.ReadAll(r.Body); err != nil || len(body) != size || r.ContentLength != int64(size) {
+					wrong.Add(1)
+				}
+			})
+			s := httptest.NewUnstartedServer(handler)
+			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			if secure {
+				s.StartTLS()
+			} else {
+				s.Start()
+			}
+			for name, spec := range map[string]content.Spec{"body": {Method: "POST", Path: "/", Body: make([]byte, size)}, "filler": {Method: "POST", Path: "/", BodyBytes: int64(size)}} {
+				got, _ := runClass(t, s.URL, 50*time.Millisecond, Class{
+					Name: "a", Arrivals: arrival.Plan{Bursts: arrival.Bursts{Size: 6}}, Connections: Connections{Max: 2}, Request: spec,
+				}, Options{TLS: &tls.Config{InsecureSkipVerify: true}})
+				if got.OK != 6 || wrong.Load() != 0 {
+					t.Errorf("%s of %d, TLS %v: ok %d, failed %v, %d wrong", name, size, secure, got.OK, got.Failed, wrong.Load())
+				}
+			}
+			s.Close()
 		}
 	}
 }

@@ -20,9 +20,6 @@ type httpContent struct {
 	filler int64 // length of the body if it is filler
 }
 
-// noContent has neither a body nor filler.
-var noContent httpContent
-
 // render returns r on the wire.
 func (p *pool) render(r *content.Request) *httpContent {
 	if p.content == nil || p.content.of != r {
@@ -31,9 +28,18 @@ func (p *pool) render(r *content.Request) *httpContent {
 	return p.content
 }
 
-// small reports whether a request with this header fits into an empty socket buffer.
-func (c *httpContent) small(header []byte) bool {
-	return c.filler == 0 && len(header)+len(c.body) <= inline
+// inline is the largest request that is written as one: it fits into an empty socket
+// buffer.
+const inline = 8 << 10
+
+// appendBody appends the body to a header if both are small enough. Otherwise it returns
+// what is left to be written after that, which is nil if nothing is.
+func (c *httpContent) appendBody(b []byte) (_ []byte, rest *httpContent) {
+	if int64(len(b)+len(c.body))+c.filler > inline {
+		return b, c
+	}
+	b = append(b, c.body...)
+	return append(b, filler[:c.filler]...), nil
 }
 
 func newHTTPContent(t target, r *content.Request) *httpContent {
@@ -94,11 +100,8 @@ func (c *httpContent) appendHeader(b []byte, call *Call) []byte {
 // filler is what bodies without content of their own are made of.
 var filler = []byte(strings.Repeat("x", 64<<10))
 
-// writeLarge writes header and body.
-func (c *httpContent) writeLarge(w io.Writer, header []byte) error {
-	if _, err := w.Write(header); err != nil {
-		return err
-	}
+// writeBody writes the body.
+func (c *httpContent) writeBody(w io.Writer) error {
 	if len(c.body) > 0 {
 		_, err := w.Write(c.body)
 		return err

@@ -67,3 +67,38 @@ func TestTLSFailuresHaveTheirKind(t *testing.T) {
 		t.Errorf("failed %v of %d", got.Failed, got.Sent)
 	}
 }
+
+// A server that answers without reading holds up its own requests and nothing else, also
+// when the run ends.
+func TestTLSServerThatDoesNotRead(t *testing.T) {
+	ln, url := listen(t)
+	defer func() { _ = ln.Close() }()
+	certificate := serveTLS(t, nil, nil).TLS.Certificates
+	url = strings.Replace(url, "http:", "https:", 1)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_ = nc.(*net.TCPConn).SetReadBuffer(4 << 10)
+			secure := tls.Server(nc, &tls.Config{Certificates: certificate})
+			for err = secure.Handshake(); err == nil; {
+				_, err = io.WriteString(secure, okAnswer)
+				time.Sleep(100 * time.Microsecond)
+			}
+			_ = nc.Close()
+		}
+	}()
+	begun := time.Now()
+	got, _ := runClass(t, url, time.Second, Class{
+		Name: "a", Arrivals: arrival.Steady(2000), Connections: Connections{Max: 1}, Request: content.Spec{Method: "POST", Path: "/", Body: make([]byte, 7000)},
+	}, Options{TLS: &tls.Config{InsecureSkipVerify: true}, RequestTimeout: time.Second, Grace: -1})
+	if got.Sent == 0 || time.Since(begun) > 30*time.Second {
+		t.Errorf("sent %d, took %v", got.Sent, time.Since(begun))
+	}
+	_ = ln.Close()
+	<-served
+}

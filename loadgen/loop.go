@@ -11,21 +11,30 @@ import (
 // Go runtime looks at the network for them only when nothing else is ready to run.
 const restEvery = time.Millisecond
 
-// maxEvents is how many sockets are served before the schedule has its turn.
-const maxEvents = 64
+// A turn serves maxEvents sockets, and lets maxWorkers go on with what is large, before
+// the schedule is looked at again.
+const (
+	maxEvents  = 64
+	maxWorkers = 8
+)
+
+// longestHold bounds for how long a tick waits for answers to be read that have come, so
+// that these are not taken for overdue.
+const longestHold = time.Second
 
 // loop is the goroutine of one class. It starts the requests of the class in time, and
 // in between it takes what comes for them. As nothing else touches their connections,
 // a request costs no lock and no change of goroutines, which is what keeps a generator
 // on one core in time; how late requests start tells how late answers are read, too.
 //
-// All methods but post and do are for functions that run on the loop.
+// Its schedule and what is posted may use now, clock, sleepUntil, turn and the fields
+// marked so. All other methods are for other goroutines, apart from post, which is for all.
 type loop struct {
 	ctx     context.Context // ends waits of the schedule, not the loop
-	unwatch func() bool
+	unwatch func()          // returns when nobody wakes the poller any more
 	poller  *poller
-	base    time.Time    // what now counts from
-	awake   atomic.Int64 // ns in which it was awake for nothing
+	base    time.Time // what now counts from
+	rests   idleness
 	running sync.WaitGroup
 
 	mu     sync.Mutex
@@ -36,13 +45,19 @@ type loop struct {
 	now      time.Duration // at the begin of this turn
 	schedule func()        // to be run next
 	busy     []worker      // what was not done with its work in its turn
+	again    bool          // the next turn does not wait
 	full     bool          // there may be more to read than fits into this turn
+	after    func()        // each turn
 	tick     func()
 	every    time.Duration // between ticks
 	nextTick time.Time
+	held     time.Time // since when a tick has been held
 	rested   time.Time // when others could run
 	ended    bool
 }
+
+// idleness is for how long, in ns, a loop had nothing to do.
+type idleness struct{ asleep, awake atomic.Int64 }
 
 // worker is what has more to do than fits into a turn.
 type worker interface {
@@ -54,10 +69,16 @@ type worker interface {
 func newLoop(ctx context.Context) (*loop, error) {
 	l := &loop{ctx: ctx, base: time.Now()}
 	var err error
-	if l.poller, err = newPoller(&l.awake); err != nil {
+	if l.poller, err = newPoller(&l.rests); err != nil {
 		return nil, err
 	}
-	l.unwatch = context.AfterFunc(ctx, l.poller.wake)
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(woken); l.poller.wake() })
+	l.unwatch = func() {
+		if !stop() {
+			<-woken
+		}
+	}
 	l.running.Go(l.run)
 	return l, nil
 }
@@ -106,10 +127,13 @@ func (l *loop) start(schedule func()) {
 	l.post(func() { l.schedule = schedule })
 }
 
-// tickEvery has tick run from time to time.
-func (l *loop) tickEvery(d time.Duration, tick func()) {
-	l.post(func() { l.tick, l.every, l.nextTick = tick, d, time.Now().Add(d) })
+// attend has after run after each turn, and tick from time to time.
+func (l *loop) attend(after func(), every time.Duration, tick func()) {
+	l.post(func() { l.after, l.tick, l.every, l.nextTick = after, tick, every, time.Now().Add(every) })
 }
+
+// clock reads the time that now had at the begin of the turn.
+func (l *loop) clock() time.Duration { return time.Since(l.base) }
 
 // sleepUntil serves what comes until that moment, and at least once. It reports false
 // if the context ended first.
@@ -129,8 +153,8 @@ func (l *loop) turn(until time.Time) {
 	if l.tick != nil && l.nextTick.Before(until) {
 		until = l.nextTick
 	}
-	if len(l.busy) > 0 {
-		until = l.base // is over
+	if len(l.busy) > 0 || l.again {
+		until, l.again = l.base, false // is over
 	}
 	l.poller.wait(until, time.Since(l.rested) > restEvery)
 	now := time.Now()
@@ -139,14 +163,30 @@ func (l *loop) turn(until time.Time) {
 	}
 	l.now = now.Sub(l.base)
 	l.full = l.poller.ready == maxEvents
-	busy := len(l.busy)
+	busy := min(len(l.busy), maxWorkers)
 	l.poller.serve()
 	l.runPosted()
 	l.workOn(busy)
 	if l.tick != nil && !now.Before(l.nextTick) {
-		l.nextTick = now.Add(l.every)
-		l.tick()
+		l.tickUnlessFull(now)
 	}
+	if l.after != nil {
+		l.after()
+	}
+}
+
+// tickUnlessFull ticks, unless there may be more to read, and that has not been so for
+// long.
+func (l *loop) tickUnlessFull(now time.Time) {
+	if l.full && l.held.IsZero() {
+		l.held = now
+	}
+	if l.full && now.Sub(l.held) < longestHold {
+		return
+	}
+	l.held = time.Time{}
+	l.nextTick = now.Add(l.every)
+	l.tick()
 }
 
 func (l *loop) runPosted() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -90,7 +91,7 @@ func TestLoopOutlivesItsContext(t *testing.T) {
 func TestLoopTicks(t *testing.T) {
 	l := openLoop(t)
 	var ticks atomic.Int64
-	l.tickEvery(time.Millisecond, func() { ticks.Add(1) })
+	l.attend(func() {}, time.Millisecond, func() { ticks.Add(1) })
 	eventually(t, "ticks without a schedule", func() bool { return ticks.Load() >= 3 })
 	end := make(chan struct{})
 	l.start(func() {
@@ -116,6 +117,7 @@ func (w *endless) work() bool { return !w.done.Load() }
 // A loop that is never done lets other goroutines see the network: on one processor,
 // those would wait for as long as it goes on.
 func TestBusyLoopLetsOthersRun(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	l := openLoop(t)
 	w := &endless{}
 	defer w.done.Store(true)
@@ -133,27 +135,37 @@ func TestBusyLoopLetsOthersRun(t *testing.T) {
 	}
 }
 
-// Connections are opened for what waits only when no answer is left to be read.
-func TestConnectionsAreOpenedWhenAllIsRead(t *testing.T) {
+// Nothing is opened while answers are left to be read, but not for long; and what the
+// generator started late opens no more than enough.
+func TestConnectionsThatAreNeeded(t *testing.T) {
 	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))
 	p := s.pools["a"]
-	var whileFull, then int
-	s.loop.do(func() {
-		for range 10 {
-			s.Send(NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, time.Minute, func(*Call, Outcome) {}, nil))
+	send := func(n int, late time.Duration) {
+		for range n {
+			c := NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, time.Minute, func(*Call, Outcome) {}, nil)
+			c.started = late
+			s.Send(c)
 		}
-		s.loop.full = true
-		if !p.work() {
-			t.Error("it does not come back to it")
-		}
-		whileFull = p.dialing
-		s.loop.full = false
-		if p.work() {
-			t.Error("it comes back to what is done")
-		}
-		then = p.dialing
-	})
-	if whileFull != 0 || then != 10 {
-		t.Errorf("%d connections are opened while there is something to read, then %d; want 0 and 10", whileFull, then)
 	}
+	s.loop.do(func() {
+		send(10, 0)
+		s.loop.full = true
+		if p.dial(); p.dialing != 0 || !s.loop.again {
+			t.Errorf("%d connections are opened while there is something to read, and again is %v", p.dialing, s.loop.again)
+		}
+		s.loop.now += longestRead
+		if p.dial(); p.dialing != 10 {
+			t.Errorf("%d connections are opened in the end, want 10", p.dialing)
+		}
+		send(2*enough, 2*lateDial)
+		s.loop.full = false
+		if p.dial(); p.dialing != enough {
+			t.Errorf("%d connections are opened for what is late, want %d", p.dialing, enough)
+		}
+		s.loop.now += 2 * patience
+		p.needConn()
+		if p.dial(); p.dialing != maxDialing {
+			t.Errorf("%d connections are opened for what has lost its patience, want %d", p.dialing, maxDialing)
+		}
+	})
 }

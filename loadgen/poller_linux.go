@@ -3,7 +3,6 @@ package loadgen
 import (
 	"fmt"
 	"os"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,7 +15,7 @@ const (
 	// more than the requests: sent ten at a time, those took 70 us of each 100. So a loop
 	// that is busy for half of its time does not sleep any more.
 	awakeFor = wakeEvery / 2
-	// interrupted is a look in which somebody else had the core.
+	// interrupted: somebody else had the core during a look that took longer.
 	interrupted = 10 * time.Microsecond
 )
 
@@ -45,11 +44,11 @@ type poller struct {
 	events [maxEvents]unix.EpollEvent
 	ready  int // how many of events are to be served
 
-	until  time.Time     // of the wait that is going on
-	rest   bool          // it is to let others run first
-	parked bool          // it did
-	armed  time.Time     // when the timer expires; the zero value is never
-	awake  *atomic.Int64 // ns
+	until  time.Time // of the wait that is going on
+	rest   bool      // it is to let others run first
+	parked bool      // it did
+	armed  time.Time // when the timer expires; the zero value is never
+	rests  *idleness
 
 	sockets []numbered
 	free    []int32 // numbers without a socket
@@ -62,10 +61,9 @@ type numbered struct {
 	round  int32
 }
 
-// newPoller returns a poller that adds the time that it stays awake for nothing to awake,
-// in ns.
-func newPoller(awake *atomic.Int64) (_ *poller, err error) {
-	p := &poller{awake: awake, epoll: -1, timer: -1, bell: -1}
+// newPoller returns a poller that counts in rests when there was nothing to do.
+func newPoller(rests *idleness) (_ *poller, err error) {
+	p := &poller{rests: rests, epoll: -1, timer: -1, bell: -1}
 	p.pollOnce = p.poll
 	defer func() {
 		if err != nil {
@@ -90,6 +88,9 @@ func newPoller(awake *atomic.Int64) (_ *poller, err error) {
 		return nil, fmt.Errorf("loadgen: epoll set of a schedule: %w", err)
 	}
 	p.file = os.NewFile(uintptr(p.epoll), "epoll")
+	if err := p.file.SetDeadline(time.Time{}); err != nil { // the runtime did not take it
+		return nil, fmt.Errorf("loadgen: epoll set of a schedule: %w", err)
+	}
 	if p.raw, err = p.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("loadgen: epoll set of a schedule: %w", err)
 	}
@@ -100,7 +101,11 @@ func newPoller(awake *atomic.Int64) (_ *poller, err error) {
 // rest, all goroutines that are ready run first, and the network is looked at for them.
 func (p *poller) wait(until time.Time, rest bool) {
 	p.until, p.rest, p.parked = until, rest, false
+	begun := time.Now()
 	_ = p.raw.Read(p.pollOnce) // fails only once closed
+	if p.parked && !p.rest {
+		p.rests.asleep.Add(int64(time.Since(begun)))
+	}
 }
 
 // poll is called before each time the goroutine is parked, and after it.
@@ -148,7 +153,7 @@ func (p *poller) stayAwake() {
 		found := p.look()
 		now := time.Now()
 		if took := now.Sub(last); took < interrupted {
-			p.awake.Add(int64(took))
+			p.rests.awake.Add(int64(took))
 		}
 		if last = now; found || !now.Before(p.until) {
 			return

@@ -1,15 +1,15 @@
 package loadgen
 
 import (
-	"sync/atomic"
 	"testing"
 	"time"
 )
 
 // What is shorter than falling asleep takes is waited for awake, and is no work.
 func TestShortWaitsAreAwake(t *testing.T) {
-	var awake atomic.Int64
-	p, err := newPoller(&awake)
+	var rests idleness
+	awake := &rests.awake
+	p, err := newPoller(&rests)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestShortWaitsAreAwake(t *testing.T) {
 	}
 	before := awake.Load()
 	until := time.Now().Add(20 * time.Millisecond)
-	if p.wait(until, false); !p.parked || time.Now().Before(until) || awake.Load() != before {
+	if p.wait(until, false); !p.parked || time.Now().Before(until) || awake.Load() != before || rests.asleep.Load() < int64(10*time.Millisecond) {
 		t.Errorf("a long wait: asleep %v, early %v, awake for %d ns", p.parked, time.Until(until), awake.Load()-before)
 	}
 	p.wake()

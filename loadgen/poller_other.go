@@ -4,7 +4,6 @@ package loadgen
 
 import (
 	"net"
-	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +14,12 @@ type poller struct {
 	bell   chan struct{} // has one after a wake-up
 	parked bool          // the latest wait let others run
 	ready  int           // sockets to be served: always none
+	rests  *idleness
 }
 
-// newPoller returns a poller, which never stays awake.
-func newPoller(*atomic.Int64) (*poller, error) {
-	return &poller{timer: time.NewTimer(0), bell: make(chan struct{}, 1)}, nil
+// newPoller returns a poller that counts in rests when there was nothing to do.
+func newPoller(rests *idleness) (*poller, error) {
+	return &poller{rests: rests, timer: time.NewTimer(0), bell: make(chan struct{}, 1)}, nil
 }
 
 // wait returns after a wake-up or at a moment. With rest, goroutines that are ready run
@@ -32,10 +32,14 @@ func (p *poller) wait(until time.Time, rest bool) {
 	if p.parked = wait > 0; !p.parked {
 		return
 	}
+	begun := time.Now()
 	p.timer.Reset(wait)
 	select {
 	case <-p.timer.C:
 	case <-p.bell:
+	}
+	if !rest {
+		p.rests.asleep.Add(int64(time.Since(begun)))
 	}
 }
 

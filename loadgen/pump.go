@@ -1,16 +1,12 @@
 package loadgen
 
 import (
+	"crypto/tls"
 	"net"
 	"time"
 )
 
-const (
-	pumpBuffer = 16 << 10
-	// inline is the largest request that the loop writes to a pump itself: it fits
-	// into an empty socket buffer, so the system call does not block.
-	inline = 8 << 10
-)
+const pumpBuffer = 16 << 10
 
 // pump is a connection that a goroutine reads for the loop, for what a loop can't read
 // without waiting: TLS, and everything where there is no epoll.
@@ -44,23 +40,30 @@ func (p *pump) run() {
 	}
 }
 
-// write implements [stream].
-func (p *pump) write(header []byte, c *httpContent) (whole bool, err error) {
-	if c.small(header) {
-		_, err = p.nc.Write(append(header, c.body...))
-		return err == nil, err
-	}
-	header = append([]byte(nil), header...)
+// write implements [stream]. It leaves all to a goroutine, as even a small request
+// blocks if the peer answers without reading.
+func (p *pump) write(b []byte, rest *httpContent) (whole bool, err error) {
+	b = append([]byte(nil), b...)
 	p.conn.pool.sender.running.Go(func() {
 		// Of an error the reader learns from its own: a server may answer and close
 		// before it has taken the body, and that answer counts.
-		if c.writeLarge(p.nc, header) == nil {
+		_, err := p.nc.Write(b)
+		if err == nil && rest != nil {
+			err = rest.writeBody(p.nc)
+		}
+		if err == nil {
 			p.conn.pool.loop.post(p.conn.written)
 		}
 	})
 	return false, nil
 }
 
-// close implements [stream]. Who reads and who writes end, and close the connection:
-// the farewell of TLS may have to wait.
-func (p *pump) close() { _ = p.nc.SetDeadline(time.Unix(1, 0)) }
+// close implements [stream]. Who reads and who writes end, and close the connection. TLS
+// says farewell first, for which it may have to wait: not where something has failed.
+func (p *pump) close() {
+	if secure, ok := p.nc.(*tls.Conn); ok && p.conn.failed {
+		_ = secure.NetConn().Close()
+		return
+	}
+	_ = p.nc.SetDeadline(time.Unix(1, 0))
+}

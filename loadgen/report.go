@@ -117,6 +117,9 @@ type GeneratorUsage struct {
 	// process over that of all cores that it may use. Whatever else runs in the
 	// process is in it, but not the time in which a class was awake for nothing.
 	CPUShare float64 `json:"cpu_share"`
+	// BusyShare is how much of the time the busiest class had something to do. A class
+	// takes one core at most.
+	BusyShare float64 `json:"busy_share"`
 	// CPUWaitShare is the time that the threads of this process were ready to
 	// run and had no core, over the time that they ran. 0 where the system does
 	// not tell.

@@ -88,7 +88,7 @@ func (r *run) execute(ctx context.Context, senders map[string]Sender) error {
 			f.run(r.end)
 		})
 	}
-	r.before = readUsage(0, r.awake())
+	r.before = readUsage(0, r.flows)
 	if r.scenario.Warmup > 0 {
 		schedules.Go(func() { r.markWarm(ctx) })
 	}
@@ -97,7 +97,7 @@ func (r *run) execute(ctx context.Context, senders map[string]Sender) error {
 	}
 	schedules.Wait()
 	r.scheduled = time.Since(r.start)
-	r.after = readUsage(r.scheduled, r.awake())
+	r.after = readUsage(r.scheduled, r.flows)
 
 	r.drain(ctx)
 	r.interrupted = ctx.Err() != nil
@@ -110,21 +110,13 @@ func (r *run) execute(ctx context.Context, senders map[string]Sender) error {
 	return err
 }
 
-// awake is for how long all loops have been awake for nothing.
-func (r *run) awake() (sum time.Duration) {
-	for _, f := range r.flows {
-		sum += time.Duration(f.loop.awake.Load())
-	}
-	return sum
-}
-
 // markWarm reads the usage at the end of the warm-up.
 func (r *run) markWarm(ctx context.Context) {
 	timer := time.NewTimer(time.Until(r.start.Add(r.scenario.Warmup)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		r.before = readUsage(time.Since(r.start), r.awake())
+		r.before = readUsage(time.Since(r.start), r.flows)
 	case <-ctx.Done():
 	}
 }

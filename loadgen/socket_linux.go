@@ -59,21 +59,18 @@ func (s *socket) takeOver(nc *net.TCPConn) error {
 }
 
 // write implements [stream].
-func (s *socket) write(header []byte, c *httpContent) (whole bool, err error) {
-	if c.small(header) {
-		header = append(header, c.body...)
-	}
-	n, err := s.writeSome(header)
+func (s *socket) write(b []byte, rest *httpContent) (whole bool, err error) {
+	n, err := s.writeSome(b)
 	if err != nil {
 		return false, err
 	}
-	if c.small(header) {
-		c = &noContent
-	}
-	if n == len(header) && c.filler == 0 && len(c.body) == 0 {
+	if n == len(b) && rest == nil {
 		return true, nil
 	}
-	s.rest, s.body, s.filler = append([]byte(nil), header[n:]...), c.body, c.filler
+	s.rest = append([]byte(nil), b[n:]...)
+	if rest != nil {
+		s.body, s.filler = rest.body, rest.filler
+	}
 	s.resume()
 	return false, nil
 }
@@ -189,6 +186,7 @@ func (s *socket) read() (more bool) {
 	case n == 0:
 		s.conn.received(nil, io.EOF)
 	default:
+		s.conn.ending = s.hungUp
 		s.conn.received(in[:n], nil)
 		// What reads less than was asked for has emptied the socket (epoll(7)).
 		return s.fd >= 0 && (n == len(in) || s.hungUp)

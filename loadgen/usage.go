@@ -6,14 +6,20 @@ import "time"
 type usage struct {
 	at     time.Duration // since the start of the run
 	cpu    time.Duration
-	waited time.Duration // ready to run, without a core
-	turns  int64         // on a core
+	awake  time.Duration   // of that, the time in which loops were awake for nothing
+	idle   []time.Duration // of each loop
+	waited time.Duration   // ready to run, without a core
+	turns  int64           // on a core
 }
 
-// readUsage reads the usage of a generator whose loops have been awake for nothing for
-// so long, which is time that they could have worked in.
-func readUsage(at, awake time.Duration) usage {
-	u := usage{at: at, cpu: max(cpuTime()-awake, 0)}
+// readUsage reads the usage of a generator with these flows.
+func readUsage(at time.Duration, flows []*flow) usage {
+	u := usage{at: at, cpu: cpuTime()}
+	for _, f := range flows {
+		awake := time.Duration(f.loop.rests.awake.Load())
+		u.awake += awake
+		u.idle = append(u.idle, awake+time.Duration(f.loop.rests.asleep.Load()))
+	}
 	u.waited, u.turns = waitTime()
 	return u
 }
@@ -22,7 +28,12 @@ func readUsage(at, awake time.Duration) usage {
 func (u usage) fill(g *GeneratorUsage, end usage) {
 	elapsed, ran, waited := end.at-u.at, end.cpu-u.cpu, end.waited-u.waited
 	if elapsed > 0 {
-		g.CPUShare = round3(ran.Seconds() / (elapsed.Seconds() * float64(cores())))
+		// Awake for nothing is time that they could have worked in.
+		worked := max(ran-(end.awake-u.awake), 0)
+		g.CPUShare = round3(worked.Seconds() / (elapsed.Seconds() * float64(cores())))
+		for i, idle := range end.idle {
+			g.BusyShare = max(g.BusyShare, round3(1-min((idle-u.idle[i]).Seconds()/elapsed.Seconds(), 1)))
+		}
 	}
 	if ran > 0 && waited > 0 {
 		g.CPUWaitShare = round3(waited.Seconds() / ran.Seconds())

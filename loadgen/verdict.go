@@ -108,6 +108,10 @@ func judge(u GeneratorUsage, classes []lateness) Verdict {
 		add("this process used %.0f %% of its cores (limit %.0f %%): lower the rate, or give it more cores",
 			u.CPUShare*100, maxCPUShare*100)
 	}
+	if u.BusyShare > maxCPUShare && u.CPUShare <= maxCPUShare {
+		add("a class was busy for %.0f %% of the time (limit %.0f %%), and takes one core at most: lower its rate, or split it in two",
+			u.BusyShare*100, maxCPUShare*100)
+	}
 	waitLimit := max(time.Duration(float64(fastest)*waitShare), minWaitLimit)
 	if u.CPUWaitMean.Duration() > waitLimit {
 		add("this process waited %.2f ms for a core each time it had work (limit %.1f ms), which is in the latencies:"+

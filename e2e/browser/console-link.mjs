@@ -6,10 +6,12 @@
 //           the charts have, whenever that changes: "live; 3 hits; 2 points". Each SIGUSR2
 //           puts another tab in front of it ("hidden"), or takes it to the front again
 //           ("shown: asked after 3 ms")
+//   head    what the head says, whether there is an answer or not, whenever that changes:
+//           "live; ready; ". Each SIGUSR2 has axe-core look at it: "audit: "
 //   use     as JSON, what its parts say that ask the gateway something
 //
 //   npm ci --ignore-scripts   (once, in this folder)
-//   node console-link.mjs /usr/bin/chromium http://127.0.0.1:9901 away|watch|use
+//   node console-link.mjs /usr/bin/chromium http://127.0.0.1:9901 away|watch|head|use
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -99,6 +101,31 @@ async function watch(context) {
   console.log(`ended: ${[...seen.errors, ...seen.requests]}`);
 }
 
+// reportHead runs in the page: it tells what the head says.
+function reportHead() {
+  let said = "";
+  const look = () => {
+    const texts = ["link", "ready", "notices"].map((id) => document.getElementById(id)).map((n) => (n.hidden ? "" : n.textContent));
+    if (texts.join("; ") !== said) window.tell(said = texts.join("; "));
+  };
+  new MutationObserver(look).observe(document.querySelector("header"), { subtree: true, childList: true, characterData: true, attributes: true });
+  look();
+}
+
+// watchHead goes on until the program is ended.
+async function watchHead(browser) {
+  const seen = { errors: [], requests: [], away: true };
+  const page = await browser.newPage(desktop);
+  note(page, admin, seen);
+  await page.exposeFunction("tell", (text) => console.log(text));
+  process.on("SIGUSR2", async () => console.log(`audit: ${await audit(page)}`));
+  const end = new Promise((resolve) => process.once("SIGTERM", resolve));
+  await page.goto(`${admin}/console`, { waitUntil: "load" });
+  await page.evaluate(reportHead);
+  await end;
+  console.log(`ended: ${[...seen.errors, ...seen.requests]}`);
+}
+
 // useAll opens a slow request, asks for its trace, has a request explained, and follows
 // the link of the admin index to the page.
 async function useAll(browser) {
@@ -113,6 +140,7 @@ async function useAll(browser) {
   await page.locator("#explain-form button").click(patience);
   await page.locator("#explain-result .verdict, #explain-error:not([hidden])").first().waitFor(patience);
   seen.explained = await page.locator("#explain").evaluate((n) => n.querySelector(".answer")?.textContent ?? n.querySelector("#explain-error").textContent);
+  seen.share = await page.locator("#rule-table tbody tr", { hasText: "marked" }).locator(".share").textContent(patience);
   await page.goto(`${admin}/`);
   await page.getByRole("link", { name: "/console" }).click(patience);
   await live(page);
@@ -121,4 +149,4 @@ async function useAll(browser) {
 }
 
 if (mode === "watch") await withTabs(watch);
-else await withBrowser(executablePath, mode === "away" ? leave : useAll);
+else await withBrowser(executablePath, { away: leave, head: watchHead, use: useAll }[mode]);

@@ -1,6 +1,6 @@
 // The page: keeps the last state, draws it, and the buttons of the head.
 
-const shown = { state: null, drawn: 0, mode: "", pending: false };
+const shown = { state: null, drawn: 0, mode: "", pending: false, link: { gone: false, error: "" } };
 
 // merge adds what is new of the history to what is known, or takes a whole one. Points
 // of before the gateway's clock was set back, which are later than those after them,
@@ -33,7 +33,7 @@ function announce(text) {
 
 function draw(drawCharts) {
   const { state } = shown;
-  drawHead(state);
+  drawHead(state, shown.link);
   drawCards(state);
   drawUpstreams(state);
   drawQueues(state);
@@ -47,19 +47,22 @@ function draw(drawCharts) {
   shown.drawn = newest;
 }
 
-function tellMode(mode, at) {
+// tellMode says what makeFeed tells. A pause keeps what was known of the gateway.
+function tellMode(mode, at, error = "") {
   const texts = { live: "live", polling: "asking every 5 s", gone: `no answer since ${clock(at)}`, paused: `paused at ${clock(at)}` };
   const link = byId("link");
   link.className = `pill ${{ live: "good live", polling: "warn", gone: "bad", paused: "warn" }[mode]}`;
   say(link, texts[mode]);
+  const worse = mode === "gone" && (!shown.link.gone || error !== shown.link.error);
+  if (mode !== "paused") shown.link = { gone: mode === "gone", error };
+  if (worse) drawStanding(shown.state, shown.link);
   // The first answer is no news, nor is the asking before events come.
-  if (mode !== shown.mode && shown.mode && mode !== "polling") announce(`Console: ${texts[mode]}`);
+  if (worse || (mode !== shown.mode && shown.mode && mode !== "polling")) announce(`Console: ${texts[mode]}${error && `. ${error}`}`);
   if (mode !== "polling") shown.mode = mode;
 }
 
 function tellReadiness(before, after) {
-  const word = (s) => (s.draining ? "draining" : s.ready ? "ready" : "not ready");
-  if (before && word(before) !== word(after)) announce(`The gateway is ${word(after)}`);
+  if (before && readiness(before) !== readiness(after)) announce(`The gateway is ${readiness(after)}`);
 }
 
 function makeTheme() {

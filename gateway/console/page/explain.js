@@ -18,9 +18,8 @@ async function askExplain() {
     if (value) query.set(name, value);
   }
   for (const line of byId("explain-headers").value.split("\n")) if (line.trim()) query.append("header", line.trim());
-  const response = await fetch(`debug/explain?${query}`, { cache: "no-store" }).catch(() => null);
+  const response = await fetch(`debug/explain?${query}`, asking).catch(() => null);
   if (!response) throw new Error("The gateway gave no answer.");
-  if (!response.ok && response.headers.get("Content-Type")?.startsWith("text/plain")) throw new Error((await response.text()).trim());
   return answerOf(response);
 }
 

@@ -20,8 +20,9 @@ function duration(ms) {
   return `${Math.round(ms / 86400e3)} days`;
 }
 
+// trim rounds to so many digits after the point at most, without zeros at their end.
 function trim(value, digits) {
-  return value.toFixed(digits).replace(/\.?0+$/, "");
+  return String(Number(value.toFixed(digits)));
 }
 
 function perSecond(rate) {

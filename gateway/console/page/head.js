@@ -1,15 +1,30 @@
 // The head of the page, and the cards of the classes.
 
-function drawHead(state) {
-  const ready = byId("ready");
-  ready.hidden = false;
-  ready.className = `pill ${state.draining ? "warn" : state.ready ? "good" : "bad"}`;
-  say(ready, state.draining ? "draining" : state.ready ? "ready" : "not ready");
+// drawHead takes what tellMode knows of the link, too.
+function drawHead(state, link) {
+  drawStanding(state, link);
   byId("dry").hidden = !state.dry_run;
   const listeners = (state.listeners ?? []).map((l) => `${l.name} (${l.role}) on ${l.address}`).join(", ");
   say(byId("facts"), `${state.version && state.version !== "(devel)" ? `Version ${state.version}` : "Development version"} · up for ${duration(state.now - state.started)} · configuration in effect since ${since(state.config.since, state.now)}${listeners ? ` · listens as ${listeners}` : ""}`);
-  const notices = (state.problems ?? []).map((text) => ({ bad: true, head: "Not ready", text }));
-  const failed = state.config.failed;
+}
+
+// readiness is the state of a gateway in a word or two.
+function readiness(state) {
+  return state.draining ? "draining" : state.ready ? "ready" : "not ready";
+}
+
+// drawStanding says how the gateway is, or was when it answered last, if it ever did,
+// and what is wrong.
+function drawStanding(state, { gone, error }) {
+  const ready = byId("ready");
+  ready.hidden = !state;
+  if (state) {
+    ready.className = `pill ${gone ? "" : state.draining ? "warn" : state.ready ? "good" : "bad"}`.trim();
+    say(ready, gone ? `was ${readiness(state)}` : readiness(state));
+  }
+  const notices = error ? [{ bad: true, head: "No news from the gateway", text: error }] : [];
+  notices.push(...(state?.problems ?? []).map((text) => ({ bad: true, head: gone ? "Was not ready" : "Not ready", text })));
+  const failed = state?.config.failed;
   if (failed) notices.push({ head: `The configuration that was read at ${since(failed.at, state.now)} was refused; the one before it stays in effect`, text: failed.error });
   reconcile(byId("notices"), notices, (n) => `${n.head}\n${n.text}`, (n) => el("div", { className: n.bad ? "notice bad" : "notice" },
     el("strong", { textContent: n.head }), el("pre", { textContent: n.text })), () => {});

@@ -108,7 +108,7 @@ function hopList(hops, total, index, name) {
 async function showTrace(r, index, box) {
   box.replaceChildren(el("p", { className: "after soft", textContent: "Asking Jaeger …" }));
   try {
-    const response = await fetch(`console/trace?${new URLSearchParams({ id: r.trace_id })}`, { cache: "no-store" });
+    const response = await fetch(`console/trace?${new URLSearchParams({ id: r.trace_id })}`, asking);
     const answer = await answerOf(response);
     box.replaceChildren(el("h3", { className: "after", textContent: "Hops in Jaeger" }), hopList(answer.hops, answer.total_ms, index, "Hops in Jaeger"));
     if (answer.left) box.append(el("p", { className: "soft", textContent: `${plural(answer.left, "hop")} more at Jaeger.` }));
