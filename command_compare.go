@@ -18,7 +18,7 @@ type compareCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*compareCommand) Help() string {
-	return `Shows the median of each figure over the runs of each file, the ratio to the first file, and whether the difference is more than noise, which takes 4 runs at least in each file (--repeat).
+	return `Shows the median of each figure over the runs of each file, the ratio to the first file, and whether the difference is more than noise, which takes 4 runs at least in each file (--repeat). It judges nothing: the exit code is 0 also where a file is no result, which is said in a warning.
 
 Example:
   overtake loadgen -f shop --target http://127.0.0.1:8080 --repeat 5 --out without

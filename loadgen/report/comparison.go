@@ -77,33 +77,38 @@ const (
 	DifferenceReal    Difference = "real"         // noise alone makes such a difference in fewer than 5 % of comparisons
 	DifferenceNoise   Difference = "noise"        // it may be noise
 	DifferenceUnknown Difference = "too few runs" // no difference of so few runs could be told from noise
+	// DifferenceMaximum is of a percentile above all but the maximum of the answers in
+	// a run of either file, which says more of how many they are than of the target.
+	DifferenceMaximum Difference = "too few answers"
 )
 
 // Two times 4 runs are the fewest of which a rank test can tell anything at 5 %:
 // the most extreme order has p = 2/70.
 const fewestRuns = 4
 
-// figure is one of the compared figures. ok says whether a class has it.
+// figure is one of the compared figures. ok says whether a class has it. A run takes
+// so many answers to have more of it than their maximum.
 type figure struct {
 	name, unit string
 	value      func(loadgen.ClassResult) (v float64, ok bool)
+	answers    int64
 }
 
-func latencyFigure(name string, value func(loadgen.Latency) loadgen.Millis) figure {
+func latencyFigure(name string, answers int64, value func(loadgen.Latency) loadgen.Millis) figure {
 	return figure{name, "ms", func(c loadgen.ClassResult) (float64, bool) {
 		return float64(value(c.Latency)), c.Latency.Count > 0
-	}}
+	}, answers}
 }
 
 var comparedFigures = []figure{
-	latencyFigure("p50", func(l loadgen.Latency) loadgen.Millis { return l.P50 }),
-	latencyFigure("p90", func(l loadgen.Latency) loadgen.Millis { return l.P90 }),
-	latencyFigure("p99", func(l loadgen.Latency) loadgen.Millis { return l.P99 }),
-	latencyFigure("p99.9", func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
-	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }},
-	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }},
-	{"not served", "share", func(c loadgen.ClassResult) (float64, bool) { return c.NotServedShare(), c.Sent > 0 }},
-	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }},
+	latencyFigure("p50", 2, func(l loadgen.Latency) loadgen.Millis { return l.P50 }),
+	latencyFigure("p90", 10, func(l loadgen.Latency) loadgen.Millis { return l.P90 }),
+	latencyFigure("p99", 100, func(l loadgen.Latency) loadgen.Millis { return l.P99 }),
+	latencyFigure("p99.9", 1000, func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
+	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }, 0},
+	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }, 0},
+	{"not served", "share", func(c loadgen.ClassResult) (float64, bool) { return c.NotServedShare(), c.Sent > 0 }, 0},
+	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }, 0},
 }
 
 // CompareFiles compares reports; names are what to call them, as many as there
@@ -197,20 +202,25 @@ func compareFigures(samples [][]loadgen.ClassResult) []ComparedFigure {
 	for _, f := range comparedFigures {
 		compared := ComparedFigure{Name: f.name, Unit: f.unit}
 		var base []float64
-		any := false
+		any, baseFew := false, false
 		for i, results := range samples {
 			var values []float64
+			few := false
 			for _, c := range results {
 				if v, ok := f.value(c); ok {
-					values = append(values, v)
+					values, few = append(values, v), few || c.Latency.Count < f.answers
 				}
 			}
 			slices.Sort(values)
 			any = any || len(values) > 0
 			if i == 0 {
-				base = values
+				base, baseFew = values, few
 			}
-			compared.Values = append(compared.Values, compareValue(base, values, i == 0))
+			value := compareValue(base, values, i == 0)
+			if (few || baseFew) && value.Difference != DifferenceBase {
+				value = ComparedValue{Runs: value.Runs, Median: value.Median, Ratio: value.Ratio, Difference: DifferenceMaximum}
+			}
+			compared.Values = append(compared.Values, value)
 		}
 		if any {
 			figures = append(figures, compared)
@@ -247,13 +257,39 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 		}},
 	} {
 		first := what.of(reports[0])
+		var others []string // without repeats
+		having := make(map[string][]string)
 		for i, r := range reports[1:] {
-			if got := what.of(r); got != first {
-				warnings = append(warnings, fmt.Sprintf("%s has another %s than %s: %s, not %s", names[i+1], what.name, names[0], got, first))
+			got := what.of(r)
+			if got == first {
+				continue
 			}
+			if having[got] == nil {
+				others = append(others, got)
+			}
+			having[got] = append(having[got], names[i+1])
+		}
+		for _, got := range others {
+			verb := "has"
+			if len(having[got]) > 1 {
+				verb = "have"
+			}
+			warnings = append(warnings, fmt.Sprintf("%s %s another %s than %s: %s, not %s", strings.Join(having[got], ", "), verb, what.name, names[0], got, first))
 		}
 	}
 	return warnings
+}
+
+// heading says what is compared; the names of many files are long.
+func (c *Comparison) heading() string {
+	if len(c.Files) > 2 {
+		return fmt.Sprintf("%d files, ratios to %s", len(c.Files), c.Files[0].title())
+	}
+	var titles []string
+	for _, f := range c.Files {
+		titles = append(titles, f.title())
+	}
+	return strings.Join(titles, " against ")
 }
 
 // interruptedWarnings says which runs are left out, or count though they were ended
@@ -284,7 +320,11 @@ func briefVerdict(v loadgen.Verdict) string {
 	if more < 1 {
 		return v.String()
 	}
-	return fmt.Sprintf("%s (and %d reasons more)", loadgen.Verdict{State: v.State, Reasons: v.Reasons[:1]}, more)
+	first := loadgen.Verdict{State: v.State, Reasons: v.Reasons[:1]}
+	if more == 1 {
+		return first.String() + " (and 1 reason more)"
+	}
+	return fmt.Sprintf("%s (and %d reasons more)", first, more)
 }
 
 // eachRun returns what is said of the runs, without repeats.

@@ -18,9 +18,9 @@ type ComparedCurve struct {
 }
 
 // ComparedPoint says within which time Percentile percent of the successes of a run
-// came: the median over the runs, the least and the most. At 50, 90, 99 and 99.9 %
-// the median is that of the figure. A run with too few successes for a percentile
-// has its maximum there.
+// came: the median over the runs, the least and the most. None of them falls from one
+// point to the next. At 50, 90, 99 and 99.9 % the median is that of the figure. Between
+// the percentiles that a run has, and beyond them, it has what it has at the one below.
 type ComparedPoint struct {
 	Percentile float64        `json:"percentile"` // 100 is the maximum
 	Median     loadgen.Millis `json:"median_ms"`
@@ -28,37 +28,30 @@ type ComparedPoint struct {
 	Max        loadgen.Millis `json:"max_ms"`
 }
 
-// figurePercentiles are those that the figures are of.
+// figurePercentiles are those that the figures are of, and the maximum.
 var figurePercentiles = map[float64]func(loadgen.Latency) loadgen.Millis{
 	50:   func(l loadgen.Latency) loadgen.Millis { return l.P50 },
 	90:   func(l loadgen.Latency) loadgen.Millis { return l.P90 },
 	99:   func(l loadgen.Latency) loadgen.Millis { return l.P99 },
 	99.9: func(l loadgen.Latency) loadgen.Millis { return l.P999 },
+	100:  func(l loadgen.Latency) loadgen.Millis { return l.Max },
 }
 
 // compareCurve puts the curves of the runs of one file together. Runs without a
 // success have none.
 func compareCurve(results []loadgen.ClassResult) ComparedCurve {
 	c := ComparedCurve{Points: []ComparedPoint{}}
-	var latencies []loadgen.Latency
 	var curves [][]loadgen.CurvePoint
 	for _, r := range results {
-		if r.Latency.Count <= 0 {
-			continue
+		if r.Latency.Count > 0 {
+			c.Runs, c.Count = c.Runs+1, max(c.Count, r.Latency.Count)
+			curves = append(curves, risingCurve(r))
 		}
-		c.Runs, c.Count = c.Runs+1, max(c.Count, r.Latency.Count)
-		latencies = append(latencies, r.Latency)
-		curves = append(curves, sortedCurve(r.Curve))
 	}
-	for _, percentile := range percentilesOf(curves) {
+	for _, percentile := range percentilesOf(results) {
 		var values []float64
-		figure := figurePercentiles[percentile]
-		for i, curve := range curves {
-			if figure != nil {
-				values = append(values, float64(figure(latencies[i])))
-			} else if v, ok := atPercentile(curve, percentile); ok {
-				values = append(values, float64(v))
-			}
+		for _, curve := range curves {
+			values = append(values, float64(atPercentile(curve, percentile)))
 		}
 		slices.Sort(values)
 		millis := func(v float64) loadgen.Millis { return loadgen.Millis(round3(v)) }
@@ -68,25 +61,40 @@ func compareCurve(results []loadgen.ClassResult) ComparedCurve {
 	return c
 }
 
-// sortedCurve leaves out what is no percentile: a report may come from anywhere.
-func sortedCurve(curve []loadgen.CurvePoint) []loadgen.CurvePoint {
-	var sorted []loadgen.CurvePoint
-	for _, p := range curve {
-		if p.Percentile >= 0 && p.Percentile <= 100 {
-			sorted = append(sorted, p)
+// isPercentile says whether a point is of a percentile: a report may come from
+// anywhere.
+func isPercentile(p loadgen.CurvePoint) bool { return p.Percentile >= 0 && p.Percentile <= 100 }
+
+// risingCurve is the curve of a run with its figures in it. A figure and a point of the
+// curve are of the same histogram, so that none of them falls; where those of a report
+// from elsewhere do, the largest so far holds.
+func risingCurve(r loadgen.ClassResult) []loadgen.CurvePoint {
+	var all []loadgen.CurvePoint
+	for _, p := range r.Curve {
+		if isPercentile(p) && figurePercentiles[p.Percentile] == nil {
+			all = append(all, p)
 		}
 	}
-	slices.SortStableFunc(sorted, func(a, b loadgen.CurvePoint) int { return cmp.Compare(a.Percentile, b.Percentile) })
-	return sorted
+	for percentile, figure := range figurePercentiles {
+		all = append(all, loadgen.CurvePoint{Percentile: percentile, Latency: figure(r.Latency)})
+	}
+	slices.SortStableFunc(all, func(a, b loadgen.CurvePoint) int { return cmp.Compare(a.Percentile, b.Percentile) })
+	for i := range all[1:] {
+		all[i+1].Latency = max(all[i+1].Latency, all[i].Latency)
+	}
+	return all
 }
 
-// percentilesOf returns the percentiles of all curves, and those of the figures as
-// far as the curves go.
-func percentilesOf(curves [][]loadgen.CurvePoint) []float64 {
+// percentilesOf returns the percentiles of the curves of all runs with a success, and
+// those of the figures as far as the curves go.
+func percentilesOf(results []loadgen.ClassResult) []float64 {
 	var all []float64
 	last := math.Inf(-1)
-	for _, curve := range curves {
-		for _, p := range curve {
+	for _, r := range results {
+		for _, p := range r.Curve {
+			if r.Latency.Count <= 0 || !isPercentile(p) {
+				continue
+			}
 			all = append(all, p.Percentile)
 			if p.Percentile < 100 {
 				last = max(last, p.Percentile)
@@ -102,12 +110,12 @@ func percentilesOf(curves [][]loadgen.CurvePoint) []float64 {
 	return slices.Compact(all)
 }
 
-// atPercentile returns the least latency of a curve that is known to hold for so
-// many percent; ok is false beyond its end.
-func atPercentile(curve []loadgen.CurvePoint, percentile float64) (v loadgen.Millis, ok bool) {
-	i, _ := slices.BinarySearchFunc(curve, percentile, func(p loadgen.CurvePoint, at float64) int { return cmp.Compare(p.Percentile, at) })
-	if i == len(curve) {
-		return 0, false
+// atPercentile returns the latency of the last point up to a percentile; below the
+// first point, that of the first.
+func atPercentile(curve []loadgen.CurvePoint, percentile float64) loadgen.Millis {
+	above, found := slices.BinarySearchFunc(curve, percentile, func(p loadgen.CurvePoint, at float64) int { return cmp.Compare(p.Percentile, at) })
+	if found {
+		return curve[above].Latency
 	}
-	return curve[i].Latency, true
+	return curve[max(above-1, 0)].Latency
 }

@@ -31,6 +31,7 @@ var comparisonPage = template.Must(template.New("comparison").Funcs(template.Fun
 type comparisonView struct {
 	*Comparison
 	Classes     []comparedClassView
+	Heading     string
 	Notes       []string
 	JSON, Guide template.JS
 	Style       template.CSS
@@ -44,7 +45,7 @@ type comparisonView struct {
 func WriteComparisonHTML(w io.Writer, c *Comparison) error {
 	guide := newComparisonGuide(c)
 	view := comparisonView{
-		Comparison: c, Classes: c.classViews(guide), Notes: c.notes(),
+		Comparison: c, Classes: c.classViews(guide), Heading: c.heading(), Notes: c.notes(),
 		Style: template.CSS(pageStyle), Library: template.JS(chartLibrary),
 		Scripts: []template.JS{template.JS(plotsScript), template.JS(chartsScript), template.JS(comparisonScript)},
 	}

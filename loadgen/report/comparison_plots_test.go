@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"overtake/loadgen"
 )
 
@@ -101,17 +103,22 @@ func checkPlots(t *testing.T, c *Comparison) {
 func checkCurve(t *testing.T, class ComparedClass, side int, curve ComparedCurve) {
 	t.Helper()
 	last := -1.0
-	for _, p := range curve.Points {
+	for i, p := range curve.Points {
+		if i > 0 {
+			if before := curve.Points[i-1]; p.Median < before.Median || p.Min < before.Min || p.Max < before.Max {
+				t.Errorf("%s of file %d: the curve falls from %+v to %+v", class.Name, side, before, p)
+			}
+		}
 		if p.Percentile <= last || p.Percentile > 100 || p.Min > p.Median || p.Median > p.Max {
 			t.Errorf("%s of file %d: point %+v after %v %%", class.Name, side, p, last)
 		}
 		last = p.Percentile
 		name := fmt.Sprintf("p%v", p.Percentile)
-		i := slices.IndexFunc(class.Figures, func(f ComparedFigure) bool { return f.Name == name })
-		if i < 0 {
+		at := slices.IndexFunc(class.Figures, func(f ComparedFigure) bool { return f.Name == name })
+		if at < 0 {
 			continue
 		}
-		if v := class.Figures[i].Values[side]; v.Median != float64(p.Median) || v.Runs != curve.Runs {
+		if v := class.Figures[at].Values[side]; v.Median != float64(p.Median) || v.Runs != curve.Runs {
 			t.Errorf("%s of file %d: the plot has %v ms for %s, the table %v", class.Name, side, p.Median, name, v.Median)
 		}
 	}
@@ -135,12 +142,89 @@ func TestCurvesOfRuns(t *testing.T) {
 			t.Errorf("%v %%: no %+v in %+v", percentile, want, curve.Points)
 		}
 	}
-	// Where the run with few answers has no percentile of its own, it has its maximum.
+	// Beyond its own percentiles, a run with few answers has what it has at the last.
 	if end := c.Classes[0].Curves[1]; end.Runs != 4 || end.Points[len(end.Points)-1] != (ComparedPoint{100, 1500, 20, 3000}) {
 		t.Errorf("%+v", end)
 	}
 	if short := compareCurve(few.Runs[0].Classes); slices.ContainsFunc(short.Points, func(p ComparedPoint) bool { return p.Percentile == 99 || p.Percentile == 99.9 }) {
 		t.Errorf("20 answers have no 99 %%: %+v", short.Points)
+	}
+}
+
+// fewReport has a run for each count of answers, which took random times; its figures
+// are those of a histogram, which rounds ranks.
+func fewReport(random *rand.Rand, counts ...int64) *loadgen.Report {
+	r := reportOf("page", make([]float64, len(counts))...)
+	for i, count := range counts {
+		h := hdrhistogram.New(1, 3_600_000_000, 3)
+		for range count {
+			_ = h.RecordValue(1000 + random.Int64N(100_000)) // it is in range
+		}
+		at := func(percentile float64) loadgen.Millis {
+			return loadgen.Millis(float64(h.ValueAtQuantile(percentile)) / 1000)
+		}
+		c := &r.Runs[i].Classes[0]
+		c.Latency = loadgen.Latency{Count: count, P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: loadgen.Millis(float64(h.Max()) / 1000)}
+		for n := 0.0; n <= math.Ceil(20*math.Log10(float64(count))); n++ {
+			q := 1 - math.Pow(10, -n/20)
+			c.Curve = append(c.Curve, loadgen.CurvePoint{Percentile: math.Round(q*1e8) / 1e6, Latency: at(q * 100)})
+		}
+		c.Curve = append(c.Curve, loadgen.CurvePoint{Percentile: 100, Latency: c.Latency.Max})
+	}
+	return r
+}
+
+// The ranks of few answers are rounded, and their runs end at other percentiles: no
+// curve falls, and each is at the figures of the table.
+func TestCurvesOfFewAnswers(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 5 {
+		for _, counts := range [][]int64{{5}, {6}, {15}, {5, 6, 15, 1}, {15, 5, 6, 150, 2000}, {6, 6, 6, 15}} {
+			checkPlots(t, CompareFiles([]string{"a", "b"}, []*loadgen.Report{fewReport(random, counts...), fewReport(random, 5, 6, 15)}))
+		}
+	}
+}
+
+// A percentile that is about the maximum of the answers of a run of either file is
+// neither more than noise nor has it an interval, and the texts say why.
+func TestTooFewAnswers(t *testing.T) {
+	for count, want := range map[int64]string{
+		1: "p50 p90 p99 p99.9", 6: "p90 p99 p99.9", 15: "p99 p99.9", 99: "p99 p99.9", 100: "p99.9", 999: "p99.9", 1000: "",
+	} {
+		slow, fast := curveReport("page", count, 10, 11, 12, 13), curveReport("page", count, 1, 1.1, 1.2, 1.3)
+		for i := range 4 {
+			fast.Runs[i].Classes[0].Latency.Count = 1000
+			if i > 0 { // one run with few is enough
+				slow.Runs[i].Classes[0].Latency.Count = 1000
+			}
+		}
+		for _, files := range [][]*loadgen.Report{{fast, slow}, {slow, fast}} {
+			c := CompareFiles([]string{"a", "b"}, files)
+			checkPlots(t, c)
+			var few []string
+			for _, f := range c.Classes[0].Figures {
+				v := f.Values[1]
+				marked := strings.HasSuffix(ratioCell(v), " ^")
+				if marked {
+					few = append(few, f.Name)
+				}
+				if marked != (v.Difference == DifferenceMaximum) || marked && (v.P != 0 || v.RatioLow != 0 || v.RatioHigh != 0 || v.Ratio == 0) {
+					t.Errorf("%d answers, %s: %+v", count, f.Name, v)
+				}
+				if f.Name == "p99" && !marked && v.Difference != DifferenceReal {
+					t.Errorf("%d answers, p99: %+v", count, v)
+				}
+			}
+			if got := strings.Join(few, " "); got != want {
+				t.Errorf("%d answers: too few for %q, want %q", count, got, want)
+			}
+			_, _, page := pageParts(t, c)
+			for text, told := range map[string]bool{fewAnswersNote: want != "", "More than noise: p50": count > 1, "; p99.9 ms of b": want == ""} {
+				if strings.Contains(page, text) != told {
+					t.Errorf("%d answers: %q is in the page: %v", count, text, !told)
+				}
+			}
+		}
 	}
 }
 

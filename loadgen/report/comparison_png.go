@@ -4,7 +4,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -22,10 +21,8 @@ const mostPictured = 6
 // ratios to the first file.
 func WriteComparisonPNG(w io.Writer, c *Comparison) error {
 	guide := newComparisonGuide(c)
-	var titles []string
 	state := loadgen.Valid
 	for _, f := range c.Files {
-		titles = append(titles, f.title())
 		if f.Verdict.State != loadgen.Valid {
 			state = f.Verdict.State
 		}
@@ -36,7 +33,7 @@ func WriteComparisonPNG(w io.Writer, c *Comparison) error {
 			rows = append(rows, []*plot.Plot{curvesPicture(class, guide), ratiosPicture(class, guide, guide.Classes[i])})
 		}
 	}
-	title := strings.Join(titles, " against ")
+	title := c.heading()
 	if len(rows) == 0 {
 		title = "No class in common: " + title
 	}
@@ -52,10 +49,40 @@ func sideStyle(guide comparisonGuide, side int) draw.LineStyle {
 	return style
 }
 
-// glyphs are the shapes of the files: full for a difference that is real, hollow for
-// others.
-var glyphs = []struct{ full, hollow draw.GlyphDrawer }{
+// glyph is the shape of a file: full for a difference that is real, hollow for others.
+type glyph struct{ full, hollow draw.GlyphDrawer }
+
+// glyphs are the shapes of the page.
+var glyphs = []glyph{
 	{draw.CircleGlyph{}, draw.RingGlyph{}}, {draw.BoxGlyph{}, draw.SquareGlyph{}}, {draw.PyramidGlyph{}, draw.TriangleGlyph{}},
+	polygon(vg.Point{Y: 1.2}, vg.Point{X: 1.2}, vg.Point{Y: -1.2}, vg.Point{X: -1.2}), // a diamond
+	polygon(vg.Point{X: -1, Y: 0.8}, vg.Point{X: 1, Y: 0.8}, vg.Point{Y: -0.8}),       // a triangle that stands on its tip
+}
+
+// polygonGlyph has its corners in radii from its middle.
+type polygonGlyph struct {
+	corners []vg.Point
+	full    bool
+}
+
+func polygon(corners ...vg.Point) glyph {
+	return glyph{polygonGlyph{corners, true}, polygonGlyph{corners, false}}
+}
+
+// DrawGlyph implements [draw.GlyphDrawer].
+func (g polygonGlyph) DrawGlyph(c *draw.Canvas, style draw.GlyphStyle, at vg.Point) {
+	var path vg.Path
+	path.Move(at.Add(g.corners[0].Scale(style.Radius)))
+	for _, corner := range g.corners[1:] {
+		path.Line(at.Add(corner.Scale(style.Radius)))
+	}
+	path.Close()
+	if g.full {
+		c.Fill(path)
+	} else {
+		c.SetLineStyle(draw.LineStyle{Color: style.Color, Width: vg.Points(0.5)})
+		c.Stroke(path)
+	}
 }
 
 func curvesPicture(class ComparedClass, guide comparisonGuide) *plot.Plot {
@@ -87,7 +114,19 @@ func curvesPicture(class ComparedClass, guide comparisonGuide) *plot.Plot {
 		if state := guide.Sides[side].NoResult; state != "" {
 			label = string(state) + ": " + label
 		}
-		addLine(p, line, sideStyle(guide, side), shortened(label, 60))
+		if len(line) == 0 {
+			continue
+		}
+		style := sideStyle(guide, side)
+		curve := &plotter.Line{XYs: line, LineStyle: style}
+		marks := &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: style.Color, Radius: vg.Points(4.5), Shape: glyphs[side%len(glyphs)].full}}
+		for i, point := range class.Curves[side].Points {
+			if point.Percentile < 100 && figurePercentiles[point.Percentile] != nil {
+				marks.XYs = append(marks.XYs, line[i])
+			}
+		}
+		p.Add(curve, marks)
+		p.Legend.Add(shortened(label, 60), curve, marks)
 	}
 	logScale(p)
 	return p
@@ -96,7 +135,7 @@ func curvesPicture(class ComparedClass, guide comparisonGuide) *plot.Plot {
 // ratiosPicture has a row for each figure and file; what the table has for it stands
 // at its left.
 func ratiosPicture(class ComparedClass, guide comparisonGuide, of guideClass) *plot.Plot {
-	p := newPlot("Ratio to "+shortened(guide.Sides[0].Label, 60), "full: more than noise; ~ may be noise; ? too few runs", "")
+	p := newPlot("Ratio to "+shortened(guide.Sides[0].Label, 60), "full: more than noise; ~ may be noise; ? too few runs; ^ too few answers", "")
 	p.X.Min, p.X.Max = 0.8, 1.25
 	var ticks []plot.Tick
 	for _, rows := range of.Ratios {
@@ -117,17 +156,19 @@ func ratiosPicture(class ComparedClass, guide comparisonGuide, of guideClass) *p
 	return p
 }
 
-func addRatio(p *plot.Plot, v ComparedValue, y float64, style draw.LineStyle, glyph struct{ full, hollow draw.GlyphDrawer }) {
+func addRatio(p *plot.Plot, v ComparedValue, y float64, style draw.LineStyle, shapes glyph) {
 	if v.Ratio <= 0 {
 		return
 	}
 	if v.RatioLow > 0 {
-		style.Dashes = nil // it may be short
+		if style.Dashes != nil {
+			style.Dashes = []vg.Length{4, 3} // it may be short
+		}
 		addLine(p, plotter.XYs{{X: v.RatioLow, Y: y}, {X: v.RatioHigh, Y: y}}, style, "")
 	}
-	shape := glyph.hollow
+	shape := shapes.hollow
 	if v.Difference == DifferenceReal {
-		shape = glyph.full
+		shape = shapes.full
 	}
 	p.Add(&plotter.Scatter{XYs: plotter.XYs{{X: v.Ratio, Y: y}}, GlyphStyle: draw.GlyphStyle{Color: style.Color, Radius: vg.Points(6), Shape: shape}})
 }

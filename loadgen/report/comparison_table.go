@@ -12,6 +12,9 @@ import (
 // fewRunsNote explains the mark of [DifferenceUnknown].
 const fewRunsNote = "? = too few runs to tell a difference from noise: needs --repeat 4 or more for each file"
 
+// fewAnswersNote explains the mark of [DifferenceMaximum].
+const fewAnswersNote = "^ = too few answers in a run: the percentile is about their maximum (p90 needs 10, p99 100, p99.9 1,000)"
+
 // noiseNote explains the mark of [DifferenceNoise].
 const noiseNote = "~ = may be noise: the runs of the two files overlap too much (Mann-Whitney U, 5 %)"
 
@@ -64,6 +67,9 @@ func (c *Comparison) notes() []string {
 	}
 	if c.any(DifferenceUnknown) {
 		notes = append(notes, fewRunsNote)
+	}
+	if c.any(DifferenceMaximum) {
+		notes = append(notes, fewAnswersNote)
 	}
 	return notes
 }
@@ -130,7 +136,7 @@ func valueCell(f ComparedFigure, v ComparedValue) string {
 	return formatPercent(v.Median, 1)
 }
 
-// ratioCell marks what may be noise with ~ and what can't be told with ?.
+// ratioCell marks what may be noise with ~, and what can't be told with ? or ^.
 func ratioCell(v ComparedValue) string {
 	text := "-"
 	if v.Ratio > 0 {
@@ -141,6 +147,8 @@ func ratioCell(v ComparedValue) string {
 		return text + " ~"
 	case DifferenceUnknown:
 		return text + " ?"
+	case DifferenceMaximum:
+		return text + " ^"
 	}
 	return text + "  "
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -134,6 +135,32 @@ func TestCompareConditions(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	checkComparison(t, c, "run: page", "other: page")
+}
+
+// Many files have a short heading, and each difference of the load is told once.
+func TestCompareManyFiles(t *testing.T) {
+	var names []string
+	var all []*loadgen.Report
+	for i := range 8 {
+		r := reportOf("page", 1)
+		r.Runs[0].Classes[0].Path = []string{"/a", "/b", "/a", "/b", "/c", "/b", "/a", "/a"}[i]
+		names, all = append(names, fmt.Sprintf("f%d", i)), append(all, r)
+	}
+	all[7].Verdict = loadgen.Verdict{State: loadgen.GeneratorBound, Reasons: []string{"late", "slow"}}
+	c := CompareFiles(names, all)
+	if want := []string{
+		"f7 is NOT A RESULT: GENERATOR-BOUND: late (and 1 reason more)",
+		"f1, f3, f5 have another load than f0: page=0/s:/b, not page=0/s:/a", "f4 has another load than f0: page=0/s:/c, not page=0/s:/a",
+	}; !slices.Equal(c.Warnings, want) {
+		t.Errorf("warnings %q, want %q", c.Warnings, want)
+	}
+	checkComparison(t, c, "f7")
+	if _, _, page := pageParts(t, c); !strings.Contains(page, "<h1>8 files, ratios to f0</h1>") {
+		t.Error("the heading is not short")
+	}
+	if got := CompareFiles(names[:2], all[:2]).heading(); got != "f0 against f1" {
+		t.Errorf("heading %q of two", got)
+	}
 }
 
 func TestCompareFewFiles(t *testing.T) {
