@@ -43,8 +43,8 @@ type flow struct {
 	outstanding atomic.Int64 // sent and not answered
 }
 
-// run starts the requests of f at their intended times, until end or until ctx
-// of the loop ends, on which it runs. It never waits for an answer; when it is late it sends at
+// run starts the requests of f at their intended times, until end or until ctx of the
+// loop ends, on which it runs. It never waits for an answer; when it is late it sends at
 // once what is due, and skips what is not sent some time after end.
 func (f *flow) run(end time.Duration) {
 	var woken time.Duration // when the schedule last slept
@@ -228,9 +228,6 @@ func openSenders(ctx context.Context, sc Scenario, opts Options, flows []*flow) 
 			return senders, err
 		}
 		senders[name] = sender
-	}
-	for _, f := range flows {
-		f.sender = senders[f.Endpoint]
 	}
 	return senders, nil
 }
