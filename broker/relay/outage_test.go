@@ -1,6 +1,8 @@
 package relay_test
 
 import (
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +119,30 @@ func TestSourceQueueIsAwayAndBack(t *testing.T) {
 	}
 }
 
+// lines are what was logged.
+type lines chan string
+
+// Write implements io.Writer.
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
+
+// await waits for a line with text in it.
+func (l lines) await(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.After(patience); ; {
+		select {
+		case line := <-l:
+			if strings.Contains(line, text) {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("nothing logged has %q in it", text)
+		}
+	}
+}
+
 // A full lane stops its class only; when there is room again, everything comes, in
 // order, and nothing was lost.
 func TestFullLane(t *testing.T) {
@@ -140,12 +166,18 @@ func TestFullLane(t *testing.T) {
 			for range n { // behind what the lane can't take
 				source.publish(t, "a.interactive", amqp.Publishing{MessageId: newName("i")})
 			}
-			r := newRelay(t, config(t, to, source.source(t)))
+			cfg := config(t, to, source.source(t))
+			said := make(lines, 100)
+			cfg.Logger = slog.New(slog.NewTextHandler(said, nil))
+			r := newRelay(t, cfg)
 			_, ended := start(t, r)
 			eventually(t, "past the full lane", func() bool {
 				moved := r.Progress().Moved
 				return moved["interactive"] == n && moved["batch"] > 0
 			})
+			// Room that there is before all that was under way has been refused is
+			// for what comes in then, in whatever order.
+			said.await(t, "stops until the destination takes messages again")
 			if moved := r.Progress().Moved["batch"]; moved >= n {
 				t.Fatalf("%d batch messages moved, want as many as the lane takes", moved)
 			}

@@ -51,7 +51,7 @@ func (l *loop) end() {
 	l.wg.Wait()
 }
 
-// Open connects to the broker and starts consuming. It fails if the broker, the
+// Open connects to the broker and consumes when it returns. It fails if the broker, the
 // exchange or the queue is not there, or the queue is in use. It declares nothing: the
 // topology is part of what is measured. It is a [loadgen.OpenSender].
 func Open(ctx context.Context, e loadgen.Endpoint, _ []loadgen.Class) (loadgen.Sender, error) {
@@ -67,14 +67,21 @@ func Open(ctx context.Context, e loadgen.Endpoint, _ []loadgen.Class) (loadgen.S
 		hangUp(consumer)
 		return nil, fmt.Errorf("broker %s: %w", name, err)
 	}
+	s := &sender{endpoint: e, name: name}
+	// From here on, another run that looks at the queue finds it in use.
+	first, err := s.subscribe(consumer, e.Consumers)
+	if err != nil {
+		hangUp(consumer)
+		return nil, fmt.Errorf("broker %s: consume from queue %q: %w", name, e.Queue, err)
+	}
 	publisher, err := dial(ctx, e.URL, "publish")
 	if err != nil {
 		hangUp(consumer)
 		return nil, fmt.Errorf("broker %s can't be reached: %w", name, err)
 	}
-	s := &sender{endpoint: e, name: name, calls: inflight.New()}
+	s.calls = inflight.New()
 	s.holding, s.stopHolds = context.WithCancel(context.Background())
-	s.consuming.start(func(ctx context.Context) { s.consume(ctx, consumer) })
+	s.consuming.start(func(ctx context.Context) { s.consume(ctx, consumer, first) })
 	s.publishing.start(func(ctx context.Context) { s.publish(ctx, publisher) })
 	return s, nil
 }

@@ -261,6 +261,14 @@ func TestBrokersThatStandStill(t *testing.T) {
 func TestOpenSaysWhatIsMissing(t *testing.T) {
 	ch := broker(t)
 	e := declare(t, ch)
+	for _, args := range [][]string{
+		{"add_user", "writer", "secret"},
+		{"set_permissions", "writer", "", ".*", ""},
+	} {
+		if _, err := server.Ctl(args...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, tc := range map[string]struct {
 		change func(*loadgen.Endpoint)
 		want   []string
@@ -269,6 +277,8 @@ func TestOpenSaysWhatIsMissing(t *testing.T) {
 		"another protocol": {func(e *loadgen.Endpoint) { e.URL = "http://secret@127.0.0.1:1/" }, []string{"amqp://USER:PASSWORD@HOST:PORT/VHOST"}},
 		"wrong password": {func(e *loadgen.Endpoint) { e.URL = strings.Replace(e.URL, "guest:guest", "guest:secret", 1) },
 			[]string{server.Addr(), "username or password"}},
+		"may not consume": {func(e *loadgen.Endpoint) { e.URL = strings.Replace(e.URL, "guest:guest", "writer:secret", 1) },
+			[]string{server.Addr(), "consume from queue", "refused for user"}},
 		"queue not named":  {func(e *loadgen.Endpoint) { e.Queue = "" }, []string{"no queue", "`queue`"}},
 		"queue missing":    {func(e *loadgen.Endpoint) { e.Queue = "nowhere" }, []string{server.Addr(), `queue "nowhere"`, "declare it"}},
 		"exchange missing": {func(e *loadgen.Endpoint) { e.Exchange = "no" }, []string{`exchange "no"`, "declare it", "bind"}},

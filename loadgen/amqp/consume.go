@@ -20,22 +20,35 @@ const (
 	cleanupBatch = 1000
 )
 
-// consume consumes until ctx ends and then takes what is left out of the queue.
-func (s *sender) consume(ctx context.Context, conn *amqp091.Connection) {
-	s.keep(ctx, conn, "consume", s.consumeOn, wait)
+// subscription is a consumer that the broker knows.
+type subscription struct {
+	ch         *amqp091.Channel
+	deliveries <-chan amqp091.Delivery // closed when it is cancelled or ch is closed
+}
+
+// consume consumes until ctx ends and then takes what is left out of the queue. It
+// begins with a connection that is subscribed.
+func (s *sender) consume(ctx context.Context, conn *amqp091.Connection, first *subscription) {
+	s.keep(ctx, conn, "consume", func(ctx context.Context, conn *amqp091.Connection) {
+		sub := first
+		first = nil
+		if sub == nil {
+			var err error
+			if sub, err = s.subscribe(conn, s.endpoint.Consumers); err != nil { // such as that the queue is gone
+				return
+			}
+		}
+		s.consumeOn(ctx, conn, sub)
+	}, wait)
 }
 
 // consumeOn consumes until the connection is lost, or ctx has ended and the queue has
 // nothing of this run.
-func (s *sender) consumeOn(ctx context.Context, conn *amqp091.Connection) {
-	ch, deliveries, err := s.subscribe(conn, s.endpoint.Consumers)
-	if err != nil { // such as that the queue is gone
-		return
-	}
+func (s *sender) consumeOn(ctx context.Context, conn *amqp091.Connection, sub *subscription) {
 	var workers sync.WaitGroup
 	for range s.endpoint.Consumers {
 		workers.Go(func() {
-			for d := range deliveries { // until the consumer is cancelled or the channel closed
+			for d := range sub.deliveries {
 				s.work(&d)
 			}
 		})
@@ -50,7 +63,7 @@ func (s *sender) consumeOn(ctx context.Context, conn *amqp091.Connection) {
 	limit, cancel := context.WithTimeout(context.Background(), cleanupTime)
 	defer cancel()
 	defer whenEnded(limit, conn)()
-	_ = ch.Cancel(consumerTag, false)
+	_ = sub.ch.Cancel(consumerTag, false)
 	<-over // when what the client has already is worked on
 	s.cleanUp(limit, conn)
 }
@@ -68,36 +81,40 @@ func (s *sender) work(d *amqp091.Delivery) {
 }
 
 // subscribe opens a channel on which messages of the queue come, prefetch at a time.
-func (s *sender) subscribe(conn *amqp091.Connection, prefetch int) (ch *amqp091.Channel, deliveries <-chan amqp091.Delivery, err error) {
-	ch, err = openChannel(conn, func(ch *amqp091.Channel) (err error) {
+func (s *sender) subscribe(conn *amqp091.Connection, prefetch int) (*subscription, error) {
+	var deliveries <-chan amqp091.Delivery
+	ch, err := openChannel(conn, func(ch *amqp091.Channel) (err error) {
 		if err = ch.Qos(prefetch, 0, false); err == nil {
 			deliveries, err = ch.Consume(s.endpoint.Queue, consumerTag, false, false, false, false, nil)
 		}
 		return err
 	})
-	return ch, deliveries, err
+	if err != nil {
+		return nil, err
+	}
+	return &subscription{ch, deliveries}, nil
 }
 
 // cleanUp takes what is left out of the queue, many messages at a time. Those that
 // are not of this run are given back when the connection is closed.
 func (s *sender) cleanUp(ctx context.Context, conn *amqp091.Connection) {
-	ch, deliveries, err := s.subscribe(conn, cleanupBatch)
+	sub, err := s.subscribe(conn, cleanupBatch)
 	if err != nil {
 		return
 	}
 	var worker sync.WaitGroup
 	defer worker.Wait()
 	worker.Go(func() {
-		for d := range deliveries {
+		for d := range sub.deliveries {
 			s.work(&d)
 		}
 	})
 	for ctx.Err() == nil {
-		q, err := ch.QueueDeclarePassive(s.endpoint.Queue, true, false, false, false, nil)
+		q, err := sub.ch.QueueDeclarePassive(s.endpoint.Queue, true, false, false, false, nil)
 		if err != nil || q.Messages == 0 {
 			break
 		}
 		inflight.Wait(ctx, cleanupLook)
 	}
-	_ = ch.Cancel(consumerTag, false)
+	_ = sub.ch.Cancel(consumerTag, false)
 }
