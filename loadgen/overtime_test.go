@@ -56,14 +56,14 @@ func TestScheduleEndsByTheClock(t *testing.T) {
 
 // What is too much to be counted one by one is estimated.
 func TestCountingTheRestIsBounded(t *testing.T) {
-	const duration = 24 * time.Hour
+	const duration = 2 * time.Hour
 	begun := time.Now()
 	got := checkBooks(t, lateFlow(t, arrival.Steady(arrival.MaxRate), duration))
 	want := arrival.MaxRate * duration.Seconds()
 	if got.Sent != 0 || math.Abs(float64(got.Skipped)/want-1) > 0.001 {
 		t.Errorf("sent %d, skipped %d, want 0 and about %.0f", got.Sent, got.Skipped, want)
 	}
-	if took := time.Since(begun); took > time.Minute { // one by one it takes hours
+	if took := time.Since(begun); took > time.Minute { // one by one it takes several
 		t.Errorf("it took %v", took)
 	}
 }
