@@ -48,7 +48,7 @@ func TestE2EMigration(t *testing.T) {
 		{"front/haproxy.cfg", "behind.yaml", "standard"},
 		{"front/haproxy.cfg", "haproxy.yaml", "standard"},
 	} {
-		t.Run(c.front+" "+c.behind, func(t *testing.T) {
+		t.Run(filepath.Base(c.front)+" "+c.behind, func(t *testing.T) {
 			app := newMigratedApp(t)
 			g := startMigrated(t, files[c.behind], app.URL)
 			front := startFront(t, filepath.Base(c.front), files[c.front], strings.TrimPrefix(g.url, "http://"))
