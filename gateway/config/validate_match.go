@@ -22,7 +22,11 @@ func (v validator) validateSpelling(path string, m Match) {
 			v.Wrong(strictyaml.Item(path+".methods", i), method, "is no method", "leave methods out for all of them")
 		}
 		if upper := strings.ToUpper(method); method != upper && classifier.IsToken(method) {
-			v.Wrong(strictyaml.Item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
+			item, remedy := strictyaml.Item(path+".methods", i), "write "+upper
+			if v.AnyReplaced(item) {
+				remedy = "set it in capitals"
+			}
+			v.Wrong(item, method, "matches no request, as methods have a case", remedy)
 		}
 	}
 	for name := range m.Query {
