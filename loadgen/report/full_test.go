@@ -203,7 +203,7 @@ func TestHostileText(t *testing.T) {
 	r.Conditions[0].Name, r.Conditions[0].Classes[0].Name = evil, evil
 	c := CompareFiles([]string{evil, "b"}, []*loadgen.Report{r, r})
 	var page, comparison, table bytes.Buffer
-	for _, err := range []error{WriteHTML(&page, r), WriteComparisonHTML(&comparison, c), WriteTable(&table, r), WriteComparisonTable(&table, c)} {
+	for _, err := range []error{WriteHTML(&page, r), WriteComparisonHTML(&comparison, c), WriteTable(&table, r), WriteComparisonTable(&table, c, 100)} {
 		if err != nil {
 			t.Fatal(err)
 		}
