@@ -73,7 +73,7 @@ func loadDifference(first, other []classLoad) string {
 	}
 	var parts []string
 	for _, r := range fold(names, texts) {
-		parts = append(parts, r.text+", in "+someOf(r.files, len(names)))
+		parts = append(parts, r.text+", in "+someOf(r.of, len(names)))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -9,15 +9,15 @@ import (
 	"overtake/loadgen"
 )
 
-// remark is said of one file or of several.
+// remark is said of one file, condition or class, or of several.
 type remark struct {
-	files []string
-	text  string
+	of   []string
+	text string
 }
 
-// fold says once what is said of several files, in the order in which it is first
-// said. What is said of files[i] is texts[i], nothing if it is empty.
-func fold(files, texts []string) []remark {
+// fold says once what is said of several, in the order in which it is first said. What
+// is said of names[i] is texts[i], nothing if it is empty.
+func fold(names, texts []string) []remark {
 	var remarks []remark
 	for i, text := range texts {
 		if text == "" {
@@ -28,18 +28,18 @@ func fold(files, texts []string) []remark {
 			at = len(remarks)
 			remarks = append(remarks, remark{text: text})
 		}
-		remarks[at].files = append(remarks[at].files, files[i])
+		remarks[at].of = append(remarks[at].of, names[i])
 	}
 	return remarks
 }
 
-// sentence puts the verb for one file, or that for several, between files and text.
+// sentence puts the verb for one, or that for several, between names and text.
 func (r remark) sentence(one, several string) string {
 	verb := one
-	if len(r.files) > 1 {
+	if len(r.of) > 1 {
 		verb = several
 	}
-	return strings.Join(r.files, ", ") + " " + verb + " " + r.text
+	return strings.Join(r.of, ", ") + " " + verb + " " + r.text
 }
 
 // comparisonWarnings says where a file was measured in another way than the
@@ -55,8 +55,14 @@ func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
 	for _, r := range fold(names, verdicts) {
 		warnings = append(warnings, r.sentence("is", "are"))
 	}
+	var having, early []string
 	for i, r := range reports {
-		warnings = append(warnings, interruptedWarnings(names[i], groupRuns(r))...)
+		for _, text := range endedEarly(groupRuns(r)) {
+			having, early = append(having, names[i]), append(early, text)
+		}
+	}
+	for _, r := range fold(having, early) {
+		warnings = append(warnings, r.sentence("has", "have"))
 	}
 	for _, what := range []struct {
 		name string
@@ -99,28 +105,29 @@ func otherWarnings(what string, names, differing []string) []string {
 	return warnings
 }
 
-// interruptedWarnings says which runs are left out, or count though they were ended
+// endedEarly says which runs of a file are left out, or count though they were ended
 // early.
-func interruptedWarnings(name string, groups []group) []string {
+func endedEarly(groups []group) []string {
 	conditions, texts := make([]string, len(groups)), make([]string, len(groups))
 	for i, g := range groups {
 		conditions[i] = g.condition
 		switch {
 		case g.runs[0].Interrupted:
 			texts[i] = "only runs that were ended early"
+		case g.leftOut == 1:
+			texts[i] = "1 run that was ended early: it is left out"
 		case g.leftOut > 0:
 			texts[i] = fmt.Sprintf("%d runs that were ended early: they are left out", g.leftOut)
 		}
 	}
-	var warnings []string
+	var early []string
 	for _, r := range fold(conditions, texts) {
-		text := name + " has " + r.text
-		if of := listed(r.files); of != "" {
-			text += ", of " + of
+		if of := listed(r.of); of != "" {
+			r.text += ", of " + of
 		}
-		warnings = append(warnings, text)
+		early = append(early, r.text)
 	}
-	return warnings
+	return early
 }
 
 // briefVerdict tells the first reason only: a report of many runs may have many.

@@ -170,7 +170,7 @@ func TestMediansAgree(t *testing.T) {
 	if v := figureOf(t, c, "pay", "p99").Values; v[0].Median != 200 {
 		t.Errorf("compare has %+v", v)
 	}
-	if want := "a has 1 runs that were ended early: they are left out, of after"; !slices.Contains(c.Warnings, want) {
+	if want := "a, b have 1 run that was ended early: it is left out, of after"; !slices.Contains(c.Warnings, want) {
 		t.Errorf("no warning %q in %q", want, c.Warnings)
 	}
 }
