@@ -12,7 +12,7 @@ const [executablePath, file, prefix] = process.argv.slice(2);
 const url = pathToFileURL(resolve(file)).href;
 const screens = [
   { name: "desktop", viewport: { width: 1280, height: 900 } },
-  { name: "phone", viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
+  { name: "phone", viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
 ];
 
 // reach runs in the page. It scrolls to each ratio, and to each text of a plot, as a
