@@ -201,7 +201,7 @@ func TestUnfinishedIsNotServed(t *testing.T) {
 	if err := WriteHTML(&page, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"not served 66 % -> 0 %", "97.7       -   34 %"} {
+	for _, want := range []string{"not served 66 % -> 0 %", "97.7          -   34 %"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, table.String())
 		}
