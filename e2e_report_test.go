@@ -148,6 +148,9 @@ func (b browser) checkRepeatedReport(t *testing.T) {
 			t.Errorf("%s: %q failed, want the 2 of one run", v.Name, failed)
 		}
 		for _, p := range v.Plots {
+			if p.ID == "plot-refused" && !strings.Contains(p.Text, "in the runs that are shown") {
+				t.Errorf("%s: %s says %q, and a run that is not shown had failures", v.Name, p.ID, p.Text)
+			}
 			for i, s := range p.Series {
 				if p.ID == "plot-latency" && s.Inked < 10 {
 					t.Errorf("%s: line %d of %s is not to be seen", v.Name, i, p.ID)

@@ -20,7 +20,7 @@ type figure struct {
 var (
 	doneFigure      = rateFigure("done", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true })
 	goodputFigure   = rateFigure("goodput", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 })
-	okFigure        = shareFigure("ok", 0, func(c loadgen.ClassResult) (float64, bool) { return ratio(float64(c.OK), float64(c.Sent)), c.Sent > 0 })
+	okFigure        = figure{name: "ok", unit: "share", format: formatOK, value: func(c loadgen.ClassResult) (float64, bool) { return ratio(float64(c.OK), float64(c.Sent)), c.Sent > 0 }}
 	notServedFigure = shareFigure("not served", 1, func(c loadgen.ClassResult) (float64, bool) { return c.NotServedShare(), c.Sent > 0 })
 	queueFigure     = shareFigure("queue share", 0, func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 })
 

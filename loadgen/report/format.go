@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,6 +151,14 @@ func formatPercent(share float64, decimals int) string {
 		return "0 %"
 	}
 	return fmt.Sprintf("%.*f %%", decimals, share*100)
+}
+
+// formatOK says 100 % of all, and not of nearly all.
+func formatOK(share float64) string {
+	if rounded := math.Floor(share*1000) / 1000; share < 1 && share >= 0.995 {
+		return formatPercent(rounded, 1)
+	}
+	return formatPercent(share, 0)
 }
 
 func formatFactor(f float64) string {

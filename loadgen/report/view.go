@@ -87,7 +87,7 @@ func newPageView(r *loadgen.Report) pageView {
 	}
 	for _, g := range groups {
 		view.Repeated = view.Repeated || g.repeated()
-		view.Shown = append(view.Shown, g.shownRuns()...)
+		view.Shown = append(view.Shown, g.shownRuns(len(groups) > 1)...)
 	}
 	for i, name := range classNames(groups) {
 		view.Cards = append(view.Cards, newClassCard(groups, name, i))
@@ -139,12 +139,16 @@ func of(groups []group, name string) (medians []median, in []group) {
 	return medians, in
 }
 
-// shownRuns says which of several runs the plots are of: "batch: run 3 of 4".
-func (g group) shownRuns() []string {
+// shownRuns says which of several runs the plots are of: "batch: run 3 of 4", with the
+// condition if there are more.
+func (g group) shownRuns(condition bool) []string {
 	var shown []string
 	if g.repeated() {
 		for _, m := range g.medians {
-			of := strings.TrimPrefix(g.condition+", "+m.result.Name, ", ")
+			of := m.result.Name
+			if condition {
+				of = g.condition + ", " + of
+			}
 			shown = append(shown, of+": "+g.runName(m.classRun))
 		}
 	}

@@ -119,7 +119,8 @@ const reportPlots = (report, lines) => {
     refused: {
       series: (l) => [{ data: wholeSeconds(l).map((t) => [t.second, t.shed + t.failed]) }],
       x: seconds, y: rate, title: second, value: (v) => `${v}/s`, overTime: true,
-      empty: "Nothing was shed and nothing failed.",
+      empty: report.runs.every((run) => lines.some((l) => l.run === run)) ? "Nothing was shed and nothing failed."
+        : "Nothing was shed and nothing failed in the runs that are shown. The table counts those of all runs.",
     },
     queue: {
       series: (l) => (l.result.queue.count ? [dotted((l.result.series || []).map((t) => [t.second, t.done ? t.queue_mean_ms : null]), 8)] : []),
