@@ -19,6 +19,7 @@ type pageView struct {
 	Costs    []string     // what came with it
 	Unmet    []loadgen.Expectation
 	Cards    []classCard
+	Load     []loadRow
 	Repeated bool      // a condition was run more than once
 	Shown    []string  // the runs that the plots are of, if so
 	Few      string    // what ^ means; "" without one
@@ -69,7 +70,7 @@ func newPageView(r *loadgen.Report) pageView {
 	groups := groupRuns(r)
 	view := pageView{
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
-		Causes: causes(groups),
+		Causes: causes(groups), Load: loadRows(r),
 	}
 	for _, e := range r.Expectations {
 		if !e.Met {
