@@ -72,24 +72,24 @@ type classTotal struct {
 // medians over the runs.
 func byClass(g group) []classTotal {
 	var totals []classTotal
-	for _, m := range g.medians {
-		s := m.result
-		class := cmp.Or(s.Class, s.Name)
+	for _, m := range g.classes {
+		class := cmp.Or(m.result.Class, m.result.Name)
 		i := slices.IndexFunc(totals, func(t classTotal) bool { return t.class == class })
 		if i < 0 {
 			i = len(totals)
 			totals = append(totals, classTotal{class: class})
 		}
 		t := &totals[i]
-		sum := g.summary(s.Name)
-		if p99 := loadgen.Millis(sum.P99.Median); p99 > t.p99 { // NaN, of no success, is not
+		results := m.results()
+		if p99 := loadgen.Millis(p99Figure.median(results)); p99 > t.p99 { // NaN, of no success, is not
 			t.p99 = p99
 		}
-		t.donePerSecond += sum.DonePerSecond.Median
-		sent := float64(m.total().Sent)
-		t.sent += sent
-		t.notServed += sent * sum.NotServed.Median
-		t.few = t.few || p99Figure.tooFew(m.results())
+		t.donePerSecond += doneFigure.median(results)
+		if sent := float64(m.total().Sent); sent > 0 {
+			t.sent += sent
+			t.notServed += sent * notServedFigure.median(results)
+		}
+		t.few = t.few || p99Figure.tooFew(results)
 	}
 	return totals
 }

@@ -138,7 +138,7 @@ func comparedClasses(files [][]group, single bool) []ComparedClass {
 	var classes []ComparedClass
 	for _, groups := range files {
 		for _, g := range groups {
-			for _, m := range g.medians {
+			for _, m := range g.classes {
 				class := ComparedClass{Condition: g.condition, Name: m.result.Name, Class: m.result.Class}
 				if single {
 					class.Condition = ""

@@ -13,14 +13,14 @@ import (
 func causes(groups []group) []string {
 	var lines []string
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			lines = append(lines, g.causeLines(m)...)
 		}
 	}
 	return lines
 }
 
-func (g group) causeLines(m median) []string {
+func (g group) causeLines(m measured) []string {
 	of := strings.TrimPrefix(g.condition+": "+m.result.Label(), ": ")
 	total := m.total()
 	var lines []string
@@ -52,7 +52,7 @@ func (g group) causeLines(m median) []string {
 
 // timesText says how often something happened and, of several runs, how often in
 // which: "7 times (run 1: 4, run 3: 3)".
-func (g group) timesText(m median, count func(loadgen.ClassResult) int64) string {
+func (g group) timesText(m measured, count func(loadgen.ClassResult) int64) string {
 	const most = 5 // runs that are named
 	var total int64
 	var in []classRun
@@ -93,7 +93,7 @@ type slowRequest struct {
 
 // slowest returns the slowest requests of a class over all runs, the slowest first: as
 // many as there are of the run that has the most.
-func (m median) slowest() []slowRequest {
+func (m measured) slowest() []slowRequest {
 	var all []slowRequest
 	most := 0
 	for _, r := range m.all {
@@ -112,7 +112,7 @@ func slowestLines(groups []group) []string {
 	const each = 3
 	var lines []string
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			of := strings.TrimPrefix(g.condition+": "+m.result.Name, ": ")
 			slowest := m.slowest()
 			for _, s := range slowest[:min(len(slowest), each)] {
@@ -146,7 +146,7 @@ type phase struct {
 }
 
 // phases are those of the run in the middle, with what the other runs have of them.
-func (m median) phases() []phase {
+func (m measured) phases() []phase {
 	var all []phase
 	for i, shown := range m.result.Phases {
 		p := phase{name: shown.Name}
@@ -166,7 +166,7 @@ func (m median) phases() []phase {
 // anyTooFew reports whether a percentile in a table is of too few answers.
 func anyTooFew(groups []group) bool {
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			for _, f := range slices.Concat(latencyFigures, serviceFigures) {
 				if f.tooFew(m.results()) {
 					return true

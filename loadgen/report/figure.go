@@ -81,6 +81,11 @@ func (f figure) tooFew(runs []loadgen.ClassResult) bool {
 	return false
 }
 
+// median is over the runs that have the figure; NaN if none has.
+func (f figure) median(runs []loadgen.ClassResult) float64 {
+	return loadgen.SpreadOf(runs, f.value).Median
+}
+
 // fewMark is of a percentile of too few answers; [fewAnswersNote] explains it.
 const fewMark = "^"
 

@@ -121,7 +121,7 @@ func TestMedianRun(t *testing.T) {
 			r.Runs = append(r.Runs, run)
 		}
 		g := groupRuns(r)[0]
-		m := g.medians[0]
+		m := g.classes[0]
 		if m.index != c.index || m.result.Latency.P99 != c.p99s[c.index] || m.run.Repeat != c.index+1 {
 			t.Errorf("%v: run %d with %v, want %d", c.p99s, m.index, m.result.Latency.P99, c.index)
 		}

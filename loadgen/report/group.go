@@ -16,8 +16,7 @@ type group struct {
 	condition string
 	runs      []loadgen.RunResult // never empty; those ended early only if all were
 	leftOut   int                 // runs that were ended early
-	medians   []median            // one for each class, in the order they appear
-	summaries []loadgen.ClassSummary
+	classes   []measured          // in the order they appear
 }
 
 // classRun is what one class got in one run.
@@ -27,16 +26,17 @@ type classRun struct {
 	index  int // of the run in the report
 }
 
-// median is one class in the runs of a condition, and the one of them whose p99 is in
-// the middle: what is shown second by second can only be of one. Of an even number it
-// is the lower of the two in the middle. A run without a success is slower than any.
-type median struct {
+// measured is one class in the runs of a condition. As a classRun, it is the one of
+// them whose p99 is in the middle: what is shown second by second can only be of one.
+// Of an even number it is the lower of the two in the middle. A run without a success
+// is slower than any.
+type measured struct {
 	classRun
 	all []classRun // in the order they were made
 }
 
 // results are of all runs.
-func (m median) results() []loadgen.ClassResult {
+func (m measured) results() []loadgen.ClassResult {
 	results := make([]loadgen.ClassResult, 0, len(m.all))
 	for _, r := range m.all {
 		results = append(results, r.result)
@@ -45,7 +45,7 @@ func (m median) results() []loadgen.ClassResult {
 }
 
 // total counts the requests of all runs together.
-func (m median) total() loadgen.Counts {
+func (m measured) total() loadgen.Counts {
 	var total loadgen.Counts
 	for _, r := range m.all {
 		total = addCounts(total, r.result.Counts)
@@ -91,18 +91,17 @@ func groupRuns(r *loadgen.Report) []group {
 		}
 		g.runs = append(g.runs, run)
 		for _, class := range run.Classes {
-			at := slices.IndexFunc(g.medians, func(m median) bool { return m.all[0].result.Name == class.Name })
+			at := slices.IndexFunc(g.classes, func(m measured) bool { return m.all[0].result.Name == class.Name })
 			if at < 0 {
-				at = len(g.medians)
-				g.medians = append(g.medians, median{})
+				at = len(g.classes)
+				g.classes = append(g.classes, measured{})
 			}
-			g.medians[at].all = append(g.medians[at].all, classRun{class, run, i})
+			g.classes[at].all = append(g.classes[at].all, classRun{class, run, i})
 		}
 	}
 	for i := range groups {
-		groups[i].summaries = summaries(groups[i].runs)
-		for j, m := range groups[i].medians {
-			groups[i].medians[j].classRun = middle(m.all)
+		for j, m := range groups[i].classes {
+			groups[i].classes[j].classRun = middle(m.all)
 		}
 	}
 	return groups
@@ -125,32 +124,13 @@ func middle(runs []classRun) classRun {
 func classNames(groups []group) []string {
 	var names []string
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			if !slices.Contains(names, m.result.Name) {
 				names = append(names, m.result.Name)
 			}
 		}
 	}
 	return names
-}
-
-// summaries sums up runs of one condition, as the report does in its conditions.
-func summaries(runs []loadgen.RunResult) []loadgen.ClassSummary {
-	var all []loadgen.ClassSummary
-	for _, c := range loadgen.Summarize(runs) {
-		all = append(all, c.Classes...)
-	}
-	return all
-}
-
-// summary returns the medians and ranges of a class over the runs of g.
-func (g group) summary(class string) loadgen.ClassSummary {
-	for _, s := range g.summaries {
-		if s.Name == class {
-			return s
-		}
-	}
-	return loadgen.ClassSummary{}
 }
 
 // repeated says whether figures are of several runs.

@@ -79,7 +79,7 @@ type guideLine struct {
 func newGuide(groups []group) guide {
 	g := guide{Palette: colours, Lines: []guideLine{}}
 	for i, group := range groups {
-		for _, m := range group.medians {
+		for _, m := range group.classes {
 			g.Lines = append(g.Lines, guideLine{m.index, m.result.Name, i})
 		}
 	}

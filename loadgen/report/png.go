@@ -38,7 +38,7 @@ func WritePNG(w io.Writer, r *loadgen.Report) error {
 	}
 	curves, seconds := newCurvePlot("Latency by percentile"+of, "latency from the intended start; thin: service time"), newTimePlot("p99 over time"+of)
 	for i, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			style := lineStyle(names, m.result.Name, i, len(groups))
 			addLine(curves, curvePoints(m.result.ServiceCurve, m.result.Service.Count), thin(style), "")
 			label := m.result.Name

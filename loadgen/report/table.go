@@ -52,7 +52,7 @@ func writeLatencies(b *strings.Builder, groups []group) {
 	figures := slices.Concat([]figure{doneFigure, goodputFigure, okFigure}, latencyFigures, serviceFigures)
 	for _, g := range groups {
 		rows = append(rows, []string{g.title("")})
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			rows = append(rows, g.figureRows(m, figures)...)
 		}
 	}
@@ -60,7 +60,7 @@ func writeLatencies(b *strings.Builder, groups []group) {
 }
 
 // figureRows is a row, or three of several runs.
-func (g group) figureRows(m median, figures []figure) [][]string {
+func (g group) figureRows(m measured, figures []figure) [][]string {
 	rows := [][]string{{"  " + m.result.Label(), ""}}
 	if g.repeated() {
 		rows = [][]string{{"  " + m.result.Label(), "median"}, {"", "min"}, {"", "max"}}
@@ -82,7 +82,7 @@ func writeCounts(b *strings.Builder, groups []group) {
 	rows := [][]string{{"class", "sent", "ok", "shed", "failed", "unfinished", "skipped", "queue share"}}
 	for _, g := range groups {
 		rows = append(rows, []string{g.title(", counted together")})
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			row := []string{"  " + m.result.Label()}
 			rows = append(rows, append(append(row, countCells(m.total())...), queueFigure.cell(m.results()).median))
 		}
@@ -93,7 +93,7 @@ func writeCounts(b *strings.Builder, groups []group) {
 func writePhases(b *strings.Builder, groups []group) {
 	rows := [][]string{{"phase", "sent", "ok", "good", "shed", "failed", "unfinished", "skipped", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms"}}
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			if len(m.result.Phases) == 0 {
 				continue
 			}
@@ -119,7 +119,7 @@ func writePhases(b *strings.Builder, groups []group) {
 }
 
 // goodCell is how many came within the objective; "-" without one.
-func goodCell(m median, p phase) string {
+func goodCell(m measured, p phase) string {
 	if m.result.Objective == 0 {
 		return "-"
 	}

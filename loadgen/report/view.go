@@ -116,7 +116,7 @@ func pageTitle(r *loadgen.Report) string {
 func curvesInWords(groups []group) string {
 	var parts []string
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			l := m.result.Latency
 			if l.Count == 0 {
 				continue
@@ -129,15 +129,15 @@ func curvesInWords(groups []group) string {
 }
 
 // of returns the class in each group that has it.
-func of(groups []group, name string) (medians []median, in []group) {
+func of(groups []group, name string) (classes []measured, in []group) {
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			if m.result.Name == name {
-				medians, in = append(medians, m), append(in, g)
+				classes, in = append(classes, m), append(in, g)
 			}
 		}
 	}
-	return medians, in
+	return classes, in
 }
 
 // shownRuns says which of several runs the plots are of: "batch: run 3 of 4", with the
@@ -145,7 +145,7 @@ func of(groups []group, name string) (medians []median, in []group) {
 func (g group) shownRuns(condition bool) []string {
 	var shown []string
 	if g.repeated() {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			of := m.result.Name
 			if condition {
 				of = g.condition + ", " + of
@@ -159,8 +159,8 @@ func (g group) shownRuns(condition bool) []string {
 // newClassCard shows the medians over all runs, as the report holds them in its
 // conditions.
 func newClassCard(groups []group, name string, index int) classCard {
-	medians, _ := of(groups, name)
-	first, last := medians[0], medians[len(medians)-1]
+	classes, _ := of(groups, name)
+	first, last := classes[0], classes[len(classes)-1]
 	card := classCard{
 		Class: last.result.Label(),
 		Light: template.CSS(colours.Light[index%len(colours.Light)]),
@@ -169,7 +169,7 @@ func newClassCard(groups []group, name string, index int) classCard {
 	add := func(name, unit string, f figure) {
 		now := f.cell(last.results())
 		fact := fact{Name: name, Unit: unit, Now: now.median, Range: now.span()}
-		if len(medians) > 1 {
+		if len(classes) > 1 {
 			fact.Before = f.cell(first.results()).median
 		}
 		card.Facts = append(card.Facts, fact)
@@ -186,9 +186,9 @@ func newClassCard(groups []group, name string, index int) classCard {
 
 // addRows adds the rows of one class to all tables.
 func (v *pageView) addRows(groups []group, name string) {
-	medians, in := of(groups, name)
+	classes, in := of(groups, name)
 	figures := slices.Concat([]figure{doneFigure, goodputFigure, okFigure}, latencyFigures, []figure{meanFigure}, serviceFigures)
-	for i, m := range medians {
+	for i, m := range classes {
 		row := viewRow{First: i == 0, Class: m.result.Label(), Condition: in[i].name(), Run: m.index, Name: name}
 		v.Figures = append(v.Figures, row.with(figureCells(figures, m.results())))
 		v.Counts = append(v.Counts, row.with(textCells(append(countCells(m.total()), queueFigure.cell(m.results()).median))))
@@ -228,7 +228,7 @@ func textCells(texts []string) []viewCell {
 func slowRows(groups []group) (slowest, rest []slowRow) {
 	const each = 5
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			for i, s := range m.slowest() {
 				condition := strings.TrimPrefix(strings.TrimSuffix(g.condition+", "+g.runName(s.in), ", "), ", ")
 				row := slowRow{Class: m.result.Name, Condition: condition, SlowRequest: s.SlowRequest, Wait: queueWait(s.SlowRequest)}
