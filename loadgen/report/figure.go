@@ -109,9 +109,10 @@ func (f figure) cell(runs []loadgen.ClassResult) figureCell {
 	return cell
 }
 
-// span is from the least to the most; "" of one run, or without a figure.
+// span is from the least to the most; "" of one run, without a figure, and where all
+// runs had the same.
 func (c figureCell) span() string {
-	if c.least == "" {
+	if c.least == c.most {
 		return ""
 	}
 	return c.least + ".." + c.most
