@@ -144,6 +144,15 @@ func (c *Call) record(o Outcome) {
 	c.release()
 }
 
+// delay says that c really starts so much later than it was handed to its sender, which
+// held it for the sake of the generator.
+func (c *Call) delay(by time.Duration) {
+	c.started += by
+	if c.flow != nil {
+		c.flow.recorder.delay(c.intended, c.started)
+	}
+}
+
 // accept records the 202 for a job, which is not outstanding any more.
 func (c *Call) accept() {
 	c.flow.recorder.accept(c.intended)

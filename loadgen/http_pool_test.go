@@ -144,9 +144,9 @@ func (s *sender) open() (n int) {
 	return n
 }
 
-// sweep looks for what is too old at a later time.
-func (s *sender) sweep(later time.Duration) {
-	s.loop.do(func() { s.pools["a"].sweepAt(s.loop.now + later) })
+// expire looks for what is too old at a later time.
+func (s *sender) expire(later time.Duration) {
+	s.loop.do(func() { s.pools["a"].expire(s.loop.now + later) })
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
@@ -158,11 +158,11 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 			t.Fatalf("outcome %+v", o)
 		}
 	}
-	s.sweep(idleTimeout / 2)
+	s.expire(idleTimeout / 2)
 	if s.open() != 1 || connections.Load() != 1 {
 		t.Errorf("%d connections open of %d, want one of one", s.open(), connections.Load())
 	}
-	s.sweep(2 * idleTimeout)
+	s.expire(2 * idleTimeout)
 	eventually(t, "an old connection is closed", func() bool { return s.open() == 0 })
 }
 

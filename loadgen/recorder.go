@@ -128,6 +128,15 @@ func (r *recorder) start(intended, started time.Duration) {
 	}
 }
 
+// delay records the lag of a request that was started before, and was held then.
+func (r *recorder) delay(intended, started time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.measures(intended) {
+		r.lag.record(started - intended)
+	}
+}
+
 // accept counts the 202 for a job; its outcome comes later.
 func (r *recorder) accept(intended time.Duration) {
 	r.mu.Lock()
