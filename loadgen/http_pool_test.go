@@ -245,7 +245,7 @@ func TestAnswersBeforeTimeouts(t *testing.T) {
 
 // Close gives each request that is under way its outcome, once.
 func TestCloseEndsAll(t *testing.T) {
-	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))
+	s := openSender(t, serveRaw(t, hang))
 	for range 10 {
 		s.send(time.Minute)
 	}

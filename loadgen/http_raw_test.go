@@ -210,3 +210,6 @@ func TestEarlyAnswerToALargeRequest(t *testing.T) {
 		t.Errorf("ok %d, failed %v, %d connections", got.OK, got.Failed, connections.Load())
 	}
 }
+
+// hang takes requests and answers none.
+func hang(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }

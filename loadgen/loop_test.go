@@ -3,7 +3,6 @@ package loadgen
 import (
 	"bufio"
 	"context"
-	"io"
 	"net"
 	"runtime"
 	"slices"
@@ -151,7 +150,7 @@ func TestBusyLoopLetsOthersRun(t *testing.T) {
 // Nothing is opened while answers are left to be read, but not for long; and what the
 // generator started late opens no more than enough.
 func TestConnectionsThatAreNeeded(t *testing.T) {
-	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))
+	s := openSender(t, serveRaw(t, hang))
 	p := s.pools["a"]
 	send := func(n int, late time.Duration) {
 		for range n {
