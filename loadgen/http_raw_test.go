@@ -89,6 +89,8 @@ func TestAnswersEndWhereTheyEnd(t *testing.T) {
 		"large header": {answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20_000) + "\r\nContent-Length: 2\r\n\r\nok", bytes: 2},
 		"empty":        {answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		"chunked":      {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\nyou\r\n0\r\n\r\n", bytes: 8},
+		"zeros":        {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("0", 40) + "5\r\nhello\r\n0\r\n\r\n", bytes: 5},
+		"too large":    {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000000000000000\r\nhello", failed: FailRead, closes: true},
 		"trailers": {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n" +
 			"5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n", bytes: 5},
 		"HEAD, no length": {method: "HEAD", answer: "HTTP/1.1 200 OK\r\n\r\n"},
