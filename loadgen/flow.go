@@ -179,6 +179,12 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 	}()
 	traceRun := newTraceRun()
 	for i, class := range sc.Classes {
+		if class.Timeout <= 0 {
+			class.Timeout = opts.RequestTimeout
+		}
+		if class.Timeout > MaxTimeout {
+			return flows, fmt.Errorf("loadgen: class %q: timeout %v, want at most %.0fh", class.Name, class.Timeout, MaxTimeout.Hours())
+		}
 		drawn, err := class.Request.Open(sc.Seed, class.Name)
 		if err != nil {
 			return flows, fmt.Errorf("loadgen: class %q: %w", class.Name, err)
@@ -186,9 +192,6 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 		loop, err := newLoop(ctx)
 		if err != nil {
 			return flows, err
-		}
-		if class.Timeout <= 0 {
-			class.Timeout = opts.RequestTimeout
 		}
 		flows = append(flows, &flow{
 			Class:    class.withDefaults(),

@@ -15,13 +15,13 @@ const longestChunkLine = 4 << 10
 // chunkReader finds the end of a chunked body (RFC 9112, section 7.1), in whatever
 // pieces it comes. The zero value takes one; it is not used for another.
 type chunkReader struct {
-	stage  chunkStage
-	left   int64 // of the chunk; while its line comes, the size so far
-	digit  bool  // the size has one
-	blank  bool  // follows the size
-	line   int   // length of the line so far
-	total  int   // length of the trailer so far
-	cr     bool  // the line ends with the next byte
+	stage chunkStage
+	left  int64 // of the chunk; while its line comes, the size so far
+	digit bool  // the size has one
+	blank bool  // follows the size
+	line  int   // length of the line so far
+	total int   // length of the trailer so far
+	cr    bool  // the line ends with the next byte
 }
 
 type chunkStage uint8
