@@ -77,6 +77,9 @@ func (c *conn) written() {
 // errUnasked is what a connection ends with that has sent more than answers.
 var errUnasked = errors.New("loadgen: bytes that are no answer")
 
+// errCut is what a request fails with whose connection ends.
+var errCut = errors.New("loadgen: the connection ended before the answer was whole")
+
 // received takes what was read, and the error that reading ended with.
 func (c *conn) received(data []byte, err error) {
 	switch {
@@ -90,12 +93,16 @@ func (c *conn) received(data []byte, err error) {
 			c.finish(len(rest) == 0 && err == nil)
 			return
 		}
-		err = errors.Join(broken, err)
+		if broken != nil {
+			err = broken
+		}
 	}
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF) && c.call != nil && c.answer.endsWithConnection():
 		c.finish(false)
+	case errors.Is(err, io.EOF):
+		c.fail(errCut)
 	default:
 		c.fail(err)
 	}

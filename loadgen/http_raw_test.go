@@ -215,3 +215,26 @@ func TestEarlyAnswerToALargeRequest(t *testing.T) {
 
 // hang takes requests and answers none.
 func hang(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }
+
+// What went wrong with an answer is told beside the kind of failure, and never more than
+// a line of what the server has sent.
+func TestFirstFailures(t *testing.T) {
+	for answer, want := range map[string]string{
+		"\x15\x03\x01\x00\x02\x02\x46":                                             "the answer is TLS; give the target as https://HOST:PORT",
+		"\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03":                             "the answer is TLS; give the target as https://HOST:PORT",
+		"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n":                               "an answer without a status line of HTTP/1",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel":                          "the connection ended before the answer was whole",
+		"HTTP/1.1 200 OK\r\nContent-Length: x\r\nSet-Cookie: secret\r\n\r\n":       "an answer with a broken header: ",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n":               "an answer with broken chunks",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", largestHeader) + "\r\n\r\n": "an answer with a header of over 64 KiB",
+	} {
+		var connections atomic.Int64
+		got, _ := runClass(t, serveRaw(t, used(&connections, answer, true)), 50*time.Millisecond, Class{
+			Name: "a", Arrivals: arrival.Plan{Bursts: arrival.Bursts{Size: 2}}, Request: content.Spec{Path: "/"},
+		}, Options{})
+		text := got.FirstFailures[FailRead]
+		if got.Failed[FailRead] != 2 || len(got.FirstFailures) != 1 || !strings.HasPrefix(text, want) || strings.Contains(text, "secret") || len(text) > maxErrorText {
+			t.Errorf("%.20q: failed %v, first %q", answer, got.Failed, got.FirstFailures)
+		}
+	}
+}

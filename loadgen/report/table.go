@@ -33,7 +33,7 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	}
 	writeSpread(&b, groups)
 	writePhases(&b, groups)
-	writeLines(&b, "", causes(groups))
+	writeLines(&b, "", append(causes(groups), firstFailures(groups)...))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
 	writeLines(&b, "", verdictLines(r.Verdict))

@@ -62,7 +62,7 @@ func newPageView(r *loadgen.Report) pageView {
 	groups := groupRuns(r)
 	view := pageView{
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
-		Causes: causes(groups),
+		Causes: append(causes(groups), firstFailures(groups)...),
 	}
 	view.Slowest, view.Slower = slowRows(groups)
 	comparison := changesOf(r)
