@@ -106,7 +106,7 @@ func (v validator) validatePair(at string, pair Certificate) {
 		return
 	}
 	if end := Expiry(loaded.Leaf, time.Now()); end != "" {
-		v.Warn(at+".cert", "the certificate %s %s", pair.Cert, end)
+		v.Warn(at+".cert", "the certificate %s %s", v.Shown(at+".cert", pair.Cert), end)
 	}
 }
 
