@@ -303,6 +303,7 @@ func (g *Gateway) startCouriers() {
 			c := &courier{
 				g: g, q: q, class: classifier.Class(i), name: class,
 				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1),
+				complaints: rate.Sometimes{Interval: time.Second},
 			}
 			g.lanes = append(g.lanes, c)
 			g.couriers.Go(func() { c.run(g.serving) })

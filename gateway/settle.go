@@ -61,11 +61,18 @@ func (c *courier) insist(ctx context.Context, f func() error) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		c.log.Warn("the state of a job can't be read or written; its message waits", "error", err)
+		c.storeAway(err)
 		if !pause(ctx, min(backoff(try), awayBackoff)) {
 			return false
 		}
 	}
+}
+
+// storeAway logs that the records' store does not do what it is asked.
+func (c *courier) storeAway(err error) {
+	c.complaints.Do(func() {
+		c.log.Warn("the state of a job can't be read or written, its message waits; more of these are logged once a second", "error", err)
+	})
 }
 
 // settle decides by the app's answer: 2xx is done; what is dead by the queue's
