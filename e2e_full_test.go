@@ -84,7 +84,9 @@ routes: [{match: {path: "/batch/**"}, queue: jobs}, {upstream: app}]
 
 	full()
 	app.hold(nil) // it is done, which can't be written down
-	app.await(t, "the job is answered", func() bool { return !slices.ContainsFunc(app.deliveries, func(d *delivery) bool { return !d.answered }) })
+	app.await(t, "the job is answered", func() bool {
+		return !slices.ContainsFunc(app.deliveries, func(d *delivery) bool { return !d.answered })
+	})
 	began = time.Now()
 	g.signal(t, syscall.SIGTERM)
 	if code := g.wait(t); code != exitOK {

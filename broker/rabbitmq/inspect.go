@@ -60,15 +60,17 @@ func (q *Queue) Inspect(ctx context.Context) ([]broker.Lane, error) {
 			}
 			lane := broker.Lane{
 				Class: class, Waiting: state.Messages, InHand: broker.Unknown, Bytes: broker.Unknown, Consumers: state.Consumers,
+				MaxBytes: q.cfg.MaxBytes, // or else declaring it would have failed
 			}
 			if class == deadName {
-				lane.InHand = 0
+				lane.InHand, lane.MaxBytes = 0, q.cfg.DeadBytes
 			} else {
 				lane.PeekCounts = true
 				if lane.Paused, err = paused(ch, markerOf(name)); err != nil {
 					return err
 				}
 			}
+			lane.MaxMessages = lane.MaxBytes / messageBytes
 			lanes = append(lanes, lane)
 		}
 		return nil
