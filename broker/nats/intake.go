@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"overtake/broker"
 )
 
 const (
@@ -26,8 +25,9 @@ const (
 // A server may be well but for that: into a stream that it could not write to once,
 // as the disk was full, it takes nothing more, and whoever publishes gets no answer
 // (nats-server v2.15.2: stream.processJetStreamMsg). It tells so who wants to remove
-// something, even nothing. So that is asked when a publish has waited for a while,
-// and again until all is well; meanwhile publishes fail at once.
+// something, even nothing. So that is asked when a publish has waited for a while. If
+// the stream says that it takes none, publishes fail at once until it says otherwise;
+// if it says nothing, it may be slow, or its cluster elects, and nothing is known.
 type intake struct {
 	stream string
 	asking bool          // somebody asks until it takes messages
@@ -86,33 +86,40 @@ func (c *Conn) askUntilOpen(in *intake) {
 	}
 }
 
-// ask returns an error that is [broker.ErrUnavailable] if the stream takes no messages,
-// and nil also if the server does not tell.
+// errUntold: the stream did not say whether it takes messages.
+var errUntold = errors.New("no answer from the stream")
+
+// ask returns an error that is broker.ErrUnavailable if the stream says that it takes
+// no messages, and else nil or errUntold.
 func (c *Conn) ask(stream string) error {
-	err := c.request(c.ctx, func(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(c.ctx, findTimeout, errNoAnswer)
+	defer cancel()
+	err := c.request(ctx, func(ctx context.Context) error {
 		s, err := c.js.Stream(ctx, stream)
 		if err == nil {
 			err = s.Purge(ctx, jetstream.WithPurgeSubject(nothing))
 		}
 		return err
 	})
-	if !errors.Is(err, broker.ErrUnavailable) {
+	switch code := apiError(err).Code; {
+	case err == nil || 400 <= code && code < 500: // no reason why it should take none
 		return nil
-	}
-	switch {
-	case errorCode(err) == 0: // it did not answer, or has no leader
-		return fmt.Errorf("nats: stream %s takes no messages: %w", stream, err)
+	case code != http.StatusInternalServerError: // it has no leader, or we may not ask
+		return errUntold
 	case c.external:
 		return fmt.Errorf("nats: stream %s takes no messages: %w; see that the server can write (is its disk full?), then restart it", stream, err)
 	}
 	return fmt.Errorf("nats: stream %s takes no messages: %w; make room on the disk of the broker's folder, and it goes on", stream, err)
 }
 
-// heard notes what a stream said, and reports whether it takes messages.
+// heard notes what a stream said, and reports whether it need not be asked again.
 func (c *Conn) heard(in *intake, err error) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before := in.err
+	if errors.Is(err, errUntold) {
+		err = before
+	}
 	in.err, in.asking = err, err != nil
 	switch {
 	case err != nil && before == nil:

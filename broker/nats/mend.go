@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -48,10 +49,15 @@ func (s *Server) mend(ctx context.Context) {
 	}
 }
 
-// writeError returns why a stream takes nothing more, or JetStream has stopped.
+// writeError returns why a stream takes nothing more, or that JetStream has stopped.
 func writeError(ns *server.Server) error {
-	if health := ns.Healthz(nil); health.Error != "" {
-		return errors.New(health.Error)
+	if !ns.JetStreamEnabled() {
+		return errors.New("JetStream has stopped")
+	}
+	for _, e := range ns.Healthz(&server.HealthzOptions{Details: true}).Errors {
+		if e.Type == server.HealthzErrorStream && strings.Contains(e.Error, "write error") {
+			return errors.New(e.Error)
+		}
 	}
 	return nil
 }
