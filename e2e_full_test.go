@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"overtake/broker/nats/natstest"
 )
 
 // A full disk of the embedded broker is said by everything that tells of health, and
@@ -97,4 +99,38 @@ routes: [{match: {path: "/batch/**"}, queue: jobs}, {upstream: app}]
 	} else {
 		t.Logf("it stopped after %v", took)
 	}
+}
+
+// The same of a server elsewhere, which its operator has to start again: it takes
+// nothing more into what it could not write to.
+func TestE2EDiskFullElsewhere(t *testing.T) {
+	disk := mountDisk(t)
+	server := natstest.Start(t, natstest.Options{
+		NoJetStream: true, // but this one
+		Config:      fmt.Sprintf("jetstream {store_dir: %q, max_memory_store: 64MB, max_file_store: 100GB}", disk.data),
+	})
+	app := newRecorder(t, nil)
+	g := startGateway(t, fmt.Sprintf(`
+upstreams: {app: {servers: [%q]}}
+brokers: {far: {type: nats, url: %q}}
+queues: {jobs: {broker: far, deliver: {upstream: app}}}
+routes: [{queue: jobs}]
+`, app.url, server.URL()))
+	number := 0
+	job := func() string {
+		number++
+		return postJob(http.DefaultClient, g.url, &post{job: fmt.Sprint("job-", number), class: "any"})
+	}
+	up := func() bool { return g.metric(t, `overtake_queue_up{queue="jobs"}`) == 1 }
+	eventually(t, "a job is taken", func() bool { return job() != "" })
+	disk.fill(t)
+	eventually(t, "a job is refused, and the queue is said to be down", func() bool { return job() == "" && !up() })
+	if resp, body := get(t, g.admin+"/readyz"); resp.StatusCode != 503 || !strings.Contains(body, "then restart it") {
+		t.Errorf("/readyz says %d %s", resp.StatusCode, body)
+	}
+	disk.free(t)
+	server.Kill(t)
+	server.Restart(t)
+	eventually(t, "the queue is said to be up", up)
+	eventually(t, "a job is taken", func() bool { return job() != "" })
 }
