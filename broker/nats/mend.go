@@ -37,12 +37,17 @@ func (s *Server) mend(ctx context.Context) {
 			continue
 		}
 		s.cfg.Logger.Error("nats: the embedded server can't write and takes no messages; it goes on when there is room", "folder", s.cfg.Dir, "error", why)
-		for why != nil {
+		for said := ""; why != nil; {
 			if !pause(ctx, lookForRoom) {
 				return
 			}
-			if why = s.tryWrite(); why == nil {
-				why = s.startAnew()
+			if why = s.tryWrite(); why != nil {
+				continue
+			}
+			// The same refusal, again and again, is news once.
+			if why = s.startAnew(); why != nil && why.Error() != said {
+				said = why.Error()
+				s.cfg.Logger.Error("nats: the embedded server can't be started anew, trying on", "error", why)
 			}
 		}
 		s.cfg.Logger.Info("nats: the embedded server can write again and goes on", "folder", s.cfg.Dir)
@@ -85,7 +90,6 @@ func (s *Server) startAnew() error {
 	s.running().WaitForShutdown()
 	ns, err := startServer(&s.cfg, s.trouble)
 	if err != nil {
-		s.cfg.Logger.Error("nats: the embedded server can't be started anew, trying on", "error", err)
 		return err
 	}
 	s.mu.Lock()

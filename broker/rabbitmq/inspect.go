@@ -128,14 +128,18 @@ func (q *Queue) Peek(ctx context.Context, lane string, limit int) (peeked []brok
 }
 
 // Purge implements [broker.Inspector].
-func (q *Queue) Purge(ctx context.Context, lane string) (n int, err error) {
-	err = q.inLane("purge", lane, func(name string) error {
-		return q.conn.request(ctx, func(ch *amqp.Channel) error {
+func (q *Queue) Purge(ctx context.Context, lane string) (int, error) {
+	n := 0 // where the call may write also after ctx has ended
+	err := q.inLane("purge", lane, func(name string) error {
+		return q.conn.request(ctx, func(ch *amqp.Channel) (err error) {
 			n, err = ch.QueuePurge(name, false)
 			return err
 		})
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // SetPaused implements [broker.Inspector].
