@@ -48,7 +48,7 @@ func (c *conn) send(w waiter) {
 	p := c.pool
 	c.call, c.deadline = w.call, w.deadline
 	c.served++
-	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job}
+	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job, success: w.call.Class.success()}
 	content := p.render(w.call.Request)
 	var rest *httpContent
 	p.out, rest = content.appendBody(content.appendHeader(p.out[:0], w.call))

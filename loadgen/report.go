@@ -153,6 +153,9 @@ type ClassResult struct {
 	Method   string  `json:"method"`             // as templates, before anything is drawn
 	Path     string  `json:"path"`
 	Job      bool    `json:"job"`
+	// Success are the statuses of answers that are successes, such as 2xx and 304.
+	// Messages have none.
+	Success []string `json:"success,omitempty"`
 	Counts
 	Accepted int64 `json:"accepted"` // jobs answered with 202
 	Repeated int64 `json:"repeated"` // jobs and messages that came more than once

@@ -176,7 +176,11 @@ func (r *run) result() RunResult {
 	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.result(f.Class, window, r.opts.Jaeger)
-		if to := sc.endpoint(f.Endpoint).destination(); to != "" {
+		endpoint := sc.endpoint(f.Endpoint)
+		if endpoint.Kind == kindHTTP {
+			class.Success = texts(f.success())
+		}
+		if to := endpoint.destination(); to != "" {
 			for i := range class.Slowest {
 				class.Slowest[i].Request = to
 			}

@@ -44,6 +44,10 @@ func (s Class) check(http bool) error {
 		return fmt.Errorf("%d requests per connection; want 1 or more, or 0 for no bound", s.Connections.Requests)
 	case http && s.Request.Path == "":
 		return errors.New(`path "" does not begin with '/'`)
+	case s.Job && len(s.Success) > 0:
+		return fmt.Errorf("success %v of a job, whose answer is 202; remove one of the two", s.Success)
+	case len(s.Success) > 0 && !http:
+		return fmt.Errorf("success %v of messages, which have no status", s.Success)
 	case s.Job && !http:
 		return errors.New("a job is posted over HTTP; name an endpoint of kind http, or none")
 	}
