@@ -64,7 +64,7 @@ func FuzzParseStatuses(f *testing.F) {
 		if ok != (s != 0) || ok && s.String() != text {
 			t.Errorf("%q is %d, %v, and written %q", text, s, ok, s)
 		}
-		if ok && !s.Has(s) || ok && s >= 10 && !(s / 100).Has(s) {
+		if ok && !s.Has(s) || ok && s >= 10 && !(s/100).Has(s) {
 			t.Errorf("%s is not in itself, or its class", s)
 		}
 	})

@@ -1,11 +1,13 @@
 package loadgen
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -183,6 +185,9 @@ func parseTarget(raw string) (target, error) {
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return target{}, fmt.Errorf("loadgen: target %q has more than a host and a port; give %s, and the rest in the paths of the classes",
 			strictyaml.WithoutPassword(raw), u.Scheme+"://"+u.Host)
+	}
+	if port, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16); err != nil || port == 0 {
+		return target{}, fmt.Errorf("loadgen: target %q: there is no port %s; want 1 to 65535", strictyaml.WithoutPassword(raw), u.Port())
 	}
 	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, name: u.Hostname(), addr: u.Host, tls: u.Scheme == "https"}
 	if u.Port() == "" {
