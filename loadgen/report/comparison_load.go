@@ -19,16 +19,7 @@ type classLoad struct {
 
 // loadsOf returns the load of each class, to tell scenarios of one name apart.
 func loadsOf(r *loadgen.Report) []classLoad {
-	var names []string
-	results := make(map[string][]loadgen.ClassResult)
-	for _, run := range r.Runs {
-		for _, c := range run.Classes {
-			if len(results[c.Name]) == 0 {
-				names = append(names, c.Name)
-			}
-			results[c.Name] = append(results[c.Name], c)
-		}
-	}
+	names, results := resultsOf(r)
 	var loads []classLoad
 	for _, name := range names {
 		of := results[name]
@@ -45,7 +36,7 @@ func whereTo(c loadgen.ClassResult) string {
 	if c.Method == "" && c.Path == "" {
 		return cmp.Or(c.Endpoint, "messages")
 	}
-	return strings.TrimSpace(c.Method + " " + c.Path)
+	return cmp.Or(c.Method, "GET") + " " + c.Path
 }
 
 // loadDifference says in which classes a load is another than the first, and how:

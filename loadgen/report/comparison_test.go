@@ -150,7 +150,7 @@ func TestCompareManyFiles(t *testing.T) {
 	c := CompareFiles(names, all)
 	if want := []string{
 		"f7 is NOT A RESULT: GENERATOR-BOUND: late (and 1 reason more)",
-		"f1, f3, f5 have another load than f0: /b, not /a, in page", "f4 has another load than f0: /c, not /a, in page",
+		"f1, f3, f5 have another load than f0: GET /b, not GET /a, in page", "f4 has another load than f0: GET /c, not GET /a, in page",
 	}; !slices.Equal(c.Warnings, want) {
 		t.Errorf("warnings %q, want %q", c.Warnings, want)
 	}
