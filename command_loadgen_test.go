@@ -412,7 +412,7 @@ func TestLoadgenOutputs(t *testing.T) {
 		<-served
 	}
 	_, stderr = captured(t, func() { code = run(loadgenArgs(up.URL, "--duration", "200ms", "--out", "/proc/self")) })
-	if code != exitFailed || !strings.Contains(stderr, "give another folder with --out") || len(served) > 0 {
+	if code != exitUsage || !strings.Contains(stderr, "give another folder with --out") || len(served) > 0 {
 		t.Errorf("a folder that takes no files: exit code %d, %d requests, %s", code, len(served), stderr)
 	}
 }

@@ -28,10 +28,9 @@ const (
 	looksPerSecond = 100
 	savedLooks     = 1000
 	// lookers are how many jobs of a class are looked at at the same time: of those
-	// that answered last time, or were not asked yet, and of those that did not. So
-	// what hangs can hold up the others only where 256 jobs a second begin to do so.
-	lookers      = 256
-	stuckLookers = 64
+	// that answered last time, or were not asked yet, and as many of those that did not.
+	// So what hangs can hold up the others only where 256 jobs a second begin to do so.
+	lookers = 256
 	// shortestLook and longestLook are how long a look may take: each time that it was
 	// too short for a job, that job has twice as long.
 	shortestLook = time.Second
@@ -60,6 +59,7 @@ type locations struct {
 	mu      sync.Mutex
 	fresh   watchLine     // jobs that answered last time, or were not asked yet
 	stuck   watchLine     // those that did not answer in time
+	slow    bool          // one of those answered when it had longer
 	looks   float64       // that may be made now
 	counted time.Time     // when looks were counted
 	typical time.Duration // how long jobs take
@@ -67,9 +67,8 @@ type locations struct {
 
 // watchLine are jobs that are to be looked at.
 type watchLine struct {
-	due   dueJobs
-	busy  int // are looked at now
-	bound int // of busy
+	due  dueJobs
+	busy int // are looked at now
 }
 
 // watchedJob is a job that is not known to have ended.
@@ -99,7 +98,6 @@ func openLocations(target string, tlsConfig *tls.Config, ended func(id string, o
 		},
 		ended: ended,
 		wake:  make(chan struct{}, 1),
-		fresh: watchLine{bound: lookers}, stuck: watchLine{bound: stuckLookers},
 		looks: looksPerSecond, counted: time.Now(),
 		typical: firstLook,
 	}, nil
@@ -201,7 +199,7 @@ func (l *locations) take(now time.Time) (*watchedJob, time.Duration) {
 	l.counted = now
 	var first *watchLine
 	for _, line := range []*watchLine{&l.fresh, &l.stuck} {
-		if len(line.due) > 0 && line.busy < line.bound && (first == nil || line.due[0].next.Before(first.due[0].next)) {
+		if len(line.due) > 0 && line.busy < lookers && (first == nil || line.due[0].next.Before(first.due[0].next)) {
 			first = line
 		}
 	}
@@ -219,12 +217,16 @@ func (l *locations) take(now time.Time) (*watchedJob, time.Duration) {
 }
 
 // reportOverdue counts the jobs that may have ended without a look that would have told.
-// What did not answer a look is not counted: that was asked.
+// What did not answer in time is counted only if some of that is slow rather than hangs.
 func (l *locations) reportOverdue() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	left := l.fresh.due
+	if l.slow {
+		left = append(left, l.stuck.due...)
+	}
 	limit := time.Now().Add(-overdueLook)
-	for _, j := range l.fresh.due {
+	for _, j := range left {
 		if j.next.Before(limit) {
 			j.call.overlook()
 		}
@@ -237,6 +239,11 @@ func (l *locations) look(ctx context.Context, j *watchedJob) {
 	j.call.look(began.Sub(j.next))
 	status, body, err := l.get(ctx, j)
 	now := time.Now()
+	if err == nil && j.line == &l.stuck {
+		l.mu.Lock()
+		l.slow = true
+		l.mu.Unlock()
+	}
 	line := &l.fresh
 	switch {
 	case ctx.Err() != nil:

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,12 +42,12 @@ func TestLooksThatHangHoldUpNoOther(t *testing.T) {
 	finished := func(at time.Time) string { return at.Format(time.RFC3339Nano) }
 	a, b := &jobAPI{finished: finished}, &jobAPI{finished: finished}
 	odd := func(uri string) bool { return strings.ContainsAny(uri[len(uri)-1:], "13579") }
-	sc := Scenario{Duration: time.Second, Seed: 1, Classes: []Class{jobClass("good", 100), jobClass("hang", 60), jobClass("mixed", 100)}, Endpoints: map[string]Endpoint{
+	sc := Scenario{Duration: time.Second, Seed: 1, Classes: []Class{jobClass("good", 100), jobClass("hang", 60), jobClass("mixed", 60)}, Endpoints: map[string]Endpoint{
 		"a": {Kind: kindHTTP, URL: hanging(t, a, func(uri string) bool { return strings.HasSuffix(uri, "?hang") })},
 		"b": {Kind: kindHTTP, URL: hanging(t, b, odd)},
 	}}
 	sc.Classes[0].Endpoint, sc.Classes[1].Endpoint, sc.Classes[2].Endpoint = "a", "a", "b"
-	report, err := Run(t.Context(), sc, Options{Grace: 2500 * time.Millisecond})
+	report, err := Run(t.Context(), sc, Options{Grace: 4 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,12 +103,17 @@ func TestOverdueLooks(t *testing.T) {
 		l.follow(call, "/jobs/1", time.Now())
 		l.fresh.due[len(l.fresh.due)-1].next = time.Now().Add(-late)
 	}
-	l.reportOverdue()
-	if got := f.recorder.result(Class{}, time.Minute, ""); got.OverdueLooks != 2 {
-		t.Errorf("%d overdue, want 2", got.OverdueLooks)
+	l.stuck.due = slices.Clone(l.fresh.due)
+	want := int64(2)
+	for _, l.slow = range []bool{false, true} {
+		l.reportOverdue()
+		if got := f.recorder.looks.overdue; got != want {
+			t.Errorf("%d overdue, want %d", got, want)
+		}
+		want = 6
 	}
 	v := judge(GeneratorUsage{}, []lateness{f.recorder.lateness("a")})
-	if v.State != GeneratorBound || !strings.Contains(v.String(), "2 jobs of class a count as unfinished") {
+	if v.State != GeneratorBound || !strings.Contains(v.String(), "6 jobs of class a count as unfinished") {
 		t.Error(v)
 	}
 }
