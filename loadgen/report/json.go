@@ -87,9 +87,9 @@ func checkClasses(r *loadgen.Report) error {
 	return nil
 }
 
-// maxFigure bounds the figures of a report: what is above it, such as 30 years in
+// maxNumber bounds the figures of a report: what is above it, such as 30 years in
 // milliseconds, was never measured, and sums and ratios of what is not stay finite.
-const maxFigure = 1e12
+const maxNumber = 1e12
 
 // checkFigures refuses the first number of a report that no run can have.
 func checkFigures(r *loadgen.Report) error {
@@ -99,16 +99,16 @@ func checkFigures(r *loadgen.Report) error {
 	return nil
 }
 
-// absurd returns the first number in v that is below 0 or above maxFigure, and where it
+// absurd returns the first number in v that is below 0 or above maxNumber, and where it
 // is; none is not valid. NaN stands for no figure.
 func absurd(v reflect.Value) (at string, figure reflect.Value) {
 	switch v.Kind() {
 	case reflect.Float64:
-		if v.Float() < 0 || v.Float() > maxFigure {
+		if v.Float() < 0 || v.Float() > maxNumber {
 			return "", v
 		}
 	case reflect.Int, reflect.Int64:
-		if v.Int() < 0 || v.Int() > maxFigure {
+		if v.Int() < 0 || v.Int() > maxNumber {
 			return "", v
 		}
 	case reflect.Slice:
