@@ -33,16 +33,16 @@ func (c *compareCommand) Run() error {
 		return &usageError{errors.New("one report, want two or more to compare, such as without/report.json with/report.json")}
 	}
 	if err := makeReportFolder(c.Out); err != nil {
-		return err
+		return &usageError{err}
 	}
 	var all []*loadgen.Report
 	for _, name := range c.Files {
 		report, err := readReportFile(name)
 		if err != nil {
-			return &usageError{fmt.Errorf("%s: %w", name, err)}
+			return &usageError{errors.New(printableLine(name + ": " + err.Error()))}
 		}
 		if len(report.Runs) == 0 || !slices.ContainsFunc(report.Runs, func(r loadgen.RunResult) bool { return len(r.Classes) > 0 }) {
-			return &usageError{fmt.Errorf("%s: the report has no runs with classes: there is nothing to compare; measure again with --out", name)}
+			return &usageError{fmt.Errorf("%s: the report has no runs with classes: there is nothing to compare; measure again with --out", printableLine(name))}
 		}
 		all = append(all, report)
 	}

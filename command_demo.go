@@ -83,7 +83,7 @@ func (c *demoCommand) Run(ctx context.Context) error {
 		return &usageError{fmt.Errorf("--duration %v, want at least 1s", c.Duration)}
 	}
 	if err := makeReportFolder(c.Out); err != nil {
-		return err
+		return &usageError{err}
 	}
 	scratch, err := os.MkdirTemp("", "overtake-demo-")
 	if err != nil {

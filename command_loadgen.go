@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -79,25 +81,39 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 		return &usageError{err}
 	}
 	if err := makeReportFolder(c.Out); err != nil {
-		return err
+		return &usageError{err}
 	}
 	warnOfCut(os.Stderr, load)
+	if !signal.Ignored(syscall.SIGHUP) { // by nohup
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
+		defer stop()
+	}
 	// The first signal ends the run, and the report is written. From then on a
-	// signal does what it does to any program.
+	// signal does what it does to any program, but for that of a terminal which is
+	// gone: it may come once more.
 	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
 	report, err := c.drive(ctx, load)
 	if report == nil {
 		return err
 	}
 	report.Expectations = expect.CheckAll(expectations, report)
-	if werr := writeReport(report, c.Out); werr != nil {
-		return errors.Join(err, werr)
+	var missing shortfalls
+	for _, err := range []error{err, writeReport(report, c.Out)} {
+		if err != nil {
+			missing = append(missing, err)
+		}
 	}
-	if err != nil {
-		return err
+	if missing = append(missing, worth(report)...); len(missing) > 0 {
+		return missing
 	}
-	return worth(report)
+	return nil
 }
+
+// shortfalls are all that is missing for a result, each a line of its own.
+type shortfalls []error
+
+func (s shortfalls) Error() string { return errors.Join(s...).Error() }
 
 // warnOfCut tells which recorded arrivals lie after the end of the run.
 func warnOfCut(w io.Writer, load loadgen.Scenario) {
@@ -164,28 +180,33 @@ func (c *loadgenCommand) traceSample() float64 {
 	return 0
 }
 
-// worth says why a report is no result; nil if it is one.
-func worth(report *loadgen.Report) error {
+// worth returns all reasons why a report is no result; none if it is one.
+func worth(report *loadgen.Report) (missing shortfalls) {
 	if report.Verdict.State != loadgen.Valid {
-		return fmt.Errorf("not a result: %s; the reasons are below the table", report.Verdict.State)
+		missing = append(missing, fmt.Errorf("not a result: %s; the reasons are below the table", report.Verdict.State))
 	}
-	unmet := 0
+	var unmet []string
 	for _, e := range report.Expectations {
 		if !e.Met {
-			unmet++
+			unmet = append(unmet, e.Text)
 		}
 	}
-	if unmet > 0 {
-		return fmt.Errorf("%d of %d expectations are not met", unmet, len(report.Expectations))
+	if len(unmet) > 0 {
+		missing = append(missing, fmt.Errorf("%d of %d expectations are not met: %s", len(unmet), len(report.Expectations), strings.Join(unmet, ", ")))
 	}
+	if !anySuccess(report) {
+		missing = append(missing, errors.New("not one request succeeded; the table says what happened to them"))
+	}
+	return missing
+}
+
+func anySuccess(report *loadgen.Report) bool {
 	for _, run := range report.Runs {
-		for _, class := range run.Classes {
-			if class.OK > 0 {
-				return nil
-			}
+		if slices.ContainsFunc(run.Classes, func(c loadgen.ClassResult) bool { return c.OK > 0 }) {
+			return true
 		}
 	}
-	return errors.New("not one request succeeded; the table says what happened to them")
+	return false
 }
 
 // newView shows runs on standard error: in place on a terminal.

@@ -41,8 +41,16 @@ func TestWarnOfCut(t *testing.T) {
 
 func TestLoadgenUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("bad.yaml", []byte("nmae: x\n"), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"bad.yaml":     "nmae: x\n",
+		"esc.yaml":     "classes: [{name: a, rate: 1/s, path: /, headers: {\"\\e[31mX\\n\": y}}]\n",
+		"a\n\x1b[31mb": "[]",
+		"text.json":    `"x"`,
+		"type.json":    `{"schema": 2, "runs": [{"classes": [{"latency": {"p99_ms": "1"}}]}]}`,
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	const nobody = "http://127.0.0.1:1"
 	for _, c := range []struct {
@@ -60,6 +68,9 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs("http://me:secret@127.0.0.1:port"), "--target is not a URL; want"},
 		{loadgenArgs("http://me:sec/secret@127.0.0.1:80"), "--target is not a URL; want"},
 		{loadgenArgs("me:secret@127.0.0.1:80"), "target \"xxxxx@127.0.0.1:80\": want http://HOST:PORT"},
+		{loadgenArgs("http://127.0.0.1:99999"), "target \"http://127.0.0.1:99999\": there is no port 99999; want 1 to 65535"},
+		{loadgenArgs(nobody, "--out", "bad.yaml"), "report: mkdir bad.yaml: not a directory; give another folder with --out (overtake loadgen --help has an example)"},
+		{loadgenArgs(nobody, "--completions", "http://127.0.0.1:99999/"), "--completions is not a URL of HTTP"},
 		{loadgenArgs(nobody, "--job", "other"), "--job other: there is no class of this name"},
 		{loadgenArgs(nobody, "--duration", "0s"), "--duration 0s, want more than 0s"},
 		{loadgenArgs(nobody, "--duration", "10"), "--duration"},
@@ -86,6 +97,11 @@ func TestLoadgenUsage(t *testing.T) {
 		{[]string{"loadgen", "-f", "shap"}, "no scenario is called \"shap\"; did you mean \"shop\"?"},
 		{[]string{"loadgen", "-f", "none.yaml"}, "none.yaml can't be read: no such file or directory"},
 		{[]string{"loadgen", "-f", "bad.yaml"}, "bad.yaml:1:1: nmae: unknown key; did you mean \"name\"?"},
+		{[]string{"loadgen", "-f", "esc.yaml"}, `: classes[0].headers.\x1b[31mX\n: `},
+		{[]string{"loadgen", "compare", "a\n\x1b[31mb", "text.json"}, `overtake: a\n\x1b[31mb: report: not a report.json of overtake loadgen, but a JSON array: give one that it wrote with --out (`},
+		{[]string{"loadgen", "compare", "text.json", "bad.yaml"}, "text.json: report: not a report.json of overtake loadgen, but a JSON string: give one"},
+		{[]string{"loadgen", "compare", "type.json", "bad.yaml"}, "type.json: report: a field does not fit schema 2 (runs.classes.latency.p99_ms is a string): measure again with this overtake ("},
+		{[]string{"loadgen", "compare", "no\x1b[31m", "bad.yaml"}, `overtake: no\x1b[31m: stat no\x1b[31m: no such file or directory (`},
 		{[]string{"loadgen", "-f", "shop"}, "no target; add --target http://127.0.0.1:8080"},
 		{[]string{"loadgen", "-f", "flash-crowd", "--target", nobody, "--duration", "5s"}, "--duration 5s: the scenario flash-crowd has phases, each with a duration of its own"},
 		{[]string{"loadgen", "-f", "shop", "--target", nobody, "--expect", "nobody.p99<5ms"}, "the scenario has no class \"nobody\"; it has browse, "},
@@ -126,8 +142,8 @@ func TestLoadgenHelp(t *testing.T) {
 	}
 }
 
-// The exit code is about expectations and successes, in this order, and the
-// report tells of them all.
+// The exit code is about expectations and successes, and the last lines, like the
+// report, tell of them all.
 func TestLoadgenExitCode(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer up.Close()
@@ -139,10 +155,10 @@ func TestLoadgenExitCode(t *testing.T) {
 		code         int
 		stderr       string
 	}{
-		{"met", up.URL, []string{"page.p99 < 50s", "page.failed <= 0"}, exitOK, ""},
-		{"not met", up.URL, []string{"page.p99 < 50s", "page.p50 < 0.001ms"}, exitFailed, "\novertake: 1 of 2 expectations are not met\n"},
+		{"met", up.URL, []string{"page.p50 < 50s", "page.failed <= 0"}, exitOK, ""},
+		{"not met", up.URL, []string{"page.p50 < 50s", "page.p50 < 0.001ms"}, exitFailed, "\novertake: 1 of 2 expectations are not met: page.p50 < 0.001ms\n"},
 		{"no success", down.URL, nil, exitFailed, "\novertake: not one request succeeded"},
-		{"no success and not met", down.URL, []string{"page.p99 < 50s"}, exitFailed, "\novertake: 1 of 1 expectations are not met\n"},
+		{"no success and not met", down.URL, []string{"page.p50 < 50s"}, exitFailed, "\novertake: 1 of 1 expectations are not met: page.p50 < 50s\novertake: not one request succeeded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "new", "report")
@@ -154,7 +170,7 @@ func TestLoadgenExitCode(t *testing.T) {
 			stdout, stderr := captured(t, func() { code = run(args) })
 			report := reportIn(t, dir)
 			if report.Verdict.State != loadgen.Valid { // the machine is busy: no result, whatever it is
-				c.code, c.stderr = exitFailed, "\novertake: "
+				c.code, c.stderr = exitFailed, "\novertake: not a result: GENERATOR-BOUND; the reasons are below the table"+c.stderr
 			}
 			if code != c.code || !strings.Contains(stderr, c.stderr) {
 				t.Errorf("exit code %d, want %d; it said\n%s", code, c.code, stderr)
@@ -398,7 +414,7 @@ func TestLoadgenOutputs(t *testing.T) {
 		<-served
 	}
 	_, stderr = captured(t, func() { code = run(loadgenArgs(up.URL, "--duration", "200ms", "--out", "/proc/self")) })
-	if code != exitFailed || !strings.Contains(stderr, "give another folder with --out") || len(served) > 0 {
+	if code != exitUsage || !strings.Contains(stderr, "give another folder with --out") || len(served) > 0 {
 		t.Errorf("a folder that takes no files: exit code %d, %d requests, %s", code, len(served), stderr)
 	}
 }

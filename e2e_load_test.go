@@ -225,7 +225,7 @@ func TestE2ELoadgenOnTerminal(t *testing.T) {
 // A run that is ended early says so, and its report is there.
 func TestE2ELoadgenInterrupted(t *testing.T) {
 	app := startApp(t, 4)
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		dir := t.TempDir()
 		p := start(t, "loadgen", "--target", app, "--class", "page=50:/work?ms=1", "--duration", "10m", "--repeat", "2", "--out", dir)
 		p.find(t, `page: sent \d+, done \d+/s, p50`)
@@ -233,7 +233,7 @@ func TestE2ELoadgenInterrupted(t *testing.T) {
 		if code := p.wait(t); code != exitFailed {
 			t.Errorf("after %v it exited with %d, want %d", signal, code, exitFailed)
 		}
-		if !regexp.MustCompile(`\novertake: loadgen: run ended early: .+ signal received; the report has what was measured until then\n$`).MatchString(p.text()) {
+		if !regexp.MustCompile(`\novertake: loadgen: run ended early: .+ signal received; the report has what was measured until then\n`).MatchString(p.text()) {
 			t.Errorf("after %v it printed\n%s", signal, p.text())
 		}
 		report := readReport(t, dir)

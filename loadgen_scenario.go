@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -74,6 +76,9 @@ func (c *loadgenCommand) checkFlags() error {
 			continue
 		}
 		u, err := url.Parse(page.url)
+		if err == nil {
+			_, err = strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16)
+		}
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return fmt.Errorf("%s is not a URL of HTTP, want one such as %s", page.flag, page.example)
 		}

@@ -132,18 +132,30 @@ func fail(err error, command string) int {
 	}
 	var usage *usageError
 	var problems strictyaml.Problems
+	var missing shortfalls
 	switch {
 	case errors.As(err, &problems):
-		fmt.Fprintln(os.Stderr, problems.Error())
+		for _, p := range problems {
+			fmt.Fprintln(os.Stderr, printableLine(p.String()))
+		}
 		return exitUsage
 	case errors.As(err, &usage):
 		help := "overtake --help shows what there is"
 		if command != "" {
 			help = "overtake " + command + " --help has an example"
 		}
-		fmt.Fprintf(os.Stderr, "overtake: %v (%s)\n", err, help)
+		fmt.Fprintf(os.Stderr, "overtake: %s (%s)\n", printable(err.Error()), help)
 		return exitUsage
+	case errors.As(err, &missing):
+		for _, one := range missing {
+			fmt.Fprintf(os.Stderr, "overtake: %s\n", printable(one.Error()))
+		}
+		return exitFailed
 	}
-	fmt.Fprintf(os.Stderr, "overtake: %v\n", err)
+	remedy := ""
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		remedy = "; raise the limit of open files: ulimit -n 65536"
+	}
+	fmt.Fprintf(os.Stderr, "overtake: %s%s\n", printable(err.Error()), remedy)
 	return exitFailed
 }

@@ -159,6 +159,15 @@ func (c *Call) accept() {
 	c.release()
 }
 
+// look records how late a look at the job began.
+func (c *Call) look(lag time.Duration) { c.flow.recorder.look(c.intended, lag) }
+
+// known records by how much the time at which the job was done may be wrong.
+func (c *Call) known(within time.Duration) { c.flow.recorder.known(c.intended, within) }
+
+// overlook records that nobody looked whether the job had ended when the run did.
+func (c *Call) overlook() { c.flow.recorder.overlook(c.intended) }
+
 // recordRepeat is how calls are repeated.
 func (c *Call) recordRepeat() { c.flow.recorder.repeat(c.intended) }
 

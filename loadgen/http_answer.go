@@ -24,6 +24,8 @@ const (
 type answer struct {
 	toHead bool // of a request with the method HEAD
 	job    bool // the request posts a job
+	// success are the statuses that are one; nil is 2xx.
+	success []Statuses
 
 	stage   stage
 	head    []byte // of a header that has not come whole
@@ -144,7 +146,7 @@ func headerEnd(b []byte, from int) int {
 // begin judges the answer by its header, and tells how its body ends (RFC 9112, section
 // 6.3). It reports whether there is none.
 func (a *answer) begin(h *fasthttp.ResponseHeader) (whole bool) {
-	a.outcome = judgeAnswer(h, a.job)
+	a.outcome = judgeAnswer(h, a.job, a.success)
 	status, length := h.StatusCode(), h.ContentLength()
 	a.last = a.last || status == fasthttp.StatusSwitchingProtocols
 	switch {
@@ -192,13 +194,13 @@ func (a *answer) judged() Outcome {
 }
 
 // judgeAnswer says what a complete answer with this header means.
-func judgeAnswer(h *fasthttp.ResponseHeader, job bool) Outcome {
+func judgeAnswer(h *fasthttp.ResponseHeader, job bool, success []Statuses) Outcome {
 	status := h.StatusCode()
 	var o Outcome
 	if status/100 == 2 {
-		o = classifyStatus(status, "", job)
+		o = classifyStatus(status, "", job, success)
 	} else {
-		o = classifyStatus(status, string(h.Peek(HeaderReason)), job)
+		o = classifyStatus(status, string(h.Peek(HeaderReason)), job, success)
 	}
 	if job && o.Kind == OutcomeOK {
 		o.Location = string(h.Peek(fasthttp.HeaderLocation))

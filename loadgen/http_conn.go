@@ -55,7 +55,7 @@ func (c *conn) send(w waiter) {
 	c.call = w.call
 	p.underway.add(c, w.deadline)
 	c.served++
-	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job}
+	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job, success: w.call.Class.success()}
 	content := p.render(w.call.Request)
 	var rest *httpContent
 	p.out, rest = content.appendBody(content.appendHeader(p.out[:0], w.call))

@@ -29,7 +29,7 @@ type jobs struct {
 	next Sender
 	// One of the two.
 	reader    *completionsReader
-	locations *locations
+	locations map[string]*locations // by the name of the class; immutable
 
 	stop    context.CancelFunc
 	polling sync.WaitGroup
@@ -59,8 +59,8 @@ func newJobs(next Sender) *jobs {
 	return &jobs{next: next, byID: make(map[string]*job), finished: latest.New[Call](rememberedJobs), stop: func() {}}
 }
 
-// open begins to watch for the ends of jobs on target.
-func (j *jobs) open(ctx context.Context, target string, opts Options) error {
+// open begins to watch for the ends of the jobs of these classes on target.
+func (j *jobs) open(ctx context.Context, target string, classes []string, opts Options) error {
 	if opts.Completions != "" {
 		reader, err := openCompletions(ctx, opts.Completions, opts.TLS)
 		if err == nil {
@@ -68,13 +68,18 @@ func (j *jobs) open(ctx context.Context, target string, opts Options) error {
 		}
 		return err
 	}
-	locations, err := openLocations(target, opts.TLS, j.end)
-	if err != nil {
-		return err
+	j.locations = make(map[string]*locations, len(classes))
+	for _, name := range classes {
+		l, err := openLocations(target, opts.TLS, j.end)
+		if err != nil {
+			return err
+		}
+		j.locations[name] = l
 	}
-	j.locations = locations
 	ctx, j.stop = context.WithCancel(context.WithoutCancel(ctx))
-	j.polling.Go(func() { locations.run(ctx) })
+	for _, l := range j.locations {
+		j.polling.Go(func() { l.run(ctx) })
+	}
 	return nil
 }
 
@@ -140,7 +145,7 @@ func (j *jobs) answer(id string, o Outcome) {
 	}
 	job.accepted, job.answer = true, o
 	job.call.accept()
-	if j.locations != nil && !j.locations.follow(id, o.Location, job.call.Request.Fields, job.posted) {
+	if l := j.locations[job.call.Class.Name]; l != nil && !l.follow(job.call, o.Location, job.posted) {
 		delete(j.byID, id)
 		job.call.Finish(job.ended(failed(FailLocation)))
 		return

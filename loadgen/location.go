@@ -4,9 +4,8 @@ import (
 	"container/heap"
 	"context"
 	"crypto/tls"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,20 +21,28 @@ const (
 	// look, a job is looked at. In between it is a quarter of its age.
 	firstLook    = 20 * time.Millisecond
 	longestPause = time.Second
-	// Looks may not be a load of their own: there are lookers at a time, and at most
-	// looksPerJob for each job and looksPerSecond beside that. When that is not
-	// enough, jobs are looked at later, when more of them are done.
-	lookers        = 8
+	// Looks may not be a load of their own: there are at most looksPerJob for each job,
+	// and looksPerSecond beside that. When that is not enough, jobs are looked at later,
+	// when more of them are done.
 	looksPerJob    = 2
 	looksPerSecond = 100
 	savedLooks     = 1000
-	// largestJob bounds what is read of a job's description.
-	largestJob = 1 << 20
+	// lookers are how many jobs of a class are looked at at the same time: of those
+	// that answered last time, or were not asked yet, and as many of those that did not.
+	// So what hangs can hold up the others only where 256 jobs a second begin to do so.
+	lookers = 256
+	// shortestLook and longestLook are how long a look may take: each time that it was
+	// too short for a job, that job has twice as long.
+	shortestLook = time.Second
+	longestLook  = 5 * time.Second
+	// overdueLook is how late a look is, when the run ends, that should have told of the
+	// end of a job.
+	overdueLook = time.Second
 )
 
-// locations follow posted jobs by looking at the resources in the Location of their
-// 202 (RFC 9110, section 15.3.3): JSON objects with a "state", which ends as done,
-// failed or cancelled.
+// locations follow the posted jobs of one class by looking at the resources in the
+// Location of their 202 (RFC 9110, section 15.3.3): JSON objects with a "state", which
+// ends as done, failed or cancelled.
 //
 // How late a look comes does not matter if the resource has the time in "finished", and
 // that is after the last look that showed the job not ended and before the one that
@@ -48,26 +55,35 @@ type locations struct {
 	ended  func(id string, o Outcome) // is called once for each job
 
 	wake chan struct{} // has one when the next look may be sooner
-	work chan *watchedJob
 
 	mu      sync.Mutex
-	due     dueJobs
+	fresh   watchLine     // jobs that answered last time, or were not asked yet
+	stuck   watchLine     // those that did not answer in time
+	slow    bool          // one of those answered when it had longer
 	looks   float64       // that may be made now
 	counted time.Time     // when looks were counted
 	typical time.Duration // how long jobs take
 }
 
-// watchedJob is a job that is not known to have ended.
-type watchedJob struct {
-	id      string
-	url     string
-	fields  []content.Field // credentials
-	posted  time.Time
-	unended time.Time // it had not ended then
-	next    time.Time // when it is to be looked at
+// watchLine are jobs that are to be looked at.
+type watchLine struct {
+	due  dueJobs
+	busy int // are looked at now
 }
 
-// openLocations prepares following the jobs of one target.
+// watchedJob is a job that is not known to have ended.
+type watchedJob struct {
+	call     *Call
+	url      string
+	fields   []content.Field // credentials
+	posted   time.Time
+	unended  time.Time     // it had not ended then
+	next     time.Time     // when it is to be looked at
+	patience time.Duration // how long a look may take
+	line     *watchLine    // that it is in
+}
+
+// openLocations prepares following the jobs of one class at a target.
 func openLocations(target string, tlsConfig *tls.Config, ended func(id string, o Outcome)) (*locations, error) {
 	base, err := url.Parse(target)
 	if err != nil {
@@ -76,32 +92,43 @@ func openLocations(target string, tlsConfig *tls.Config, ended func(id string, o
 	return &locations{
 		base: base,
 		client: &http.Client{
-			Timeout:   pollTimeout,
-			Transport: &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConnsPerHost: lookers},
+			Transport: &http.Transport{TLSClientConfig: tlsConfig, MaxIdleConnsPerHost: lookers, IdleConnTimeout: idleTimeout},
 			// What a job's resource leads to when it is done is not asked for.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		ended: ended,
 		wake:  make(chan struct{}, 1),
-		work:  make(chan *watchedJob),
 		looks: looksPerSecond, counted: time.Now(),
 		typical: firstLook,
 	}, nil
 }
 
-// follow takes a job that was accepted, with the fields of its request. It is false if
-// the location is none of the target's: nobody else is sent requests, or credentials.
-func (l *locations) follow(id, location string, fields []content.Field, posted time.Time) bool {
+// follow takes a job whose 202 has just come. It is false if the location is none of the
+// target's: nobody else is sent requests, or credentials.
+func (l *locations) follow(call *Call, location string, posted time.Time) bool {
 	u, err := l.base.Parse(location)
 	if err != nil || location == "" || !sameOrigin(u, l.base) {
 		return false
 	}
+	j := &watchedJob{
+		call: call, url: u.String(), fields: credentialsIn(call.Request.Fields),
+		posted: posted, unended: posted, patience: shortestLook, line: &l.fresh,
+	}
+	now := time.Now()
 	l.mu.Lock()
 	l.looks += looksPerJob
-	heap.Push(&l.due, &watchedJob{id: id, url: u.String(), fields: credentialsIn(fields), posted: posted, unended: posted, next: posted.Add(l.typical)})
+	j.next = later(now, posted.Add(l.typical))
+	heap.Push(&j.line.due, j)
 	l.mu.Unlock()
 	l.hurry()
 	return true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // sameOrigin reports whether two URLs are of one server (RFC 9110, section 4.3.1).
@@ -143,26 +170,15 @@ func (l *locations) hurry() {
 // run looks at jobs until ctx ends.
 func (l *locations) run(ctx context.Context) {
 	defer l.client.CloseIdleConnections()
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer close(l.work)
-	for range lookers {
-		running.Go(func() {
-			for j := range l.work {
-				l.look(ctx, j)
-			}
-		})
-	}
+	defer l.reportOverdue()
+	var looking sync.WaitGroup
+	defer looking.Wait()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
+	for ctx.Err() == nil {
 		job, pause := l.take(time.Now())
 		if job != nil {
-			select {
-			case l.work <- job:
-			case <-ctx.Done():
-				return
-			}
+			looking.Go(func() { l.look(ctx, job) })
 			continue
 		}
 		timer.Reset(pause)
@@ -170,88 +186,117 @@ func (l *locations) run(ctx context.Context) {
 		case <-timer.C:
 		case <-l.wake:
 		case <-ctx.Done():
-			return
 		}
 	}
 }
 
-// take returns the job that is to be looked at now, or how long there is none.
+// take returns the job that is to be looked at now, the one that is due longest, or
+// how long there is none.
 func (l *locations) take(now time.Time) (*watchedJob, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.looks = min(l.looks+now.Sub(l.counted).Seconds()*looksPerSecond, savedLooks)
 	l.counted = now
+	var first *watchLine
+	for _, line := range []*watchLine{&l.fresh, &l.stuck} {
+		if len(line.due) > 0 && line.busy < lookers && (first == nil || line.due[0].next.Before(first.due[0].next)) {
+			first = line
+		}
+	}
 	switch {
-	case len(l.due) == 0:
+	case first == nil:
 		return nil, longestPause
-	case l.due[0].next.After(now):
-		return nil, l.due[0].next.Sub(now)
+	case first.due[0].next.After(now):
+		return nil, first.due[0].next.Sub(now)
 	case l.looks < 1:
 		return nil, time.Second / looksPerSecond
 	}
 	l.looks--
-	return heap.Pop(&l.due).(*watchedJob), 0
+	first.busy++
+	return heap.Pop(&first.due).(*watchedJob), 0
+}
+
+// reportOverdue counts the jobs that may have ended without a look that would have told.
+// What did not answer in time is counted only if some of that is slow rather than hangs.
+func (l *locations) reportOverdue() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	left := l.fresh.due
+	if l.slow {
+		left = append(left, l.stuck.due...)
+	}
+	limit := time.Now().Add(-overdueLook)
+	for _, j := range left {
+		if j.next.Before(limit) {
+			j.call.overlook()
+		}
+	}
 }
 
 // look finds out whether a job has ended. What can't be found out is tried again.
 func (l *locations) look(ctx context.Context, j *watchedJob) {
 	began := time.Now()
+	j.call.look(began.Sub(j.next))
 	status, body, err := l.get(ctx, j)
 	now := time.Now()
+	if err == nil && j.line == &l.stuck {
+		l.mu.Lock()
+		l.slow = true
+		l.mu.Unlock()
+	}
+	line := &l.fresh
 	switch {
 	case ctx.Err() != nil:
 		return // the job is unfinished
+	case errors.Is(err, context.DeadlineExceeded):
+		j.patience = min(2*j.patience, longestLook)
+		line = &l.stuck
+		fallthrough
 	case err != nil || status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
-		l.later(j, now)
+		l.again(j, line, now)
 		return
 	}
 	view, ok := parseJob(body)
 	if !ok || status/100 != 2 {
-		l.ended(j.id, failed(FailUnknown))
+		l.end(j, failed(FailUnknown))
 		return
 	}
-	end, told := view.end(j.unended, now)
+	end, within := view.end(j.unended, now)
 	switch view.State {
 	case "done":
-		if told { // else only many looks tell
+		if within == 0 { // else only many looks tell
 			l.learn(end.Sub(j.posted))
 		}
-		l.ended(j.id, Outcome{Kind: OutcomeOK, Queue: -1, At: end})
+		j.call.known(within)
+		l.end(j, Outcome{Kind: OutcomeOK, Queue: -1, At: end})
 	case "failed", "cancelled":
 		o := failed(FailJob)
 		o.At = end
-		l.ended(j.id, o)
+		l.end(j, o)
 	default:
 		j.unended = began
-		l.later(j, now)
+		l.again(j, &l.fresh, now)
 	}
 }
 
-func (l *locations) get(ctx context.Context, j *watchedJob) (status int, body []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, j.url, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("User-Agent", "overtake-loadgen")
-	for _, f := range j.fields {
-		req.Header.Add(f.Name, f.Value)
-	}
-	resp, err := l.client.Do(req)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, largestJob))
-	return resp.StatusCode, body, err
-}
-
-// later has a job looked at again.
-func (l *locations) later(j *watchedJob, now time.Time) {
+// again has a job looked at once more, in this line.
+func (l *locations) again(j *watchedJob, line *watchLine, now time.Time) {
 	j.next = now.Add(min(max(now.Sub(j.posted)/4, firstLook), longestPause))
 	l.mu.Lock()
-	heap.Push(&l.due, j)
+	j.line.busy--
+	j.line = line
+	heap.Push(&line.due, j)
 	l.mu.Unlock()
 	l.hurry()
+}
+
+// end is the last of a job.
+func (l *locations) end(j *watchedJob, o Outcome) {
+	l.mu.Lock()
+	j.line.busy--
+	l.mu.Unlock()
+	l.hurry()
+	l.ended(j.call.ID, o)
 }
 
 // learn adjusts when jobs are looked at first: when most of them have ended.
@@ -259,38 +304,6 @@ func (l *locations) learn(took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.typical = min(max((7*l.typical+took)/8, firstLook), longestPause)
-}
-
-// jobView is what the resource of a job says.
-type jobView struct {
-	State    string
-	Finished time.Time
-}
-
-// parseJob reads the description of a job. It is false if there is no state in it. A
-// time that is none is as good as missing.
-func parseJob(body []byte) (view jobView, ok bool) {
-	var raw struct {
-		State    string `json:"state"`
-		Finished any    `json:"finished"`
-	}
-	if json.Unmarshal(body, &raw) != nil || raw.State == "" {
-		return jobView{}, false
-	}
-	view.State = raw.State
-	if text, ok := raw.Finished.(string); ok {
-		view.Finished, _ = time.Parse(time.RFC3339Nano, text)
-	}
-	return view, true
-}
-
-// end returns when the job ended, which was between from and to, and whether the job
-// itself tells.
-func (v jobView) end(from, to time.Time) (_ time.Time, told bool) {
-	if v.Finished.Before(from) || v.Finished.After(to) {
-		return from.Add(to.Sub(from) / 2), false
-	}
-	return v.Finished, true
 }
 
 // dueJobs is a heap: the job that is to be looked at next is the first.

@@ -67,14 +67,14 @@ func failed(cause string) Outcome { return Outcome{Kind: OutcomeFailed, Cause: c
 func unfinished() Outcome         { return Outcome{Kind: OutcomeUnfinished, Queue: -1} }
 
 // classifyStatus judges a complete answer. Only a refusal or a deadline (503,
-// 504) with a reason is a shed: any other status with a reason, such as 502
-// connect_failed, is a failure behind the gateway.
-func classifyStatus(status int, reason string, job bool) Outcome {
+// 504) with a reason is a shed, unless it counts as a success: any other status with a
+// reason, such as 502 connect_failed, is a failure behind the gateway.
+func classifyStatus(status int, reason string, job bool, success []Statuses) Outcome {
 	switch {
-	case status/100 == 2 && job && status != fasthttp.StatusAccepted:
-		return failed(fmt.Sprintf("status %d, not %d", status, fasthttp.StatusAccepted))
-	case status/100 == 2:
+	case succeeds(success, status):
 		return Outcome{Kind: OutcomeOK, Queue: -1}
+	case status/100 == 2 && job:
+		return failed(fmt.Sprintf("status %d, not %d", status, fasthttp.StatusAccepted))
 	case reason != "" && (status == fasthttp.StatusServiceUnavailable || status == fasthttp.StatusGatewayTimeout):
 		return Outcome{Kind: OutcomeShed, Cause: reason, Queue: -1}
 	}

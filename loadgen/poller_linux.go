@@ -77,7 +77,7 @@ func newPoller(rests *idleness) (_ *poller, err error) {
 		p.bell, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("loadgen: no descriptors for a schedule: %w; allow more open files (ulimit -n)", err)
+		return nil, fmt.Errorf("loadgen: no descriptors for a schedule: %w", err)
 	}
 	for fd, number := range map[int]int32{p.timer: eventTimer, p.bell: eventBell} {
 		if err := unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: number}); err != nil {

@@ -63,6 +63,7 @@ func (r *run) progress(final bool) Progress {
 		p.Classes = append(p.Classes, class)
 	}
 	var usage GeneratorUsage
+	usage.LoadAverage, usage.Processors = machineLoad()
 	if skipped > 0 {
 		usage.SkippedShare = float64(skipped) / float64(sent+skipped)
 	}

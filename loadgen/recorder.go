@@ -38,6 +38,7 @@ type recorder struct {
 	service histogram // from the real start
 	lag     histogram // real start - intended start
 	queue   histogram // in the gateway
+	looks   *looks    // at jobs; nil without any
 	// Sums over the successes that told their time in the gateway.
 	queueSum, queueService time.Duration
 
@@ -54,6 +55,13 @@ type recorder struct {
 type figures struct {
 	Counts
 	accepted, repeated, bytes int64
+}
+
+// looks are the figures of the looks at jobs.
+type looks struct {
+	lag     histogram // real start - planned start
+	error   histogram // of the time when a job was done
+	overdue int64     // jobs that nobody looked at in time
 }
 
 type phaseFigures struct {
@@ -148,6 +156,34 @@ func (r *recorder) accept(intended time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.update(intended, func(f *figures) { f.accepted++ })
+}
+
+// look records how late a look at a job began.
+func (r *recorder) look(intended, lag time.Duration) {
+	r.atLooks(intended, func(l *looks) { l.lag.record(lag) })
+}
+
+// known records by how much the time at which a job was done may be wrong.
+func (r *recorder) known(intended, within time.Duration) {
+	r.atLooks(intended, func(l *looks) { l.error.record(within) })
+}
+
+// overlook counts a job that may have ended, and was not looked at.
+func (r *recorder) overlook(intended time.Duration) {
+	r.atLooks(intended, func(l *looks) { l.overdue++ })
+}
+
+// atLooks changes the figures of looks for a measured job.
+func (r *recorder) atLooks(intended time.Duration, f func(*looks)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.measures(intended) {
+		return
+	}
+	if r.looks == nil {
+		r.looks = &looks{lag: newHistogram(), error: newHistogram()}
+	}
+	f(r.looks)
 }
 
 // repeat counts a job that was completed once more.
@@ -265,7 +301,14 @@ func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 func (r *recorder) lateness(class string) lateness {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return lateness{class: class, lag: r.lag.quantile(0.99), median: r.latency.quantile(0.50), p99: r.latency.quantile(0.99)}
+	l := lateness{
+		class: class, lag: r.lag.quantile(0.99), peak: r.series.peak(),
+		median: r.latency.quantile(0.50), p99: r.latency.quantile(0.99),
+	}
+	if r.looks != nil {
+		l.lookLag, l.endError, l.overdue = r.looks.lag.quantile(0.99), r.looks.error.quantile(0.99), r.looks.overdue
+	}
+	return l
 }
 
 // result condenses everything for the report; window is how long was measured,
@@ -287,6 +330,9 @@ func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassRes
 	}
 	if r.queueService > 0 {
 		result.QueueShare = round4(float64(r.queueSum) / float64(r.queueService))
+	}
+	if r.looks != nil {
+		result.LookLag, result.EndError, result.OverdueLooks = r.looks.lag.summary(), r.looks.error.summary(), r.looks.overdue
 	}
 	if window > 0 {
 		result.DonePerSecond = round3(float64(r.inWindow) / window.Seconds())

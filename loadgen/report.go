@@ -127,9 +127,14 @@ type GeneratorUsage struct {
 	CPUWaitShare float64 `json:"cpu_wait_share"`
 	// CPUWaitMean is how long they waited each time before they ran: what every
 	// answer spends in the socket before it is read, on the average.
-	CPUWaitMean     Millis `json:"cpu_wait_mean_ms"`
-	SocketFailures  int64  `json:"socket_failures"`
-	LostCompletions uint64 `json:"lost_completions"` // of jobs, missed between two polls
+	CPUWaitMean Millis `json:"cpu_wait_mean_ms"`
+	// LoadAverage is how many threads of the whole machine ran or waited for one of its
+	// Processors, about the mean of the last minute, when the schedule ended. Both are 0
+	// where the system does not tell.
+	LoadAverage     float64 `json:"load_average"`
+	Processors      int     `json:"processors"`
+	SocketFailures  int64   `json:"socket_failures"`
+	LostCompletions uint64  `json:"lost_completions"` // of jobs, missed between two polls
 	// MistimedCompletions are those that the app dates before their post or in the
 	// future. They count as done when that became known.
 	MistimedCompletions uint64 `json:"mistimed_completions"`
@@ -151,6 +156,9 @@ type ClassResult struct {
 	Arrivals string  `json:"arrivals"`   // of what kind they are, in words: Poisson
 	Timeout  Millis  `json:"timeout_ms"` // of a request
 	Job      bool    `json:"job"`
+	// Success are the statuses of answers that are successes, such as 2xx and 304.
+	// Messages have none.
+	Success []string `json:"success,omitempty"`
 	Counts
 	Accepted int64 `json:"accepted"` // jobs answered with 202
 	Repeated int64 `json:"repeated"` // jobs and messages that came more than once
@@ -169,6 +177,15 @@ type ClassResult struct {
 	// service times. Count is 0 where nothing told.
 	Queue      Latency `json:"queue"`
 	QueueShare float64 `json:"queue_share"`
+	// LookLag is how late looks at the resources of jobs began, EndError by how much
+	// the time at which a job was done may be wrong: half the time between the two
+	// looks around it, 0 where the resource tells. Count is 0 for all else than jobs
+	// that are followed by Location.
+	LookLag  Latency `json:"look_lag"`
+	EndError Latency `json:"end_error"`
+	// OverdueLooks are jobs left unfinished that nobody looked at in the last second,
+	// although that was due.
+	OverdueLooks int64 `json:"overdue_looks"`
 	// Curve and ServiceCurve are the percentiles of Latency and Service on the
 	// HDR scale, up to 100, which is the maximum; Distribution is the histogram of
 	// Latency in steps of a tenth of a decade.

@@ -57,8 +57,14 @@ func (r *run) followJobs(ctx context.Context, senders map[string]Sender) error {
 		if _, ok := senders[f.Endpoint].(*jobs); !f.Job || ok {
 			continue
 		}
+		var classes []string
+		for _, other := range r.flows {
+			if other.Job && other.Endpoint == f.Endpoint {
+				classes = append(classes, other.Name)
+			}
+		}
 		j := newJobs(senders[f.Endpoint])
-		if err := j.open(ctx, r.scenario.endpoint(f.Endpoint).URL, r.opts); err != nil {
+		if err := j.open(ctx, r.scenario.endpoint(f.Endpoint).URL, classes, r.opts); err != nil {
 			return err
 		}
 		senders[f.Endpoint] = j
@@ -170,7 +176,11 @@ func (r *run) result() RunResult {
 	var lags []lateness
 	for _, f := range r.flows {
 		class := f.recorder.result(f.Class, window, r.opts.Jaeger)
-		if to := sc.endpoint(f.Endpoint).destination(); to != "" {
+		endpoint := sc.endpoint(f.Endpoint)
+		if endpoint.Kind == kindHTTP {
+			class.Success = texts(f.success())
+		}
+		if to := endpoint.destination(); to != "" {
 			for i := range class.Slowest {
 				class.Slowest[i].Request = to
 			}

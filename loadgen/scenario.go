@@ -70,6 +70,9 @@ type Class struct {
 	// completion of the work: as listed at [Options.Completions], or, where that
 	// is empty, as the resource in Location tells.
 	Job bool
+	// Success are the statuses of answers that are successes, over HTTP. Empty is 2xx.
+	// A job has none: its answer is 202.
+	Success []Statuses
 }
 
 // Connections are how a class uses HTTP connections. The zero value keeps them

@@ -53,6 +53,14 @@ func (s *series) done(t, latency, queue time.Duration, good bool) {
 	s.open[max(second.Second.Second, len(s.seconds)-2)%2].record(latency)
 }
 
+// peak returns how many requests the second with the most of them had.
+func (s *series) peak() (most int64) {
+	for _, second := range s.seconds {
+		most = max(most, second.Sent)
+	}
+	return most
+}
+
 // finish writes the percentiles of a second into it.
 func (s *series) finish(index int) {
 	if index < 0 {

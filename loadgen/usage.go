@@ -10,6 +10,9 @@ type usage struct {
 	idle   []time.Duration // of each loop
 	waited time.Duration   // ready to run, without a core
 	turns  int64           // on a core
+
+	load       float64 // average of the whole machine
+	processors int     // that it has
 }
 
 // readUsage reads the usage of a generator with these flows.
@@ -21,11 +24,13 @@ func readUsage(at time.Duration, flows []*flow) usage {
 		u.idle = append(u.idle, awake+time.Duration(f.loop.rests.asleep.Load()))
 	}
 	u.waited, u.turns = waitTime()
+	u.load, u.processors = machineLoad()
 	return u
 }
 
 // fill fills in what was used from u to end.
 func (u usage) fill(g *GeneratorUsage, end usage) {
+	g.LoadAverage, g.Processors = end.load, end.processors
 	elapsed, ran, waited := end.at-u.at, end.cpu-u.cpu, end.waited-u.waited
 	if elapsed > 0 {
 		// Awake for nothing is time that they could have worked in.

@@ -35,6 +35,24 @@ func waitTime() (waited time.Duration, turns int64) {
 	return waited, turns
 }
 
+// machineLoad returns the load average of the last minute and the number of processors
+// of the machine, of which this process may be allowed fewer.
+func machineLoad() (load float64, processors int) {
+	averages, err := os.ReadFile("/proc/loadavg")
+	stat, statErr := os.ReadFile("/proc/stat")
+	if err != nil || statErr != nil {
+		return 0, 0
+	}
+	first, _, _ := strings.Cut(string(averages), " ")
+	load, _ = strconv.ParseFloat(first, 64)
+	for line := range strings.Lines(string(stat)) {
+		if strings.HasPrefix(line, "cpu") && !strings.HasPrefix(line, "cpu ") { // that is the sum
+			processors++
+		}
+	}
+	return load, processors
+}
+
 // cores returns how many cores this process may use at a time.
 func cores() int {
 	n := runtime.GOMAXPROCS(0)

@@ -1,11 +1,13 @@
 package loadgen
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,6 +51,10 @@ func (s Class) check(http bool) error {
 		return fmt.Errorf("at most %d connections; want 1 or more, or 0 for no bound", s.Connections.Max)
 	case s.Connections.Requests < 0:
 		return fmt.Errorf("%d requests per connection; want 1 or more, or 0 for no bound", s.Connections.Requests)
+	case s.Job && len(s.Success) > 0:
+		return fmt.Errorf("success %v of a job, whose answer is 202; remove one of the two", s.Success)
+	case len(s.Success) > 0 && !http:
+		return fmt.Errorf("success %v of messages, which have no status", s.Success)
 	case s.Job && !http:
 		return errors.New("a job is posted over HTTP; name an endpoint of kind http, or none")
 	case http:
@@ -213,6 +219,9 @@ func parseTarget(raw string) (target, error) {
 	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return target{}, fmt.Errorf("loadgen: target %q has more than a host and a port; give %s, and the rest in the paths of the classes",
 			strictyaml.WithoutPassword(raw), u.Scheme+"://"+u.Host)
+	}
+	if port, err := strconv.ParseUint(cmp.Or(u.Port(), "80"), 10, 16); err != nil || port == 0 {
+		return target{}, fmt.Errorf("loadgen: target %q: there is no port %s; want 1 to 65535", strictyaml.WithoutPassword(raw), u.Port())
 	}
 	t := target{url: u.Scheme + "://" + u.Host, host: u.Host, name: u.Hostname(), addr: u.Host, tls: u.Scheme == "https"}
 	if u.Port() == "" {

@@ -67,6 +67,64 @@ func TestLagLimitGoesByLatency(t *testing.T) {
 	}
 }
 
+// Of a class that is slow and rare, a lag is neither much of a latency nor a burst.
+func TestLagLimitOfSlowAndRareClasses(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		what        string
+		median, p99 time.Duration
+		peak        int64
+		limit       time.Duration
+	}{
+		{"slow and rare", time.Second, 3 * time.Second, 20, 50 * ms},
+		{"very rare", time.Second, 3 * time.Second, 1, 100 * ms},
+		{"rare, but only some are slow", 40 * ms, 3 * time.Second, 20, 5 * ms},
+		{"rare, and half of them rather slow", 200 * ms, 3 * time.Second, 20, 20 * ms},
+		{"slow, but frequent", time.Second, 3 * time.Second, 300, 5 * ms},
+		{"rare and fast", 5 * ms, 10 * ms, 1, 2 * ms},
+	} {
+		if got := (lateness{median: test.median, p99: test.p99, peak: test.peak}).limit(); got != test.limit {
+			t.Errorf("%s: %v, want %v", test.what, got, test.limit)
+		}
+	}
+}
+
+// Who shares a machine with too much is told so, as the rate is not what is wrong.
+func TestTheRemedyForABusyMachine(t *testing.T) {
+	late := []lateness{{class: "a", lag: time.Second}}
+	for want, u := range map[string]GeneratorUsage{
+		"lower the rate, or give this process more cores":                                   {LoadAverage: 2, Processors: 2},
+		"lower the rate, or give this process":                                              {LoadAverage: 13}, // of how many is not known
+		"late (p99; limit 5.0 ms): stop what else runs (load average 13.2 on 2 processors)": {LoadAverage: 13.2, Processors: 2},
+		"in the latencies: stop what else runs (load average 3.01 on 2 processors)":         {LoadAverage: 3.01, Processors: 2, CPUWaitMean: 1},
+		"in the latencies: stop what else runs on its cores":                                {LoadAverage: 1, Processors: 2, CPUWaitMean: 1},
+	} {
+		if v := judge(u, late); !strings.Contains(v.String(), want) {
+			t.Errorf("%q has no %q", v, want)
+		}
+	}
+}
+
+// The ends of jobs are exact enough by a part of how long they take.
+func TestJudgeOfTheEndsOfJobs(t *testing.T) {
+	const ms = time.Millisecond
+	for _, test := range []struct {
+		l    lateness
+		want VerdictState
+	}{
+		{lateness{endError: 20 * ms, p99: 10 * ms}, Valid},
+		{lateness{endError: 21 * ms, p99: 10 * ms}, GeneratorBound},
+		{lateness{endError: 250 * ms, p99: time.Second}, Valid},
+		{lateness{endError: 251 * ms, p99: time.Second}, GeneratorBound},
+		{lateness{lookLag: time.Second, p99: time.Second}, Valid}, // and yet exact, as they tell
+		{lateness{overdue: 1}, GeneratorBound},
+	} {
+		if v := judge(GeneratorUsage{}, []lateness{test.l}); v.State != test.want {
+			t.Errorf("%+v: %v, want %s", test.l, v, test.want)
+		}
+	}
+}
+
 // The wait for a core is held to the latency of the fastest class.
 func TestWaitLimitGoesByLatency(t *testing.T) {
 	const ms = time.Millisecond

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
+	"strings"
 
 	"overtake/loadgen"
 )
@@ -55,7 +57,14 @@ func ReadJSON(r io.Reader) (*loadgen.Report, error) {
 	}
 	report := new(loadgen.Report)
 	if err := json.Unmarshal(text, report); err != nil {
+		var misfit *json.UnmarshalTypeError
+		if errors.As(err, &misfit) && misfit.Field != "" {
+			err = fmt.Errorf("%s is a %s", strings.ReplaceAll(misfit.Field, ".Counts.", "."), misfit.Value)
+		}
 		return nil, fmt.Errorf("report: a field does not fit schema %d (%w): measure again with this overtake", loadgen.ReportSchema, err)
+	}
+	if err := checkFigures(report); err != nil {
+		return nil, err
 	}
 	if err := checkClasses(report); err != nil {
 		return nil, err
@@ -78,6 +87,66 @@ func checkClasses(r *loadgen.Report) error {
 	return nil
 }
 
+// maxNumber bounds the figures of a report: what is above it, such as 30 years in
+// milliseconds, was never measured, and sums and ratios of what is not stay finite.
+const maxNumber = 1e12
+
+// checkFigures refuses the first number of a report that no run can have.
+func checkFigures(r *loadgen.Report) error {
+	if at, figure := absurd(reflect.ValueOf(*r)); figure.IsValid() {
+		return fmt.Errorf("report: %s is %v, which no run can have: measure again", strings.TrimPrefix(at, "."), figure)
+	}
+	return nil
+}
+
+// absurd returns the first number in v that is below 0 or above maxNumber, and where it
+// is; none is not valid. NaN stands for no figure.
+func absurd(v reflect.Value) (at string, figure reflect.Value) {
+	switch v.Kind() {
+	case reflect.Float64:
+		if v.Float() < 0 || v.Float() > maxNumber {
+			return "", v
+		}
+	case reflect.Int, reflect.Int64:
+		if v.Int() < 0 || v.Int() > maxNumber {
+			return "", v
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if at, figure = absurd(v.Index(i)); figure.IsValid() {
+				return fmt.Sprintf("[%d]%s", i, at), figure
+			}
+		}
+	case reflect.Map:
+		for entry := v.MapRange(); entry.Next(); {
+			if at, figure = absurd(entry.Value()); figure.IsValid() {
+				return fmt.Sprintf("[%q]%s", entry.Key(), at), figure
+			}
+		}
+	case reflect.Struct:
+		return absurdField(v)
+	}
+	return "", reflect.Value{}
+}
+
+// absurdField is absurd for a struct. A time has no fields of its own to look at.
+func absurdField(v reflect.Value) (at string, figure reflect.Value) {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		if at, figure = absurd(v.Field(i)); figure.IsValid() {
+			if !field.Anonymous {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				at = "." + name + at
+			}
+			return at, figure
+		}
+	}
+	return "", reflect.Value{}
+}
+
 const giveReport = "give one that it wrote with --out"
 
 func readBounded(r io.Reader, most int64) ([]byte, error) {
@@ -94,7 +163,12 @@ func readBounded(r io.Reader, most int64) ([]byte, error) {
 // notReport says what is wrong with a text that is not JSON.
 func notReport(text []byte, err error) error {
 	var syntax *json.SyntaxError
+	var misfit *json.UnmarshalTypeError
 	switch {
+	case errors.As(err, &misfit) && misfit.Field == "":
+		return fmt.Errorf("report: not a report.json of overtake loadgen, but a JSON %s: %s", misfit.Value, giveReport)
+	case errors.As(err, &misfit):
+		return fmt.Errorf("report: not a report.json of overtake loadgen, as %s is a %s: %s", misfit.Field, misfit.Value, giveReport)
 	case len(bytes.TrimSpace(text)) == 0:
 		return errors.New("report: the file is empty: " + giveReport)
 	case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):

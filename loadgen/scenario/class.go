@@ -42,6 +42,7 @@ func (d *draft) class(at string, c *class) loadgen.Class {
 			d.Problem(path, "want at most 60000: there are no more ports", "is %d", n)
 		}
 	}
+	out.Success = d.success(key("success"), c)
 	out.Arrivals = d.arrivals(at, c)
 	// Without anything recorded, what is wrong with the replay was told.
 	recorded := c.Replay != nil && !c.hasRate() && c.Bursts == nil
@@ -53,6 +54,28 @@ func (d *draft) class(at string, c *class) loadgen.Class {
 		out.ShownPath = d.Shown(key("path"), out.Request.Path)
 	}
 	return out
+}
+
+// success checks with which statuses the requests of the class succeed.
+func (d *draft) success(at string, c *class) (all []loadgen.Statuses) {
+	switch {
+	case !d.Given(at):
+		return nil
+	case c.Job:
+		d.Problem(at, "remove it", "means nothing for a job, whose answer is 202")
+	case len(c.Success) == 0 && !d.AnyBroken(at):
+		d.Problem(at, "leave it out for 2xx", "no status")
+	}
+	for i, s := range c.Success {
+		status := loadgen.Statuses(s)
+		for j, other := range c.Success {
+			if other := loadgen.Statuses(other); i != j && other.Has(status) && (other != status || j < i) {
+				d.Problem(strictyaml.Item(at, i), "remove it", "%s is there already: item %d is %s", status, j, other)
+			}
+		}
+		all = append(all, status)
+	}
+	return all
 }
 
 // checkEndpoint checks where the class sends to, and what that makes no use of.
@@ -75,7 +98,7 @@ func (d *draft) checkEndpoint(at string, c *class) {
 	if e.AMQP == "" && e.NATS == "" {
 		return
 	}
-	for _, key := range []string{"method", "path", "query", "connections", "job"} {
+	for _, key := range []string{"method", "path", "query", "connections", "job", "success"} {
 		if path := strictyaml.Join(at, key); d.Given(path) {
 			d.Problem(path, "remove it", "means nothing for messages")
 		}

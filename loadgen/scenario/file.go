@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"overtake/classifier/strictyaml"
+	"overtake/loadgen"
 	"overtake/loadgen/arrival"
 	"overtake/loadgen/distribution"
 )
@@ -65,6 +66,7 @@ type class struct {
 	Objective   time.Duration     `yaml:"objective"`
 	Timeout     time.Duration     `yaml:"timeout"`
 	Job         bool              `yaml:"job"`
+	Success     []statuses        `yaml:"success"`
 }
 
 // LongForm implements [strictyaml.LongFormer].
@@ -120,6 +122,22 @@ type connections struct {
 
 // LongForm implements [strictyaml.LongFormer].
 func (connections) LongForm(text string) string { return fmt.Sprintf("write {max: %s}", text) }
+
+// statuses are those of HTTP with which a request succeeds: 304, or 2xx.
+type statuses loadgen.Statuses
+
+// Wanted implements [strictyaml.Wanter].
+func (statuses) Wanted() string { return "a status" }
+
+// UnmarshalText reads statuses.
+func (s *statuses) UnmarshalText(text []byte) error {
+	read, ok := loadgen.ParseStatuses(string(text))
+	if !ok {
+		return strictyaml.Mistake{What: "is no status that an answer can end with", Hint: "want one from 200 to 599, or a class: 2xx, 3xx, 4xx or 5xx"}
+	}
+	*s = statuses(read)
+	return nil
+}
 
 // rate is a number of requests per second, written with its unit: 200/s, 30/min.
 type rate float64
