@@ -167,7 +167,7 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 			return
 		}
 		out, err := c.attempt(ctx, d, e, o, s)
-		h.timing = out.timing
+		h.timing, h.failed = out.timing, err
 		var f *failure
 		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
 			if err == nil && c.away.Swap(false) {
@@ -179,6 +179,8 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 		if !c.away.Swap(true) {
 			c.log.Warn("the app can't be reached; messages wait", "error", err)
 		}
+		c.g.console.Failed(c.failureShown(h)) // each time: it may be hours before the delivery ends
+		h.failed = nil
 		claimed := e.Started
 		wait := func() error {
 			return e.change(ctx, d.ID, func(r *record) bool { return r.requeue(claimed, reasonConnectFailed) })

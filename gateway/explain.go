@@ -137,6 +137,9 @@ func (q Question) target() (target, host string, err error) {
 		_, err := dialAddress(q.URL, "")
 		return q.URL, q.URL, err
 	}
+	if strings.Contains(q.URL, " ") {
+		return "", "", fmt.Errorf("URL %q: has a space; write %%20 for it", q.URL)
+	}
 	u, err := url.Parse(q.URL)
 	if err != nil {
 		return "", "", err

@@ -107,6 +107,16 @@ func TestExplainRefusesWhatIsNotARequest(t *testing.T) {
 	}
 }
 
+// TestExplainNamesASpace: people paste what they read, and are told how it is written.
+func TestExplainNamesASpace(t *testing.T) {
+	g := newGateway(t, "", deadAddress(t))
+	for _, url := range []string{"/a b", "/search?q=a b", "http://a/b c"} {
+		if _, err := Explain(g.config, Question{Method: "GET", URL: url}); err == nil || !strings.Contains(err.Error(), "%20") {
+			t.Errorf("%s: error %v", url, err)
+		}
+	}
+}
+
 // TestExplainKnowsRoles: a call of the app is decided about as an outbound listener
 // does it, without rules and by routes with hosts alone.
 func TestExplainKnowsRoles(t *testing.T) {
