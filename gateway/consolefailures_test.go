@@ -29,7 +29,13 @@ func failuresText(s *console.State) string {
 func (g *testGateway) wantFailures(want string) console.State {
 	g.t.Helper()
 	want = strings.TrimSpace(want)
-	return g.consoleShows(want, func(s *console.State) bool { return failuresText(s) == want })
+	seen := ""
+	defer func() {
+		if seen != want {
+			g.t.Logf("it shows\n%s", seen)
+		}
+	}()
+	return g.consoleShows(want, func(s *console.State) bool { seen = failuresText(s); return seen == want })
 }
 
 // TestConsoleShowsFailures: whatever failed is there, with its reason, its place and its
@@ -47,6 +53,7 @@ func TestConsoleShowsFailures(t *testing.T) {
 		case "/broken":
 			w.Header().Set("Content-Length", "100")
 			w.Write([]byte("half"))
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
 	})
@@ -55,7 +62,6 @@ listeners: [{address: "127.0.0.1:0", limits: {header_fields: 10}}]
 routes:
 - {match: {path: "/jobs/**"}, queue: jobs}
 - {match: {path: "/dead"}, upstream: dead}
-- {match: {path: "/none"}, upstream: app, methods: [PUT]}
 - {match: {methods: [GET]}, upstream: app}
 upstreams: {app: {servers: [$APP], timeout: 100ms}, dead: {servers: [%q]}}
 queues: {jobs: {max_body: 1KiB}}
