@@ -71,7 +71,7 @@ queues: {jobs: {max_body: 1KiB}}
 			t.Errorf("%s: %v, %v", path, f.Response, f.err)
 		}
 	}
-	g.get("/broken")
+	g.fetch("GET", "/broken", nil)
 	g.fetch("DELETE", "/", nil)
 	q.publish = func(context.Context) error { return broker.ErrUnavailable }
 	wantRefusal(t, g.fetch("POST", "/jobs/1", strings.NewReader("work")), 503, reasonBrokerUnavailable)
