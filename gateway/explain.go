@@ -137,12 +137,12 @@ func (q Question) target() (target, host string, err error) {
 		_, err := dialAddress(q.URL, "")
 		return q.URL, q.URL, err
 	}
-	if strings.Contains(q.URL, " ") {
-		return "", "", fmt.Errorf("URL %q: has a space; write %%20 for it", q.URL)
-	}
 	u, err := url.Parse(q.URL)
 	if err != nil {
 		return "", "", err
+	}
+	if strings.Contains(u.RawQuery, " ") { // one in the path is written as %20 here
+		return "", "", fmt.Errorf("URL %q: has a space behind the ?; write %%20 for it", q.URL)
 	}
 	return u.RequestURI(), cmp.Or(u.Host, "localhost"), nil
 }

@@ -110,8 +110,8 @@ func TestExplainRefusesWhatIsNotARequest(t *testing.T) {
 // TestExplainNamesASpace: people paste what they read, and are told how it is written.
 func TestExplainNamesASpace(t *testing.T) {
 	g := newGateway(t, "", deadAddress(t))
-	for _, url := range []string{"/a b", "/search?q=a b", "http://a/b c"} {
-		if _, err := Explain(g.config, Question{Method: "GET", URL: url}); err == nil || !strings.Contains(err.Error(), "%20") {
+	for url, refused := range map[string]bool{"/a b": false, "http://a/b c": false, "/search?q=a b": true, "http://a/?a b": true} {
+		if _, err := Explain(g.config, Question{Method: "GET", URL: url}); (err != nil) != refused || refused && !strings.Contains(err.Error(), "%20") {
 			t.Errorf("%s: error %v", url, err)
 		}
 	}
