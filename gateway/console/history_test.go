@@ -64,14 +64,14 @@ func TestHistoryTurns(t *testing.T) {
 		if w := state.Window[1]; w.Requests != steps*3/2 || w.LatencyMax != nil || w.Shed != steps || w.Failed != steps/2 || *w.WaitMax != 1000 {
 			t.Errorf("window %+v", w)
 		}
-		if w := state.Minute; w[0].Requests != stepsPerMinute || *w[0].WaitMax != 199 || w[1].Requests != uint64(stepsPerMinute)*3/2 || w[1].Failed != uint64(stepsPerMinute)/2 {
+		if w := state.Minute; w[0].Requests != uint64(stepsPerMinute) || *w[0].WaitMax != 199 || w[1].Requests != uint64(stepsPerMinute)*3/2 || w[1].Failed != uint64(stepsPerMinute)/2 {
 			t.Errorf("the last minute %+v", w)
 		}
-		if u := state.Upstreams; u[0].Window.Count != steps || u[0].Minute.Count != stepsPerMinute || *u[0].Minute.P50 < 188 || *u[0].Window.P50 > 115 || u[1].Window.P99 != nil {
+		if u := state.Upstreams; u[0].Window.Count != steps || u[0].Minute.Count != uint64(stepsPerMinute) || *u[0].Minute.P50 < 188 || *u[0].Window.P50 > 115 || u[1].Window.P99 != nil {
 			t.Errorf("upstreams %+v", u)
 		}
-		broken.Total, broken.Recent, broken.Minute = 100, steps/2, stepsPerMinute/2
-		refused.Total, refused.Recent, refused.Minute = 200, steps, stepsPerMinute
+		broken.Total, broken.Recent, broken.Minute = 100, steps/2, uint64(stepsPerMinute)/2
+		refused.Total, refused.Recent, refused.Minute = 200, steps, uint64(stepsPerMinute)
 		if want := []Failure{broken, refused}; !slices.Equal(state.Failures, want) {
 			t.Errorf("failures %+v, want %+v", state.Failures, want)
 		}
