@@ -86,6 +86,7 @@ classes:
   - {name: batch, floor: 5%%, max_wait: 1s, max_waiting: 150}
 rules:
   - {name: pages, class: interactive, match: {path: /work, query: {for: page}}}
+  - {name: late, class: interactive, match: {path: /work, query: {for: late}}}
   - {name: reports, class: batch, match: {path: /work, query: {for: report}}}
   - {name: jobs, class: batch, match: {path: "/jobs/**"}}
   - {name: bots, class: batch, dry_run: true, match: {headers: {user-agent: "<img src=x onerror=alert(1)>*"}}}
@@ -103,7 +104,7 @@ func TestE2EConsole(t *testing.T) {
 	// 300 reports of 50 ms take 15 workers, of which the app has 8.
 	start(t, "loadgen", "--target", g.url, "--duration", "30m", "--out", t.TempDir(),
 		"--class", "pages=60:/work?ms=5&for=page", "--class", "reports=300:/work?ms=50&for=report", "--class", "jobs=5:POST /jobs/export?ms=50",
-		"--class", "late=2:/work?ms=50&for=late")
+		"--class", "late=10:/work?ms=50&for=late")
 	g.sendEvil(t)
 	eventually(t, "two points of history with refusals", func() bool { return g.shedPoints(t) >= 2 })
 	for _, v := range b.console(t, g) {
@@ -218,13 +219,13 @@ func (v *consoleView) checkFailures(t *testing.T) {
 			return len(row) == 9 && row[0] == class && row[1] == kind && row[2] == place && row[3] != "" && strings.HasPrefix(row[4], "50") && row[6] != "0" && row[8] != ""
 		})
 	}
-	if !has("standard", "failed", "upstream hasty") || !has("batch", "refused", "upstream app") || v.Failures[0][1] != "failed" {
+	if !has("interactive", "failed", "upstream hasty") || !has("batch", "refused", "upstream app") || v.Failures[0][1] != "failed" {
 		t.Errorf("failures %q", v.Failures)
 	}
-	if len(v.Failing) != 1 || !regexp.MustCompile(`^standard: \d+ % failing$`).MatchString(v.Failing[0]) {
+	if len(v.Failing) != 1 || !regexp.MustCompile(`^interactive: [\d.]+ % failing$`).MatchString(v.Failing[0]) {
 		t.Errorf("the head says %q of what fails", v.Failing)
 	}
-	if len(v.Cards) != 6 || !strings.HasPrefix(v.Cards[0], "wait p99, last minute · ") || !strings.Contains(v.Cards[3], " in the last minute") {
+	if len(v.Cards) != 6 || !strings.HasPrefix(v.Cards[0], "wait p99, last minute · ") || !strings.Contains(v.Cards[1], " in the last minute") {
 		t.Errorf("cards %q", v.Cards)
 	}
 	if len(v.Apps) != 2 || !regexp.MustCompile(`p50, 1 min[\d.]+ ms.*p99 in the app, 15 min: [\d.]+ .*limit, 15 min: .*now [\d,]+$`).MatchString(v.Apps[0]) {
