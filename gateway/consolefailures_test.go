@@ -95,7 +95,7 @@ failed standard at jobs: 503 broker_unavailable, 1 of 1
 		}
 	}
 	for _, u := range state.Upstreams {
-		if want := map[string]uint64{"app": 5, "dead": 0}[u.Name]; u.Minute.Count != want || u.Window.Count != want || want > 0 && *u.Window.P99 < 100 {
+		if want := map[string]uint64{"app": 5, "dead": 0}[u.Name]; u.Minute.Count != want || u.Window.Count != want || want > 0 && *u.Window.P99 < 95 { // quantiles are right within 3.1 %
 			t.Errorf("%s: %+v, want %d tries, the longest of 100 ms", u.Name, u, want)
 		}
 	}
