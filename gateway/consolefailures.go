@@ -66,6 +66,9 @@ func (c *courier) failureShown(h *handling) console.Failure {
 	case errors.Is(err, errPanicked):
 		f.Reason = reasonPanic
 		return f
+	case errors.Is(err, errStoreAway):
+		f.Reason = reasonBrokerUnavailable
+		return f
 	case err != nil:
 		f.Reason = asFailure(err).reason
 		return f

@@ -71,8 +71,9 @@ function placeOf({ upstream, queue, listener }) {
   return listener ? `listener ${listener}` : "destinations that no route names";
 }
 
-function meaningOf({ reason = "", status, kind }) {
+function meaningOf({ reason = "", status, kind, queue, upstream }) {
   if (!reason) return "the app's own answer: see its log";
+  if (reason === "queue_full" && queue && !upstream) return "its lane, or the store of its state, had no room: overtake queue show has the bounds";
   if (reason === "upstream_failed" && status && status < 500) return "the app broke off in the middle of its answer: see its log";
   if (reason === "deadline" && kind === "failed") return "the deadline passed while the app worked on it";
   if (reason === "draining" && kind === "failed") return "the gateway was shutting down, and cut it off";
