@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -98,13 +99,20 @@ func TestE2EConsoleOdd(t *testing.T) {
 		return console.Slow{ID: id, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Class: "all", At: now.UnixMilli(), Method: "GET", Path: "/twin", Status: 200, TotalMillis: 7, Hops: []console.Hop{}}
 	}
 	server := console.Server{URL: "http://127.0.0.1:9000", State: "up", Limit: 8}
-	shed := console.Shed{Class: "all", Reason: "deadline", Total: 2, Recent: 1}
+	failed := console.Failure{Kind: console.Failed, Listener: "public", Class: "all", Reason: "constructor", Total: 2, Recent: 1}
+	figure := func(ms float64) *float64 { return &ms }
+	judged := func(requests, failed uint64, wait *float64) []console.Window {
+		return []console.Window{{Class: "all", Requests: requests, Failed: failed, WaitP99: wait}}
+	}
 	state := console.State{
 		Version: "first", Started: now.Add(-time.Hour).UnixMilli(), Now: now.UnixMilli(), Ready: true, Problems: []string{},
-		Classes: []console.Class{{Name: "all"}}, Listeners: []console.Listener{}, Queues: []console.Queue{}, Sheds: []console.Shed{shed},
+		Classes: []console.Class{{Name: "all", ObjectiveMillis: 25}}, Listeners: []console.Listener{}, Failures: []console.Failure{failed},
+		// What JavaScript's objects have names for already is as good a name as any.
+		Queues:    []console.Queue{{Name: "toString", Broker: "local", Lanes: []console.QueueLane{{Class: "constructor"}, {Class: "__proto__"}, {Class: "dead"}}}},
 		Upstreams: []console.Upstream{{Name: "app", Limit: 16, Servers: []console.Server{server, server}, Classes: []console.Lane{}}},
 		Rules:     []console.Rule{{Name: "twin", Class: "all"}, {Name: "other", Class: "all"}, {Name: "twin", Class: "all"}},
-		Slowest:   []console.Slow{slow(1), slow(2)}, Window: []console.Window{},
+		Slowest:   []console.Slow{slow(1), slow(2)},
+		Window:    judged(1000, 20, figure(90)), Minute: judged(0, 0, nil),
 		History: console.History{StepMillis: 5000, Points: []console.Point{oddPoint(now.Add(-11 * time.Second)), oddPoint(now.Add(-6 * time.Second)), oddPoint(now.Add(-time.Second))}},
 	}
 	g := startOddGateway(t, state)
@@ -124,10 +132,12 @@ func TestE2EConsoleOdd(t *testing.T) {
 	few.Rules, few.Slowest = state.Rules[2:], state.Slowest[:1]
 	few.Upstreams = []console.Upstream{{Name: "app", Limit: 8, Servers: []console.Server{server}, Classes: []console.Lane{}}}
 	g.show(few)
-	type there struct{ Slow, Details, Sheds, Rules, Servers, Times int } // how many are there
+	type there struct{ Slow, Details, Failures, Rules, Servers, Times int } // how many are there
 	var seen struct {
-		Errors, Requests []string
-		First, Back, Few there
+		Errors, Requests    []string
+		Lanes, Means, Cards []string
+		Failing             string
+		First, Back, Few    there
 	}
 	if err := json.Unmarshal([]byte(page.find(t, `(?m)^(\{.*\})$`)), &seen); err != nil {
 		t.Fatal(err)
@@ -135,13 +145,20 @@ func TestE2EConsoleOdd(t *testing.T) {
 	if len(seen.Errors)+len(seen.Requests) > 0 {
 		t.Errorf("errors %q, requests to others %q", seen.Errors, seen.Requests)
 	}
-	if want := (there{Slow: 2, Details: 1, Sheds: 1, Rules: 3, Servers: 2, Times: 3}); seen.First != want {
+	if want := []string{"constructor", "__proto__", "dead letters"}; !slices.Equal(seen.Lanes, want) || !slices.Equal(seen.Means, []string{""}) {
+		t.Errorf("lanes %q, want %q; a reason that is not known means %q", seen.Lanes, want, seen.Means)
+	}
+	// What was is no reason for red now.
+	if want := []string{"wait p99, last minute · no request had a slot (met)", "failed, 15 min · 2 %, 20 of 1,000 (met warn)"}; !slices.Equal(seen.Cards, want) || seen.Failing != "" {
+		t.Errorf("cards %q, want %q; failing %q", seen.Cards, want, seen.Failing)
+	}
+	if want := (there{Slow: 2, Details: 1, Failures: 1, Rules: 3, Servers: 2, Times: 3}); seen.First != want {
 		t.Errorf("at first %+v, want %+v", seen.First, want)
 	}
-	if want := (there{Slow: 2, Details: 1, Sheds: 1, Rules: 3, Servers: 2, Times: 2}); seen.Back != want {
+	if want := (there{Slow: 2, Details: 1, Failures: 1, Rules: 3, Servers: 2, Times: 2}); seen.Back != want {
 		t.Errorf("after the clock was set back %+v, want %+v", seen.Back, want)
 	}
-	if want := (there{Slow: 1, Sheds: 1, Rules: 1, Servers: 1, Times: 2}); seen.Few != want {
+	if want := (there{Slow: 1, Failures: 1, Rules: 1, Servers: 1, Times: 2}); seen.Few != want {
 		t.Errorf("with one of each %+v, want %+v", seen.Few, want)
 	}
 }

@@ -32,17 +32,22 @@ type consoleView struct {
 		Hits      map[string]int `json:"hits"`
 		Overtakes int            `json:"overtakes"`
 	} `json:"grown"`
-	Ready   string         `json:"ready"`
-	Sheds   [][]string     `json:"sheds"`
-	Slowest []string       `json:"slowest"`
-	Rules   []string       `json:"rules"`
-	Queues  []string       `json:"queues"`
-	Drawn   map[string]int `json:"drawn"` // points and bars of each chart
-	Images  int            `json:"images"`
-	Wider   int            `json:"wider"` // than the screen
-	Audit   []string       `json:"audit"` // serious and critical findings of axe-core
-	Themes  []string       `json:"themes"`
-	Walk    consoleWalk    `json:"walk"`
+	Ready string `json:"ready"`
+	// Failures are the rows of the table, Failing what the head says of them.
+	Failures [][]string     `json:"failures"`
+	Failing  []string       `json:"failing"`
+	Cards    []string       `json:"cards"`  // of each class, its wait and its failures
+	Apps     []string       `json:"apps"`   // the time in each app, and its limit
+	Limits   []int          `json:"limits"` // points of the line of each limit
+	Slowest  []string       `json:"slowest"`
+	Rules    []string       `json:"rules"`
+	Queues   []string       `json:"queues"`
+	Drawn    map[string]int `json:"drawn"` // points and bars of each chart
+	Images   int            `json:"images"`
+	Wider    int            `json:"wider"` // than the screen
+	Audit    []string       `json:"audit"` // serious and critical findings of axe-core
+	Themes   []string       `json:"themes"`
+	Walk     consoleWalk    `json:"walk"`
 }
 
 // consoleWalk is what somebody without a mouse came to see.
@@ -70,8 +75,10 @@ type consoleAnswer struct {
 
 func consoleConfig(t *testing.T, app string) string {
 	return fmt.Sprintf(`
-upstreams: {app: {servers: [%q], limit: {max: 8}}}
-brokers: {local: {type: nats, embedded: true, dir: %q}}
+upstreams:
+  app: {servers: [%[1]q], limit: {max: 8}}
+  hasty: {servers: [%[1]q], timeout: 20ms}
+brokers: {local: {type: nats, embedded: true, dir: %[2]q}}
 queues: {jobs: {broker: local, deliver: {upstream: app, path: /work}}}
 classes:
   - {name: interactive, objective: 25ms, reserve: 2, max_wait: 5s}
@@ -79,10 +86,11 @@ classes:
   - {name: batch, floor: 5%%, max_wait: 1s, max_waiting: 150}
 rules:
   - {name: pages, class: interactive, match: {path: /work, query: {for: page}}}
+  - {name: late, class: interactive, match: {path: /work, query: {for: late}}}
   - {name: reports, class: batch, match: {path: /work, query: {for: report}}}
   - {name: jobs, class: batch, match: {path: "/jobs/**"}}
   - {name: bots, class: batch, dry_run: true, match: {headers: {user-agent: "<img src=x onerror=alert(1)>*"}}}
-routes: [{match: {path: "/jobs/**"}, queue: jobs}, {upstream: app}]
+routes: [{match: {path: "/jobs/**"}, queue: jobs}, {match: {query: {for: late}}, upstream: hasty}, {upstream: app}]
 `, app, t.TempDir())
 }
 
@@ -95,7 +103,8 @@ func TestE2EConsole(t *testing.T) {
 	g := runGateway(t, file)
 	// 300 reports of 50 ms take 15 workers, of which the app has 8.
 	start(t, "loadgen", "--target", g.url, "--duration", "30m", "--out", t.TempDir(),
-		"--class", "pages=60:/work?ms=5&for=page", "--class", "reports=300:/work?ms=50&for=report", "--class", "jobs=5:POST /jobs/export?ms=50")
+		"--class", "pages=60:/work?ms=5&for=page", "--class", "reports=300:/work?ms=50&for=report", "--class", "jobs=5:POST /jobs/export?ms=50",
+		"--class", "late=10:/work?ms=50&for=late")
 	g.sendEvil(t)
 	eventually(t, "two points of history with refusals", func() bool { return g.shedPoints(t) >= 2 })
 	for _, v := range b.console(t, g) {
@@ -184,7 +193,7 @@ func (v *consoleView) check(t *testing.T) {
 			t.Errorf("%s is empty", chart)
 		}
 	}
-	if len(v.Drawn) != 4 {
+	if len(v.Drawn) != 5 {
 		t.Errorf("charts %v", v.Drawn)
 	}
 	if !slices.Contains(v.Slowest, "GET "+evilPath) {
@@ -193,14 +202,37 @@ func (v *consoleView) check(t *testing.T) {
 	if rules := strings.Join(v.Rules, "\n"); !strings.Contains(rules, "<img src=x onerror=alert(1)>") {
 		t.Errorf("rules\n%s", rules)
 	}
-	if len(v.Sheds) == 0 || len(v.Sheds[0]) != 6 || v.Sheds[0][0] != "batch" || v.Sheds[0][2] == "" || v.Sheds[0][5] == "" {
-		t.Errorf("refused %q", v.Sheds)
-	}
+	v.checkFailures(t)
 	if len(v.Queues) < 3 {
 		t.Errorf("lanes of the queue %q", v.Queues)
 	}
 	if c := v.Themes; len(c) != 3 || c[0] == c[1] || c[1] != c[2] {
 		t.Errorf("background before the theme was switched, after it, and after a reload: %q", c)
+	}
+}
+
+// checkFailures looks for what fails, in the head, in the cards and in the table, and for
+// how the apps and their limits are.
+func (v *consoleView) checkFailures(t *testing.T) {
+	has := func(class, kind, place string) bool {
+		return slices.ContainsFunc(v.Failures, func(row []string) bool {
+			return len(row) == 9 && row[0] == class && row[1] == kind && row[2] == place && row[3] != "" && strings.HasPrefix(row[4], "50") && row[6] != "0" && row[8] != ""
+		})
+	}
+	if !has("interactive", "failed", "upstream hasty") || !has("batch", "refused", "upstream app") || v.Failures[0][1] != "failed" {
+		t.Errorf("failures %q", v.Failures)
+	}
+	if len(v.Failing) != 1 || !regexp.MustCompile(`^interactive: [\d.]+ % failing$`).MatchString(v.Failing[0]) {
+		t.Errorf("the head says %q of what fails", v.Failing)
+	}
+	if len(v.Cards) != 6 || !strings.HasPrefix(v.Cards[0], "wait p99, last minute · ") || !strings.Contains(v.Cards[1], " in the last minute") {
+		t.Errorf("cards %q", v.Cards)
+	}
+	if len(v.Apps) != 2 || !regexp.MustCompile(`p50, 1 min[\d.]+ ms.*p99 in the app, 15 min: [\d.]+ .*limit, 15 min: .*now [\d,]+$`).MatchString(v.Apps[0]) {
+		t.Errorf("apps %q", v.Apps)
+	}
+	if len(v.Limits) != 2 || v.Limits[0] == 0 {
+		t.Errorf("points of the limits %v", v.Limits)
 	}
 }
 

@@ -29,7 +29,7 @@ func (g *Gateway) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	refuse(ctx, f, "", class)
 	client.mark(g.sockets, class)
 	client.linger.Store(true) // the rest of the header may still be on its way
-	g.metrics.unserved(client.listener.name, f.code())
+	g.unserved(client.listener.name, f.code())
 	g.access.unread(client, f.code(), f.reason)
 	g.log.Debug("refused", "reason", f.reason, "client", client.addr, "error", err)
 }

@@ -131,11 +131,14 @@ func TestConsoleShowsSheds(t *testing.T) {
 	for range 3 {
 		wantRefusal(t, g.get("/"), 503, "queue_full")
 	}
-	g.get("/_overtake/jobs/none") // of no class
-	state := g.consoleShows("them", func(s *console.State) bool { return s.Window[1].Shed == 3 })
-	want := []console.Shed{{Upstream: "app", Class: "standard", Reason: "queue_full", Total: 3, Recent: 3}}
-	if !slices.Equal(state.Sheds, want) {
-		t.Errorf("sheds %+v, want %+v", state.Sheds, want)
+	g.get("/_overtake/jobs/none") // for no upstream
+	state := g.consoleShows("them", func(s *console.State) bool { return s.Window[1].Shed == 3 && len(s.Failures) == 2 })
+	want := []console.Failure{
+		{Kind: console.Refused, Upstream: "app", Class: "standard", Reason: "queue_full", Status: 503, Total: 3, Recent: 3, Minute: 3},
+		{Kind: console.Client, Listener: "public", Class: "standard", Reason: "no_upstream", Status: 404, Total: 1, Recent: 1, Minute: 1},
+	}
+	if !slices.Equal(state.Failures, want) {
+		t.Errorf("failures %+v, want %+v", state.Failures, want)
 	}
 	if w := state.Window[1]; w.Requests != 3 || w.LatencyP50 != nil {
 		t.Errorf("window %+v", w)
@@ -157,13 +160,13 @@ func TestConsoleForgetsShedsOfTheGone(t *testing.T) {
 	g := start(t, noRoom, url)
 	letGo := g.hold(app)
 	wantRefusal(t, g.get("/"), 503, "queue_full")
-	g.consoleShows("it", func(s *console.State) bool { return len(s.Sheds) == 1 })
+	g.consoleShows("it", func(s *console.State) bool { return len(s.Failures) == 1 })
 	letGo()
 	g.file = func() (*config.Config, error) {
 		return parseConfig(fmt.Sprintf("listeners: [{address: %q}]\nupstreams: {other: {servers: [$APP]}}\n", "127.0.0.1:0"), url)
 	}
 	g.Reload()
-	g.consoleShows("nothing of what is gone", func(s *console.State) bool { return len(s.Sheds) == 0 && s.Upstreams[0].Name == "other" })
+	g.consoleShows("nothing of what is gone", func(s *console.State) bool { return len(s.Failures) == 0 && s.Upstreams[0].Name == "other" })
 }
 
 // TestNoConsoleWithoutAdmin: where nobody can look, nothing is kept for it, not even

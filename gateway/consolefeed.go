@@ -18,18 +18,18 @@ import (
 
 // show tells the console of a request that has ended.
 func (g *Gateway) show(now time.Time, status int, client *clientConn, r *request, recorded bool) {
-	if g.console == nil || r.upstream == nil && r.queue == nil || r.tunnelled {
+	if g.console == nil || r.tunnelled {
+		return
+	}
+	failed := r.failureShown(status, client.listener.name)
+	if r.upstream == nil && r.queue == nil {
+		if failed.Kind != "" {
+			g.console.Failed(failed)
+		}
 		return
 	}
 	class, took := int(r.decision.Class), now.Sub(r.started)
-	switch {
-	case r.shed && r.queue != nil:
-		g.console.Shed(class, console.Shed{Queue: r.queue.name, Reason: r.reason})
-	case r.shed:
-		g.console.Shed(class, console.Shed{Upstream: r.upstream.configured(), Reason: r.reason})
-	default:
-		g.console.Ended(class, r.slot.waited, took)
-	}
+	g.console.Ended(class, console.Work{Wait: r.slot.waited, Latency: took, Failure: failed, Cut: cut(failed.Reason)})
 	if !g.console.IsSlow(class, took) {
 		return
 	}
@@ -102,14 +102,17 @@ func (c *courier) show(now time.Time, h *handling, recorded bool) {
 	if n := len(h.journal.waits); n > 0 {
 		reason = h.journal.waits[n-1].reason
 	}
+	work := console.Work{Wait: h.slot.waited, Latency: took}
 	switch {
 	case reason == scheduler.Draining.String():
 		return // another gateway will deliver it
 	case reason != "":
-		c.g.console.Shed(class, console.Shed{Upstream: h.slot.upstream.name, Reason: reason})
+		work.Failure = console.Failure{Kind: console.Refused, Upstream: h.slot.upstream.name, Queue: c.q.name, Class: c.name, Reason: reason}
 	default:
-		c.g.console.Ended(class, h.slot.waited, took)
+		work.Failure = c.failureShown(h)
+		work.Cut = cut(work.Failure.Reason)
 	}
+	c.g.console.Ended(class, work)
 	if !c.g.console.IsSlow(class, took) {
 		return
 	}

@@ -45,15 +45,6 @@ func rulesOfConsole(cfg *config.Config) func(rule string) bool {
 	}
 }
 
-// shedsOfConsole returns what tells what the upstreams and queues of a configuration
-// shed, and destinations that are in none, from those that are gone.
-func shedsOfConsole(cfg *config.Config) func(console.Shed) bool {
-	return func(s console.Shed) bool {
-		_, known := cfg.Upstreams[s.Upstream]
-		return known || s.Upstream == ""
-	}
-}
-
 // mostText is how long a text of others may be in the console.
 const mostText = 300
 

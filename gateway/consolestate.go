@@ -25,7 +25,7 @@ func (g *Gateway) newConsole(cfg *config.Config) {
 	}
 	o := console.Options{
 		Pseudo: []string{classifier.RuleDefault, classifier.RuleTrusted, classifier.RuleProvenance},
-		Live:   g.consoleState, Trace: g.traceOf,
+		Live:   g.consoleState, Limits: g.limitsForConsole, Trace: g.traceOf,
 	}
 	for _, c := range cfg.Classes {
 		o.Classes = append(o.Classes, console.Class{Name: c.Name, ObjectiveMillis: millis(c.Objective)})

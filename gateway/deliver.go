@@ -171,7 +171,7 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 			return
 		}
 		out, err := c.attempt(ctx, d, e, o, s)
-		h.timing = out.timing
+		h.timing, h.failed = out.timing, err
 		if !c.unsent(ctx, d, e, err) {
 			if err == nil && c.away.Swap(false) {
 				c.log.Info("the app is back")
@@ -179,6 +179,8 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 			c.settle(d, e, out, err)
 			return
 		}
+		c.g.console.Failed(c.failureShown(h)) // each time: it may be hours before the delivery ends
+		h.failed = nil
 		if e.State.ended() || !pause(ctx, min(backoff(try), awayBackoff)) {
 			c.settleBy(d, e, 0)
 			return

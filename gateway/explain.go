@@ -141,6 +141,9 @@ func (q Question) target() (target, host string, err error) {
 	if err != nil {
 		return "", "", err
 	}
+	if strings.Contains(u.RawQuery, " ") { // one in the path is written as %20 here
+		return "", "", fmt.Errorf("URL %q: has a space behind the ?; write %%20 for it", q.URL)
+	}
 	return u.RequestURI(), cmp.Or(u.Host, "localhost"), nil
 }
 

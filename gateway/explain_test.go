@@ -107,6 +107,16 @@ func TestExplainRefusesWhatIsNotARequest(t *testing.T) {
 	}
 }
 
+// TestExplainNamesASpace: people paste what they read, and are told how it is written.
+func TestExplainNamesASpace(t *testing.T) {
+	g := newGateway(t, "", deadAddress(t))
+	for url, refused := range map[string]bool{"/a b": false, "http://a/b c": false, "/search?q=a b": true, "http://a/?a b": true} {
+		if _, err := Explain(g.config, Question{Method: "GET", URL: url}); (err != nil) != refused || refused && !strings.Contains(err.Error(), "%20") {
+			t.Errorf("%s: error %v", url, err)
+		}
+	}
+}
+
 // TestExplainKnowsRoles: a call of the app is decided about as an outbound listener
 // does it, without rules and by routes with hosts alone.
 func TestExplainKnowsRoles(t *testing.T) {

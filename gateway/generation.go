@@ -95,7 +95,11 @@ func (g *Gateway) upstreamFor(name string, cfg *config.Config, before *generatio
 			return u, sc.Validate()
 		}
 	}
-	return newUpstream(g.cutOff, g.log, name, cfg, g.sockets)
+	u, err := newUpstream(g.cutOff, g.log, name, cfg, g.sockets)
+	if err == nil {
+		u.console = g.console
+	}
+	return u, err
 }
 
 // settingsFor is upstreamFor for a listener's settings.
@@ -211,7 +215,7 @@ func (g *Gateway) ended(gen *generation) {
 	}
 	present := g.present.Load().config
 	g.metrics.forget(gen.config, present)
-	g.console.Keep(rulesOfConsole(present), shedsOfConsole(present))
+	g.console.Keep(rulesOfConsole(present), upstreamsOfConsole(present))
 }
 
 // anyGeneration reports whether f holds for one that has not ended. Called with mu

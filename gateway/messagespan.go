@@ -57,6 +57,7 @@ type handling struct {
 	counted bool          // waited is in the metrics
 	journal journal
 	timing  string // the Server-Timing of the last answer
+	failed  error  // why the last attempt has no answer
 }
 
 // handle begins the handling of a message.

@@ -143,11 +143,15 @@ func TestHostileDestinationsMakeNoSeries(t *testing.T) {
 			s := startSidecar(t, yaml, serveApp(t, func(http.ResponseWriter, *http.Request) {}))
 			s.callAnywhere()
 			s.checkLabels()
+			reason := reasonConnectFailed
 			if name == "shed" {
-				s.consoleShows("what was shed, under no address", func(state *console.State) bool {
-					return len(state.Sheds) == 1 && state.Sheds[0].Upstream == "" && state.Sheds[0].Reason == "deadline" && state.Sheds[0].Total >= 10
-				})
+				reason = reasonDeadline
 			}
+			s.consoleShows("what failed, under no address", func(state *console.State) bool {
+				return len(state.Failures) == 2 && !slices.ContainsFunc(state.Failures, func(f console.Failure) bool { // calls and tunnels
+					return f.Upstream != "" || f.Reason != reason || f.Total < 10
+				})
+			})
 		})
 	}
 }

@@ -108,6 +108,7 @@ func (c *call) prepare() error {
 // sheds load is well.
 func (c *call) answered(on int, header *fasthttp.ResponseHeader) {
 	u := c.u
+	u.took(c.began)
 	if c.retried {
 		u.retries[retryAnswered].Add(1)
 	}
@@ -154,6 +155,9 @@ func (c *call) failed(on int, err error) error {
 		c.sent++
 	}
 	hurried := c.hurried()
+	if outcomeOf(err, hurried) == scheduler.Done {
+		c.u.took(c.began) // at least so long
+	}
 	c.u.blame(on, c.began, hurried, f) // first, so that nobody gets the slot who would fail as well
 	switch {
 	case errors.Is(f.err, errStale) && (f.far == unsent && c.rewound() || c.idempotent && c.out.body == nil):

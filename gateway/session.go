@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"overtake/gateway/console"
 )
 
 // parkAfter is how long fasthttp keeps an idle connection, with buffers of about
@@ -108,7 +110,9 @@ func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
 		g.log.Warn("a connection was refused", "listener", l.name, "client", c.addr, "peer", c.RemoteAddr().String(),
 			"cause", refused.cause, "error", refused.err)
 	})
-	if refused.answer != nil {
+	if refused.answer == nil {
+		g.console.Failed(console.Failure{Kind: console.Client, Listener: l.name, Reason: refused.cause})
+	} else {
 		var ctx fasthttp.RequestCtx
 		refuse(&ctx, refused.answer, "", g.present.Load().defaultClass)
 		ctx.SetConnectionClose()
@@ -119,7 +123,7 @@ func (g *Gateway) turnAway(l *listener, c *clientConn, refused *turnedAway) {
 			defer func() { _ = c.Close(); <-l.lingering }()
 		default: // a flood gets no such courtesy
 		}
-		g.metrics.unserved(l.name, refused.answer.code())
+		g.unserved(l.name, refused.answer.code())
 	}
 }
 
@@ -133,7 +137,7 @@ func (g *Gateway) redirected(l *listener, c *clientConn) bool {
 		return false
 	case g.tunnels.has(c.RemoteAddr()):
 		g.warnLoop(c, errors.New("an outgoing connection of this process was redirected to itself"))
-		g.metrics.unserved(l.name, fasthttp.StatusLoopDetected)
+		g.unserved(l.name, fasthttp.StatusLoopDetected)
 		return true
 	case c.session.first[0] == handshake:
 		g.passTLS(c)

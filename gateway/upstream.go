@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"overtake/gateway/config"
+	"overtake/gateway/console"
 	"overtake/gateway/socket"
 	"overtake/scheduler"
 )
@@ -22,9 +23,10 @@ type upstream struct {
 	dryRun     bool
 	unrouted   bool // see destinations: neither minded nor counted by name
 	log        *slog.Logger
-	health     *config.Health // nil without active checks
-	budget     *budget        // nil when nothing that was sent is sent again
-	attempts   int            // then: how often it is at most
+	console    *console.Console // nil for nobody who looks
+	health     *config.Health   // nil without active checks
+	budget     *budget          // nil when nothing that was sent is sent again
+	attempts   int              // then: how often it is at most
 	retries    retries
 	// authorities are those of the servers' certificates, see goesOn.
 	authorities []byte

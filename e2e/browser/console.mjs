@@ -28,7 +28,11 @@ function look() {
   return {
     link: document.getElementById("link").textContent,
     ready: document.getElementById("ready").textContent,
-    sheds: [...document.querySelectorAll("#shed-table tbody tr")].map((r) => [...r.cells].map((c) => c.textContent.trim())),
+    failures: [...document.querySelectorAll("#failure-table tbody tr")].map((r) => [...r.cells].map((c) => c.textContent.trim())),
+    failing: lines("#failing:not([hidden])"),
+    cards: lines("#cards .what"),
+    apps: lines("#upstreams .app"),
+    limits: [...document.querySelectorAll("#upstreams .spark:last-child path.line")].map((p) => p.getAttribute("d").split(/[HL]/).length - 1),
     slowest: [...document.querySelectorAll("#slow-table .toggle")].map((n) => n.textContent),
     rules: lines("#rule-table tbody tr"),
     queues: lines("#brokers .lane"),
@@ -185,12 +189,16 @@ async function odd(browser) {
   const seen = { errors: [], requests: [] };
   const page = await open(browser, admin, desktop, "light", seen);
   const there = async () => page.evaluate(() => Object.fromEntries(Object.entries({
-    slow: "#slow-table .toggle", details: "#slow-table tr.detail", sheds: "#shed-table tbody tr", rules: "#rule-table tbody tr", servers: ".servers li",
+    slow: "#slow-table .toggle", details: "#slow-table tr.detail", failures: "#failure-table tbody tr", rules: "#rule-table tbody tr", servers: ".servers li",
     times: '.chart:has(#plot-rate) tbody th',
   }).map(([name, selector]) => [name, document.querySelectorAll(selector).length])));
   await page.locator('.chart:has(#plot-rate) button').click(patience);
   await page.locator("#slow-table .toggle").nth(1).click(patience);
   seen.first = await there();
+  seen.lanes = await page.locator("#brokers .lane .who .class").evaluateAll((all) => all.map((n) => n.textContent));
+  seen.means = await page.locator("#failure-table tbody tr td:last-child").allTextContents();
+  seen.cards = await page.locator("#cards .what").evaluateAll((all) => all.map((n) => `${n.textContent} (${n.querySelector(".met")?.className ?? ""})`));
+  seen.failing = await page.locator("#failing").textContent();
   const comes = (version) => page.waitForFunction((v) => document.getElementById("facts").textContent.startsWith(`Version ${v} `), version, patience);
   console.log("ready");
   await comes("back");

@@ -15,10 +15,13 @@ type Options struct {
 	Classes []Class
 	// Pseudo are the names under which hits are counted that no rule has.
 	Pseudo []string
-	// Live returns the state, but for what the console knows itself: Now, Sheds, the
-	// hits of Rules, Slowest, History and Window. It is called by one goroutine at a
-	// time, and all who look wait for it.
+	// Live returns the state, but for what the console knows itself: Now, Failures, the
+	// hits of Rules, the Minute and Window of Upstreams, Slowest, History, Window and
+	// Minute. It is called by one goroutine at a time, and all who look wait for it.
 	Live func() State
+	// Limits returns the present limits of the upstreams by their names, 0 for none. It is
+	// called every 5 seconds; nil is a gateway without upstreams.
+	Limits func() map[string]int
 	// Trace returns what is known of the trace with that id, to be encoded as JSON. Its
 	// error may be an [*Error].
 	Trace func(ctx context.Context, id string) (any, error)
@@ -33,7 +36,7 @@ type Console struct {
 	history *history
 	slowest *slowest
 	slow    atomic.Uint64 // how many were slow
-	sheds   sheds
+	fails   failures
 	hits    hits
 	dryHits hits
 	hub     *hub
@@ -74,34 +77,73 @@ func (c *Console) Run(stop <-chan struct{}) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		c.history.turn(now, now.Sub(last))
-		c.sheds.turn()
+		c.turn(now, now.Sub(last))
 		if last = now; n%stepsPerMinute == 0 {
 			c.slowest.turn()
 		}
 	}
 }
 
-// Ended counts work of a class that has ended, by its position.
-func (c *Console) Ended(class int, wait, latency time.Duration) {
+// turn ends a step, which took took.
+func (c *Console) turn(now time.Time, took time.Duration) {
+	var limits map[string]int
+	if c.options.Limits != nil {
+		limits = c.options.Limits()
+	}
+	c.history.turn(now, took, limits)
+	c.fails.turn()
+}
+
+// Work is work that has ended.
+type Work struct {
+	Wait, Latency time.Duration
+	// Failure is what it failed by; its Kind is "" for work that was served.
+	Failure Failure
+	// Cut says that it failed before anybody worked on it for long: its latency tells
+	// nothing, and does not count.
+	Cut bool
+}
+
+// Ended counts work of a class, by its position, that has ended. What was refused had no
+// slot, and has neither a wait nor a latency. The first failure of its like allocates.
+func (c *Console) Ended(class int, w Work) {
 	if c == nil {
 		return
 	}
 	h := &c.history.classes[class]
-	h.wait.add(wait)
-	h.latency.add(latency)
+	if w.Failure.Kind != Refused {
+		h.wait.add(w.Wait)
+	}
+	if w.Failure.Kind == Refused || w.Cut {
+		h.unserved.Add(1)
+	} else {
+		h.latency.add(w.Latency)
+	}
+	switch w.Failure.Kind {
+	case "":
+		return
+	case Refused:
+		h.shed.Add(1)
+	case Failed:
+		h.failed.Add(1)
+	}
+	c.fails.add(w.Failure)
 }
 
-// Shed counts work of a class that was refused for other work to be served. what says
-// which, why and by whom; its numbers and its class are not looked at. The first time
-// it allocates.
-func (c *Console) Shed(class int, what Shed) {
-	if c == nil {
-		return
+// Failed counts what failed without being work of a class: for no upstream and no queue.
+// The first of its like allocates.
+func (c *Console) Failed(what Failure) {
+	if c != nil {
+		c.fails.add(what)
 	}
-	c.history.classes[class].shed.Add(1)
-	what.Class, what.Total, what.Recent = c.options.Classes[class].Name, 0, 0
-	c.sheds.add(what)
+}
+
+// Took counts how long a server of an upstream took for a request or a message. The first
+// time it allocates.
+func (c *Console) Took(upstream string, d time.Duration) {
+	if c != nil {
+		c.history.took(upstream, d)
+	}
 }
 
 // IsSlow reports whether work of a class that took so long is one of the slowest.
@@ -132,16 +174,17 @@ func (c *Console) DryHit(rule string) {
 	}
 }
 
-// Keep forgets the hits of rules that rule is not true of, and what was shed by those
-// that shed is not true of.
-func (c *Console) Keep(rule func(string) bool, shed func(Shed) bool) {
+// Keep forgets the hits of rules that rule is not true of, and what failed at upstreams,
+// and how long they took, that upstream is not true of.
+func (c *Console) Keep(rule, upstream func(string) bool) {
 	if c == nil {
 		return
 	}
 	all := func(name string) bool { return slices.Contains(c.options.Pseudo, name) || rule(name) }
 	c.hits.Keep(all)
 	c.dryHits.Keep(all)
-	c.sheds.Keep(shed)
+	c.fails.Keep(func(f Failure) bool { return f.Upstream == "" || upstream(f.Upstream) })
+	c.history.tries.Keep(upstream)
 }
 
 // state returns what the page shows, with the points of the history behind the first so
@@ -149,7 +192,11 @@ func (c *Console) Keep(rule func(string) bool, shed func(Shed) bool) {
 func (c *Console) state(now time.Time, behind int) (*State, int) {
 	c.ask()
 	s := c.options.Live()
-	s.Now, s.Classes, s.Sheds = now.UnixMilli(), c.options.Classes, c.sheds.list()
+	s.Now, s.Classes, s.Failures = now.UnixMilli(), c.options.Classes, c.fails.list()
+	for i := range s.Upstreams {
+		u := &s.Upstreams[i]
+		u.Minute, u.Window = c.history.triesOf(u.Name, stepsPerMinute), c.history.triesOf(u.Name, steps)
+	}
 	for i := range s.Rules {
 		r := &s.Rules[i]
 		r.Hits, r.DryHits = c.hits.count(r.Name), c.dryHits.count(r.Name)
@@ -162,7 +209,7 @@ func (c *Console) state(now time.Time, behind int) (*State, int) {
 	s.Slowest = c.slowest.list()
 	points, over := c.history.points(behind)
 	s.History = History{StepMillis: stepTime.Milliseconds(), Points: points}
-	s.Window = c.history.window(c.options.Classes)
+	s.Window, s.Minute = c.history.window(c.options.Classes, steps), c.history.window(c.options.Classes, stepsPerMinute)
 	return &s, over
 }
 

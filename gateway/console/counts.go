@@ -27,26 +27,27 @@ func (h *hits) count(rule string) uint64 {
 	return 0
 }
 
-// sheds counts what was shed, since the start and in the last 15 minutes. Its keys are
-// without numbers.
-type sheds struct {
-	keyed.Values[Shed, *shedCount]
+// failures counts what got no good answer, since the start, in the last 15 minutes and
+// in the last one. Its keys are without numbers.
+type failures struct {
+	keyed.Values[Failure, *failureCount]
 	turning sync.Mutex // of who reads and writes the rings
 }
 
-// shedCount is one counter, and what it was at the end of each step.
-type shedCount struct {
+// failureCount is one counter, and what it was at the end of each step.
+type failureCount struct {
 	n    atomic.Uint64
-	was  [steps + 1]uint64 // at the end of the steps, 0 before the first; guarded by sheds.turning
-	next int               // position in was, of the oldest; guarded by sheds.turning
+	was  [steps + 1]uint64 // at the end of the steps, 0 before the first; guarded by failures.turning
+	next int               // position in was, of the oldest; guarded by failures.turning
 }
 
-func (s *sheds) add(what Shed) {
-	s.Of(what, func(Shed) *shedCount { return new(shedCount) }).n.Add(1)
+func (s *failures) add(what Failure) {
+	what.Total, what.Recent, what.Minute = 0, 0, 0
+	s.Of(what, func(Failure) *failureCount { return new(failureCount) }).n.Add(1)
 }
 
 // turn ends a step.
-func (s *sheds) turn() {
+func (s *failures) turn() {
 	s.turning.Lock()
 	defer s.turning.Unlock()
 	for _, c := range s.All() {
@@ -54,27 +55,39 @@ func (s *sheds) turn() {
 	}
 }
 
-// turnLocked is called with sheds.turning held.
-func (c *shedCount) turnLocked() {
+// turnLocked is called with failures.turning held.
+func (c *failureCount) turnLocked() {
 	c.was[c.next] = c.n.Load()
 	c.next = (c.next + 1) % len(c.was)
 }
 
-// list returns all that was shed, with its numbers, what is worst of late first.
-func (s *sheds) list() []Shed {
+// beforeLocked returns what it was that many steps before the present one. Called with
+// failures.turning held.
+func (c *failureCount) beforeLocked(n int) uint64 {
+	return c.was[(c.next-1-n+2*len(c.was))%len(c.was)]
+}
+
+// list returns all that failed, with its numbers, what is worst of late first.
+func (s *failures) list() []Failure {
 	s.turning.Lock()
 	defer s.turning.Unlock()
-	list := []Shed{}
-	for shed, c := range s.All() {
-		shed.Total = c.n.Load()
-		shed.Recent = shed.Total - c.was[c.next]
-		list = append(list, shed)
+	list := []Failure{}
+	for f, c := range s.All() {
+		f.Total = c.n.Load()
+		f.Recent, f.Minute = f.Total-c.beforeLocked(steps), f.Total-c.beforeLocked(stepsPerMinute)
+		list = append(list, f)
 	}
-	slices.SortFunc(list, compareSheds)
+	slices.SortFunc(list, compareFailures)
 	return list
 }
 
-func compareSheds(a, b Shed) int {
-	return cmp.Or(cmp.Compare(b.Recent, a.Recent), cmp.Compare(b.Total, a.Total), strings.Compare(a.Upstream, b.Upstream),
-		strings.Compare(a.Queue, b.Queue), strings.Compare(a.Class, b.Class), strings.Compare(a.Reason, b.Reason))
+// compareFailures puts what has failed of late before what has not, and of that what is
+// no client's fault first.
+func compareFailures(a, b Failure) int {
+	return cmp.Or(cmp.Compare(min(b.Recent, 1), min(a.Recent, 1)), cmp.Compare(kindRank(a.Kind), kindRank(b.Kind)),
+		cmp.Compare(b.Recent, a.Recent), cmp.Compare(b.Total, a.Total), strings.Compare(a.Upstream, b.Upstream),
+		strings.Compare(a.Queue, b.Queue), strings.Compare(a.Listener, b.Listener), strings.Compare(a.Class, b.Class),
+		strings.Compare(a.Reason, b.Reason), cmp.Compare(a.Status, b.Status))
 }
+
+func kindRank(kind string) int { return slices.Index([]string{Failed, Refused, Client}, kind) }

@@ -9,6 +9,10 @@
 // the middle of its bucket: it is wrong by 1/32 at most, 3.1 %. What is shorter counts
 // as 0. The longest of all is exact.
 //
+// In the same steps, how long the servers of each upstream took, and its limit. What
+// failed is counted by class, place, reason and status, none of which a client can make
+// up, so that there are few. Work that does not fail pays nothing for it.
+//
 // Of each class and each of the last 15 minutes, the slowest few are kept with their
 // hops. What is not among them costs one atomic load.
 //

@@ -127,7 +127,8 @@ func BenchmarkEnded(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			c.Hit("reports")
-			c.Ended(0, 40*time.Microsecond, 3*time.Millisecond)
+			c.Ended(0, Work{Wait: 40 * time.Microsecond, Latency: 3 * time.Millisecond})
+			c.Took("app", 2*time.Millisecond)
 			if c.IsSlow(0, 3*time.Millisecond) {
 				b.Error("slow")
 			}
@@ -143,8 +144,9 @@ func TestOrdinaryWorkAllocatesNothing(t *testing.T) {
 	}
 	note := func() {
 		c.Hit("reports")
-		c.Ended(0, time.Millisecond, time.Second)
-		c.Shed(0, Shed{Upstream: "app", Reason: "max_wait"})
+		c.Took("app", time.Second)
+		c.Ended(0, Work{Wait: time.Millisecond, Latency: time.Second})
+		c.Ended(0, Work{Failure: Failure{Kind: Refused, Upstream: "app", Reason: "max_wait"}})
 		c.IsSlow(0, time.Second)
 	}
 	if n := testing.AllocsPerRun(100, note); n > 0 {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,15 +11,27 @@ import (
 // TestHistoryTurns: 15 minutes are kept in steps of 5 seconds, and no more.
 func TestHistoryTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newTest(t)
+		limit := 0
+		c := New(Options{
+			Classes: twoClasses,
+			Live:    func() State { return State{Upstreams: []Upstream{{Name: "app"}, {Name: "idle"}}} },
+			Limits:  func() map[string]int { limit++; return map[string]int{"app": limit, "idle": 0} },
+		})
+		t.Cleanup(c.Close)
+		refused := Failure{Kind: Refused, Upstream: "app", Class: "batch", Reason: "max_wait", Status: 503}
+		broken := Failure{Kind: Failed, Upstream: "app", Class: "batch", Reason: "connect_failed", Status: 502}
 		stop := make(chan struct{})
 		done := make(chan struct{})
 		go func() { defer close(done); c.Run(stop) }()
 		began := time.Now()
 		time.Sleep(time.Second)
 		for i := range 200 { // in each of the first 200 steps, at its first second
-			c.Ended(0, time.Duration(i)*time.Millisecond, time.Duration(i+1)*time.Millisecond)
-			c.Shed(1, Shed{Upstream: "app", Reason: "max_wait"})
+			c.Ended(0, Work{Wait: time.Duration(i) * time.Millisecond, Latency: time.Duration(i+1) * time.Millisecond})
+			c.Ended(1, Work{Failure: refused})
+			if i%2 == 0 {
+				c.Ended(1, Work{Wait: time.Second, Latency: time.Minute, Failure: broken, Cut: true})
+			}
+			c.Took("app", time.Duration(i)*time.Millisecond)
 			time.Sleep(stepTime)
 		}
 		synctest.Wait()
@@ -36,18 +49,31 @@ func TestHistoryTurns(t *testing.T) {
 			if *own.WaitP50 != float64(nth) && nth*31 > 32 && (*own.WaitP50 < float64(nth)*0.96 || *own.WaitP50 > float64(nth)*1.04) {
 				t.Errorf("point %d: the wait's median is %v, want about %d", i, *own.WaitP50, nth)
 			}
-			if own.Rate != 0.2 || own.Shed != 0 || other.Rate != 0.2 || other.Shed != 1 || other.WaitP50 != nil {
+			failed := uint64(1 - nth%2)
+			if own.Rate != 0.2 || own.Shed != 0 || own.Failed != 0 || other.Rate != 0.2*float64(1+failed) || other.Shed != 1 || other.Failed != failed ||
+				(other.WaitP50 != nil) != (failed > 0) || other.LatencyP50 != nil {
 				t.Errorf("point %d: %+v, %+v", i, own, other)
+			}
+			if u := p.Upstreams; len(u) != 2 || u[0].Name != "app" || u[0].Limit != nth+1 || u[0].P99 == nil || u[1].Name != "idle" || u[1].Limit != 0 || u[1].P50 != nil {
+				t.Errorf("point %d: %+v", i, u)
 			}
 		}
 		if w := state.Window[0]; w.Requests != steps || *w.LatencyMax != 200 || w.Shed != 0 {
 			t.Errorf("window %+v", w)
 		}
-		if w := state.Window[1]; w.Requests != steps || w.LatencyMax != nil || w.Shed != steps {
+		if w := state.Window[1]; w.Requests != steps*3/2 || w.LatencyMax != nil || w.Shed != steps || w.Failed != steps/2 || *w.WaitMax != 1000 {
 			t.Errorf("window %+v", w)
 		}
-		if want := []Shed{{Upstream: "app", Class: "batch", Reason: "max_wait", Total: 200, Recent: steps}}; fmt.Sprint(state.Sheds) != fmt.Sprint(want) {
-			t.Errorf("sheds %+v, want %+v", state.Sheds, want)
+		if w := state.Minute; w[0].Requests != uint64(stepsPerMinute) || *w[0].WaitMax != 199 || w[1].Requests != uint64(stepsPerMinute)*3/2 || w[1].Failed != uint64(stepsPerMinute)/2 {
+			t.Errorf("the last minute %+v", w)
+		}
+		if u := state.Upstreams; u[0].Window.Count != steps || u[0].Minute.Count != uint64(stepsPerMinute) || *u[0].Minute.P50 < 188 || *u[0].Window.P50 > 115 || u[1].Window.P99 != nil {
+			t.Errorf("upstreams %+v", u)
+		}
+		broken.Total, broken.Recent, broken.Minute = 100, steps/2, uint64(stepsPerMinute)/2
+		refused.Total, refused.Recent, refused.Minute = 200, steps, uint64(stepsPerMinute)
+		if want := []Failure{broken, refused}; !slices.Equal(state.Failures, want) {
+			t.Errorf("failures %+v, want %+v", state.Failures, want)
 		}
 		if newer, _ := c.history.points(over - 2); over != 200 || len(newer) != 2 || newer[1].T != points[steps-1].T {
 			t.Errorf("after %d, %d points are newer than the last but two", over, len(newer))
@@ -55,8 +81,8 @@ func TestHistoryTurns(t *testing.T) {
 		time.Sleep(steps * stepTime)
 		synctest.Wait()
 		state, _ = c.state(time.Now(), 0)
-		if w := state.Window[0]; w.Requests != 0 || w.WaitP50 != nil || state.Sheds[0].Recent != 0 || state.Sheds[0].Total != 200 {
-			t.Errorf("15 minutes later: %+v, %+v", w, state.Sheds)
+		if w, f := state.Window[0], state.Failures[0]; w.Requests != 0 || w.WaitP50 != nil || f.Recent != 0 || f.Minute != 0 || f.Total != 100 {
+			t.Errorf("15 minutes later: %+v, %+v", w, f)
 		}
 		close(stop)
 		<-done
@@ -74,12 +100,12 @@ func TestWindowWhileStepsEnd(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range steps - 1 {
-			h.turn(time.Now(), stepTime)
+			h.turn(time.Now(), stepTime, nil)
 			h.classes[0].latency.add(time.Millisecond)
 		}
 	}()
 	for last := uint64(0); last < 100+steps-1; {
-		n := h.window([]Class{{Name: "a"}})[0].Requests
+		n := h.window([]Class{{Name: "a"}}, steps)[0].Requests
 		if n < last || n < 100 {
 			t.Fatalf("%d requests are in the window, after %d", n, max(last, 100))
 		}
@@ -152,7 +178,12 @@ func TestRulesAndTheirHits(t *testing.T) {
 	}
 	c.Hit("gone")
 	c.DryHit("unused")
-	c.Keep(func(rule string) bool { return rule != "gone" }, func(Shed) bool { return true })
+	c.Failed(Failure{Kind: Client, Listener: "public", Status: 429})
+	for _, upstream := range []string{"app", "gone"} {
+		c.Ended(0, Work{Failure: Failure{Kind: Failed, Upstream: upstream, Status: 500}})
+		c.Took(upstream, time.Millisecond)
+	}
+	c.Keep(func(rule string) bool { return rule != "gone" }, func(upstream string) bool { return upstream != "gone" })
 	state, _ := c.state(time.Now(), 0)
 	rules := state.Rules
 	want := []Rule{{Name: "reports", Class: "batch", Hits: 3}, {Name: "unused", Class: "batch", DryHits: 1}, {Name: "default", Builtin: true, Hits: 3}}
@@ -161,5 +192,11 @@ func TestRulesAndTheirHits(t *testing.T) {
 	}
 	if c.hits.count("gone") != 0 {
 		t.Error("the hits of a rule that is gone are kept")
+	}
+	if f := state.Failures; len(f) != 2 || f[0].Upstream != "app" || f[1].Status != 429 {
+		t.Errorf("failures %+v", f)
+	}
+	if c.history.triesOf("gone", steps).Count != 0 || c.history.triesOf("app", steps).Count != 1 {
+		t.Error("the times of an upstream that is gone are kept, or of one that is not are gone")
 	}
 }

@@ -17,7 +17,7 @@ func TestEventsAreMadeOnceForAll(t *testing.T) {
 	var made atomic.Int64
 	c := New(Options{Classes: twoClasses, Live: func() State { made.Add(1); return State{} }})
 	server := serve(t, c)
-	c.history.turn(time.Now().Add(-stepTime), stepTime)
+	c.history.turn(time.Now().Add(-stepTime), stepTime, nil)
 	if time.Sleep(2 * tickTime); made.Load() != 0 { // not to wait for something: nothing is to happen
 		t.Fatalf("%d states were made while nobody looked", made.Load())
 	}
@@ -30,7 +30,7 @@ func TestEventsAreMadeOnceForAll(t *testing.T) {
 			t.Fatalf("the first event has %d points, want all, 1", len(first.History.Points))
 		}
 	}
-	c.history.turn(time.Now(), stepTime)
+	c.history.turn(time.Now(), stepTime, nil)
 	before := made.Load()
 	for range 3 {
 		for _, s := range streams {
@@ -56,12 +56,12 @@ func TestEventsAreMadeOnceForAll(t *testing.T) {
 func TestEventsHaveNewPointsOnly(t *testing.T) {
 	c := newTest(t)
 	server := serve(t, c)
-	c.history.turn(time.Now().Add(-stepTime), stepTime)
+	c.history.turn(time.Now().Add(-stepTime), stepTime, nil)
 	s := listen(t, server)
 	if first, _ := s.next(); len(first.History.Points) != 1 {
 		t.Fatalf("%d points at first, want 1", len(first.History.Points))
 	}
-	c.history.turn(time.Now(), stepTime)
+	c.history.turn(time.Now(), stepTime, nil)
 	points := 0
 	for range 3 {
 		state, ok := s.next()
@@ -179,7 +179,7 @@ func TestNoPointIsLost(t *testing.T) {
 	earlier.next()
 	turned := time.Now()
 	for i := range 4 {
-		c.history.turn(turned.Add(time.Duration(i)*stepTime), stepTime)
+		c.history.turn(turned.Add(time.Duration(i)*stepTime), stepTime, nil)
 		s := listen(t, server)
 		seen := make(map[int64]bool)
 		for range 2 {

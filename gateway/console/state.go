@@ -15,12 +15,14 @@ type State struct {
 	Classes   []Class     `json:"classes"` // most urgent first; they never change
 	Upstreams []Upstream  `json:"upstreams"`
 	Queues    []Queue     `json:"queues"`
-	Sheds     []Shed      `json:"sheds"`
+	// Failures has what is worst of late first.
+	Failures []Failure `json:"failures"`
 	// Rules are in their order, then the pseudo rules that have hits.
 	Rules   []Rule   `json:"rules"`
 	Slowest []Slow   `json:"slowest"` // the slowest first
 	History History  `json:"history"`
 	Window  []Window `json:"window"` // by class, the last 15 minutes in one
+	Minute  []Window `json:"minute"` // the same of the last minute
 }
 
 // ConfigState is which configuration is in effect.
@@ -57,6 +59,19 @@ type Upstream struct {
 	DryRun   bool     `json:"dry_run"`
 	Servers  []Server `json:"servers"`
 	Classes  []Lane   `json:"classes"` // most urgent first
+	// Minute and Window are how long its servers took in the last minute, and in the
+	// last 15.
+	Minute Tries `json:"minute"`
+	Window Tries `json:"window"`
+}
+
+// Tries are how long the servers of an upstream took, from when they were sent a request
+// or a message to the header of the answer, or until nobody waited any longer for it. A
+// server that could not be reached took no time.
+type Tries struct {
+	Count uint64   `json:"count"`
+	P50   *float64 `json:"p50"`
+	P99   *float64 `json:"p99"`
 }
 
 // Server is one server of an upstream.
@@ -104,15 +119,29 @@ type QueueLane struct {
 	Paused bool `json:"paused"`
 }
 
-// Shed is how much work of a class was refused for a reason by an upstream, or by a
-// queue that is full. Work that is only counted, as in a dry run, is not in it.
-type Shed struct {
+// The kinds of failures.
+const (
+	Failed  = "failed"  // by the gateway or by the app, whose answer was 5xx or broke off
+	Refused = "refused" // for other work to be served
+	Client  = "client"  // by the client, who left, or sent what can't be served
+)
+
+// Failure is how much work of a class got no good answer, by why and where. Work that is
+// only counted, as in a dry run, is not in it.
+type Failure struct {
+	Kind string `json:"kind"`
+	// Upstream is where it was to be served, Queue where it came from or was to go to;
+	// both for a delivery. Listener is where it came in that was for neither. Without any
+	// of the three, it was for a destination that no route names.
 	Upstream string `json:"upstream,omitempty"`
 	Queue    string `json:"queue,omitempty"`
-	Class    string `json:"class"`
-	Reason   string `json:"reason"`
-	Total    uint64 `json:"total"`  // since the process began
-	Recent   uint64 `json:"recent"` // in the last 15 minutes
+	Listener string `json:"listener,omitempty"`
+	Class    string `json:"class,omitempty"`  // missing where it was not known yet
+	Reason   string `json:"reason,omitempty"` // missing for the app's own answer
+	Status   int    `json:"status,omitempty"` // missing where nothing was answered
+	Total    uint64 `json:"total"`            // since the process began
+	Recent   uint64 `json:"recent"`           // in the last 15 minutes
+	Minute   uint64 `json:"minute"`           // in the last one
 }
 
 // Rule is a rule and how often it decided. Several rules of one name share the counts.
@@ -174,8 +203,18 @@ type History struct {
 
 // Point is one step.
 type Point struct {
-	T       int64        `json:"t"`       // its end
-	Classes []ClassPoint `json:"classes"` // in the order of the classes
+	T         int64           `json:"t"`       // its end
+	Classes   []ClassPoint    `json:"classes"` // in the order of the classes
+	Upstreams []UpstreamPoint `json:"upstreams"`
+}
+
+// UpstreamPoint is one upstream in a step: its limit at the end, 0 for none, and how long
+// its servers took.
+type UpstreamPoint struct {
+	Name  string   `json:"name"`
+	Limit int      `json:"limit,omitempty"`
+	P50   *float64 `json:"p50"`
+	P99   *float64 `json:"p99"`
 }
 
 // ClassPoint is what ended in a step, of one class. What was shed is in Rate and Shed
@@ -187,12 +226,13 @@ type ClassPoint struct {
 	LatencyP50 *float64 `json:"latency_p50"`
 	LatencyP99 *float64 `json:"latency_p99"`
 	Shed       uint64   `json:"shed"`
+	Failed     uint64   `json:"failed"`
 }
 
-// Window is the last 15 minutes of a class, the present step included.
+// Window is what ended of a class in some time up to now.
 type Window struct {
 	Class      string   `json:"class"`
-	Requests   uint64   `json:"requests"` // that ended, shed or not
+	Requests   uint64   `json:"requests"` // that ended, however they did
 	WaitP50    *float64 `json:"wait_p50"`
 	WaitP99    *float64 `json:"wait_p99"`
 	WaitMax    *float64 `json:"wait_max"`
@@ -200,4 +240,5 @@ type Window struct {
 	LatencyP99 *float64 `json:"latency_p99"`
 	LatencyMax *float64 `json:"latency_max"`
 	Shed       uint64   `json:"shed"`
+	Failed     uint64   `json:"failed"`
 }

@@ -5,10 +5,12 @@ const hiddenClasses = new Set();
 const specs = [
   { id: "wait", title: "Wait for a slot", about: "p99, thin: p50; log scale", unit: duration, log: true, goal: true, lines: ["wait_p99", "wait_p50"], none: "No request in the last 15 minutes: send one through the gateway." },
   { id: "latency", title: "Latency", about: "p99, thin: p50; log scale", unit: duration, log: true, lines: ["latency_p99", "latency_p50"], none: "No request in the last 15 minutes: send one through the gateway." },
-  { id: "rate", title: "Requests", about: "that ended per second, refused ones too", unit: perSecond, lines: ["rate"], none: "No request in the last 15 minutes: send one through the gateway." },
+  { id: "rate", title: "Requests", about: "that ended per second, failed and refused ones too", unit: perSecond, lines: ["rate"], none: "No request in the last 15 minutes: send one through the gateway." },
+  { id: "failed", title: "Failed", about: "in each step, stacked", unit: count, stacked: true, lines: ["failed"], none: "Nothing failed in the last 15 minutes." },
   { id: "shed", title: "Refused", about: "in each step, stacked", unit: count, stacked: true, lines: ["shed"], none: "Nothing was refused in the last 15 minutes." },
 ];
-const lineNames = { wait_p99: "p99", wait_p50: "p50", latency_p99: "p99", latency_p50: "p50", rate: "", shed: "" };
+const lineNames = new Map([["wait_p99", "p99"], ["wait_p50", "p50"], ["latency_p99", "p99"], ["latency_p50", "p50"]]);
+const nameOfLine = (name) => lineNames.get(name) ?? "";
 
 // makeCharts builds them once; what it returns draws them.
 function makeCharts() {
@@ -53,7 +55,7 @@ function listenForReading(chart) {
   plot.addEventListener("blur", () => read(-1));
   plot.addEventListener("keydown", (event) => {
     const last = (chart.data?.points.length ?? 0) - 1, from = chart.at < 0 ? last + 1 : chart.at;
-    const to = { ArrowLeft: from - 1, ArrowDown: from - 1, ArrowRight: from + 1, ArrowUp: from + 1, PageUp: from - 12, PageDown: from + 12, Home: 0, End: last, Escape: -1 }[event.key];
+    const to = new Map([["ArrowLeft", from - 1], ["ArrowDown", from - 1], ["ArrowRight", from + 1], ["ArrowUp", from + 1], ["PageUp", from - 12], ["PageDown", from + 12], ["Home", 0], ["End", last], ["Escape", -1]]).get(event.key);
     if (to === undefined || last < 0) return;
     event.preventDefault();
     read(event.key === "Escape" ? -1 : Math.min(last, Math.max(0, to)));
@@ -80,7 +82,7 @@ function drawReading(chart) {
   }
   const x = scale.x(point.t);
   cross.append(svg("line", { class: "cross", x1: x, x2: x, y1: margin.top, y2: margin.top + scale.height }));
-  const texts = data.shown.map((c) => spec.lines.map((name) => `${lineNames[name]} ${spec.unit(valueOf(point, c, name))}`.trim()));
+  const texts = data.shown.map((c) => spec.lines.map((name) => `${nameOfLine(name)} ${spec.unit(valueOf(point, c, name))}`.trim()));
   if (!spec.stacked) {
     data.shown.forEach((c) => spec.lines.forEach((name) => {
       const value = valueOf(point, c, name);
@@ -99,7 +101,7 @@ function drawReading(chart) {
 // drawValues is the chart as a table, the newest point first, while it is open.
 function drawValues({ spec, data, values }) {
   if (values.hidden || !data) return;
-  const columns = [{ head: "time" }, ...data.shown.flatMap((c) => spec.lines.map((name) => ({ head: `${c.name} ${lineNames[name]}`.trim(), number: true })))];
+  const columns = [{ head: "time" }, ...data.shown.flatMap((c) => spec.lines.map((name) => ({ head: `${c.name} ${nameOfLine(name)}`.trim(), number: true })))];
   const key = columns.map((c) => c.head).join("\n");
   if (values.key_ !== key) {
     values.key_ = key;

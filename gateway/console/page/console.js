@@ -37,7 +37,7 @@ function draw(drawCharts) {
   drawCards(state);
   drawUpstreams(state);
   drawQueues(state);
-  drawSheds(state);
+  drawFailures(state);
   drawSlowest(state);
   drawRules(state);
   drawListeners(state);
@@ -47,22 +47,28 @@ function draw(drawCharts) {
   shown.drawn = newest;
 }
 
+const linkPills = new Map([["live", "good live"], ["polling", "warn"], ["gone", "bad"], ["paused", "warn"]]);
+
 // tellMode says what makeFeed tells. A pause keeps what was known of the gateway.
 function tellMode(mode, at, error = "") {
-  const texts = { live: "live", polling: "asking every 5 s", gone: `no answer since ${clock(at)}`, paused: `paused at ${clock(at)}` };
+  const texts = new Map([["live", "live"], ["polling", "asking every 5 s"], ["gone", `no answer since ${clock(at)}`], ["paused", `paused at ${clock(at)}`]]);
   const link = byId("link");
-  link.className = `pill ${{ live: "good live", polling: "warn", gone: "bad", paused: "warn" }[mode]}`;
-  say(link, texts[mode]);
+  link.className = `pill ${linkPills.get(mode)}`;
+  say(link, texts.get(mode));
   const worse = mode === "gone" && (!shown.link.gone || error !== shown.link.error);
   if (mode !== "paused") shown.link = { gone: mode === "gone", error };
   if (worse) drawStanding(shown.state, shown.link);
   // The first answer is no news, nor is the asking before events come.
-  if (worse || (mode !== shown.mode && shown.mode && mode !== "polling")) announce(`Console: ${texts[mode]}${error && `. ${error}`}`);
+  if (worse || (mode !== shown.mode && shown.mode && mode !== "polling")) announce(`Console: ${texts.get(mode)}${error && `. ${error}`}`);
   if (mode !== "polling") shown.mode = mode;
 }
 
-function tellReadiness(before, after) {
-  if (before && readiness(before) !== readiness(after)) announce(`The gateway is ${readiness(after)}`);
+// tellNews tells a screen reader what the head has become.
+function tellNews(before, after) {
+  if (!before) return;
+  if (readiness(before) !== readiness(after)) announce(`The gateway is ${readiness(after)}`);
+  else if (!failing(before) && failing(after)) announce(`Requests fail: ${failing(after)}`);
+  else if (failing(before) && !failing(after)) announce("Requests fail no more");
 }
 
 function makeTheme() {
@@ -95,7 +101,7 @@ function start() {
   const drawCharts = makeCharts();
   const feed = makeFeed((next, whole) => {
     if (!whole && setBack(shown.state, next)) return false;
-    tellReadiness(shown.state, next);
+    tellNews(shown.state, next);
     shown.state = merge(shown.state, next, whole);
     if (shown.pending) return true; // drawn at most once in a frame, and only when seen
     shown.pending = true;

@@ -2,7 +2,7 @@
 
 function drawUpstreams(state) {
   const make = (u) => makeUpstream(state, u);
-  reconcile(byId("upstreams"), state.upstreams, (u) => `${u.name} ${laneKey(state, u)}`, make, (node, u) => node.update_(u));
+  reconcile(byId("upstreams"), state.upstreams, (u) => `${u.name} ${laneKey(state, u)}`, make, (node, u) => node.update_({ ...u, now: state.now, points: historyOf(state, u.name) }));
 }
 
 // laneKey changes when the lanes do: with another configuration.
@@ -14,13 +14,15 @@ function makeUpstream(state, u) {
   const use = el("p"), slots = el("div", { className: "slots", role: "img" }), key = el("p", { className: "key" });
   const lanes = el("ul", { "aria-label": `Lanes of ${u.name}` }), servers = el("ul", { className: "servers", "aria-label": `Servers of ${u.name}` });
   const dry = el("span", { className: "chip warn", textContent: "dry run", hidden: true });
-  const node = el("article", { className: "place" }, el("header", {}, el("h3", { textContent: u.name }), dry, use), slots, key, lanes, servers);
+  const app = makeApp();
+  const node = el("article", { className: "place" }, el("header", {}, el("h3", { textContent: u.name }), dry, use), slots, key, lanes, app.node, servers);
   const indexOf = (name) => classIndex(state.classes, name);
   node.update_ = (now) => {
     dry.hidden = !now.dry_run;
     say(use, `${count(now.in_flight)} of ${plural(now.limit, "slot")} in use, ${count(now.waiting)} waiting`);
     drawSlots(slots, key, now, indexOf);
     reconcile(lanes, now.classes, (l) => l.class, (l) => makeLane(l, indexOf(l.class), ["waiting", "oldest", "running", "reserve", "overtakes", "refused since start"]), updateSlotLane);
+    app.update(now);
     reconcile(servers, now.servers, (s) => s.url, makeServer, (n, s) => n.update_(s));
   };
   return node;
@@ -48,13 +50,13 @@ function drawSlots(node, key, u, indexOf) {
 }
 
 // laneNames are of the lanes of a queue that are no class: the name of a class has neither.
-const laneNames = { dead: "dead letters", "*": "all classes" };
+const laneNames = new Map([["dead", "dead letters"], ["*", "all classes"]]);
 
 // makeLane is a lane with its name, those who wait drawn one by one, and figures.
 function makeLane(lane, index, names) {
   const queue = el("i"), chip = el("span", { className: "chip", hidden: true }), figures = facts(names);
-  const node = el("li", { className: `lane ${laneNames[lane.class] ? "other" : `c${index % markers.length}`}` },
-    el("div", { className: "who" }, el("span", { className: "class" }, marker(index), el("span", { textContent: laneNames[lane.class] ?? lane.class })), chip),
+  const node = el("li", { className: `lane ${laneNames.has(lane.class) ? "other" : `c${index % markers.length}`}` },
+    el("div", { className: "who" }, el("span", { className: "class" }, marker(index), el("span", { textContent: laneNames.get(lane.class) ?? lane.class })), chip),
     el("div", { className: "track", "aria-hidden": "true" }, queue), figures.node);
   Object.assign(node, { queue_: queue, chip_: chip, figures_: figures });
   return node;
@@ -73,12 +75,14 @@ function drawQueue(node, waiting) {
   node.queue_.style.width = `${Math.min(waiting, 1000) * 9}px`;
 }
 
+const serverChips = new Map([["up", "good"], ["down", "bad"]]);
+
 function makeServer() {
   const url = el("code"), pill = el("span", { className: "chip" }), use = el("p"), error = el("p", { className: "error", hidden: true });
   const node = el("li", {}, el("div", { className: "line" }, url, pill), use, error);
   node.update_ = (s) => {
     say(url, s.url);
-    pill.className = `chip ${{ up: "good", down: "bad" }[s.state] ?? "warn"}`;
+    pill.className = `chip ${serverChips.get(s.state) ?? "warn"}`;
     say(pill, s.state_ms ? `${s.state} for ${duration(s.state_ms)}` : s.state);
     say(use, `${count(s.in_flight)} of ${plural(s.limit, "slot")} in use${s.probing ? ", being probed" : ""}`);
     error.hidden = !s.error;
