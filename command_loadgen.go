@@ -33,7 +33,7 @@ type loadgenCommand struct {
 	Target      string         `placeholder:"URL" help:"Where to send the load: http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ for Basic authorization."`
 	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
 	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the work is done: as --completions lists it, or else as the resource in Location tells."`
-	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the rates of all classes (default ${default})."`
+	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the load of all classes (default ${default}): rates, sizes of bursts, and the speed of replays. 2 plays a recording in half the time; a duration that is given, or phases, keep their length."`
 	Duration    *time.Duration `placeholder:"DURATION" help:"How long to send (default 30s). A scenario with phases has its own."`
 	Warmup      *time.Duration `placeholder:"DURATION" help:"How long to send before measuring (default 0s)."`
 	Seed        *uint64        `placeholder:"N" help:"The same seed sends the same requests at the same times (default 1)."`
@@ -82,6 +82,7 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 		return err
 	}
 	warnOfCut(os.Stderr, load)
+	warnOfIdle(os.Stderr, load)
 	// The first signal ends the run, and the report is written. From then on a
 	// signal does what it does to any program.
 	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
@@ -107,6 +108,23 @@ func warnOfCut(w io.Writer, load loadgen.Scenario) {
 			_, _ = fmt.Fprintf(w, "class %s: %d of %d recorded arrivals lie beyond the end of the run; let it last %v to have them all\n",
 				class.Name, n, len(replay.Arrivals), (replay.End() - load.Warmup + time.Second).Truncate(time.Second))
 		}
+	}
+}
+
+// warnOfIdle tells how much of the run's end has nothing due, if a load is recorded
+// and no more: what is done per second is counted over it, too.
+func warnOfIdle(w io.Writer, load loadgen.Scenario) {
+	var last time.Duration
+	for _, class := range load.Classes {
+		if len(class.Arrivals.Rate) > 0 || class.Arrivals.Bursts.Size > 0 {
+			return
+		}
+		last = max(last, class.Arrivals.Replay.End())
+	}
+	// An end is rounded up where nothing is said about it.
+	if idle := load.Warmup + load.Duration - last; idle > max(time.Second, load.Duration/10) {
+		_, _ = fmt.Fprintf(w, "no recorded arrival is due in the last %v of the run, which figures per second count too; let it last %v to leave that out\n",
+			idle.Truncate(time.Millisecond), (last - load.Warmup + time.Second).Truncate(time.Second))
 	}
 }
 

@@ -39,6 +39,71 @@ func TestWarnOfCut(t *testing.T) {
 	}
 }
 
+// Of a replay that is over long before the run, too.
+func TestWarnOfIdle(t *testing.T) {
+	recorded := arrival.Plan{Replay: arrival.Replay{Arrivals: []arrival.Arrival{{At: 0}, {At: 5950 * time.Millisecond}}, Start: 2 * time.Second, Speed: 2}}
+	load := loadgen.Scenario{Warmup: 2 * time.Second, Duration: 6 * time.Second, Classes: []loadgen.Class{{Name: "a", Arrivals: recorded}}}
+	var out strings.Builder
+	warnOfIdle(&out, load)
+	if want := "no recorded arrival is due in the last 3.025s of the run, which figures per second count too; let it last 3s to leave that out\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+	out.Reset()
+	load.Duration = 3 * time.Second
+	warnOfIdle(&out, load)
+	load.Duration, load.Classes = 6*time.Second, append(load.Classes, loadgen.Class{Name: "b", Arrivals: arrival.Steady(1)})
+	warnOfIdle(&out, load)
+	if out.Len() > 0 {
+		t.Error(out.String())
+	}
+}
+
+// --rate 2 plays a recording in half the time, at twice the rate: nothing of the
+// measured time is idle, and nothing is cut off. A length that is given stays.
+func TestLoadgenReplayAtAnotherRate(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	folder := t.TempDir()
+	recording := "at\n"
+	for i := range 40 {
+		recording += fmt.Sprintf("%.2f\n", float64(i)*0.025)
+	}
+	write := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	write("calls.csv", recording)
+	classes := "classes: [{name: calls, path: /, replay: {file: calls.csv}}]\n"
+	natural := write("natural.yaml", classes)
+	phases := write("phases.yaml", "phases: [{name: all, duration: 1s}]\n"+classes)
+	for _, c := range []struct {
+		args    []string
+		seconds float64
+		rate    float64 // that is due, a second
+		idle    bool
+	}{
+		{[]string{"-f", natural}, 1, 40, false},
+		{[]string{"-f", natural, "--rate", "2"}, 0.5, 80, false},
+		{[]string{"-f", natural, "--rate", "0.5", "--warmup", "100ms"}, 2, 20, false},
+		{[]string{"-f", natural, "--rate", "2", "--duration", "2s"}, 2, 20, true},
+		{[]string{"-f", phases, "--rate", "2"}, 1, 40, false},
+	} {
+		dir := t.TempDir()
+		_, stderr := captured(t, func() { run(append([]string{"loadgen", "--target", server.URL, "--out", dir}, c.args...)) })
+		report := reportIn(t, dir)
+		class := report.Runs[0].Classes[0]
+		if report.Runs[0].DurationSeconds != c.seconds || class.Rate != c.rate || class.Sent != 40 {
+			t.Errorf("%v: %v s, %v/s, %d requests; want %v s, %v/s, 40 requests", c.args, report.Runs[0].DurationSeconds, class.Rate, class.Sent, c.seconds, c.rate)
+		}
+		if idle := strings.Contains(stderr, "no recorded arrival is due in the last 1."); idle != c.idle || strings.Contains(stderr, "beyond the end") {
+			t.Errorf("%v: it said %s", c.args, stderr)
+		}
+	}
+}
+
 func TestLoadgenUsage(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("bad.yaml", []byte("nmae: x\n"), 0o600); err != nil {

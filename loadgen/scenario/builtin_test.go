@@ -17,7 +17,7 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("names %s, want %s", got, want)
 	}
 	for _, name := range Names() {
-		s, err := Open(name, nil, nil)
+		s, err := Open(name, Changes{}, nil)
 		if err != nil {
 			t.Errorf("%s:\n%v", name, err)
 			continue
@@ -55,7 +55,7 @@ func TestBuiltin(t *testing.T) {
 
 // The phases of slow-upstream replace one class by the other.
 func TestSlowUpstreamReplaces(t *testing.T) {
-	s, err := Open("slow-upstream", nil, nil)
+	s, err := Open("slow-upstream", Changes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +85,11 @@ func TestSlowUpstreamReplaces(t *testing.T) {
 
 // Two of the same seed are the same, and one more class leaves the others.
 func TestBuiltinReplays(t *testing.T) {
-	first, err := Open("shop", nil, nil)
+	first, err := Open("shop", Changes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _ := Open("shop", nil, nil)
+	second, _ := Open("shop", Changes{}, nil)
 	for i, c := range first.Classes {
 		a, b := c.Arrivals.Open(first.Seed, c.Name), second.Classes[i].Arrivals.Open(second.Seed, c.Name)
 		x, _ := c.Request.Open(first.Seed, c.Name)
@@ -117,7 +117,7 @@ func TestOpenWrongName(t *testing.T) {
 		"x":            `scenario: no scenario is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file is ./x`,
 		"nowhere.yaml": "scenario: nowhere.yaml can't be read: no such file or directory; give a file, or one of flash-crowd, noisy-tenant, paper, shop, slow-upstream, webhooks",
 	} {
-		if _, err := Open(name, nil, nil); err == nil || err.Error() != want {
+		if _, err := Open(name, Changes{}, nil); err == nil || err.Error() != want {
 			t.Errorf("%s\ngot  %v\nwant %s", name, err, want)
 		}
 	}
