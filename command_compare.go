@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -46,11 +47,12 @@ func (c *compareCommand) Run() error {
 		all = append(all, report)
 	}
 	comparison := reports.CompareFiles(c.Files, all)
+	width := cmp.Or(terminalWidth(os.Stdout), 100) // in a log, the same everywhere
 	if c.Out == "" {
-		return reports.WriteComparisonTable(os.Stdout, comparison)
+		return reports.WriteComparisonTable(os.Stdout, comparison, width)
 	}
 	paths, err := reports.WriteComparisonFolder(c.Out, comparison)
-	if terr := reports.WriteComparisonTable(os.Stdout, comparison); terr != nil {
+	if terr := reports.WriteComparisonTable(os.Stdout, comparison, width); terr != nil {
 		return errors.Join(err, terr)
 	}
 	fmt.Println()

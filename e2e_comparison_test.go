@@ -101,7 +101,11 @@ func TestE2EComparisonInBrowser(t *testing.T) {
 		for i, r := range oddReports() {
 			files = append(files, saveReport(t, filepath.Join(dir, fmt.Sprintf("%d.json", i)), r))
 		}
-		b.checkComparison(t, "comparison-eight", files...)
+		for _, v := range b.checkComparison(t, "comparison-eight", files...) {
+			if v.Screens > 3.5 {
+				t.Errorf("%s: a class takes %.1f screens", v.Name, v.Screens)
+			}
+		}
 	})
 	t.Run("nothing in common", func(t *testing.T) {
 		dir := t.TempDir()
@@ -147,8 +151,9 @@ func saveReport(t *testing.T, name string, r *loadgen.Report) string {
 	return name
 }
 
-// checkComparison compares the files with the program and opens the page.
-func (b browser) checkComparison(t *testing.T, name string, files ...string) {
+// checkComparison compares the files with the program, opens the page, and returns
+// what was seen of it.
+func (b browser) checkComparison(t *testing.T, name string, files ...string) []browserView {
 	t.Helper()
 	out := t.TempDir()
 	tool(t, binary, append([]string{"loadgen", "compare", "--out", out}, files...)...)
@@ -160,9 +165,11 @@ func (b browser) checkComparison(t *testing.T, name string, files ...string) {
 	if err := json.Unmarshal(text, &compared); err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range b.open(t, filepath.Join(out, "comparison.html"), name) {
+	views := b.open(t, filepath.Join(out, "comparison.html"), name)
+	for _, v := range views {
 		checkComparisonView(t, v, &compared)
 	}
+	return views
 }
 
 func checkComparisonView(t *testing.T, v browserView, c *reports.Comparison) {
@@ -172,21 +179,24 @@ func checkComparisonView(t *testing.T, v browserView, c *reports.Comparison) {
 		plots[p.ID] = p.Series
 	}
 	for i, class := range c.Classes {
-		rows := v.Tables[fmt.Sprintf("table-%d", i)]
-		if len(rows) != len(class.Figures) {
-			t.Fatalf("%s: table %d has %d rows, want %d", v.Name, i, len(rows), len(class.Figures))
+		rows := make(map[int][]string) // by the file
+		for _, row := range v.Tables[fmt.Sprintf("table-%d", i)] {
+			rows[row.File] = row.Cells
 		}
 		having := 0
 		for side := range c.Files {
-			has := false
-			for j, f := range class.Figures {
-				has = has || f.Values[side].Runs > 0
-				if f.Unit != "share" { // after the first file, each has a ratio and a p too
-					checkCell(t, rows[j].Cells[max(1, 3*side-1)], f.Values[side].Median, f.Values[side].Runs > 0)
-				}
+			has := slices.ContainsFunc(class.Figures, func(f reports.ComparedFigure) bool { return f.Values[side].Runs > 0 })
+			if (rows[side] != nil) != has {
+				t.Fatalf("%s, %s of file %d: row %q, but it has the class: %v", v.Name, class.Name, side, rows[side], has)
 			}
-			if has {
-				having++
+			if !has {
+				continue
+			}
+			having++
+			for j, f := range class.Figures {
+				if f.Unit != "share" {
+					checkCell(t, rows[side][1+2*j], f.Values[side].Median, f.Values[side].Runs > 0)
+				}
 			}
 		}
 		curves, plotted := plots[fmt.Sprintf("plot-curves-%d", i)]
@@ -195,7 +205,10 @@ func checkComparisonView(t *testing.T, v browserView, c *reports.Comparison) {
 			continue
 		}
 		checkCurves(t, v, c, class, curves)
-		checkRatios(t, v, class, plots[fmt.Sprintf("plot-ratios-%d", i)], func(figure, side int) string { return rows[figure].Cells[3*side] })
+		checkRatios(t, v, class, plots[fmt.Sprintf("plot-ratios-%d", i)], func(figure, side int) string {
+			ratio, _, _ := strings.Cut(rows[side][2+2*figure], " p ")
+			return strings.TrimSpace(ratio)
+		})
 	}
 	if len(plots) > 0 && len(v.Buttons) != len(c.Files) {
 		t.Fatalf("%s: buttons %q, want one for each file", v.Name, v.Buttons)

@@ -23,7 +23,9 @@ type browserView struct {
 	Requests []string `json:"requests"`
 	Pressed  []string `json:"pressed"`
 	Wider    int      `json:"wider"`
-	Hidden   int      `json:"hidden"` // width of the legend that is out of sight
+	Hidden   int      `json:"hidden"`  // width of the legend that is out of sight
+	Cut      []string `json:"cut"`     // ratios that can't be brought into sight
+	Screens  float64  `json:"screens"` // height of the highest section, in those of the screen
 	Unnamed  []string `json:"unnamed"`
 	Buttons  []string `json:"buttons"`
 	JSON     string   `json:"json"`
@@ -40,6 +42,7 @@ type browserView struct {
 	Tables map[string][]struct {
 		Run   int      `json:"run"`
 		Class string   `json:"class"`
+		File  int      `json:"file"` // of a comparison
 		Cells []string `json:"cells"`
 	} `json:"tables"`
 }
@@ -82,9 +85,9 @@ func (b browser) open(t *testing.T, page, name string) []browserView {
 		t.Fatalf("%d views, want 4", len(views))
 	}
 	for _, v := range views {
-		if len(v.Errors)+len(v.Requests)+len(v.Unnamed) > 0 || v.Wider+v.Hidden > 0 {
-			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, wider than the screen by %d, legend out of sight %d",
-				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Wider, v.Hidden)
+		if len(v.Errors)+len(v.Requests)+len(v.Unnamed)+len(v.Cut) > 0 || v.Wider+v.Hidden > 0 {
+			t.Errorf("%s, %s: errors %q, requests %q, without a name %q, cut off %q, wider than the screen by %d, legend out of sight %d",
+				name, v.Name, v.Errors, v.Requests, v.Unnamed, v.Cut, v.Wider, v.Hidden)
 		}
 	}
 	return views

@@ -134,6 +134,21 @@ func BenchmarkClassify(b *testing.B) {
 	}
 }
 
+// BenchmarkView is what it costs to see a target as rules do.
+func BenchmarkView(b *testing.B) {
+	p := newParts(b)
+	r := &p.client.request
+	target := string(p.ctx.Request.Header.RequestURI())
+	b.ReportAllocs()
+	for b.Loop() {
+		p.ctx.Request.SetRequestURI(target) // as if it had just been read
+		p.g.begin(&p.ctx, p.client, r)
+		if view := viewOf(&p.ctx, &r.view, p.client.addr); view.Path != "/some/path" {
+			b.Fatal(view.Path)
+		}
+	}
+}
+
 // BenchmarkTrail is what a request's trail costs that is not sampled, read from
 // its 20 lines and stamped in all formats.
 func BenchmarkTrail(b *testing.B) {

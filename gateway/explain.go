@@ -73,7 +73,7 @@ func Explain(cfg *config.Config, q Question) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, fmt.Errorf("gateway: explain: not a request that would be served: %w", err)
 	}
-	view := viewOf(&ctx, &viewFields{fields: f, uri: ctx.Request.URI()}, q.Source)
+	view := viewOf(&ctx, &viewFields{fields: f}, q.Source)
 	var trail tracing.Trail
 	trail.Extract(f, time.Now())
 	e := Explanation{Classes: d.classes, Claimed: trail.Class, Outbound: role == config.Outbound}

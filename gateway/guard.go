@@ -151,7 +151,7 @@ func fromElsewhere(r *http.Request) error {
 // opensConsole reports whether somebody follows a link to the console, such as one in
 // an alert. The page that has the link learns nothing.
 func opensConsole(r *http.Request) bool {
-	return r.Method == http.MethodGet && r.URL.Path == "/console" &&
+	return r.Method == http.MethodGet && (r.URL.Path == "/console" || r.URL.Path == "/console/") &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 

@@ -49,6 +49,7 @@ var adminCases = []adminCase{
 	{"GET", "/debug/config", []string{"Host: .svc"}, 403, "admin_hosts"},
 	{"GET", "/debug/config", []string{"Host: 127.1"}, 403, "admin_hosts"},
 	{"GET", "/console", navigating("Host: evil.example", "Sec-Fetch-Site: none"), 403, "admin_hosts"},
+	{"GET", "/console/", navigating("Host: evil.example", "Sec-Fetch-Site: none"), 403, "admin_hosts"},
 	{"POST", "/admin/reload", []string{"Host: evil.example", withToken, "Sec-Fetch-Site: same-origin"}, 403, "admin_hosts"},
 	{"GET", "/healthz", []string{"Host: evil.example"}, 200, "alive"},
 	{"GET", "/readyz", []string{"Host: lb.example"}, 200, "ready"},
@@ -78,10 +79,15 @@ var adminCases = []adminCase{
 	// else is led to.
 	{"GET", "/console", navigating("Sec-Fetch-Site: cross-site"), 200, "<html"},
 	{"GET", "/console", navigating("Sec-Fetch-Site: same-site"), 200, "<html"},
+	{"GET", "/console/", navigating("Sec-Fetch-Site: cross-site"), 200, "<html"},
 	{"GET", "/console/state", navigating("Sec-Fetch-Site: cross-site"), 403, "another site"},
 	{"GET", "/console", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"}, 403, "another site"},
 	{"GET", "/console", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"}, 403, "another site"},
+	{"GET", "/console/", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"}, 403, "another site"},
 	{"POST", "/console", navigating("Sec-Fetch-Site: cross-site"), 403, ""},
+	{"POST", "/console/", []string{withToken}, 405, ""},
+	{"HEAD", "/console/", nil, 200, ""},
+	{"GET", "/console/state/", nil, 404, ""},
 	{"GET", "/debug/queues", navigating("Sec-Fetch-Site: same-site"), 403, "another site"},
 
 	// With the token, and still from elsewhere.

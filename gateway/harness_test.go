@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -235,11 +236,23 @@ func listenLoopback(t *testing.T) net.Listener {
 	return ln
 }
 
-// deadAddress is where nobody listens.
+// deadAddress is where nobody listens, nor will before the test has ended: a socket
+// has the port.
 func deadAddress(t *testing.T) string {
-	ln := listenLoopback(t)
-	ln.Close()
-	return "http://" + ln.Addr().String()
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
 
 // client returns an HTTP client with connections of its own.

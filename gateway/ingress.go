@@ -111,7 +111,7 @@ func (g *Gateway) begin(ctx *fasthttp.RequestCtx, client *clientConn, r *request
 	client.listener.leavers.begin(client)
 	r.alone = client.heard
 	r.fields, r.broken = r.fields.read(&ctx.Request.Header)
-	r.view = viewFields{fields: r.fields, uri: ctx.Request.URI()}
+	r.view = viewFields{fields: r.fields}
 	r.started, r.until = time.Now(), time.Time{}
 	if patience := client.settings.limits.RequestTimeout; patience > 0 {
 		r.until = client.session.headerAt(r.started, ctx.Request.Header.ContentLength()).Add(patience)

@@ -14,8 +14,11 @@ import (
 // viewFields gives the rules headers and query parameters of a request.
 type viewFields struct {
 	fields fields
-	uri    *fasthttp.URI
+	uri    *fasthttp.URI // set by viewOf
 }
+
+// noURI is only read.
+var noURI fasthttp.URI
 
 // Header implements classifier.Fields.
 func (v *viewFields) Header(name string) (string, bool) { return v.fields.lookup(name) }
@@ -32,9 +35,12 @@ func (v *viewFields) Query(name string) (string, bool) {
 // viewOf is what the rules see of a request. The path is decoded and without dot
 // segments, so that a rule can't be walked around by spelling; what is forwarded
 // is the target as it came. Host, path and query are cut out of it as for forwarding:
-// fasthttp takes the host from the path of //a/b, and from one that :// follows.
+// fasthttp, which is kept from taking it apart as well, takes the host from the path of
+// //a/b, and from one that :// follows.
 func viewOf(ctx *fasthttp.RequestCtx, v *viewFields, source netip.Addr) classifier.Request {
 	path, query, _ := strings.Cut(originForm(alias(ctx.Request.Header.RequestURI())), "?")
+	ctx.Request.SetURI(&noURI)
+	v.uri = ctx.Request.URI()
 	v.uri.SetHost(authority(ctx))
 	v.uri.SetPath(path)
 	v.uri.SetQueryString(query)

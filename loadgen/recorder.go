@@ -249,6 +249,7 @@ func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassRes
 	result := ClassResult{
 		Name: s.Name, Class: s.Class, Endpoint: s.Endpoint, Rate: s.Arrivals.Mean(r.from, r.to),
 		Method: s.Request.Method, Path: cmp.Or(s.ShownPath, s.Request.Path), Job: s.Job,
+		Arrivals: s.Arrivals.String(), Timeout: millis(s.Timeout),
 		Counts:   r.measured.clone(),
 		Accepted: r.measured.accepted, Repeated: r.measured.repeated, Bytes: r.measured.bytes,
 		Objective: millis(s.Objective),

@@ -147,6 +147,8 @@ type ClassResult struct {
 	Rate     float64 `json:"rate"`               // mean requests per second that the schedule asked for
 	Method   string  `json:"method"`             // as templates, before anything is drawn
 	Path     string  `json:"path"`
+	Arrivals string  `json:"arrivals"`   // of what kind they are, in words: Poisson
+	Timeout  Millis  `json:"timeout_ms"` // of a request
 	Job      bool    `json:"job"`
 	Counts
 	Accepted int64 `json:"accepted"` // jobs answered with 202

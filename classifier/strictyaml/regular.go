@@ -8,7 +8,9 @@ import (
 	"os"
 )
 
-var errNotRegular = errors.New("not a regular file")
+// ErrNotRegular is in the error of [OpenFile] and [ReadFile] for a pipe, a device or a
+// directory.
+var ErrNotRegular = errors.New("not a regular file")
 
 // OpenFile is os.Open for regular files. What is none, such as a pipe or a device, is
 // an error: reading it may take for ever, and what came would be gone the next time.
@@ -18,7 +20,7 @@ func OpenFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: name, Err: errNotRegular}
+		return nil, &fs.PathError{Op: "read", Path: name, Err: ErrNotRegular}
 	}
 	return os.Open(name)
 }

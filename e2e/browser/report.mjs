@@ -15,6 +15,46 @@ const screens = [
   { name: "phone", viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
 ];
 
+// reach runs in the page. It scrolls to each ratio, and to each text of a plot, as a
+// reader could, and returns those that are not in sight then: they are cut off, or
+// behind something else.
+function reach() {
+  const scrolls = (style) => ["auto", "scroll"].includes(style);
+  const cut = [];
+  const hit = (x, y, node) => { const at = document.elementFromPoint(x, y); return at !== null && (node === at || node.contains(at)); };
+  const seen = (node, box) => {
+    for (let p = node.parentElement; p !== document.body; p = p.parentElement) {
+      const { overflowX, overflowY } = getComputedStyle(p);
+      if (p.scrollWidth > p.clientWidth && !scrolls(overflowX) || overflowY !== "visible" && p.scrollHeight > p.clientHeight && !scrolls(overflowY)) return false;
+    }
+    node.scrollIntoView({ block: "center", inline: "center" });
+    const { x, y } = node.getBoundingClientRect();
+    const middle = y + box.y + box.height / 2;
+    return [x + box.x + 1, x + box.x + box.width - 1].every((at) => at >= 0 && at <= innerWidth && hit(at, middle, node));
+  };
+  for (const node of document.querySelectorAll("td .ratio")) {
+    if (!seen(node, { x: 0, y: 0, width: node.offsetWidth, height: node.offsetHeight })) cut.push(`${node.closest("table").id}: ${node.textContent}`);
+  }
+  for (const plot of document.querySelectorAll('[id^="plot-ratios"]')) {
+    const chart = echarts.getInstanceByDom(plot);
+    const texts = chart.getZr().storage.getDisplayList().filter((e) => e.type === "tspan" && e.style.text.trim());
+    for (const text of texts) {
+      const box = text.getBoundingRect().clone();
+      if (text.transform) box.applyTransform(text.transform);
+      const within = box.x >= 0 && box.y >= 0 && box.x + box.width <= chart.getWidth() && box.y + box.height <= chart.getHeight();
+      // A box of the text's size in the plot is scrolled to instead of it.
+      const mark = document.createElement("span");
+      mark.style.cssText = `position: absolute; left: ${box.x}px; top: ${box.y}px; width: ${box.width}px; height: ${box.height}px`;
+      plot.append(mark);
+      if (!within || !seen(mark, { x: 0, y: 0, width: box.width, height: box.height })) cut.push(`${plot.id}: ${text.style.text}`);
+      mark.remove();
+    }
+    if (texts.length === 0) cut.push(`${plot.id}: no texts`);
+  }
+  document.querySelectorAll(".scroll, .rows").forEach((box) => box.scrollTo(0, 0));
+  return cut;
+}
+
 // look runs in the page.
 function look() {
   const plots = [...document.querySelectorAll('[id^="plot-"]')].map((node) => {
@@ -34,12 +74,14 @@ function look() {
     tables[table.id] = [...table.tBodies[0].rows].map((row) => ({
       run: Number(row.dataset.run || 0),
       class: row.dataset.class || "",
+      file: Number(row.dataset.file || 0),
       cells: [...row.cells].map((cell) => cell.textContent.trim()),
     }));
   }
   return {
     plots,
     tables,
+    screens: Math.max(0, ...[...document.querySelectorAll("main > section")].map((n) => n.offsetHeight / innerHeight)),
     wider: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     // What must not be scrolled sideways.
     hidden: [...document.querySelectorAll("#legend")].map((n) => n.scrollWidth - n.clientWidth).reduce((a, b) => a + b, 0),
@@ -86,7 +128,7 @@ try {
       // The plots are painted in the frame after they are sized.
       await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
       const pressed = await toggle(page);
-      const view = { name: `${name}-${colorScheme}`, errors, requests, pressed, ...(await page.evaluate(look)) };
+      const view = { name: `${name}-${colorScheme}`, errors, requests, pressed, ...(await page.evaluate(look)), cut: await page.evaluate(reach) };
       await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
       await page.screenshot({ path: `${prefix}-${view.name}.png`, fullPage: true });
       if (view.name === "desktop-light") {

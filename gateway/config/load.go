@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"reflect"
 	"regexp"
@@ -152,7 +153,11 @@ func readFile(path string, readFile func(string) ([]byte, error), lookupEnv func
 	data, err := readFile(path)
 	if err != nil {
 		d := newDraft(path)
-		d.source.Problem("", "", "can't be read: %s", cause(err))
+		remedy := ""
+		if errors.Is(err, strictyaml.ErrNotRegular) {
+			remedy = "name a file, as it is read again when it changes and at each reload"
+		}
+		d.source.Problem("", remedy, "can't be read: %s", cause(err))
 		d.unreadable = true
 		return d
 	}

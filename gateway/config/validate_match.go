@@ -4,8 +4,11 @@ import (
 	"maps"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"overtake/classifier"
 	"overtake/classifier/strictyaml"
@@ -19,7 +22,11 @@ func (v validator) validateSpelling(path string, m Match) {
 			v.Wrong(strictyaml.Item(path+".methods", i), method, "is no method", "leave methods out for all of them")
 		}
 		if upper := strings.ToUpper(method); method != upper && classifier.IsToken(method) {
-			v.Wrong(strictyaml.Item(path+".methods", i), method, "matches no request, as methods have a case", "write "+upper)
+			item, remedy := strictyaml.Item(path+".methods", i), "write "+upper
+			if v.AnyReplaced(item) {
+				remedy = "set it in capitals"
+			}
+			v.Wrong(item, method, "matches no request, as methods have a case", remedy)
 		}
 	}
 	for name := range m.Query {
@@ -46,12 +53,65 @@ func (v validator) validatePath(path, pattern string) bool {
 	if err != nil || decoded == pattern {
 		return true
 	}
-	remedy := "write " + decoded
-	if _, err := classifier.Compile(classifier.Match{Path: decoded}); err != nil {
-		remedy = matchErrors(err)[0].Remedy
+	remedy := "write what its escapes stand for"
+	if !v.AnyReplaced(path) { // else it would quote what variables brought in
+		remedy = withoutEscapes(pattern, decoded)
 	}
 	v.Wrong(path, pattern, "matches no request, as paths are compared decoded", remedy)
 	return false
+}
+
+// withoutEscapes is what to write for a pattern that is decoded without its escapes. A
+// path has no way to say what has a meaning in paths; an expression has.
+func withoutEscapes(pattern, decoded string) string {
+	if pattern[0] != '/' {
+		decoded = "/" + decoded
+	}
+	special := readOtherwise(pattern, decoded)
+	text := decoded
+	if special != "" {
+		text = strings.NewReplacer("*", "x", "{", "x", "}", "x").Replace(decoded)
+	}
+	_, err := classifier.Compile(classifier.Match{Path: text})
+	remedy := "write " + decoded
+	switch {
+	case !utf8.ValidString(decoded):
+		return "write * for bytes that are not UTF-8"
+	case special != "" && (err != nil || strings.ContainsAny(pattern, "*{}")):
+		return `write an RE2 expression with ` + strings.ReplaceAll(regexp.QuoteMeta(special), `\`, `\\`) +
+			` in it, as expr: 'request.path.matches("^/a/[^/]*$")'`
+	case special != "":
+		remedy = "write expr: '" + strings.ReplaceAll("request.path == "+strconv.Quote(decoded), "'", "''") + "'"
+	case err != nil:
+		return matchErrors(err)[0].Remedy
+	case strings.ContainsFunc(decoded, func(r rune) bool { return r == ' ' || r == ':' || !strconv.IsPrint(r) }):
+		remedy = "write " + strconv.Quote(decoded) // YAML's escapes are the same
+	}
+	return strings.ReplaceAll(remedy, "${", "$${") // which is no variable
+}
+
+// readOtherwise returns the first character of decoded that would mean something else
+// in a pattern than the escape that it came from; "" for none.
+func readOtherwise(pattern, decoded string) string {
+	depth := 0 // of braces
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		case '%':
+			char, _ := url.PathUnescape(pattern[i : i+3]) // the whole could be decoded
+			if strings.Contains("*{}?#", char) || char == "," && depth > 0 {
+				return char
+			}
+			i += 2
+		}
+	}
+	if again, err := url.PathUnescape(decoded); err == nil && again != decoded {
+		return "%"
+	}
+	return ""
 }
 
 // validateMatch reports what package classifier finds wrong with a match.

@@ -179,7 +179,7 @@ func validPort(port string) bool {
 
 func (v validator) absolutePath(path, value string) {
 	if !strings.HasPrefix(value, "/") {
-		v.Wrong(path, value, "does not begin with a slash", "write /"+value)
+		v.Wrong(path, value, "does not begin with a slash", "write /"+v.Shown(path, value))
 	}
 }
 

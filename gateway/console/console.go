@@ -169,6 +169,7 @@ func (c *Console) state(now time.Time, behind int) (*State, int) {
 // Register registers /console and what is below it.
 func (c *Console) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /console", servePage)
+	mux.HandleFunc("GET /console/{$}", withoutSlash)
 	mux.HandleFunc("GET /console/state", c.serveState)
 	mux.HandleFunc("GET /console/events", c.serveEvents)
 	mux.HandleFunc("GET /console/trace", c.serveTrace)

@@ -65,6 +65,14 @@ func hashOf(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
+// withoutSlash leads from /console/ to the page. With a slash at its end, what the page
+// asks for relative to itself would be somewhere else. So is the way there, as a proxy
+// may have it all below a prefix that is not known here.
+func withoutSlash(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Location", "../console") // http.Redirect would make it absolute
+	w.WriteHeader(http.StatusPermanentRedirect)
+}
+
 func servePage(w http.ResponseWriter, _ *http.Request) {
 	p := wholePage()
 	guarded(w, "text/html; charset=utf-8")

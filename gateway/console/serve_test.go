@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -51,6 +52,34 @@ func TestPage(t *testing.T) {
 	} {
 		if got := resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Who writes /console/ comes to the page, also where a proxy has it below a prefix: what
+// the page asks for is relative to where it is.
+func TestPageWithSlash(t *testing.T) {
+	mux := http.NewServeMux()
+	newTest(t).Register(mux)
+	for _, prefix := range []string{"", "/ops/overtake"} {
+		server := httptest.NewServer(http.StripPrefix(prefix, mux))
+		defer server.Close()
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			req, err := http.NewRequest(method, server.URL+prefix+"/console/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got := resp.Request.URL.Path; resp.StatusCode != http.StatusOK || got != prefix+"/console" {
+				t.Errorf("%s %s/console/ leads to %s, %s", method, prefix, got, resp.Status)
+			}
+			if first := resp.Request.Response; first == nil || first.StatusCode != http.StatusPermanentRedirect {
+				t.Errorf("%s %s/console/: %+v, want 308", method, prefix, first)
+			}
 		}
 	}
 }

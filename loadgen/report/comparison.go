@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -229,57 +228,6 @@ func compareFigures(samples [][]loadgen.ClassResult) []ComparedFigure {
 	return figures
 }
 
-// comparisonWarnings says where a file was measured in another way than the
-// first, and which are no results.
-func comparisonWarnings(names []string, reports []*loadgen.Report) []string {
-	var warnings []string
-	for i, r := range reports {
-		if r.Verdict.State != loadgen.Valid {
-			warnings = append(warnings, fmt.Sprintf("%s is NOT A RESULT: %s", names[i], briefVerdict(r.Verdict)))
-		}
-		warnings = append(warnings, interruptedWarnings(names[i], groupRuns(r))...)
-	}
-	for _, what := range []struct {
-		name string
-		of   func(*loadgen.Report) string
-	}{
-		{"scenario", func(r *loadgen.Report) string { return cmp.Or(r.Scenario, "(no name)") }},
-		{"seed", func(r *loadgen.Report) string {
-			return eachRun(r, func(p loadgen.RunResult) string { return fmt.Sprint(p.Seed) })
-		}},
-		{"duration", func(r *loadgen.Report) string {
-			return eachRun(r, func(p loadgen.RunResult) string { return fmt.Sprintf("%.3g s", p.DurationSeconds) })
-		}},
-		{"load", loadOf},
-		{"machine", func(r *loadgen.Report) string {
-			e := r.Environment
-			return fmt.Sprintf("%s/%s with %d CPUs", e.OS, e.Arch, e.CPUs)
-		}},
-	} {
-		first := what.of(reports[0])
-		var others []string // without repeats
-		having := make(map[string][]string)
-		for i, r := range reports[1:] {
-			got := what.of(r)
-			if got == first {
-				continue
-			}
-			if having[got] == nil {
-				others = append(others, got)
-			}
-			having[got] = append(having[got], names[i+1])
-		}
-		for _, got := range others {
-			verb := "has"
-			if len(having[got]) > 1 {
-				verb = "have"
-			}
-			warnings = append(warnings, fmt.Sprintf("%s %s another %s than %s: %s, not %s", strings.Join(having[got], ", "), verb, what.name, names[0], got, first))
-		}
-	}
-	return warnings
-}
-
 // heading says what is compared; the names of many files are long.
 func (c *Comparison) heading() string {
 	if len(c.Files) > 2 {
@@ -290,71 +238,6 @@ func (c *Comparison) heading() string {
 		titles = append(titles, f.title())
 	}
 	return strings.Join(titles, " against ")
-}
-
-// interruptedWarnings says which runs are left out, or count though they were ended
-// early.
-func interruptedWarnings(name string, groups []group) []string {
-	var warnings []string
-	for _, g := range groups {
-		what := ""
-		switch {
-		case g.runs[0].Interrupted:
-			what = "only runs that were ended early"
-		case g.leftOut > 0:
-			what = fmt.Sprintf("%d runs that were ended early: they are left out", g.leftOut)
-		default:
-			continue
-		}
-		if g.condition != "" {
-			what += ", of " + g.condition
-		}
-		warnings = append(warnings, name+" has "+what)
-	}
-	return warnings
-}
-
-// briefVerdict tells the first reason only: a report of many runs may have many.
-func briefVerdict(v loadgen.Verdict) string {
-	more := len(v.Reasons) - 1
-	if more < 1 {
-		return v.String()
-	}
-	first := loadgen.Verdict{State: v.State, Reasons: v.Reasons[:1]}
-	if more == 1 {
-		return first.String() + " (and 1 reason more)"
-	}
-	return fmt.Sprintf("%s (and %d reasons more)", first, more)
-}
-
-// eachRun returns what is said of the runs, without repeats.
-func eachRun(r *loadgen.Report, of func(loadgen.RunResult) string) string {
-	var all []string
-	for _, run := range r.Runs {
-		if text := of(run); !slices.Contains(all, text) {
-			all = append(all, text)
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-// whereTo is method and path, or the queue that messages go to.
-func whereTo(c loadgen.ClassResult) string {
-	if c.Method == "" && c.Path == "" {
-		return cmp.Or(c.Endpoint, "messages")
-	}
-	return strings.TrimSpace(c.Method + " " + c.Path)
-}
-
-// loadOf says what was sent, to tell scenarios of one name apart.
-func loadOf(r *loadgen.Report) string {
-	return eachRun(r, func(p loadgen.RunResult) string {
-		var classes []string
-		for _, c := range p.Classes {
-			classes = append(classes, fmt.Sprintf("%s=%.4g/s:%s", c.Name, c.Rate, whereTo(c)))
-		}
-		return strings.Join(classes, " ")
-	})
 }
 
 // WriteComparisonJSON writes the comparison as indented JSON.

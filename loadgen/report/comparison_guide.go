@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"overtake/loadgen"
@@ -105,8 +106,10 @@ func ratioText(f ComparedFigure, base, v ComparedValue) string {
 type comparedClassView struct {
 	ComparedClass
 	Shared   bool
+	Having   []int // the files that have it
 	HasRatio bool
-	// Odd says which files lack the class, have no answer of it, or are no results.
+	// Odd says which files lack a class that is shared, have no answer of it, or are
+	// no results.
 	Odd     []string
 	InWords struct{ Curves, Ratios string }
 }
@@ -114,31 +117,52 @@ type comparedClassView struct {
 func (c *Comparison) classViews(guide comparisonGuide) []comparedClassView {
 	var views []comparedClassView
 	for i, class := range c.Classes {
-		view := comparedClassView{ComparedClass: class, Shared: guide.Classes[i].Shared, HasRatio: len(guide.Classes[i].Ratios) > 0}
-		has := make(map[int]bool)
-		for _, side := range class.having() {
-			has[side] = true
-		}
-		for side, f := range c.Files {
-			if !has[side] {
-				view.Odd = append(view.Odd, f.title()+" does not have this class.")
-				continue
-			}
-			if f.Verdict.State != loadgen.Valid {
-				view.Odd = append(view.Odd, f.title()+" is "+string(f.Verdict.State)+", not a result"+dashedText(view, side))
-			}
-			switch curve := class.Curves[side]; {
-			case curve.Runs == 0:
-				view.Odd = append(view.Odd, f.title()+" has no answer of this class.")
-			case len(curve.Points) == 0:
-				view.Odd = append(view.Odd, f.title()+" has no curve of this class.")
-			}
-		}
+		view := comparedClassView{ComparedClass: class, Shared: guide.Classes[i].Shared, Having: class.having(), HasRatio: len(guide.Classes[i].Ratios) > 0}
+		view.Odd = c.oddities(view)
 		view.InWords.Curves = c.comparedInWords(class)
 		view.InWords.Ratios = c.ratiosInWords(class, guide.Classes[i])
 		views = append(views, view)
 	}
 	return views
+}
+
+// oddities tells what several files have in common once.
+func (c *Comparison) oddities(view comparedClassView) []string {
+	var odd []string
+	add := func(one, several string, of func(side int) string) {
+		var names, texts []string
+		for side, f := range c.Files {
+			names, texts = append(names, f.title()), append(texts, of(side))
+		}
+		for _, r := range fold(names, texts) {
+			odd = append(odd, r.sentence(one, several))
+		}
+	}
+	has := func(side int) bool { return slices.Contains(view.Having, side) }
+	add("does", "do", func(side int) string {
+		if has(side) || !view.Shared {
+			return ""
+		}
+		return "not have this class."
+	})
+	add("is", "are", func(side int) string {
+		if state := c.Files[side].Verdict.State; has(side) && state != loadgen.Valid {
+			return string(state) + ", no result" + dashedText(view, side)
+		}
+		return ""
+	})
+	add("has", "have", func(side int) string {
+		switch curve := view.Curves[side]; {
+		case !has(side):
+			return ""
+		case curve.Runs == 0:
+			return "no answer of this class."
+		case len(curve.Points) == 0:
+			return "no curve of this class."
+		}
+		return ""
+	})
+	return odd
 }
 
 // dashedText says what in the plots is of a file that is no result.
@@ -147,9 +171,9 @@ func dashedText(view comparedClassView, side int) string {
 	case !view.Shared:
 		return "."
 	case side == 0 && view.HasRatio:
-		return ": its curve is dashed, and all ratios are to it."
+		return ": the curve is dashed, and all ratios are to it."
 	}
-	return ": its lines are dashed."
+	return ": dashed in the plots."
 }
 
 // comparedInWords is what those who can't see the curves are told.

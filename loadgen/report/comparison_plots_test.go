@@ -252,15 +252,17 @@ func TestOddComparisons(t *testing.T) {
 	}{
 		"equal": {[]*loadgen.Report{four, four}, []string{`id="plot-ratios-0"`, "No difference is more than noise"}, []string{`class="odd"`}},
 		"eight": {[]*loadgen.Report{four, bound, dead, empty, strange, four, four, four}, []string{`id="plot-ratios-0"`,
-			"f1 is GENERATOR-BOUND, not a result: its lines are dashed.", "f2 has no answer of this class.", "f3 has no curve of this class."}, nil},
-		"base bound":    {[]*loadgen.Report{bound, four}, []string{"f0 is GENERATOR-BOUND, not a result: its curve is dashed, and all ratios are to it."}, nil},
+			"f1 is GENERATOR-BOUND, no result: dashed in the plots.", "f2 has no answer of this class.", "f3 has no curve of this class."}, nil},
+		"base bound":    {[]*loadgen.Report{bound, four}, []string{"f0 is GENERATOR-BOUND, no result: the curve is dashed, and all ratios are to it."}, nil},
 		"no answers":    {[]*loadgen.Report{dead, dead}, []string{`id="plot-curves-0"`}, []string{`id="plot-ratios-0"`}},
 		"base dead":     {[]*loadgen.Report{dead, four}, []string{`id="plot-ratios-0"`, "More than noise: done/s of f1 0.0 → 50.0"}, nil},
-		"other classes": {[]*loadgen.Report{four, other}, []string{"Nothing to compare", "f1 does not have this class."}, []string{`id="plot-`}},
+		"other classes": {[]*loadgen.Report{four, other}, []string{"Nothing to compare: only f0 has this class.", "Nothing to compare: only f1 has this class."}, []string{`id="plot-`, `class="odd"`}},
 		"not the first": {[]*loadgen.Report{other, four, four}, []string{`id="plot-curves-1"`, "There are none"}, []string{`id="plot-ratios`}},
-		"single runs":   {[]*loadgen.Report{bound, curveReport("page", 1000, 4)}, []string{`id="plot-ratios-0"`}, nil},
-		"one file":      {[]*loadgen.Report{four}, []string{"Nothing to compare"}, []string{`id="plot-`}},
-		"none":          {nil, nil, []string{`id="plot-`}},
+		"alike": {[]*loadgen.Report{four, bound, other, dead, bound, other, dead, four}, []string{
+			"f1, f4 are GENERATOR-BOUND, no result: dashed in the plots.", "f2, f5 do not have this class.", "f3, f6 have no answer of this class."}, nil},
+		"single runs": {[]*loadgen.Report{bound, curveReport("page", 1000, 4)}, []string{`id="plot-ratios-0"`}, nil},
+		"one file":    {[]*loadgen.Report{four}, []string{"Nothing to compare"}, []string{`id="plot-`}},
+		"none":        {nil, nil, []string{`id="plot-`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var names []string

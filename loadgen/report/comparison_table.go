@@ -19,9 +19,33 @@ const fewAnswersNote = "^ = too few answers in a run: the percentile is about th
 const noiseNote = "~ = may be noise: the runs of the two files overlap too much (Mann-Whitney U, 5 %)"
 
 // WriteComparisonTable writes the comparison as aligned text: for each class a
-// row for each figure, the median of each file, and its ratio to the first.
-func WriteComparisonTable(w io.Writer, c *Comparison) error {
+// row for each figure, with the median of each file and its ratio to the first. Where
+// the files are too many for so many columns of a terminal, each has a row, with as
+// many figures as fit.
+func WriteComparisonTable(w io.Writer, c *Comparison, width int) error {
 	var b strings.Builder
+	if rows := c.figureRows(); lineWidth(columnWidths(rows)) <= width {
+		writeAligned(&b, rows, 1)
+	} else {
+		c.writeFileRows(&b, width)
+	}
+	var lines []string
+	for _, f := range c.Files {
+		lines = append(lines, f.Name+": "+fileText(f))
+	}
+	lines = append(lines, c.notes()...)
+	for _, warning := range c.Warnings {
+		lines = append(lines, "warning: "+warning)
+	}
+	writeLines(&b, "", lines)
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return fmt.Errorf("report: comparison: %w", err)
+	}
+	return nil
+}
+
+// figureRows have the files beside each other.
+func (c *Comparison) figureRows() [][]string {
 	header := []string{"median over runs"}
 	for i, f := range c.Files {
 		header = append(header, f.title())
@@ -43,20 +67,7 @@ func WriteComparisonTable(w io.Writer, c *Comparison) error {
 			rows = append(rows, row)
 		}
 	}
-	writeAligned(&b, rows, 1)
-	var lines []string
-	for _, f := range c.Files {
-		lines = append(lines, f.Name+": "+fileText(f))
-	}
-	lines = append(lines, c.notes()...)
-	for _, warning := range c.Warnings {
-		lines = append(lines, "warning: "+warning)
-	}
-	writeLines(&b, "", lines)
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("report: comparison: %w", err)
-	}
-	return nil
+	return rows
 }
 
 // notes explain the marks that are used.

@@ -150,7 +150,7 @@ func TestCompareManyFiles(t *testing.T) {
 	c := CompareFiles(names, all)
 	if want := []string{
 		"f7 is NOT A RESULT: GENERATOR-BOUND: late (and 1 reason more)",
-		"f1, f3, f5 have another load than f0: page=0/s:/b, not page=0/s:/a", "f4 has another load than f0: page=0/s:/c, not page=0/s:/a",
+		"f1, f3, f5 have another load than f0: GET /b, not GET /a, in page", "f4 has another load than f0: GET /c, not GET /a, in page",
 	}; !slices.Equal(c.Warnings, want) {
 		t.Errorf("warnings %q, want %q", c.Warnings, want)
 	}
@@ -178,7 +178,7 @@ func TestComparisonTable(t *testing.T) {
 	few := reportOf("page", 7, 8)
 	c := CompareFiles([]string{"a.json", "b.json", "few.json"}, []*loadgen.Report{reportOf("page", 1, 2, 3, 4), reportOf("page", 1200, 1300, 1400, 1500), few})
 	var b bytes.Buffer
-	if err := WriteComparisonTable(&b, c); err != nil {
+	if err := WriteComparisonTable(&b, c, 100); err != nil {
 		t.Fatal(err)
 	}
 	checkGolden(t, "testdata/comparison.txt", b.Bytes())
@@ -189,7 +189,7 @@ func TestComparisonTable(t *testing.T) {
 func checkComparison(t *testing.T, c *Comparison, texts ...string) {
 	t.Helper()
 	var table, page, data bytes.Buffer
-	for _, err := range []error{WriteComparisonTable(&table, c), WriteComparisonHTML(&page, c), WriteComparisonJSON(&data, c)} {
+	for _, err := range []error{WriteComparisonTable(&table, c, 100), WriteComparisonHTML(&page, c), WriteComparisonJSON(&data, c)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestLoadOfMessages(t *testing.T) {
 	one.Runs[0].Classes[0].Rate, one.Runs[0].Classes[0].Endpoint = 50, "orders"
 	two.Runs[0].Classes[0].Rate, two.Runs[0].Classes[0].Method, two.Runs[0].Classes[0].Path = 20, "GET", "/"
 	c := CompareFiles([]string{"a", "b"}, []*loadgen.Report{one, two})
-	if want := []string{"b has another load than a: order=20/s:GET /, not order=50/s:orders"}; !slices.Equal(c.Warnings, want) {
+	if want := []string{"b has another load than a: 20/s GET /, not 50/s orders, in order"}; !slices.Equal(c.Warnings, want) {
 		t.Errorf("warnings %q, want %q", c.Warnings, want)
 	}
 }

@@ -23,18 +23,12 @@ type span struct {
 // to the left, the others numbers and aligned to the right. A row with a single
 // cell is a heading and may be as wide as it likes. The spans come above all.
 func writeAligned(b *strings.Builder, rows [][]string, left int, spans ...span) {
-	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i := range row {
 			row[i] = printable(row[i])
 		}
-		if len(row) == 1 {
-			continue
-		}
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
 	}
+	widths := columnWidths(rows)
 	writeSpans(b, widths, spans)
 	for _, row := range rows {
 		var line strings.Builder
@@ -51,6 +45,29 @@ func writeAligned(b *strings.Builder, rows [][]string, left int, spans ...span) 
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
+}
+
+// columnWidths are those of rows of as many cells as the first.
+func columnWidths(rows [][]string) []int {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		if len(row) == 1 {
+			continue
+		}
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// lineWidth is that of a line of columns.
+func lineWidth(columns []int) int {
+	width := 2 * (len(columns) - 1)
+	for _, w := range columns {
+		width += w
+	}
+	return width
 }
 
 // writeSpans ends each heading where its last column ends, or two spaces after

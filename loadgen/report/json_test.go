@@ -128,7 +128,7 @@ func FuzzReadJSON(f *testing.F) {
 			t.Error(err)
 		}
 		c := CompareFiles([]string{"a", "b"}, []*loadgen.Report{r, sampleReport()})
-		if err := WriteComparisonTable(io.Discard, c); err != nil {
+		if err := WriteComparisonTable(io.Discard, c, 100); err != nil {
 			t.Error(err)
 		}
 		if err := WriteComparisonHTML(io.Discard, c); err != nil {

@@ -32,7 +32,7 @@ func TestComparisonIsPrintable(t *testing.T) {
 	r.Target = "http://a\x1b[2J"
 	r.Runs[0].Classes[0].Name = "x\x1b]0;y\a"
 	var out strings.Builder
-	if err := WriteComparisonTable(&out, CompareFiles([]string{"a\x1b.json", "b.json"}, []*loadgen.Report{r, r})); err != nil {
+	if err := WriteComparisonTable(&out, CompareFiles([]string{"a\x1b.json", "b.json"}, []*loadgen.Report{r, r}), 100); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(out.String(), "\x1b\a") {

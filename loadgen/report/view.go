@@ -17,6 +17,7 @@ type pageView struct {
 	Lead     *classChange // nil if there is no gain to report
 	Costs    []string     // what came with it
 	Cards    []classCard
+	Load     []loadRow
 	Repeated bool      // a condition was run more than once
 	Figures  []viewRow // latency and service time
 	Counts   []viewRow // what became of the requests
@@ -62,7 +63,7 @@ func newPageView(r *loadgen.Report) pageView {
 	groups := groupRuns(r)
 	view := pageView{
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
-		Causes: causes(groups),
+		Causes: causes(groups), Load: loadRows(r),
 	}
 	view.Slowest, view.Slower = slowRows(groups)
 	comparison := changesOf(r)

@@ -86,9 +86,10 @@
     return {
       always: true, // rows without a ratio have a text
       // The labels are not where the scale has its ticks, by which echarts would make room.
-      grid: { left: wide(rows.map((r) => r.label)), right: wide(rows.flatMap((r) => r.texts)), bottom: 24, containLabel: false },
+      grid: { left: wide(rows.map((r) => r.label)), right: wide(rows.flatMap((r) => r.texts)), top: 24, bottom: 4, containLabel: false },
       trigger: "item",
-      x: { type: "log", min: least, max: most, axisLine: { onZero: false }, axisTick: { customValues: roundRatios(least, most) }, axisLabel: { customValues: roundRatios(least, most), formatter: (v) => `${v}x` } },
+      // At the top, where it is in sight where many rows must be scrolled.
+      x: { position: "top", type: "log", min: least, max: most, axisLine: { onZero: false }, axisTick: { customValues: roundRatios(least, most) }, axisLabel: { customValues: roundRatios(least, most), formatter: (v) => `${v}x` } },
       rows: (shown, { soft, ink }) => {
         const { placed, groups } = layout(rows, shown);
         const scale = { type: "value", min: -0.5, max: Math.max(placed.length, 1) - 0.5, inverse: true };
@@ -121,7 +122,7 @@
         ];
       },
       value: (_, [, , label, text, low, high]) => `${label} ${text}${low > 0 ? ` (${told(low)}–${told(high)})` : ""}`,
-      height: (lines) => { const n = layout(rows, lines).placed.length; return n * (n > 8 ? 1.7 : 2.5) + 3; },
+      height: (lines) => { const n = layout(rows, lines).placed.length; return n * (n > 8 ? 1.25 : 2) + 3; },
       marks: (soft, shown) => ({
         markLine: {
           silent: true, symbol: "none", animation: false, data: [{ xAxis: 1 }],
