@@ -31,7 +31,7 @@ type loadgenCommand struct {
 	List        bool           `help:"List the scenarios that are built in, and do nothing else."`
 	Print       string         `placeholder:"scenario|gateway" help:"Print the file of the built-in scenario that -f names, or a configuration of the gateway that suits it, and do nothing else."`
 	Target      string         `placeholder:"URL" help:"Where to send the load: http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ for Basic authorization."`
-	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
+	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second (200, 200/s or 30/min); NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
 	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the work is done: as --completions lists it, or else as the resource in Location tells."`
 	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the load of all classes (default ${default}): rates, sizes of bursts, and the speed of replays. 2 plays a recording in half the time; a duration that is given, or phases, keep their length."`
 	Duration    *time.Duration `placeholder:"DURATION" help:"How long to send (default 30s). A scenario with phases has its own."`
@@ -136,17 +136,18 @@ func (c *loadgenCommand) check() (load loadgen.Scenario, expectations []expect.E
 	if load, err = c.scenario(); err != nil {
 		return load, nil, err
 	}
+	var wrong []error // all at once: each costs a try otherwise
 	for _, text := range c.Expect {
 		e, err := expect.Parse(text)
 		if err == nil {
 			err = e.Applies(load.Classes)
 		}
 		if err != nil {
-			return load, nil, fmt.Errorf("--expect: %w", err)
+			wrong = append(wrong, fmt.Errorf("--expect: %w", err))
 		}
 		expectations = append(expectations, e)
 	}
-	return load, expectations, nil
+	return load, expectations, errors.Join(wrong...)
 }
 
 // drive makes the runs and returns one report of them all. Both the report and
