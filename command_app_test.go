@@ -16,7 +16,7 @@ func TestAppUsage(t *testing.T) {
 		"app -f bookinfo --listen 127.0.0.1:0":               "--listen, --workers and --sharing are about the sample app",
 		"app -f bookinfo --workers 8 --check":                "--listen, --workers and --sharing are about the sample app",
 		"app -f bookinfo --sharing":                          "--listen, --workers and --sharing are about the sample app",
-		"app -f ladder":                                      "--file ladder: no graph is called that; ",
+		"app -f ladder":                                      "--file ladder: no graph is called that; did you mean the file ./ladder?",
 		"app --check":                                        "--check, --print, --listen-base and --sidecars are about a graph",
 		"app --sidecars":                                     "--check, --print, --listen-base and --sidecars are about",
 		"app -f bookinfo --sidecar-config x.yaml":            "--sidecar-config is about the sidecars that --sidecars adds",

@@ -34,7 +34,7 @@ func loadGraph(name string) (*topology.Graph, error) {
 		if g, ok := topology.Builtin(name); ok {
 			return g, nil
 		}
-		return nil, &usageError{fmt.Errorf("--file %s: no graph is called that; %s; a file is ./%s", name, strictyaml.Suggest(name, topology.BuiltinNames()), name)}
+		return nil, &usageError{fmt.Errorf("--file %s: no graph is called that; %s", name, strictyaml.SuggestNameOrFile(name, topology.BuiltinNames()))}
 	}
 	text, err := strictyaml.ReadFile(name, strictyaml.MaxFile)
 	if err != nil {

@@ -131,7 +131,7 @@ func probe(ctx context.Context, t target, tlsConfig *tls.Config) error {
 		_ = conn.Close()
 		return nil
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("loadgen: target %s refused the connection; is the gateway running there? (%w)", t.url, err)
+		return fmt.Errorf("loadgen: target %s refused the connection; is a server running there? (%w)", t.url, err)
 	case errors.As(err, &untrusted):
 		return fmt.Errorf("loadgen: the certificate of target %s is not trusted: %w; give --insecure, or have SSL_CERT_FILE name its CA", t.url, untrusted.Err)
 	case errors.As(err, &noTLS):

@@ -64,7 +64,7 @@ func Open(nameOrFile string, changes Changes, lookupEnv func(string) (string, bo
 	if !strictyaml.IsFile(nameOrFile) {
 		text, _, ok := Text(nameOrFile)
 		if !ok {
-			return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario is called %q; %s; a file is ./%s", nameOrFile, strictyaml.Suggest(nameOrFile, Names()), nameOrFile)
+			return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario is called %q; %s", nameOrFile, strictyaml.SuggestNameOrFile(nameOrFile, Names()))
 		}
 		return opened(read(nameOrFile+scenarioSuffix, text, changes, lookupEnv, func(string) (io.ReadCloser, error) {
 			return nil, errors.New("what is built in has no folder")

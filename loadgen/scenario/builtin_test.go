@@ -29,7 +29,7 @@ func TestBuiltin(t *testing.T) {
 		if !ok || !strings.Contains(string(gateway), `"`+name+`"`) {
 			t.Errorf("%s has no configuration of a gateway that names it", name)
 		}
-		for _, part := range []string{"Start:  overtake app", name + ".gateway.yaml", "loadgen -f " + name, "Look at"} {
+		for _, part := range []string{"Start:  overtake app", "loadgen -f " + name + " --print gateway >overtake.yaml\n", "loadgen -f " + name + " --target", "Look at"} {
 			if !strings.Contains(string(text), part) {
 				t.Errorf("%s does not say %q", name, part)
 			}
@@ -109,12 +109,17 @@ func TestBuiltinReplays(t *testing.T) {
 
 func TestOpenWrongName(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("x", []byte("name: x\n"), 0o600); err != nil { // ./x
-		t.Fatal(err)
+	for _, file := range []string{"x", "booking.yaml", "other.yml"} {
+		if err := os.WriteFile(file, []byte("name: x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, want := range map[string]string{
-		"shpo":         `scenario: no scenario is called "shpo"; did you mean "shop"?; a file is ./shpo`,
-		"x":            `scenario: no scenario is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file is ./x`,
+		"shpo":         `scenario: no scenario is called "shpo"; did you mean "shop"?; a file has a '/' or a '.' in its name: ./shpo.yaml`,
+		"nothing":      `scenario: no scenario is called "nothing"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file has a '/' or a '.' in its name: ./nothing.yaml`,
+		"x":            `scenario: no scenario is called "x"; did you mean the file ./x?`,
+		"booking":      `scenario: no scenario is called "booking"; did you mean the file ./booking.yaml?`,
+		"other":        `scenario: no scenario is called "other"; did you mean the file ./other.yml?`,
 		"nowhere.yaml": "scenario: nowhere.yaml can't be read: no such file or directory; give a file, or one of flash-crowd, noisy-tenant, paper, shop, slow-upstream, webhooks",
 	} {
 		if _, err := Open(name, Changes{}, nil); err == nil || err.Error() != want {
