@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -97,7 +101,26 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	warnOfTLS(ctx, os.Stderr, load, report)
 	return worth(report)
+}
+
+// warnOfTLS tells which servers of http:// URLs, none of whose answers was a success,
+// speak TLS: what is in the report about them, such as a connection that was closed,
+// does not say so.
+func warnOfTLS(ctx context.Context, w io.Writer, load loadgen.Scenario, report *loadgen.Report) {
+	succeeded := make(map[string]bool) // by URL
+	for _, run := range report.Runs {
+		for i, class := range run.Classes {
+			url := cmp.Or(load.Endpoints[load.Classes[i].Endpoint].URL, load.Target)
+			succeeded[url] = succeeded[url] || class.OK > 0 || class.FailedTotal() == 0
+		}
+	}
+	for _, url := range slices.Sorted(maps.Keys(succeeded)) {
+		if secure, ok := strings.CutPrefix(url, "http://"); ok && !succeeded[url] && loadgen.SpeaksTLS(ctx, url) {
+			_, _ = fmt.Fprintf(w, "%s speaks TLS, and was sent requests without: write https://%s\n", url, secure)
+		}
+	}
 }
 
 // warnOfCut tells which recorded arrivals lie after the end of the run.

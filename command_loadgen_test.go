@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -233,6 +235,25 @@ func TestLoadgenExitCode(t *testing.T) {
 			}
 			checkStream(t, "standard output", stdout, "\nreport: "+filepath.Join(dir, "report.html")+"\n")
 		})
+	}
+}
+
+// A server that speaks TLS does not say so to who does not: a report has connections that
+// were closed, or a status.
+func TestLoadgenWithoutTLS(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	secure := httptest.NewUnstartedServer(handler)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	address := secure.Listener.Addr().String()
+	for target, want := range map[string]bool{"http://" + address: true, plain.URL: false} {
+		_, stderr := captured(t, func() { run(loadgenArgs(target, "--duration", "200ms")) })
+		if strings.Contains(stderr, "\nhttp://"+address+" speaks TLS, and was sent requests without: write https://"+address+"\n") != want {
+			t.Errorf("%s: it said\n%s", target, stderr)
+		}
 	}
 }
 

@@ -140,3 +140,21 @@ func probe(ctx context.Context, t target, tlsConfig *tls.Config) error {
 		return fmt.Errorf("loadgen: target %s can't be reached: %w", t.url, err)
 	}
 }
+
+// SpeaksTLS reports whether the server at the base URL rawURL, which has the scheme
+// http, makes a TLS handshake: then it could not read what it was sent. No request is
+// sent. It takes up to 3 s, or until ctx ends.
+func SpeaksTLS(ctx context.Context, rawURL string) bool {
+	t, err := parseTarget(rawURL)
+	if err != nil || t.tls {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	conn, err := dial(ctx, t.addr, &tls.Config{ServerName: t.name, InsecureSkipVerify: true}) // nothing is told to whoever that is
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
