@@ -22,6 +22,7 @@ import (
 	"overtake/loadgen/live"
 	"overtake/loadgen/nats"
 	reports "overtake/loadgen/report"
+	"overtake/tracing/jaegerquery"
 )
 
 // loadgenCommands are what the load generator does; driving a load needs no name.
@@ -87,6 +88,7 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 	}
 	warnOfCut(os.Stderr, load)
 	warnOfIdle(os.Stderr, load)
+	warnOfJaeger(ctx, os.Stderr, c.Jaeger)
 	// The first signal ends the run, and the report is written. From then on a
 	// signal does what it does to any program.
 	defer context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) })()
@@ -148,6 +150,23 @@ func warnOfIdle(w io.Writer, load loadgen.Scenario) {
 	if idle := load.Warmup + load.Duration - last; idle > max(time.Second, load.Duration/10) {
 		_, _ = fmt.Fprintf(w, "no recorded arrival is due in the last %v of the run, which figures per second count too; let it last %v to leave that out\n",
 			idle.Truncate(time.Millisecond), (last - load.Warmup + time.Second).Truncate(time.Second))
+	}
+}
+
+// warnOfJaeger tells that links of the report lead nowhere; "" is no Jaeger. It waits
+// for up to 3 s.
+func warnOfJaeger(ctx context.Context, w io.Writer, pages string) {
+	if pages == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Second, errors.New("no answer within 3s"))
+	defer cancel()
+	client, err := jaegerquery.New(pages)
+	if err == nil {
+		err = client.Reach(ctx)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(w, "--jaeger: %v. The links in the report lead nowhere until it is there\n", err)
 	}
 }
 

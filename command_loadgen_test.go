@@ -238,6 +238,30 @@ func TestLoadgenExitCode(t *testing.T) {
 	}
 }
 
+// Links to a Jaeger that is not there are told before the run, and don't keep it from
+// being made.
+func TestLoadgenWithoutJaeger(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	jaeger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"data":["gateway"]}`))
+	}))
+	defer jaeger.Close()
+	for pages, want := range map[string]string{
+		"http://127.0.0.1:1": "--jaeger: jaeger: Get \"http://127.0.0.1:1/api/services\": ",
+		server.URL:           "--jaeger: jaeger: " + server.URL + " is not Jaeger's query API",
+		jaeger.URL:           "",
+	} {
+		stdout, stderr := captured(t, func() { run(loadgenArgs(server.URL, "--duration", "200ms", "--jaeger", pages)) })
+		checkStream(t, "standard output", stdout, "generator: ")
+		if told := strings.Contains(stderr, "The links in the report lead nowhere"); told != (want != "") || !strings.HasPrefix(stderr, want) {
+			t.Errorf("%s: it said\n%s\nwant %s", pages, stderr, want)
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+}
+
 // A server that speaks TLS does not say so to who does not: a report has connections that
 // were closed, or a status.
 func TestLoadgenWithoutTLS(t *testing.T) {
