@@ -66,9 +66,10 @@ func TestLoadgenReplayAtAnotherRate(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	folder := t.TempDir()
-	recording := "at\n"
+	recording := strings.Builder{}
+	recording.WriteString("at\n")
 	for i := range 40 {
-		recording += fmt.Sprintf("%.2f\n", float64(i)*0.025)
+		fmt.Fprintf(&recording, "%.3f\n", float64(i)*0.025)
 	}
 	write := func(name, text string) string {
 		path := filepath.Join(folder, name)
@@ -77,7 +78,7 @@ func TestLoadgenReplayAtAnotherRate(t *testing.T) {
 		}
 		return path
 	}
-	write("calls.csv", recording)
+	write("calls.csv", recording.String())
 	classes := "classes: [{name: calls, path: /, replay: {file: calls.csv}}]\n"
 	natural := write("natural.yaml", classes)
 	phases := write("phases.yaml", "phases: [{name: all, duration: 1s}]\n"+classes)
