@@ -83,7 +83,9 @@ func (c *explainCommand) config() (*config.Config, error) {
 	if c.Config == "" {
 		return config.Default("http://127.0.0.1:9000")
 	}
-	return config.Load(c.Config, os.LookupEnv)
+	cfg, elsewhere, err := config.LoadRequests(c.Config, os.LookupEnv)
+	warnElsewhere(elsewhere)
+	return cfg, err
 }
 
 func printExplanation(e gateway.Explanation) {

@@ -44,7 +44,7 @@ type loadgenCommand struct {
 	Seed        *uint64        `placeholder:"N" help:"The same seed sends the same requests at the same times (default 1)."`
 	Repeat      int            `default:"1" placeholder:"N" help:"How many runs to make (default ${default}); the report has the median and the spread of each figure."`
 	Condition   string         `default:"run" placeholder:"TEXT" help:"What the report calls the condition of these runs, such as 'with classes' (default ${default})."`
-	Expect      []string       `sep:"none" placeholder:"CLASS.FIGURE<VALUE" help:"What must hold in every run, or the exit code is 1: interactive.p99<50ms. FIGURE is p50, p90, p99, p99.9, max, mean (also service.p99 and so on), done/s, goodput, shed, failed, unfinished, skipped or queue_share, then <, <=, > or >=. Repeat it for more."`
+	Expect      []string       `sep:"none" placeholder:"CLASS.FIGURE<VALUE" help:"What must hold in every run, or the exit code is 1: interactive.p99<50ms. FIGURE is p50, p75, p90, p95, p99, p99.9, p99.99, max, mean (also service.p99 and so on), done/s, goodput, shed, failed, unfinished, skipped or queue_share, then <, <=, > or >=. Repeat it for more."`
 	Out         string         `placeholder:"DIR" help:"Folder to write report.html, report.json, report.png and histograms into."`
 	Completions string         `placeholder:"URL" help:"Where the sample app lists finished jobs: http://HOST:PORT/completions. More exact than asking at Location."`
 	Jaeger      string         `placeholder:"URL" help:"Jaeger's pages, such as http://127.0.0.1:16686: the slowest requests in the report link there, and every request asks to be traced."`

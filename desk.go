@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"overtake/broker"
+	"overtake/classifier/strictyaml"
 	"overtake/gateway"
 	"overtake/gateway/config"
 )
@@ -48,12 +49,7 @@ func (o *deskOptions) open() (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, problem := range elsewhere {
-		fmt.Fprintln(os.Stderr, "warning:", problem)
-	}
-	if len(elsewhere) > 0 {
-		fmt.Fprintln(os.Stderr, "warning: no gateway starts with this file, or takes it over; this command needs none of that, and goes on")
-	}
+	warnElsewhere(elsewhere)
 	if len(cfg.Queues) == 0 {
 		return nil, &usageError{fmt.Errorf("there are no queues in %s", process.Config)}
 	}
@@ -62,6 +58,16 @@ func (o *deskOptions) open() (*desk, error) {
 	d := &desk{cfg: cfg, brokers: newBrokers(cfg, log)}
 	d.brokers.guest = true
 	return d, nil
+}
+
+// warnElsewhere tells of mistakes in parts of the file that a command does without.
+func warnElsewhere(problems strictyaml.Problems) {
+	for _, problem := range problems {
+		fmt.Fprintln(os.Stderr, "warning:", problem)
+	}
+	if len(problems) > 0 {
+		fmt.Fprintln(os.Stderr, "warning: no gateway starts with this file, or takes it over; this command needs none of that, and goes on")
+	}
 }
 
 // run calls do with the configured queue of a name, and leaves the broker again.

@@ -61,7 +61,7 @@ func missingTools() error {
 	for _, tool := range []struct{ command, debian string }{
 		{"curl", "curl"}, {"wrk", "wrk"}, {"h2load", "nghttp2-client"}, {"nc", "netcat-openbsd"}, {"jq", "jq"},
 		{"node", "nodejs"}, {"npm", "npm"}, {"iptables", "iptables"}, {"ip", "iproute2"}, {"tc", "iproute2"},
-		{"prometheus", "prometheus"}, {"promtool", "prometheus"},
+		{"prometheus", "prometheus"}, {"promtool", "prometheus"}, {"nginx", "nginx"}, {"haproxy", "haproxy"},
 	} {
 		if _, err := exec.LookPath(tool.command); err != nil {
 			commands, packages = append(commands, tool.command), append(packages, tool.debian)

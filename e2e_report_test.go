@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -102,7 +103,61 @@ func TestE2EReportInBrowser(t *testing.T) {
 	for _, v := range b.open(t, filepath.Join(dir, "report.html"), "report") {
 		t.Run(v.Name, func(t *testing.T) { checkBrowserView(t, v, measured) })
 	}
+	t.Run("repeated", func(t *testing.T) { b.checkRepeatedReport(t) })
 	t.Run("hostile", func(t *testing.T) { b.checkHostileReport(t, measured) })
+}
+
+// checkRepeatedReport opens a report of several runs, of which one alone had a failure.
+// A class with answers in few seconds is a dot for each of those.
+func (b browser) checkRepeatedReport(t *testing.T) {
+	r := measuredReport([]string{"browse", "import"}, 1, 4, 3, 2)
+	for i := range r.Runs {
+		r.Runs[i].Condition = "8 workers"
+		for j := range r.Runs[i].Classes {
+			c := &r.Runs[i].Classes[j]
+			for second := range 10 {
+				of := loadgen.Second{Second: second, Sent: 100}
+				if c.Name == "browse" || second == 2 || second == 7 {
+					of.Done, of.P50, of.P99 = 100, c.Latency.P50, c.Latency.P99
+				}
+				c.Series = append(c.Series, of)
+			}
+		}
+	}
+	failing := &r.Runs[1].Classes[1]
+	failing.OK, failing.Failed = 998, map[string]int64{"status 500": 2}
+	few := &r.Runs[2].Classes[1]
+	few.Latency.Count = 5
+	r.Expectations = []loadgen.Expectation{{Text: "browse.p99<5ms", Got: "36.6ms"}, {Text: "browse.failed<=0", Got: "0", Met: true}}
+	r.Conditions = loadgen.Summarize(r.Runs)
+	dir := t.TempDir()
+	if _, err := reports.WriteFolder(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range b.open(t, filepath.Join(dir, "report.html"), "repeated") {
+		for i, row := range v.Tables["table-figures"] {
+			p99 := r.Conditions[0].Classes[i].P99
+			if want := fmt.Sprintf("%.1f%.2f..%.1f", p99.Median, p99.Min, p99.Max); strings.ReplaceAll(row.Cells[7], "^", "") != want {
+				t.Errorf("%s, %s: p99 is shown as %q, want %q", v.Name, row.Class, row.Cells[7], want)
+			}
+			if marked := strings.Contains(row.Cells[7], "^"); marked != (row.Class == "import") {
+				t.Errorf("%s, %s: p99 %q", v.Name, row.Class, row.Cells[7])
+			}
+		}
+		if failed := v.Tables["table-counts"][1].Cells[5]; failed != "2" {
+			t.Errorf("%s: %q failed, want the 2 of one run", v.Name, failed)
+		}
+		for _, p := range v.Plots {
+			if p.ID == "plot-refused" && !strings.Contains(p.Text, "in the runs that are shown") {
+				t.Errorf("%s: %s says %q, and a run that is not shown had failures", v.Name, p.ID, p.Text)
+			}
+			for i, s := range p.Series {
+				if p.ID == "plot-latency" && s.Inked < 10 {
+					t.Errorf("%s: line %d of %s is not to be seen", v.Name, i, p.ID)
+				}
+			}
+		}
+	}
 }
 
 // plotScript prints what plots.js would draw of a report with one class.
@@ -113,20 +168,25 @@ const result = (told) => ({ name: "a", objective_ms: 0, queue: { count: told, me
   service: { count: 10, mean_ms: 10 }, latency: { count: 1000 }, service_curve: [],
   curve: [{ percentile: 0, ms: 1 }, { percentile: 90, ms: 5 }, { percentile: 100, ms: 80 }],
   series: [0, 1, 2].map((second) => ({ second, done: 7, shed: 1, failed: 0 })) });
+const gaps = (...done) => {
+  const c = { ...result(0), series: done.map((done, second) => ({ second, done, p50_ms: 1, p99_ms: 2 })) };
+  const run = { duration_seconds: 9, classes: [c] }, s = plots({ runs: [run] }, []).latency.series({ run, result: c }, 0)[1];
+  return s.data.map(([, v], dataIndex) => (v ?? "-") + (s.size && s.size(v, { dataIndex }) ? "dot" : "")).join(" ");
+};
 const draw = (id, duration, told) => {
   const run = { duration_seconds: duration, classes: [result(told)] }, line = { run, result: run.classes[0] };
   return plots({ runs: [run] }, [line])[id].series(line, 0).map((s) => s.data);
 };
 console.log(JSON.stringify({
   whole: draw("done", 3, 0)[0].length, over: draw("done", 2.5, 0)[0].length, refused: draw("refused", 3, 0)[0].length,
-  max: draw("percentiles", 3, 0)[1].at(-1), share: draw("share", 3, 10).map((d) => d[0][0]), untold: draw("share", 3, 5).length,
+  gaps: [gaps(0, 1, 0, 1, 1), gaps(1, 0, 0, 1), gaps(0, 1, 1)], max: draw("percentiles", 3, 0)[1].at(-1), share: draw("share", 3, 10).map((d) => d[0][0]), untold: draw("share", 3, 5).length,
 }));`
 
-// The plots show whole seconds alone, but all of those, the maximum, and the queue's
+// The plots show whole seconds alone, but all of those, dots between gaps, the maximum, and the queue's
 // share only of classes whose answers told.
 func TestE2EReportPlotData(t *testing.T) {
 	stdout, _ := tool(t, "node", "-e", plotScript, "loadgen/report/assets/plots.js")
-	if got, want := strings.TrimSpace(stdout), `{"whole":3,"over":2,"refused":3,"max":[3,80],"share":[4,6],"untold":0}`; got != want {
+	if got, want := strings.TrimSpace(stdout), `{"whole":3,"over":2,"refused":3,"gaps":["- 2dot - 2 2","2dot - - 2dot","- 2 2"],"max":[3,80],"share":[4,6],"untold":0}`; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
@@ -207,7 +267,7 @@ func checkCell(t *testing.T, cell string, want float64, measured bool) {
 		}
 		return
 	}
-	got, err := strconv.ParseFloat(strings.ReplaceAll(cell, ",", ""), 64)
+	got, err := strconv.ParseFloat(strings.ReplaceAll(strings.TrimSuffix(cell, "^"), ",", ""), 64)
 	if err != nil || math.Abs(got-want) > max(0.051, 0.0051*math.Abs(want)) {
 		t.Errorf("the page shows %q, report.json has %v", cell, want)
 	}

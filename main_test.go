@@ -58,6 +58,7 @@ func TestRun(t *testing.T) {
 rules: [{name: try, class: batch, dry_run: true}, {name: vip, class: interactive}]
 `)
 	core := writeFile(t, "brokers: {far: {type: nats, url: \"nats://127.0.0.1:1\"}}\nqueues: {jobs: {}}\nrelays: [{from: {subject: a}}]\n")
+	secret := writeFile(t, "rules: [{name: a, class: batch, match: {path: /a}}]\nadmin_token: \"${OVERTAKE_TEST_NOT_SET}\"\nupstreams: {app: {servers: [\"http://127.0.0.1:1\"]}}\n")
 	for _, c := range []struct {
 		args   []string
 		code   int
@@ -75,6 +76,8 @@ rules: [{name: try, class: batch, dry_run: true}, {name: vip, class: interactive
 		{[]string{"relay", "-c", core, "--until-empty"}, exitUsage, "", "which is never empty"},
 		{[]string{"relay"}, exitUsage, "", "--config"},
 		{[]string{"explain", "-c", bad, "GET", "/"}, exitUsage, "", "unknown key"},
+		{[]string{"explain", "-c", secret, "GET", "/a"}, exitOK, "class  batch\nrule   a\n", secret + ":2:14: admin_token: the environment variable OVERTAKE_TEST_NOT_SET is not set"},
+		{[]string{"check", "-c", secret}, exitUsage, "", "OVERTAKE_TEST_NOT_SET is not set"},
 		{[]string{"explain", "GET", "/", "-H", "Sec-Purpose: prefetch"}, exitOK, "class  batch\nrule   builtin:prefetch\n", ""},
 		{[]string{"explain", "GET", "/", "-H", "User-Agent: GPTBot/1.2"}, exitOK, "class  batch\nrule   builtin:crawler\n", ""},
 		{[]string{"explain", "GET", "/"}, exitOK, "builtin:fetch-legacy       interactive  headers.X-Requested-With does not hold: absent\n", ""},

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -59,56 +60,83 @@ func FuzzOriginForm(f *testing.F) {
 	})
 }
 
-// FuzzForwarded: whatever Host a client sends, it stays inside its parameter.
+// FuzzForwarded: whatever Host a client sends, and whatever a trusted one says about
+// others, the last element is this hop's, with each value inside its parameter.
 func FuzzForwarded(f *testing.F) {
 	for _, s := range []string{"", "a", "a:80", `a"b`, `a\`, `a;for=b`, `a, for=b`, "[::1]:80", "ä"} {
-		f.Add(s, true)
+		f.Add(s, true, false, "", "", "")
 	}
-	f.Fuzz(func(t *testing.T, host string, v6 bool) {
+	f.Add("a", false, true, `for="[2001:db8::7]:4711";proto=https, for=_hidden;host="b:80"`, "", "")
+	f.Add("a", false, true, `for=192.0.2.7;host="a\"b"`, "192.0.2.7, x", "https, http")
+	f.Add("a", false, true, `for=192.0.2.7;host="a`, `192.0.2.7", fe80::1%";,[::1]:80`, "ä")
+	f.Add("a", true, true, ",;,a=b;;c=,", ",", " , h,")
+	f.Fuzz(func(t *testing.T, host string, v6, trusted bool, received, addresses, protos string) {
 		client := netip.MustParseAddr("192.0.2.1")
 		if v6 {
 			client = netip.MustParseAddr("2001:db8::1")
 		}
-		var value string
-		(&forwardedFor{client: client, host: host}).each(func(name, v string) {
-			if name == "Forwarded" {
-				value = v
-			}
-		})
-		parts, elements := splitForwarded(value)
-		if elements != 1 || len(parts) != 3 || parts["host"] != host || parts["proto"] != "http" ||
-			strings.Trim(parts["for"], "[]") != client.String() {
-			t.Errorf("host %q gives %s, which reads as %q in %d elements", host, value, parts, elements)
+		w := forwardedFor{client: client, host: host}
+		if trusted {
+			w.received = fields{{"Forwarded", received}, {"X-Forwarded-For", addresses}, {"X-Forwarded-Proto", protos}}
+		}
+		got := map[string]string{}
+		w.each(func(name, value string) { got[name] = strings.Clone(value) })
+		elements := splitForwarded(got["Forwarded"])
+		last := elements[len(elements)-1]
+		if strings.Trim(last["for"], "[]") != client.String() {
+			t.Errorf("%q and %q give %s, whose last element reads as %q", received, addresses, got["Forwarded"], last)
+		}
+		if !trusted && (len(elements) != 1 || last["host"] != host || last["proto"] != "http" || got["X-Forwarded-For"] != client.String()) {
+			t.Errorf("host %q gives %s, which reads as %q", host, got["Forwarded"], elements)
+		}
+		if members := strings.Split(got["X-Forwarded-Proto"], ","); trusted && !slices.ContainsFunc(members, func(m string) bool { return strings.Trim(m, " \t") == last["proto"] }) {
+			t.Errorf("the last element has the scheme %q, and X-Forwarded-Proto says %q", last["proto"], got["X-Forwarded-Proto"])
+		}
+		if n := strings.Count(got["X-Forwarded-For"], ","); trusted && addresses == "" && n+1 != len(elements) {
+			t.Errorf("%s became %s, of %d addresses and not %d", got["Forwarded"], got["X-Forwarded-For"], n+1, len(elements))
 		}
 	})
 }
 
-// splitForwarded is a reader of RFC 7239 for one element.
-func splitForwarded(s string) (parts map[string]string, elements int) {
-	parts, elements = make(map[string]string), 1
+// splitForwarded is a reader of RFC 7239. Elements in which nothing is do not count.
+func splitForwarded(s string) (elements []map[string]string) {
+	parts := make(map[string]string)
 	name, value, quotes, inValue := "", "", false, false
-	flush := func() { parts[name] = value; name, value, inValue = "", "", false }
+	flush := func() {
+		if inValue {
+			parts[strings.ToLower(name)] = value
+		}
+		name, value, inValue = "", "", false
+	}
+	next := func() {
+		flush()
+		if len(parts) > 0 {
+			elements, parts = append(elements, parts), make(map[string]string)
+		}
+	}
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case quotes && c == '\\' && i+1 < len(s):
 			i++
-			value += string(s[i : i+1])
+			value += s[i : i+1]
 		case c == '"':
 			quotes = !quotes
+		case !quotes && (c == ' ' || c == '\t'):
+			continue
 		case !quotes && c == ';':
 			flush()
 		case !quotes && c == ',':
-			elements++
+			next()
 		case !inValue && c == '=':
 			inValue = true
 		case inValue:
-			value += string(s[i : i+1])
+			value += s[i : i+1]
 		default:
-			name += string(s[i : i+1])
+			name += s[i : i+1]
 		}
 	}
-	flush()
-	return parts, elements
+	next()
+	return elements
 }
 
 func FuzzParseRetryAfter(f *testing.F) {

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/netip"
 	"strings"
 
 	"overtake/tracing"
@@ -106,73 +105,3 @@ func appendForwarded(head []byte, f fields) []byte {
 	}
 	return head
 }
-
-// forwardedFor describes the client to the app.
-type forwardedFor struct {
-	client netip.Addr
-	host   string
-	tls    bool
-	// received are the fields to extend, if the client is trusted; else what it
-	// says about clients before it is dropped.
-	received fields
-	scratch  []byte // for values
-}
-
-// each yields Forwarded (RFC 7239) and its X-Forwarded-* forerunners. The values are
-// valid until it is called again.
-func (w *forwardedFor) each(yield func(name, value string)) {
-	proto := "http"
-	if w.tls {
-		proto = "https"
-	}
-	b := w.scratch[:0]
-	if w.client.IsValid() {
-		b = w.client.AppendTo(b)
-	} else {
-		b = append(b, "unknown"...) // a unix socket's peer; RFC 7239 section 6.2
-	}
-	n := len(b)
-	b = append(b, "for="...)
-	if w.client.Is6() {
-		b = append(append(append(b, `"[`...), b[:n]...), `]"`...)
-	} else {
-		b = append(b, b[:n]...)
-	}
-	b = appendQuoted(append(b, ";host="...), w.host)
-	b = append(append(b, ";proto="...), proto...)
-	w.scratch = b
-	yield("Forwarded", w.extended("Forwarded", alias(b[n:])))
-	yield("X-Forwarded-For", w.extended("X-Forwarded-For", alias(b[:n])))
-	yield("X-Forwarded-Host", w.first("X-Forwarded-Host", w.host))
-	yield("X-Forwarded-Proto", w.first("X-Forwarded-Proto", proto))
-}
-
-// extended adds value to the list that was received.
-func (w *forwardedFor) extended(name, value string) string {
-	if before, ok := w.received.lookup(name); ok && before != "" {
-		return before + ", " + value
-	}
-	return value
-}
-
-// first keeps what was received: it tells of the client's own request.
-func (w *forwardedFor) first(name, value string) string {
-	if before, ok := w.received.lookup(name); ok && before != "" {
-		return before
-	}
-	return value
-}
-
-// appendQuoted appends a host as RFC 7239 wants it: a token as it is, all else, such
-// as a port's colon, in quotes.
-func appendQuoted(b []byte, host string) []byte {
-	for i := range len(host) {
-		c := host[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '.' {
-			return append(append(append(b, '"'), escapeQuoted.Replace(host)...), '"')
-		}
-	}
-	return append(b, host...)
-}
-
-var escapeQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)

@@ -181,7 +181,7 @@ func TestForwardedFieldsOfStrangersAreReplaced(t *testing.T) {
 		wantFields(t, forwarded(t, trustLoopback, forged), map[string][]string{
 			"X-Forwarded-For": {"10.1.1.1, 10.2.2.2, 127.0.0.1"}, "x-forwarded-for": nil, "X_Forwarded_For": nil,
 			"X-Forwarded-Host": {"evil"}, "X-Forwarded-Proto": {"https"},
-			"Forwarded": {`for=10.1.1.1, for=127.0.0.1;host="app.example:81";proto=http`}, "Via": {"1.0 first", "1.1 overtake"},
+			"Forwarded": {`for=10.1.1.1, for=127.0.0.1;host=evil;proto=https`}, "Via": {"1.0 first", "1.1 overtake"},
 			"X-Forwarded-Port": {"1"}, "X_Forwarded_Prefix": {"/x"}, "X-Real-IP": {"10.4.4.4"},
 		})
 	})

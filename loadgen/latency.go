@@ -35,15 +35,24 @@ func (h histogram) quantile(q float64) time.Duration {
 	return time.Duration(h.hdr.ValueAtQuantile(q*100)) * time.Microsecond
 }
 
+// FewestAnswers returns how many values a percentile, 50 to below 100, takes to be
+// more than their maximum: 2 for 50, 100 for 99.
+func FewestAnswers(percentile float64) int64 {
+	return int64(math.Round(100 / (100 - percentile)))
+}
+
 // summary condenses the histogram for the report.
 func (h histogram) summary() Latency {
 	return Latency{
 		Count: h.count(),
 		Mean:  Millis(h.hdr.Mean() / 1000),
 		P50:   millis(h.quantile(0.50)),
+		P75:   millis(h.quantile(0.75)),
 		P90:   millis(h.quantile(0.90)),
+		P95:   millis(h.quantile(0.95)),
 		P99:   millis(h.quantile(0.99)),
 		P999:  millis(h.quantile(0.999)),
+		P9999: millis(h.quantile(0.9999)),
 		Max:   Millis(float64(h.hdr.Max()) / 1000),
 	}
 }

@@ -143,34 +143,30 @@ func summarizeClasses(runs []RunResult) []ClassSummary {
 // summarizeClass sums up one class over runs. A run without a success has no
 // latencies: they are not 0.
 func summarizeClass(runs []ClassResult) ClassSummary {
-	always := func(ClassResult) bool { return true }
-	succeeded := func(c ClassResult) bool { return c.Latency.Count > 0 }
 	latency := func(get func(Latency) Millis) Spread {
-		return spread(runs, succeeded, func(c ClassResult) float64 { return float64(get(c.Latency)) })
+		return SpreadOf(runs, func(c ClassResult) (float64, bool) { return float64(get(c.Latency)), c.Latency.Count > 0 })
 	}
 	return ClassSummary{
 		Name: runs[0].Name, Class: runs[0].Class,
-		DonePerSecond: spread(runs, always, func(c ClassResult) float64 { return c.DonePerSecond }),
-		Goodput:       spread(runs, always, func(c ClassResult) float64 { return c.Goodput }),
+		DonePerSecond: SpreadOf(runs, func(c ClassResult) (float64, bool) { return c.DonePerSecond, true }),
+		Goodput:       SpreadOf(runs, func(c ClassResult) (float64, bool) { return c.Goodput, true }),
 		P50:           latency(func(l Latency) Millis { return l.P50 }),
 		P90:           latency(func(l Latency) Millis { return l.P90 }),
 		P99:           latency(func(l Latency) Millis { return l.P99 }),
 		P999:          latency(func(l Latency) Millis { return l.P999 }),
 		Max:           latency(func(l Latency) Millis { return l.Max }),
-		NotServed: spread(runs, func(c ClassResult) bool { return c.Sent > 0 },
-			func(c ClassResult) float64 { return round4(c.NotServedShare()) }),
-		QueueShare: spread(runs, func(c ClassResult) bool { return c.Queue.Count > 0 },
-			func(c ClassResult) float64 { return c.QueueShare }),
+		NotServed:     SpreadOf(runs, func(c ClassResult) (float64, bool) { return round4(c.NotServedShare()), c.Sent > 0 }),
+		QueueShare:    SpreadOf(runs, func(c ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }),
 	}
 }
 
-// spread returns the median, the least and the largest of a figure over the runs
-// that have it; all are NaN if none does.
-func spread(runs []ClassResult, has func(ClassResult) bool, figure func(ClassResult) float64) Spread {
+// SpreadOf returns the median, the least and the largest of a figure over the runs
+// that have it (ok); all are NaN if none does.
+func SpreadOf(runs []ClassResult, figure func(ClassResult) (value float64, ok bool)) Spread {
 	var values []float64
 	for _, c := range runs {
-		if has(c) {
-			values = append(values, figure(c))
+		if value, ok := figure(c); ok {
+			values = append(values, value)
 		}
 	}
 	if len(values) == 0 {

@@ -14,7 +14,8 @@ const ReportSchema = 2
 
 // Report is the result of one or more runs. Its JSON form is report.json, and
 // is embedded in report.html. Durations are numbers of milliseconds with µs
-// resolution and have names that end in _ms; shares are from 0 to 1.
+// resolution and have names that end in _ms; shares are from 0 to 1, but for
+// [GeneratorUsage] CPUWaitShare.
 type Report struct {
 	Schema      int         `json:"schema"`
 	Created     time.Time   `json:"created"`
@@ -121,8 +122,8 @@ type GeneratorUsage struct {
 	// takes one core at most.
 	BusyShare float64 `json:"busy_share"`
 	// CPUWaitShare is the time that the threads of this process were ready to
-	// run and had no core, over the time that they ran. 0 where the system does
-	// not tell.
+	// run and had no core, over the time that they ran: above 1 if they waited for
+	// longer than they ran. 0 where the system does not tell.
 	CPUWaitShare float64 `json:"cpu_wait_share"`
 	// CPUWaitMean is how long they waited each time before they ran: what every
 	// answer spends in the socket before it is read, on the average.
@@ -220,9 +221,12 @@ type Latency struct {
 	Count int64  `json:"count"`
 	Mean  Millis `json:"mean_ms"`
 	P50   Millis `json:"p50_ms"`
+	P75   Millis `json:"p75_ms"`
 	P90   Millis `json:"p90_ms"`
+	P95   Millis `json:"p95_ms"`
 	P99   Millis `json:"p99_ms"`
 	P999  Millis `json:"p99_9_ms"`
+	P9999 Millis `json:"p99_99_ms"`
 	Max   Millis `json:"max_ms"`
 }
 

@@ -28,7 +28,7 @@ func (s *Spread) UnmarshalJSON(text []byte) error {
 // very short times.
 func (l Latency) MarshalJSON() ([]byte, error) {
 	if l.Count == 0 {
-		return []byte(`{"count":0,"mean_ms":null,"p50_ms":null,"p90_ms":null,"p99_ms":null,"p99_9_ms":null,"max_ms":null}`), nil
+		return []byte(`{"count":0,"mean_ms":null,"p50_ms":null,"p75_ms":null,"p90_ms":null,"p95_ms":null,"p99_ms":null,"p99_9_ms":null,"p99_99_ms":null,"max_ms":null}`), nil
 	}
 	type plain Latency
 	return json.Marshal(plain(l))

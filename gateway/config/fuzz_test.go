@@ -48,6 +48,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		checkQueues(t, data, c, 0)
+		if _, elsewhere, err := read("overtake.yaml", data, lookup).requests(); err != nil || len(elsewhere) > 0 {
+			t.Fatalf("the file is right, and read as wrong: %v %v", elsewhere, err)
+		}
 		text, err := c.Redacted()
 		if err != nil {
 			t.Fatal(err)

@@ -46,6 +46,38 @@ func LoadQueues(path string, lookupEnv func(string) (string, bool)) (c *Config, 
 	return readFile(path, os.ReadFile, lookupEnv).queues()
 }
 
+// LoadRequests reads what is needed to say what becomes of a request, such as its class
+// and its route: all parts but those in asideRequests, in which no decision about a
+// request looks. So it can be asked without the secrets that only the gateway has.
+//
+// The mistakes in those parts are returned as elsewhere; c has them as far as they could
+// be read. All others are the error, which is [Problems].
+func LoadRequests(path string, lookupEnv func(string) (string, bool)) (c *Config, elsewhere strictyaml.Problems, err error) {
+	return readFile(path, os.ReadFile, lookupEnv).requests()
+}
+
+// asideRequests are the keys of the file that requests have nothing to do with.
+var asideRequests = []string{"admin", "admin_token", "admin_hosts", "brokers", "relays", "tracing", "access_log", "drain_timeout"}
+
+// requests is [LoadRequests] of a draft.
+func (d *draft) requests() (*Config, strictyaml.Problems, error) {
+	d.complete()
+	var problems, elsewhere strictyaml.Problems
+	for _, p := range d.source.Problems() {
+		if d.unreadable || !slices.Contains(asideRequests, topOf(p.Path)) {
+			problems = append(problems, p)
+		} else {
+			elsewhere = append(elsewhere, p)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, nil, problems
+	}
+	c := d.config
+	c.Warnings, c.source = d.source.Warnings(), d.source
+	return c, elsewhere, nil
+}
+
 // queues is [LoadQueues] of a draft.
 func (d *draft) queues() (*Config, strictyaml.Problems, error) {
 	missing := d.missing() // before there are defaults

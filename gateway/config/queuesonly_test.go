@@ -99,6 +99,51 @@ func TestLoadQueuesByDefault(t *testing.T) {
 	}
 }
 
+// What no decision about a request looks at does not keep it from being explained, such
+// as a secret that only the gateway has.
+func TestLoadRequests(t *testing.T) {
+	const base = `
+rules: [{class: batch, match: {path: "/reports/**"}}]
+upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}
+`
+	for _, c := range []struct{ name, text, elsewhere, problem string }{
+		{"nothing wrong", base, "", ""},
+		{"an unset token", base + "admin_token: \"${NOT_SET}\"\n", "overtake.yaml:4:14: admin_token: the environment variable NOT_SET is not set", ""},
+		{"a broker's password", base + "brokers: {far: {type: rabbitmq, url: \"amqp://u:${NOT_SET}@mq\"}}\nqueues: {jobs: {broker: far, deliver: {upstream: app}}}\n", "NOT_SET", ""},
+		{"where spans go", base + "tracing: {exporter: nowhere}\n", "tracing.exporter", ""},
+		{"a rule", base + "default_class: urgent\n", "", "default_class"},
+		{"a rule and an unset token", base + "admin_token: \"${NOT_SET}\"\ndefault_class: urgent\n", "", "default_class"},
+		{"a variable in a rule", base + "flow: {header: \"${NOT_SET}\"}\n", "", "NOT_SET"},
+		{"an unknown key", base + "admin_tokn: x\n", "", "admin_tokn: unknown key"},
+		{"no YAML", base + "routes: [\n", "", "overtake.yaml:4"},
+	} {
+		file := filepath.Join(t.TempDir(), "overtake.yaml")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, elsewhere, err := LoadRequests(file, lookup)
+		if c.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), c.problem) || strings.Contains(err.Error(), "admin_token:") {
+				t.Errorf("%s: %v, want it to name %s", c.name, err, c.problem)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if !strings.Contains(elsewhere.Error(), c.elsewhere) || (len(elsewhere) > 0) != (c.elsewhere != "") {
+			t.Errorf("%s: elsewhere is %v", c.name, elsewhere)
+		}
+		if len(cfg.Rules) != 1 || len(cfg.Routes) != 1 {
+			t.Errorf("%s: read as %+v", c.name, cfg)
+		}
+	}
+	if _, _, err := LoadRequests("nowhere.yaml", lookup); err == nil || !strings.Contains(err.Error(), "nowhere.yaml") {
+		t.Errorf("no file: %v", err)
+	}
+}
+
 // checkQueues holds the lenient reading of a file to the strict one: it accepts what
 // that accepts, as the same, and tells of no other mistakes.
 func checkQueues(t *testing.T, data []byte, c *Config, problems int) {

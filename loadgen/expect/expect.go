@@ -28,8 +28,8 @@ type Expectation struct {
 //	batch.done/s >= 100/s
 //	interactive.shed <= 0.1%
 //
-// FIGURE is p50, p90, p99, p99.9, max or mean of the latency, the same after
-// "service.", done/s, goodput, shed, failed, unfinished, skipped
+// FIGURE is p50, p75, p90, p95, p99, p99.9, p99.99, max or mean of the latency, the
+// same after "service.", done/s, goodput, shed, failed, unfinished, skipped
 // or queue_share.
 // OP is <, <=, > or >=. VALUE is a duration in us, ms or s, a rate in /s, a count
 // or a share in %. An error names what is wrong and what would be right.
@@ -96,9 +96,10 @@ func (e Expectation) Applies(classes []loadgen.Class) error {
 
 // Check returns what came of e in the report: Got is the worst of all runs.
 // A figure that a run does not have (a latency without a success, a queue share
-// that no gateway told) does not meet anything. A percentile below a limit is not
-// met either if more requests failed or are unfinished than are beyond it: nobody
-// knows how long those would have taken. The longest is a percentile of all.
+// that no gateway told) does not meet anything, and neither does a percentile of so few
+// answers that it is their maximum. A percentile below a limit is not met either if
+// more requests failed or are unfinished than are beyond it: nobody knows how long
+// those would have taken. The longest and the mean are of all.
 func (e Expectation) Check(r *loadgen.Report) loadgen.Expectation {
 	result := loadgen.Expectation{Text: e.text, Got: "no such class in the report"}
 	first := true
@@ -108,10 +109,7 @@ func (e Expectation) Check(r *loadgen.Report) loadgen.Expectation {
 		if i < 0 {
 			return loadgen.Expectation{Text: e.text, Got: "no such class in the report"}
 		}
-		got, missing := e.figure.of(run.Classes[i], e.unit)
-		if why := e.figure.unanswered(run.Classes[i]); missing == "" && e.op[0] == '<' {
-			missing = why
-		}
+		got, missing := e.figure.of(run.Classes[i], e.unit, e.op[0] == '<')
 		if missing != "" {
 			return loadgen.Expectation{Text: e.text, Got: missing}
 		}

@@ -15,8 +15,8 @@ func runOf(change func(*loadgen.ClassResult)) loadgen.RunResult {
 		Counts: loadgen.Counts{Intended: 1010, Sent: 1000, OK: 990, Skipped: 10,
 			Shed: map[string]int64{"max_wait": 4, "queue_full": 1}, Failed: map[string]int64{"timeout": 5}},
 		DonePerSecond: 99, Goodput: 95,
-		Latency: loadgen.Latency{Count: 990, Mean: 7, P50: 5, P90: 9, P99: 20.5, P999: 30, Max: 41},
-		Service: loadgen.Latency{Count: 990, Mean: 6, P50: 4, P90: 8, P99: 19, P999: 29, Max: 40},
+		Latency: loadgen.Latency{Count: 990, Mean: 7, P50: 5, P75: 6, P90: 9, P95: 12, P99: 20.5, P999: 30, P9999: 40, Max: 41},
+		Service: loadgen.Latency{Count: 990, Mean: 6, P50: 4, P75: 5, P90: 8, P95: 11, P99: 19, P999: 29, P9999: 39, Max: 40},
 		Queue:   loadgen.Latency{Count: 990}, QueueShare: 0.25,
 	}
 	if change != nil {
@@ -30,7 +30,8 @@ func TestCheck(t *testing.T) {
 		c.Latency.P99, c.DonePerSecond, c.Shed = 60, 80, map[string]int64{"max_wait": 20}
 	})
 	hung := runOf(func(c *loadgen.ClassResult) { c.OK, c.Unfinished, c.Failed = 500, 500, nil })
-	answered := runOf(func(c *loadgen.ClassResult) { c.Failed = nil })
+	answered := runOf(func(c *loadgen.ClassResult) { c.Failed, c.Latency.Count = nil, 1000 })
+	handful := runOf(func(c *loadgen.ClassResult) { c.Failed, c.Latency.Count, c.Service.Count = nil, 5, 5 })
 	silent := runOf(func(c *loadgen.ClassResult) {
 		c.Latency, c.Queue, c.Sent = loadgen.Latency{}, loadgen.Latency{}, 0
 	})
@@ -57,7 +58,20 @@ func TestCheck(t *testing.T) {
 		{"a.unfinished<1%", []loadgen.RunResult{hung}, "50%", false},
 		{"a.unfinished<=0", []loadgen.RunResult{runOf(nil)}, "0", true},
 		{"a.service.p99<20ms", []loadgen.RunResult{runOf(nil)}, "19ms", true},
+		{"a.p75<7ms", []loadgen.RunResult{runOf(nil)}, "6ms", true},
+		{"a.p95<13ms", []loadgen.RunResult{runOf(nil)}, "12ms", true},
+		{"a.service.p95<11ms", []loadgen.RunResult{runOf(nil)}, "11ms", false},
+		{"a.p99.99<50ms", []loadgen.RunResult{answered}, "too few answers (1000; p99.99 needs 10000)", false},
+		{"a.p50<50ms", []loadgen.RunResult{handful}, "5ms", true},
+		{"a.p95<50ms", []loadgen.RunResult{handful}, "too few answers (5; p95 needs 20)", false},
+		{"a.p99<50ms", []loadgen.RunResult{answered, handful}, "too few answers (5; p99 needs 100)", false},
+		{"a.p99>1ms", []loadgen.RunResult{handful}, "too few answers (5; p99 needs 100)", false},
+		{"a.service.p90<50ms", []loadgen.RunResult{handful}, "too few answers (5; service.p90 needs 10)", false},
+		{"a.max<50ms", []loadgen.RunResult{handful}, "41ms", true},
+		{"a.mean<50ms", []loadgen.RunResult{handful}, "7ms", true},
 		{"a.mean>=7ms", []loadgen.RunResult{runOf(nil)}, "7ms", true},
+		{"a.mean<500ms", []loadgen.RunResult{hung}, "beyond measure: of 1000 sent, 0 failed and 500 are unfinished", false},
+		{"a.service.mean<500ms", []loadgen.RunResult{runOf(nil)}, "beyond measure: of 1000 sent, 5 failed and 0 are unfinished", false},
 		{"a.done/s>90/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", false},
 		{"a.done/s >= 80/s", []loadgen.RunResult{runOf(nil), worse}, "80/s", true},
 		{"a.goodput>90/s", []loadgen.RunResult{runOf(nil)}, "95/s", true},
@@ -91,7 +105,7 @@ func TestParseErrors(t *testing.T) {
 		"a.p99=50ms":          "no <, <=, > or >=; want CLASS.FIGURE OP VALUE, such as interactive.p99<50ms",
 		"a<50ms":              `no '.' in "a"; want CLASS.FIGURE`,
 		".p99<50ms":           "no class before .p99",
-		"a.p98<50ms":          `unknown figure "p98"; there are p50, p90, p99, p99.9, max, mean, done/s, goodput, shed, failed, unfinished, skipped, queue_share, and service.p50 to service.mean`,
+		"a.p98<50ms":          `unknown figure "p98"; there are p50, p75, p90, p95, p99, p99.9, p99.99, max, mean, done/s, goodput, shed, failed, unfinished, skipped, queue_share, and service.p50 to service.mean`,
 		"a.P99<50ms":          `unknown figure "P99"`,
 		"a.p99<":              "no value; want a duration with its unit, such as 50ms or 1.5s",
 		"a.p99<50":            `value "50" is not a duration with its unit`,
@@ -172,8 +186,10 @@ func FuzzParse(f *testing.F) {
 		if err != nil || again.class != e.class || again.figure.name != e.figure.name || again.op != e.op || again.unit != e.unit {
 			t.Fatalf("%q is %q, which is %+v, %v", text, plain, again, err)
 		}
-		run := runOf(func(c *loadgen.ClassResult) { c.Name, c.Failed = e.class, nil })
-		value, missing := e.figure.of(run.Classes[0], e.unit)
+		run := runOf(func(c *loadgen.ClassResult) {
+			c.Name, c.Failed, c.Latency.Count, c.Service.Count = e.class, nil, 1e4, 1e4
+		})
+		value, missing := e.figure.of(run.Classes[0], e.unit, e.op[0] == '<')
 		got := e.Check(&loadgen.Report{Runs: []loadgen.RunResult{run}})
 		less, same := value < e.limit, value == e.limit
 		want := e.op[0] == '<' && less || e.op[0] == '>' && !less && !same || len(e.op) == 2 && same

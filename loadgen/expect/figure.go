@@ -27,9 +27,11 @@ type figure struct {
 	// get returns the figure in the unit of its kind, in % if the expectation
 	// says so. missing says why there is none.
 	get func(c loadgen.ClassResult, percent bool) (value float64, missing string)
-	// within is the share of the requests that a percentile is about, 0.99 for
-	// p99 and 1 for the longest; 0 for other figures.
+	// within is the share of the requests that a latency is about, 0.99 for p99, and 1
+	// for the longest and the mean; 0 for other figures.
 	within float64
+	// few says why so few answers tell nothing of a percentile; nil for other figures.
+	few func(loadgen.ClassResult) string
 }
 
 // unanswered says why the figure, which is of successes only, is not below any
@@ -48,55 +50,69 @@ var figures = newFigures()
 func newFigures() []figure {
 	var all []figure
 	percentiles := []struct {
-		name   string
-		within float64
-		get    func(loadgen.Latency) loadgen.Millis
+		name    string
+		percent float64 // of the requests that it is about
+		get     func(loadgen.Latency) loadgen.Millis
 	}{
-		{"p50", 0.5, func(l loadgen.Latency) loadgen.Millis { return l.P50 }},
-		{"p90", 0.9, func(l loadgen.Latency) loadgen.Millis { return l.P90 }},
-		{"p99", 0.99, func(l loadgen.Latency) loadgen.Millis { return l.P99 }},
-		{"p99.9", 0.999, func(l loadgen.Latency) loadgen.Millis { return l.P999 }},
-		{"max", 1, func(l loadgen.Latency) loadgen.Millis { return l.Max }},
-		{"mean", 0, func(l loadgen.Latency) loadgen.Millis { return l.Mean }},
+		{"p50", 50, func(l loadgen.Latency) loadgen.Millis { return l.P50 }},
+		{"p75", 75, func(l loadgen.Latency) loadgen.Millis { return l.P75 }},
+		{"p90", 90, func(l loadgen.Latency) loadgen.Millis { return l.P90 }},
+		{"p95", 95, func(l loadgen.Latency) loadgen.Millis { return l.P95 }},
+		{"p99", 99, func(l loadgen.Latency) loadgen.Millis { return l.P99 }},
+		{"p99.9", 99.9, func(l loadgen.Latency) loadgen.Millis { return l.P999 }},
+		{"p99.99", 99.99, func(l loadgen.Latency) loadgen.Millis { return l.P9999 }},
+		{"max", 100, func(l loadgen.Latency) loadgen.Millis { return l.Max }},
+		{"mean", 100, func(l loadgen.Latency) loadgen.Millis { return l.Mean }},
 	}
 	for _, p := range percentiles {
-		all = append(all, figure{"service." + p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Service }), p.within})
+		all = append(all, latencyFigure("service."+p.name, p.percent, p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Service }))
 	}
 	for _, p := range percentiles {
-		all = append(all, figure{p.name, latency, latencyOf(p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Latency }), p.within})
+		all = append(all, latencyFigure(p.name, p.percent, p.get, func(c loadgen.ClassResult) loadgen.Latency { return c.Latency }))
 	}
 	return append(all,
-		figure{"done/s", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }, 0},
-		figure{"goodput", rate, func(c loadgen.ClassResult, _ bool) (float64, string) { return c.Goodput, "" }, 0},
-		figure{"shed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+		figure{name: "done/s", kind: rate, get: func(c loadgen.ClassResult, _ bool) (float64, string) { return c.DonePerSecond, "" }},
+		figure{name: "goodput", kind: rate, get: func(c loadgen.ClassResult, _ bool) (float64, string) { return c.Goodput, "" }},
+		figure{name: "shed", kind: count, get: func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.ShedTotal(), c.Sent, percent, "nothing sent")
-		}, 0},
-		figure{"failed", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+		}},
+		figure{name: "failed", kind: count, get: func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.FailedTotal(), c.Sent, percent, "nothing sent")
-		}, 0},
-		figure{"unfinished", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+		}},
+		figure{name: "unfinished", kind: count, get: func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.Unfinished, c.Sent, percent, "nothing sent")
-		}, 0},
-		figure{"skipped", count, func(c loadgen.ClassResult, percent bool) (float64, string) {
+		}},
+		figure{name: "skipped", kind: count, get: func(c loadgen.ClassResult, percent bool) (float64, string) {
 			return countOf(c.Skipped, c.Intended, percent, "nothing due")
-		}, 0},
-		figure{"queue_share", share, func(c loadgen.ClassResult, _ bool) (float64, string) {
+		}},
+		figure{name: "queue_share", kind: share, get: func(c loadgen.ClassResult, _ bool) (float64, string) {
 			if c.Queue.Count == 0 {
 				return 0, "not told: no Server-Timing in the answers; give the gateway the line expose: all"
 			}
 			return c.QueueShare * 100, ""
-		}, 0},
+		}},
 	)
 }
 
-func latencyOf(get func(loadgen.Latency) loadgen.Millis, of func(loadgen.ClassResult) loadgen.Latency) func(loadgen.ClassResult, bool) (float64, string) {
-	return func(c loadgen.ClassResult, _ bool) (float64, string) {
+// latencyFigure is a figure of a histogram. One of 100 % is of all requests, however few.
+func latencyFigure(name string, percent float64, get func(loadgen.Latency) loadgen.Millis, of func(loadgen.ClassResult) loadgen.Latency) figure {
+	f := figure{name: name, kind: latency, within: percent / 100, get: func(c loadgen.ClassResult, _ bool) (float64, string) {
 		l := of(c)
 		if l.Count == 0 {
 			return 0, "no success"
 		}
 		return float64(get(l)), ""
+	}}
+	if percent < 100 {
+		needs := loadgen.FewestAnswers(percent)
+		f.few = func(c loadgen.ClassResult) string {
+			if n := of(c).Count; n < needs {
+				return fmt.Sprintf("too few answers (%d; %s needs %d)", n, name, needs)
+			}
+			return ""
+		}
 	}
+	return f
 }
 
 // countOf returns n, or its percentage of whole.
@@ -110,9 +126,17 @@ func countOf(n, whole int64, percent bool, none string) (float64, string) {
 	return float64(n) / float64(whole) * 100, ""
 }
 
-// of returns the figure of one class in the unit of the expectation.
-func (f figure) of(c loadgen.ClassResult, unit string) (value float64, missing string) {
-	return f.get(c, unit == "%")
+// of returns the figure of one class in the unit of the expectation. missing says why
+// there is none, or none that tells anything: none that is below a limit, if it must be.
+func (f figure) of(c loadgen.ClassResult, unit string, below bool) (value float64, missing string) {
+	value, missing = f.get(c, unit == "%")
+	if missing == "" && below {
+		missing = f.unanswered(c)
+	}
+	if missing == "" && f.few != nil {
+		missing = f.few(c)
+	}
+	return value, missing
 }
 
 func figureNames() string {

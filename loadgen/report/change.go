@@ -35,6 +35,7 @@ type classChange struct {
 	// The shares of sent requests that were not served, 0 to 1.
 	NotServedBefore float64
 	NotServedAfter  float64
+	Few             bool // the p99 before or after is of too few answers
 }
 
 // changesOf compares the classes that are in both the first and the last
@@ -64,28 +65,31 @@ type classTotal struct {
 	p99             loadgen.Millis // of the worst
 	donePerSecond   float64
 	sent, notServed float64
+	few             bool // a p99 is of too few answers
 }
 
 // byClass sums up what has the same latency class, in the order of the run, of the
 // medians over the runs.
 func byClass(g group) []classTotal {
 	var totals []classTotal
-	for _, m := range g.medians {
-		s := m.result
-		class := cmp.Or(s.Class, s.Name)
+	for _, m := range g.classes {
+		class := cmp.Or(m.result.Class, m.result.Name)
 		i := slices.IndexFunc(totals, func(t classTotal) bool { return t.class == class })
 		if i < 0 {
 			i = len(totals)
 			totals = append(totals, classTotal{class: class})
 		}
 		t := &totals[i]
-		sum := g.summary(s.Name)
-		if p99 := loadgen.Millis(sum.P99.Median); p99 > t.p99 { // NaN, of no success, is not
+		results := m.results()
+		if p99 := loadgen.Millis(p99Figure.median(results)); p99 > t.p99 { // NaN, of no success, is not
 			t.p99 = p99
 		}
-		t.donePerSecond += sum.DonePerSecond.Median
-		t.sent += float64(s.Sent)
-		t.notServed += float64(s.Sent) * sum.NotServed.Median
+		t.donePerSecond += doneFigure.median(results)
+		if sent := float64(m.total().Sent); sent > 0 {
+			t.sent += sent
+			t.notServed += sent * notServedFigure.median(results)
+		}
+		t.few = t.few || p99Figure.tooFew(results)
 	}
 	return totals
 }
@@ -105,6 +109,7 @@ func change(before, after classTotal) classChange {
 		Kept:            round3(ratio(after.donePerSecond, before.donePerSecond)),
 		NotServedBefore: before.notServedShare(),
 		NotServedAfter:  after.notServedShare(),
+		Few:             before.few || after.few,
 	}
 }
 
@@ -146,10 +151,13 @@ func (c changes) Headline() string {
 	return strings.Join(append(parts, c.costs(lead, "->")...), "; ")
 }
 
-// costs says what came with the gain of lead: what it was not served, and what
-// the other classes paid. The arrow stands between before and after.
+// costs says what came with the gain of lead: how few answers it is of, what it was
+// not served, and what the other classes paid. The arrow stands between before and after.
 func (c changes) costs(lead classChange, arrow string) []string {
 	var costs []string
+	if lead.Few {
+		costs = append(costs, "of too few answers for a p99")
+	}
 	if text := lead.notServedText(arrow); text != "" {
 		costs = append(costs, text)
 	}

@@ -85,30 +85,7 @@ const (
 // the most extreme order has p = 2/70.
 const fewestRuns = 4
 
-// figure is one of the compared figures. ok says whether a class has it. A run takes
-// so many answers to have more of it than their maximum.
-type figure struct {
-	name, unit string
-	value      func(loadgen.ClassResult) (v float64, ok bool)
-	answers    int64
-}
-
-func latencyFigure(name string, answers int64, value func(loadgen.Latency) loadgen.Millis) figure {
-	return figure{name, "ms", func(c loadgen.ClassResult) (float64, bool) {
-		return float64(value(c.Latency)), c.Latency.Count > 0
-	}, answers}
-}
-
-var comparedFigures = []figure{
-	latencyFigure("p50", 2, func(l loadgen.Latency) loadgen.Millis { return l.P50 }),
-	latencyFigure("p90", 10, func(l loadgen.Latency) loadgen.Millis { return l.P90 }),
-	latencyFigure("p99", 100, func(l loadgen.Latency) loadgen.Millis { return l.P99 }),
-	latencyFigure("p99.9", 1000, func(l loadgen.Latency) loadgen.Millis { return l.P999 }),
-	{"done", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.DonePerSecond, true }, 0},
-	{"goodput", "/s", func(c loadgen.ClassResult) (float64, bool) { return c.Goodput, c.Objective > 0 }, 0},
-	{"not served", "share", func(c loadgen.ClassResult) (float64, bool) { return c.NotServedShare(), c.Sent > 0 }, 0},
-	{"queue share", "share", func(c loadgen.ClassResult) (float64, bool) { return c.QueueShare, c.Queue.Count > 0 }, 0},
-}
+var comparedFigures = []figure{p50Figure, p90Figure, p99Figure, p999Figure, doneFigure, goodputFigure, notServedFigure, queueFigure}
 
 // CompareFiles compares reports; names are what to call them, as many as there
 // are reports. Classes are matched by their name and by that of the condition;
@@ -161,7 +138,7 @@ func comparedClasses(files [][]group, single bool) []ComparedClass {
 	var classes []ComparedClass
 	for _, groups := range files {
 		for _, g := range groups {
-			for _, m := range g.medians {
+			for _, m := range g.classes {
 				class := ComparedClass{Condition: g.condition, Name: m.result.Name, Class: m.result.Class}
 				if single {
 					class.Condition = ""
@@ -204,12 +181,12 @@ func compareFigures(samples [][]loadgen.ClassResult) []ComparedFigure {
 		any, baseFew := false, false
 		for i, results := range samples {
 			var values []float64
-			few := false
 			for _, c := range results {
 				if v, ok := f.value(c); ok {
-					values, few = append(values, v), few || c.Latency.Count < f.answers
+					values = append(values, v)
 				}
 			}
+			few := f.tooFew(results)
 			slices.Sort(values)
 			any = any || len(values) > 0
 			if i == 0 {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,46 +112,6 @@ func sortedKeys(m map[string]int64) []string {
 	})
 }
 
-func formatCauses(m map[string]int64) string {
-	var parts []string
-	for _, cause := range sortedKeys(m) {
-		parts = append(parts, cause+" "+formatCount(m[cause]))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// latencyCell is "-" if nothing was measured.
-func latencyCell(l loadgen.Latency, m loadgen.Millis) string {
-	if l.Count == 0 {
-		return "-"
-	}
-	return formatMillis(m)
-}
-
-// okCell is the share of the sent requests that percentiles are of.
-func okCell(c loadgen.Counts) string {
-	if c.Sent == 0 {
-		return "-"
-	}
-	return formatPercent(float64(c.OK)/float64(c.Sent), 0)
-}
-
-// goodputCell is "-" for a class without an objective.
-func goodputCell(c loadgen.ClassResult) string {
-	if c.Objective == 0 {
-		return "-"
-	}
-	return formatRate(c.Goodput)
-}
-
-// queueCell is "-" where no gateway told how long requests waited.
-func queueCell(c loadgen.ClassResult) string {
-	if c.Queue.Count == 0 {
-		return "-"
-	}
-	return formatPercent(c.QueueShare, 0)
-}
-
 // queueWait is "-" if no gateway told how long the request waited.
 func queueWait(s loadgen.SlowRequest) string {
 	if s.Queue == 0 {
@@ -192,8 +153,13 @@ func formatPercent(share float64, decimals int) string {
 	return fmt.Sprintf("%.*f %%", decimals, share*100)
 }
 
-// percentNumber is without the unit, which is in the heading.
-func percentNumber(share float64) string { return strings.TrimSuffix(formatPercent(share, 1), " %") }
+// formatOK says 100 % of all, and not of nearly all.
+func formatOK(share float64) string {
+	if rounded := math.Floor(share*1000) / 1000; share < 1 && share >= 0.995 {
+		return formatPercent(rounded, 1)
+	}
+	return formatPercent(share, 0)
+}
 
 func formatFactor(f float64) string {
 	if f < 9.95 {

@@ -97,8 +97,8 @@ func TestFullTable(t *testing.T) {
 	}
 }
 
-// All figures of a class are of one run: that with the middle p99, and of two in
-// the middle the one with less.
+// What goes on from second to second is of one run: that with the middle p99, and of
+// two in the middle the one with less.
 func TestMedianRun(t *testing.T) {
 	for _, c := range []struct {
 		p99s  []loadgen.Millis
@@ -106,11 +106,11 @@ func TestMedianRun(t *testing.T) {
 		title string
 	}{
 		{[]loadgen.Millis{9}, 0, "c, 20 s"},
-		{[]loadgen.Millis{9, 5}, 1, "c, of 2 runs of 20 s each class's with the median p99 (the lower of the two in the middle)"},
-		{[]loadgen.Millis{9, 5, 7}, 2, "c, of 3 runs of 20 s each class's with the median p99"},
-		{[]loadgen.Millis{9, 5, 7, 6}, 2, "c, of 3 runs of 20 s each class's with the median p99; 1 ended early and left out"}, // the fourth
-		{[]loadgen.Millis{9, 0, 5}, 0, "c, of 3 runs of 20 s each class's with the median p99"},                                // the second had no success
-		{[]loadgen.Millis{5, 5, 5}, 1, "c, of 3 runs of 20 s each class's with the median p99"},
+		{[]loadgen.Millis{9, 5}, 1, "c, 2 runs of 20 s, counted together"},
+		{[]loadgen.Millis{9, 5, 7}, 2, "c, 3 runs of 20 s, counted together"},
+		{[]loadgen.Millis{9, 5, 7, 6}, 2, "c, 3 runs of 20 s, counted together; 1 ended early and left out"}, // the fourth
+		{[]loadgen.Millis{9, 0, 5}, 0, "c, 3 runs of 20 s, counted together"},                                // the second had no success
+		{[]loadgen.Millis{5, 5, 5}, 1, "c, 3 runs of 20 s, counted together"},
 	} {
 		r := new(loadgen.Report)
 		for i, p99 := range c.p99s {
@@ -121,18 +121,18 @@ func TestMedianRun(t *testing.T) {
 			r.Runs = append(r.Runs, run)
 		}
 		g := groupRuns(r)[0]
-		m := g.medians[0]
+		m := g.classes[0]
 		if m.index != c.index || m.result.Latency.P99 != c.p99s[c.index] || m.run.Repeat != c.index+1 {
 			t.Errorf("%v: run %d with %v, want %d", c.p99s, m.index, m.result.Latency.P99, c.index)
 		}
-		if got := g.title(); got != c.title {
+		if got := g.title(", counted together"); got != c.title {
 			t.Errorf("%v: %q, want %q", c.p99s, got, c.title)
 		}
 	}
 }
 
-// The cards and the headline are the medians that the JSON has and compare shows;
-// each row of the tables names its run.
+// Cards, headline and tables are the medians that the JSON has and compare shows; what
+// is of one run names it.
 func TestMediansAgree(t *testing.T) {
 	r := new(loadgen.Report)
 	for i, p99 := range []loadgen.Millis{100, 300} {
@@ -156,12 +156,13 @@ func TestMediansAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []string{"interactive p99 200 ms -> 42.5 ms", "  pay (interactive)  3 of 4", "  pay (interactive)  1 of 2", "42.5, 41.0..44.0"} {
+	for _, want := range []string{"interactive p99 200 ms -> 42.5 ms", "before, 2 runs of 20 s\n", "after, 3 runs of 20 s; 1 ended early and left out\n"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, table.String())
 		}
 	}
-	for _, want := range []string{`<dt>p99</dt><dd><span class="was">200</span> <span class="arrow" aria-label="to">→</span> <strong>42.5</strong>`, "after, run 3 of 4"} {
+	for _, want := range []string{`<dt>p99</dt><dd><span class="was">200</span> <span class="arrow" aria-label="to">→</span> <strong>42.5</strong> ms<span class="range">41.0..44.0</span>`,
+		`<td class="number">42.5<span class="range">41.0..44.0</span></td>`, "before, pay: run 1 of 2", "after, pay: run 3 of 4"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -276,18 +277,21 @@ func TestFewSlowestAndNothingMadeUp(t *testing.T) {
 	for i := range r.Runs {
 		c := &r.Runs[i].Classes[0]
 		c.Slowest = slices.Repeat(c.Slowest, 4)
+		if i > 0 {
+			c.Slowest = nil
+		}
 	}
 	r.Verdict.Reasons = []string{"too late: lower the rate", "too many: lower it more"}
 	view := newPageView(r)
-	if len(view.Slowest) != 5 || len(view.Slower) != 3 || view.Slowest[0].Wait != "31.0" || view.Slowest[1].Wait != "-" {
+	if len(view.Slowest) != 5 || len(view.Slower) != 3 || view.Slowest[0].Wait != "31.0" || view.Slowest[4].Wait != "-" {
 		t.Errorf("%+v and %+v", view.Slowest, view.Slower)
 	}
-	for _, row := range view.Spread {
-		if row.Cells[7] != "1.0, 1.0..1.0" && row.Name == "pay" {
-			t.Errorf("not served, %%: %q", row.Cells[7])
+	for _, row := range view.Figures {
+		if ok := row.Cells[2]; row.Name == "pay" && ok != (viewCell{"99 %", ""}) {
+			t.Errorf("ok: %q", ok)
 		}
-		if good := row.Cells[1]; (good == "-") != (row.Name == "export") {
-			t.Errorf("%s: good/s %q", row.Name, good)
+		if good := row.Cells[1].Text; (good == "-") != (row.Name == "export") {
+			t.Errorf("%s: goodput %q", row.Name, good)
 		}
 	}
 	var table, page bytes.Buffer

@@ -3,8 +3,10 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"overtake/loadgen"
 )
@@ -14,25 +16,64 @@ type group struct {
 	condition string
 	runs      []loadgen.RunResult // never empty; those ended early only if all were
 	leftOut   int                 // runs that were ended early
-	medians   []median            // one for each class, in the order they appear
-	summaries []loadgen.ClassSummary
+	classes   []measured          // in the order they appear
 }
 
-// median is what one class got in its median run: the one with the middle p99.
-// All its figures are of the same run, so that they fit together. Of an even
-// number of runs it is the lower of the two in the middle. A run without a success
+// classRun is what one class got in one run.
+type classRun struct {
+	result loadgen.ClassResult
+	run    loadgen.RunResult
+	index  int // of the run in the report
+}
+
+// measured is one class in the runs of a condition. As a classRun, it is the one of
+// them whose p99 is in the middle: what is shown second by second can only be of one.
+// Of an even number it is the lower of the two in the middle. A run without a success
 // is slower than any.
-type median struct {
-	result   loadgen.ClassResult
-	run      loadgen.RunResult
-	index    int // of the run in the report
-	answered int // runs of the condition with a success
+type measured struct {
+	classRun
+	all []classRun // in the order they were made
+}
+
+// results are of all runs.
+func (m measured) results() []loadgen.ClassResult {
+	results := make([]loadgen.ClassResult, 0, len(m.all))
+	for _, r := range m.all {
+		results = append(results, r.result)
+	}
+	return results
+}
+
+// total counts the requests of all runs together.
+func (m measured) total() loadgen.Counts {
+	var total loadgen.Counts
+	for _, r := range m.all {
+		total = addCounts(total, r.result.Counts)
+	}
+	return total
+}
+
+func addCounts(a, b loadgen.Counts) loadgen.Counts {
+	add := func(a, b map[string]int64) map[string]int64 {
+		sum := maps.Clone(a)
+		for cause, n := range b {
+			if sum == nil {
+				sum = make(map[string]int64)
+			}
+			sum[cause] += n
+		}
+		return sum
+	}
+	return loadgen.Counts{
+		Intended: a.Intended + b.Intended, Sent: a.Sent + b.Sent, OK: a.OK + b.OK,
+		WithinObjective: a.WithinObjective + b.WithinObjective, Unfinished: a.Unfinished + b.Unfinished,
+		Skipped: a.Skipped + b.Skipped, Shed: add(a.Shed, b.Shed), Failed: add(a.Failed, b.Failed),
+	}
 }
 
 // groupRuns returns the conditions in the order they first appear.
 func groupRuns(r *loadgen.Report) []group {
 	var groups []group
-	candidates := make(map[[2]string][]median)
 	hasWhole := make(map[string]bool)
 	for _, run := range r.Runs {
 		hasWhole[run.Condition] = hasWhole[run.Condition] || !run.Interrupted
@@ -50,45 +91,40 @@ func groupRuns(r *loadgen.Report) []group {
 		}
 		g.runs = append(g.runs, run)
 		for _, class := range run.Classes {
-			key := [2]string{run.Condition, class.Name}
-			if len(candidates[key]) == 0 {
-				g.medians = append(g.medians, median{result: class})
+			at := slices.IndexFunc(g.classes, func(m measured) bool { return m.all[0].result.Name == class.Name })
+			if at < 0 {
+				at = len(g.classes)
+				g.classes = append(g.classes, measured{})
 			}
-			candidates[key] = append(candidates[key], median{result: class, run: run, index: i})
+			g.classes[at].all = append(g.classes[at].all, classRun{class, run, i})
 		}
 	}
 	for i := range groups {
-		groups[i].summaries = summaries(groups[i].runs)
-		for j, m := range groups[i].medians {
-			groups[i].medians[j] = middle(candidates[[2]string{groups[i].condition, m.result.Name}])
+		for j, m := range groups[i].classes {
+			groups[i].classes[j].classRun = middle(m.all)
 		}
 	}
 	return groups
 }
 
 // middle returns the run with the median p99.
-func middle(runs []median) median {
-	p99 := func(m median) float64 {
-		if m.result.Latency.Count == 0 {
+func middle(runs []classRun) classRun {
+	p99 := func(r classRun) float64 {
+		if r.result.Latency.Count == 0 {
 			return math.Inf(1)
 		}
-		return float64(m.result.Latency.P99)
+		return float64(r.result.Latency.P99)
 	}
-	slices.SortStableFunc(runs, func(a, b median) int { return cmp.Compare(p99(a), p99(b)) })
-	m := runs[(len(runs)-1)/2]
-	for _, run := range runs {
-		if run.result.Latency.Count > 0 {
-			m.answered++
-		}
-	}
-	return m
+	sorted := slices.Clone(runs)
+	slices.SortStableFunc(sorted, func(a, b classRun) int { return cmp.Compare(p99(a), p99(b)) })
+	return sorted[(len(sorted)-1)/2]
 }
 
 // classNames returns the names of all classes in the order they first appear.
 func classNames(groups []group) []string {
 	var names []string
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			if !slices.Contains(names, m.result.Name) {
 				names = append(names, m.result.Name)
 			}
@@ -97,39 +133,31 @@ func classNames(groups []group) []string {
 	return names
 }
 
-// summaries sums up runs of one condition, as the report does in its conditions.
-func summaries(runs []loadgen.RunResult) []loadgen.ClassSummary {
-	var all []loadgen.ClassSummary
-	for _, c := range loadgen.Summarize(runs) {
-		all = append(all, c.Classes...)
+// repeated says whether figures are of several runs.
+func (g group) repeated() bool { return len(g.runs) > 1 }
+
+// name is the condition, and of how many runs its figures are if those are several.
+func (g group) name() string {
+	if !g.repeated() {
+		return g.condition
 	}
-	return all
+	return strings.TrimPrefix(fmt.Sprintf("%s, %d runs", g.condition, len(g.runs)), ", ")
 }
 
-// summary returns the medians and ranges of a class over the runs of g.
-func (g group) summary(class string) loadgen.ClassSummary {
-	for _, s := range g.summaries {
-		if s.Name == class {
-			return s
-		}
-	}
-	return loadgen.ClassSummary{}
-}
-
-// runCell says which of the runs of g the figures of m are of; empty if there was
-// only one.
-func (g group) runCell(m median) string {
-	if len(g.runs) < 2 {
+// runName names one of several runs; "" of a single one.
+func (g group) runName(r classRun) string {
+	if !g.repeated() {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d", m.run.Repeat, len(g.runs)+g.leftOut)
+	return fmt.Sprintf("run %d of %d", r.run.Repeat, len(g.runs)+g.leftOut)
 }
 
-// title names the condition and says what its figures are of.
-func (g group) title() string {
+// title names the condition and says what its figures are of; how says what was done
+// with those of several runs.
+func (g group) title(how string) string {
 	title := formatSeconds(g.runs[0].DurationSeconds)
-	if n := len(g.runs); n > 1 {
-		title = fmt.Sprintf("of %d runs of %s each class's with the median p99%s", n, title, medianNote(n))
+	if g.repeated() {
+		title = fmt.Sprintf("%d runs of %s%s", len(g.runs), title, how)
 	}
 	if g.condition != "" {
 		title = g.condition + ", " + title
@@ -141,12 +169,4 @@ func (g group) title() string {
 		title += fmt.Sprintf("; %d ended early and left out", g.leftOut)
 	}
 	return title
-}
-
-// medianNote says which of an even number of runs is shown as the median.
-func medianNote(runs int) string {
-	if runs%2 == 0 {
-		return " (the lower of the two in the middle)"
-	}
-	return ""
 }

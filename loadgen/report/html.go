@@ -64,7 +64,7 @@ func shade(colours []string, index int) color.RGBA {
 }
 
 // guide tells the script of the page what to draw of the report: one line for
-// each class in each condition, by its median run.
+// each class in each condition, of the run whose p99 is in the middle.
 type guide struct {
 	Palette palette     `json:"palette"`
 	Lines   []guideLine `json:"lines"`
@@ -79,7 +79,7 @@ type guideLine struct {
 func newGuide(groups []group) guide {
 	g := guide{Palette: colours, Lines: []guideLine{}}
 	for i, group := range groups {
-		for _, m := range group.medians {
+		for _, m := range group.classes {
 			g.Lines = append(g.Lines, guideLine{m.index, m.result.Name, i})
 		}
 	}

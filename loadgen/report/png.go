@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -25,15 +26,19 @@ const (
 )
 
 // WritePNG draws the percentile curves and the p99 over time of each class in
-// each condition, by its median run. A thin line is the service time, which
+// each condition, of the run whose p99 is in the middle. A thin line is the service time, which
 // counts from the real start: where it lies far below, requests waited to be
 // sent.
 func WritePNG(w io.Writer, r *loadgen.Report) error {
-	curves, seconds := newCurvePlot("Latency by percentile", "latency from the intended start; thin: service time"), newTimePlot()
 	groups := groupRuns(r)
 	names := classNames(groups)
+	of := ""
+	if slices.ContainsFunc(groups, group.repeated) {
+		of = ", of the run whose p99 is in the middle"
+	}
+	curves, seconds := newCurvePlot("Latency by percentile"+of, "latency from the intended start; thin: service time"), newTimePlot("p99 over time"+of)
 	for i, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			style := lineStyle(names, m.result.Name, i, len(groups))
 			addLine(curves, curvePoints(m.result.ServiceCurve, m.result.Service.Count), thin(style), "")
 			label := m.result.Name
@@ -41,7 +46,7 @@ func WritePNG(w io.Writer, r *loadgen.Report) error {
 				label += ", " + g.condition
 			}
 			addLine(curves, curvePoints(m.result.Curve, m.result.Latency.Count), style, label)
-			addLine(seconds, timePoints(m.result.Series), style, label)
+			addSeconds(seconds, m.result.Series, style, label)
 		}
 	}
 	logScale(curves)
@@ -103,8 +108,8 @@ func newCurvePlot(title, y string) *plot.Plot {
 	return p
 }
 
-func newTimePlot() *plot.Plot {
-	p := newPlot("p99 over time", "seconds since the warm-up", "latency of the answers in that second")
+func newTimePlot(title string) *plot.Plot {
+	p := newPlot(title, "seconds since the warm-up", "latency of the answers in that second")
 	p.X.Tick.Marker = plot.TickerFunc(secondTicks)
 	return p
 }
@@ -191,14 +196,36 @@ func curvePoints(curve []loadgen.CurvePoint, count int64) plotter.XYs {
 	return points
 }
 
-func timePoints(series []loadgen.Second) plotter.XYs {
-	var points plotter.XYs
+// timeLines are the p99s of seconds with an answer, a line for each row of such seconds.
+func timeLines(series []loadgen.Second) []plotter.XYs {
+	var lines []plotter.XYs
+	last := math.MinInt
 	for _, s := range series {
-		if s.Done > 0 {
-			points = append(points, plotter.XY{X: float64(s.Second), Y: onLogScale(s.P99)})
+		if s.Done <= 0 {
+			continue
+		}
+		if len(lines) == 0 || s.Second != last+1 {
+			lines = append(lines, nil)
+		}
+		at := &lines[len(lines)-1]
+		*at, last = append(*at, plotter.XY{X: float64(s.Second), Y: onLogScale(s.P99)}), s.Second
+	}
+	return lines
+}
+
+// addSeconds draws no line over seconds without an answer, and a dot for a second
+// between two of those.
+func addSeconds(p *plot.Plot, series []loadgen.Second, style draw.LineStyle, label string) {
+	for i, points := range timeLines(series) {
+		if len(points) == 1 {
+			p.Add(&plotter.Scatter{XYs: points, GlyphStyle: draw.GlyphStyle{Color: style.Color, Radius: vg.Points(4), Shape: draw.CircleGlyph{}}})
+		} else {
+			addLine(p, points, style, "")
+		}
+		if i == 0 {
+			p.Legend.Add(label, &plotter.Line{LineStyle: style})
 		}
 	}
-	return points
 }
 
 // addLine leaves out a line without points. A label of "" is not in the legend.

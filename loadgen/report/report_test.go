@@ -180,6 +180,7 @@ func TestFormats(t *testing.T) {
 		"0": formatCount(0), "999": formatCount(999), "1,000": formatCount(1000),
 		"-123,456": formatCount(-123456), "12,345,678": formatCount(12345678),
 		"9.99": formatMillis(9.99), "10.0": formatMillis(9.996), "100": formatMillis(99.96), "2,007": formatMillis(2006.6),
+		"100 %": formatOK(1), "99.9 %": formatOK(0.99999), "99.5 %": formatOK(0.9959), "99 %": formatOK(0.994), "0 %": formatOK(0),
 		"0.2": formatRate(0.2), "146": formatRate(146.2),
 	} {
 		if got != want {
@@ -201,7 +202,7 @@ func TestUnfinishedIsNotServed(t *testing.T) {
 	if err := WriteHTML(&page, r); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"not served 66 % -> 0 %", "97.7       -   34 %"} {
+	for _, want := range []string{"not served 66 % -> 0 %", "97.7          -   34 %"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, table.String())
 		}

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 
 	"overtake/loadgen"
@@ -16,12 +17,14 @@ type pageView struct {
 	Valid    bool
 	Lead     *classChange // nil if there is no gain to report
 	Costs    []string     // what came with it
+	Unmet    []loadgen.Expectation
 	Cards    []classCard
 	Load     []loadRow
 	Repeated bool      // a condition was run more than once
+	Shown    []string  // the runs that the plots are of, if so
+	Few      string    // what ^ means; "" without one
 	Figures  []viewRow // latency and service time
 	Counts   []viewRow // what became of the requests
-	Spread   []viewRow
 	Phases   []viewRow
 	Slowest  []slowRow // few of each class
 	Slower   []slowRow // the rest
@@ -39,18 +42,22 @@ type classCard struct {
 	Facts       []fact
 }
 
-// fact is one figure; Before is empty without an earlier condition.
-type fact struct{ Name, Before, Now, Unit string }
+// fact is one figure; Before is empty without an earlier condition, and Range without
+// several runs.
+type fact struct{ Name, Before, Now, Unit, Range string }
 
-// viewRow is a row of a table: which run it is of, and its cells.
+// viewRow is a row of a table: what it is of, and its cells.
 type viewRow struct {
 	First     bool // of its class
 	Class     string
 	Condition string
-	Run       int // index of the run that the cells are of
+	Run       int // index of the run that the plots are of
 	Name      string
-	Cells     []string
+	Cells     []viewCell
 }
+
+// viewCell is what a cell shows: a figure, and its range over several runs.
+type viewCell struct{ Text, Range string }
 
 type slowRow struct {
 	Class, Condition string
@@ -65,6 +72,14 @@ func newPageView(r *loadgen.Report) pageView {
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
 		Causes: causes(groups), Load: loadRows(r),
 	}
+	for _, e := range r.Expectations {
+		if !e.Met {
+			view.Unmet = append(view.Unmet, e)
+		}
+	}
+	if anyTooFew(groups) {
+		view.Few = fewAnswersNote
+	}
 	view.Slowest, view.Slower = slowRows(groups)
 	comparison := changesOf(r)
 	if lead, ok := comparison.Lead(); ok {
@@ -72,7 +87,8 @@ func newPageView(r *loadgen.Report) pageView {
 		view.Costs = comparison.costs(lead, "→")
 	}
 	for _, g := range groups {
-		view.Repeated = view.Repeated || len(g.runs) > 1
+		view.Repeated = view.Repeated || g.repeated()
+		view.Shown = append(view.Shown, g.shownRuns(len(groups) > 1)...)
 	}
 	for i, name := range classNames(groups) {
 		view.Cards = append(view.Cards, newClassCard(groups, name, i))
@@ -100,7 +116,7 @@ func pageTitle(r *loadgen.Report) string {
 func curvesInWords(groups []group) string {
 	var parts []string
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			l := m.result.Latency
 			if l.Count == 0 {
 				continue
@@ -112,131 +128,110 @@ func curvesInWords(groups []group) string {
 	return strings.Join(parts, "; ")
 }
 
-// of returns the median run of a class in each group that has it.
-func of(groups []group, name string) (medians []median, in []group) {
+// of returns the class in each group that has it.
+func of(groups []group, name string) (classes []measured, in []group) {
 	for _, g := range groups {
-		for _, m := range g.medians {
+		for _, m := range g.classes {
 			if m.result.Name == name {
-				medians, in = append(medians, m), append(in, g)
+				classes, in = append(classes, m), append(in, g)
 			}
 		}
 	}
-	return medians, in
+	return classes, in
 }
 
-// runTitle names the condition and the run that the figures of m are of.
-func (g group) runTitle(m median) string {
-	cell := g.runCell(m)
-	if cell == "" {
-		return g.condition
+// shownRuns says which of several runs the plots are of: "batch: run 3 of 4", with the
+// condition if there are more.
+func (g group) shownRuns(condition bool) []string {
+	var shown []string
+	if g.repeated() {
+		for _, m := range g.classes {
+			of := m.result.Name
+			if condition {
+				of = g.condition + ", " + of
+			}
+			shown = append(shown, of+": "+g.runName(m.classRun))
+		}
 	}
-	return strings.TrimPrefix(g.condition+", run "+cell, ", ")
+	return shown
 }
 
 // newClassCard shows the medians over all runs, as the report holds them in its
 // conditions.
 func newClassCard(groups []group, name string, index int) classCard {
-	medians, in := of(groups, name)
-	last := medians[len(medians)-1].result
+	classes, _ := of(groups, name)
+	first, last := classes[0], classes[len(classes)-1]
 	card := classCard{
-		Class: last.Label(),
+		Class: last.result.Label(),
 		Light: template.CSS(colours.Light[index%len(colours.Light)]),
 		Dark:  template.CSS(colours.Dark[index%len(colours.Dark)]),
 	}
-	add := func(name, unit string, show func(median, loadgen.ClassSummary) string) {
-		cell := func(i int) string { return show(medians[i], in[i].summary(last.Name)) }
-		f := fact{Name: name, Unit: unit, Now: cell(len(medians) - 1)}
-		if len(medians) > 1 {
-			f.Before = cell(0)
+	add := func(name, unit string, f figure) {
+		now := f.cell(last.results())
+		fact := fact{Name: name, Unit: unit, Now: now.median, Range: now.span()}
+		if len(classes) > 1 {
+			fact.Before = f.cell(first.results()).median
 		}
-		card.Facts = append(card.Facts, f)
+		card.Facts = append(card.Facts, fact)
 	}
-	latency := func(name string, of func(loadgen.ClassSummary) loadgen.Spread) {
-		add(name, "ms", func(m median, s loadgen.ClassSummary) string {
-			if m.answered == 0 {
-				return "-"
-			}
-			return formatMillis(loadgen.Millis(of(s).Median))
-		})
+	add("p99", "ms", p99Figure)
+	add("p50", "ms", p50Figure)
+	add("done", "/s", doneFigure)
+	if objective := last.result.Objective; objective > 0 {
+		add("goodput (within "+formatMillis(objective)+" ms)", "/s", goodputFigure)
 	}
-	latency("p99", func(s loadgen.ClassSummary) loadgen.Spread { return s.P99 })
-	latency("p50", func(s loadgen.ClassSummary) loadgen.Spread { return s.P50 })
-	add("done", "/s", func(_ median, s loadgen.ClassSummary) string { return formatRate(s.DonePerSecond.Median) })
-	if last.Objective > 0 {
-		add("within "+formatMillis(last.Objective)+" ms", "/s", func(_ median, s loadgen.ClassSummary) string { return formatRate(s.Goodput.Median) })
-	}
-	add("not served", "", func(_ median, s loadgen.ClassSummary) string { return formatPercent(s.NotServed.Median, 1) })
+	add("not served", "", notServedFigure)
 	return card
 }
 
 // addRows adds the rows of one class to all tables.
 func (v *pageView) addRows(groups []group, name string) {
-	medians, in := of(groups, name)
-	for i, m := range medians {
-		c, g := m.result, in[i]
-		row := viewRow{First: i == 0, Class: c.Label(), Condition: g.runTitle(m), Run: m.index, Name: name}
-		v.Figures = append(v.Figures, row.with(figureCells(c)))
-		v.Counts = append(v.Counts, row.with(countCells(c.Counts, queueCell(c))))
-		if len(g.runs) > 1 {
-			row := viewRow{First: i == 0, Class: c.Label(), Condition: g.condition, Run: m.index, Name: name}
-			v.Spread = append(v.Spread, row.with(spreadCells(g.summary(name), m)))
-		}
-		for j, p := range c.Phases {
-			row := viewRow{First: j == 0, Class: c.Label(), Condition: row.Condition, Run: m.index, Name: name}
-			l := p.Latency
-			cells := append([]string{p.Name}, countCells(p.Counts, formatCount(p.WithinObjective))...)
-			for _, value := range []loadgen.Millis{l.P50, l.P99, l.P999, l.Max} {
-				cells = append(cells, latencyCell(l, value))
-			}
-			v.Phases = append(v.Phases, row.with(cells))
+	classes, in := of(groups, name)
+	figures := slices.Concat([]figure{doneFigure, goodputFigure, okFigure}, latencyFigures, []figure{meanFigure}, serviceFigures)
+	for i, m := range classes {
+		row := viewRow{First: i == 0, Class: m.result.Label(), Condition: in[i].name(), Run: m.index, Name: name}
+		v.Figures = append(v.Figures, row.with(figureCells(figures, m.results())))
+		v.Counts = append(v.Counts, row.with(textCells(append(countCells(m.total()), queueFigure.cell(m.results()).median))))
+		for j, p := range m.phases() {
+			row.First = j == 0
+			texts := slices.Concat([]string{p.name}, countCells(p.total), []string{goodCell(m, p)})
+			v.Phases = append(v.Phases, row.with(append(textCells(texts), figureCells(latencyFigures, p.runs)...)))
 		}
 	}
 }
 
-func (r viewRow) with(cells []string) viewRow {
+func (r viewRow) with(cells []viewCell) viewRow {
 	r.Cells = cells
 	return r
 }
 
-func figureCells(c loadgen.ClassResult) []string {
-	l := c.Latency
-	cells := []string{formatRate(c.DonePerSecond), goodputCell(c), okCell(c.Counts)}
-	for _, m := range []loadgen.Millis{l.P50, l.P90, l.P99, l.P999, l.Max, l.Mean} {
-		cells = append(cells, latencyCell(l, m))
+func figureCells(figures []figure, runs []loadgen.ClassResult) []viewCell {
+	var cells []viewCell
+	for _, f := range figures {
+		cell := f.cell(runs)
+		cells = append(cells, viewCell{cell.median, cell.span()})
 	}
-	return append(cells, latencyCell(c.Service, c.Service.P50), latencyCell(c.Service, c.Service.P99))
+	return cells
 }
 
-func countCells(c loadgen.Counts, last string) []string {
-	var cells []string
-	for _, n := range []int64{c.Sent, c.OK, c.ShedTotal(), c.FailedTotal(), c.Unfinished, c.Skipped} {
-		cells = append(cells, formatCount(n))
+func textCells(texts []string) []viewCell {
+	var cells []viewCell
+	for _, text := range texts {
+		cells = append(cells, viewCell{Text: text})
 	}
-	return append(cells, last)
+	return cells
 }
 
-func spreadCells(s loadgen.ClassSummary, m median) []string {
-	millis := m.spreadMillis()
-	good := "-"
-	if m.result.Objective > 0 {
-		good = spreadCell(s.Goodput, formatRate)
-	}
-	return []string{
-		spreadCell(s.DonePerSecond, formatRate), good, millis(s.P50), millis(s.P90),
-		millis(s.P99), millis(s.P999), millis(s.Max),
-		spreadCell(s.NotServed, percentNumber),
-	}
-}
-
-// slowRows returns the slowest requests of each class, and the rest of those in the
-// report. It has a link only where the report has an http one: a report may come
-// from anywhere.
+// slowRows returns the slowest requests of each class over all runs, first few and then
+// the rest of them. It has a link only where the report has an http one: a report may
+// come from anywhere.
 func slowRows(groups []group) (slowest, rest []slowRow) {
 	const each = 5
 	for _, g := range groups {
-		for _, m := range g.medians {
-			for i, s := range m.result.Slowest {
-				row := slowRow{Class: m.result.Name, Condition: g.runTitle(m), SlowRequest: s, Wait: queueWait(s)}
+		for _, m := range g.classes {
+			for i, s := range m.slowest() {
+				condition := strings.TrimPrefix(strings.TrimSuffix(g.condition+", "+g.runName(s.in), ", "), ", ")
+				row := slowRow{Class: m.result.Name, Condition: condition, SlowRequest: s.SlowRequest, Wait: queueWait(s.SlowRequest)}
 				if strings.HasPrefix(s.URL, "http://") || strings.HasPrefix(s.URL, "https://") {
 					row.Link = template.URL(s.URL)
 				}

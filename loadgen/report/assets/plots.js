@@ -48,6 +48,12 @@ const reportPlots = (report, lines) => {
     return series.at(-1)?.second + 1 > l.run.duration_seconds ? series.slice(0, -1) : series;
   };
   const each = (c, value) => (c.series || []).map((t) => [t.second, t.done ? above0(value(t)) : null]);
+  // A second between two without an answer has no line to be on: it is a dot.
+  const dotted = (data, size) => {
+    const none = (i) => i < 0 || i >= data.length || data[i][1] === null;
+    const alone = (i) => !none(i) && none(i - 1) && none(i + 1);
+    return data.some((_, i) => alone(i)) ? { data, symbol: "circle", size: (_, { dataIndex }) => (alone(dataIndex) ? size : 0) } : { data };
+  };
   const seconds = { type: "value", min: 0, minInterval: 1, axisLabel: { formatter: "{value} s" } };
   const rate = { type: "value", min: 0, minInterval: 1 };
   const second = (x) => `second ${x}`;
@@ -84,8 +90,8 @@ const reportPlots = (report, lines) => {
     },
     latency: {
       series: (l) => [
-        { data: each(l.result, (t) => t.p50_ms), thin: "p50" },
-        { data: each(l.result, (t) => t.p99_ms), name: "p99" },
+        { ...dotted(each(l.result, (t) => t.p50_ms), 4), thin: "p50" },
+        { ...dotted(each(l.result, (t) => t.p99_ms), 8), name: "p99" },
       ],
       x: seconds, y: logTime, title: second, value: milliseconds, overTime: true,
     },
@@ -113,10 +119,11 @@ const reportPlots = (report, lines) => {
     refused: {
       series: (l) => [{ data: wholeSeconds(l).map((t) => [t.second, t.shed + t.failed]) }],
       x: seconds, y: rate, title: second, value: (v) => `${v}/s`, overTime: true,
-      empty: "Nothing was shed and nothing failed.",
+      empty: report.runs.every((run) => lines.some((l) => l.run === run)) ? "Nothing was shed and nothing failed."
+        : "Nothing was shed and nothing failed in the runs that are shown. The table counts those of all runs.",
     },
     queue: {
-      series: (l) => (l.result.queue.count ? [{ data: (l.result.series || []).map((t) => [t.second, t.done ? t.queue_mean_ms : null]) }] : []),
+      series: (l) => (l.result.queue.count ? [dotted((l.result.series || []).map((t) => [t.second, t.done ? t.queue_mean_ms : null]), 8)] : []),
       x: seconds, y: { type: "value", min: 0, axisLabel: { formatter: "{value} ms" } },
       title: second, value: milliseconds, overTime: true,
       empty: `None ${untold}`,
@@ -137,7 +144,7 @@ const reportPlots = (report, lines) => {
         return [
           { data: [[p99s[0], i], [p99s.at(-1), i]], name: "range" },
           { type: "scatter", data: p99s.map((v) => [v, i]), name: "a run", size: 8, pale: true },
-          { type: "scatter", data: [[above0(l.result.latency.p99_ms), i]], name: "run with the median", size: 14 },
+          { type: "scatter", data: [[above0(l.result.latency.p99_ms), i]], name: "run in the other plots", size: 14 },
         ];
       },
       x: logTime, value: milliseconds, trigger: "item", rule: true,
