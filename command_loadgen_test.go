@@ -208,10 +208,10 @@ func TestLoadgenExitCode(t *testing.T) {
 		code         int
 		stderr       string
 	}{
-		{"met", up.URL, []string{"page.p99 < 50s", "page.failed <= 0"}, exitOK, ""},
-		{"not met", up.URL, []string{"page.p99 < 50s", "page.p50 < 0.001ms"}, exitFailed, "\novertake: 1 of 2 expectations are not met\n"},
+		{"met", up.URL, []string{"page.p50 < 50s", "page.failed <= 0"}, exitOK, ""},
+		{"not met", up.URL, []string{"page.p50 < 50s", "page.p50 < 0.001ms"}, exitFailed, "\novertake: 1 of 2 expectations are not met\n"},
 		{"no success", down.URL, nil, exitFailed, "\novertake: not one request succeeded"},
-		{"no success and not met", down.URL, []string{"page.p99 < 50s"}, exitFailed, "\novertake: 1 of 1 expectations are not met\n"},
+		{"no success and not met", down.URL, []string{"page.p50 < 50s"}, exitFailed, "\novertake: 1 of 1 expectations are not met\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "new", "report")
