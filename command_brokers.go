@@ -95,7 +95,7 @@ func (b *brokers) openFor(ctx context.Context, name string, class int) (*queue, 
 		return nil, fmt.Errorf("broker %s: %w", on.broker, err)
 	}
 	return &queue{
-		q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() }, conn.Ping,
+		q, func() publisher { return q.Publisher() }, func() broker.Consumer { return q.Consumer() }, q.Ping,
 		depthsOf(q.Lanes, func(l nats.Lane) (string, int) { return l.Class, l.Depth }),
 	}, nil
 }
@@ -159,6 +159,7 @@ func (b *brokers) gatewayQueues(ctx context.Context) (map[string]gateway.Queue, 
 		ends := gateway.Queue{Publisher: p, Consumer: c, Ping: p.ping, Depths: q.depths, Inspect: q.Inspect, SetPaused: q.SetPaused}
 		if store := stores[settings.Results]; store != nil {
 			ends.Records, ends.Answers = store, store
+			ends.Ping = func(ctx context.Context) error { return errors.Join(p.ping(ctx), store.Ping(ctx)) }
 		}
 		queues[name] = ends
 	}

@@ -139,6 +139,8 @@ func TestLoadgenUsage(t *testing.T) {
 		{loadgenArgs(nobody, "--rate", "NaN"), "--rate NaN, want a factor above 0"},
 		{loadgenArgs(nobody, "--rate", "200/s"), "--rate"},
 		{loadgenArgs(nobody, "--timeout", "0s"), "--timeout 0s, want more than 0s"},
+		{loadgenArgs(nobody, "--timeout", "2562047h47m16s"), "--timeout 2562047h47m16s, want more than 0s, and at most 720h"},
+		{loadgenArgs(nobody, "--class", "b=1:CONNECT /"), "method CONNECT asks for a tunnel"},
 		{loadgenArgs(nobody, "--max-outstanding", "0"), "--max-outstanding 0, want 1 or more"},
 		{loadgenArgs(nobody, "--trace-sample", "50"), "--trace-sample 50, want a share from 0 to 1"},
 		{loadgenArgs(nobody, "--condition", ""), "--condition \"\", want 1 to 64 characters that can be printed"},

@@ -201,7 +201,10 @@ func TestDeskViewsAreSafe(t *testing.T) {
 
 // A broker that does not tell something is not taken to say 0.
 func TestLanesThatAreNotTold(t *testing.T) {
-	lanes := newLaneViews("jobs", []broker.Lane{{Class: "batch", Waiting: 3, InHand: broker.Unknown, Bytes: broker.Unknown}})
+	lanes := newLaneViews("jobs", []broker.Lane{
+		{Class: "batch", Waiting: 3, InHand: broker.Unknown, Bytes: broker.Unknown},
+		{Class: "slow", InHand: broker.Unknown, Bytes: broker.Unknown, MaxBytes: 8 << 20, MaxMessages: 8 << 10},
+	})
 	o := deskOptions{JSON: true}
 	stdout, _ := captured(t, func() {
 		if err := o.print(lanes, nil); err != nil {
@@ -212,7 +215,11 @@ func TestLanesThatAreNotTold(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for _, want := range []string{`"in_hand": null`, `"bytes": null`, `"oldest": null`, "jobs   batch  3        -        -     -       0          delivers\n"} {
+	for _, want := range []string{
+		`"in_hand": null`, `"bytes": null`, `"oldest": null`, `"max_bytes": null`, `"max_bytes": 8388608`, `"max_messages": 8192`,
+		"jobs   batch  3        -        -     -        -       0          delivers\n",
+		"jobs   slow   0        -        -     8192KiB  -       0          delivers\n",
+	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("printed\n%s\nwant in it %q", stdout, want)
 		}

@@ -39,6 +39,8 @@ type laneView struct {
 	Waiting   int        `json:"waiting"`
 	InHand    *int       `json:"in_hand"`
 	Bytes     *int64     `json:"bytes"`
+	MaxBytes  *int64     `json:"max_bytes"` // null is no bound, also below
+	MaxCount  *int64     `json:"max_messages"`
 	Oldest    *time.Time `json:"oldest"`
 	Consumers int        `json:"consumers"`
 	Paused    bool       `json:"paused"`
@@ -54,20 +56,29 @@ func newLaneViews(queue string, lanes []broker.Lane) []laneView {
 		if l.Bytes != broker.Unknown {
 			v.Bytes = &l.Bytes
 		}
+		if l.MaxBytes > 0 {
+			v.MaxBytes = &l.MaxBytes
+		}
+		if l.MaxMessages > 0 {
+			v.MaxCount = &l.MaxMessages
+		}
 		views[i] = v
 	}
 	return views
 }
 
 func tableLanes(w *tabwriter.Writer, lanes []laneView) {
-	fmt.Fprintln(w, "QUEUE\tCLASS\tWAITING\tIN HAND\tSIZE\tOLDEST\tCONSUMERS\tSTATE")
+	fmt.Fprintln(w, "QUEUE\tCLASS\tWAITING\tIN HAND\tSIZE\tBOUND\tOLDEST\tCONSUMERS\tSTATE")
 	for _, l := range lanes {
-		inHand, size, state := "-", "-", "delivers"
+		inHand, size, bound, state := "-", "-", "-", "delivers"
 		if l.InHand != nil {
 			inHand = strconv.Itoa(*l.InHand)
 		}
 		if l.Bytes != nil {
 			size = sizeText(*l.Bytes)
+		}
+		if l.MaxBytes != nil {
+			bound = sizeText(*l.MaxBytes)
 		}
 		switch {
 		case l.Class == broker.DeadLane:
@@ -75,7 +86,7 @@ func tableLanes(w *tabwriter.Writer, lanes []laneView) {
 		case l.Paused:
 			state = "paused"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", l.Queue, l.Class, l.Waiting, inHand, size, age(l.Oldest), l.Consumers, state)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Queue, l.Class, l.Waiting, inHand, size, bound, age(l.Oldest), l.Consumers, state)
 	}
 }
 

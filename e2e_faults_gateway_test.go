@@ -33,6 +33,7 @@ func gatewaySite(t *testing.T, l *ledger, file func(app string) string, change f
 	t.Cleanup(client.CloseIdleConnections)
 	return site{
 		log:    func() string { return g.text() },
+		up:     func(t *testing.T) bool { return g.metric(t, `overtake_queue_up{queue="jobs"}`) == 1 },
 		stored: func(t *testing.T) map[string]int { return storedByCommand(t, config) },
 		post: func(class, name string) string {
 			return postJob(client, url.Load().(string), &post{job: name, class: class})
@@ -138,6 +139,29 @@ func changeBlocks(t *testing.T, dir string, change func([]byte) []byte) {
 
 // diskFull fills the disk of an embedded broker, and makes room again.
 func diskFull(t *testing.T, l *ledger) site {
+	disk := mountDisk(t)
+	s := embeddedIn(t, l, disk.data, "sync: interval", nil)
+	round := 0
+	s.strike = disk.fill
+	s.heal = func(t *testing.T) {
+		round++
+		number := 0
+		eventually(t, "a job is refused, and the queue is said to be down", func() bool {
+			number++
+			return !l.post(s, "batch", fmt.Sprintf("full-%d-%d", round, number)) && !s.up(t)
+		})
+		disk.free(t)
+		eventually(t, "the queue is said to be up", func() bool { return s.up(t) })
+	}
+	return s
+}
+
+// disk is one that can be filled.
+type disk struct{ data, filler string }
+
+// mountDisk mounts a disk of 64 MiB.
+func mountDisk(t *testing.T) disk {
+	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
 		t.Fatalf("a disk to fill, which only root can mount: %v", err)
@@ -147,27 +171,20 @@ func diskFull(t *testing.T, l *ledger) site {
 			t.Error(err)
 		}
 	})
-	s := embeddedIn(t, l, filepath.Join(dir, "data"), "sync: interval", nil)
-	filler := filepath.Join(dir, "filler")
-	kill, restart, round := s.strike, s.heal, 0
-	s.strike = func(t *testing.T) {
-		// It fails where the disk ends, which is the point.
-		if err := os.WriteFile(filler, make([]byte, 64<<20), 0o600); err == nil {
-			t.Fatal("the disk is not full")
-		}
+	return disk{filepath.Join(dir, "data"), filepath.Join(dir, "filler")}
+}
+
+func (d disk) fill(t *testing.T) {
+	t.Helper()
+	// It fails where the disk ends, which is the point.
+	if err := os.WriteFile(d.filler, make([]byte, 64<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
 	}
-	s.heal = func(t *testing.T) {
-		round++
-		number := 0
-		eventually(t, "a job is refused", func() bool {
-			number++
-			return !l.post(s, "batch", fmt.Sprintf("full-%d-%d", round, number))
-		})
-		if err := os.Remove(filler); err != nil {
-			t.Fatal(err)
-		}
-		kill(t)
-		restart(t) // which the embedded server needs
+}
+
+func (d disk) free(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(d.filler); err != nil {
+		t.Fatal(err)
 	}
-	return s
 }

@@ -76,6 +76,8 @@ type site struct {
 	// that it must match, as signs that the strike had its effect.
 	log  func() string
 	said []string
+	// up reports whether the gateway says that its queue is up; nil without a gateway.
+	up func(*testing.T) bool
 }
 
 // TestFaults strikes while messages of both classes are published and handled, and

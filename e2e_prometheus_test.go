@@ -60,7 +60,7 @@ func TestE2EPrometheusDashboard(t *testing.T) {
 		})
 	})
 	t.Run("variables", func(t *testing.T) {
-		for name, want := range map[string][]string{"job": {"overtake"}, "upstream": {"app"}, "class": {"batch", "interactive", "standard"}} {
+		for name, want := range map[string][]string{"namespace": {}, "job": {"overtake"}, "upstream": {"app"}, "class": {"batch", "interactive", "standard"}} {
 			if got := p.values(t, dashboardOf(t).variable(name)); !slices.Equal(got, want) {
 				t.Errorf("the variable %s has the values %v, want %v", name, got, want)
 			}
@@ -364,5 +364,5 @@ func dashboardQueries(t *testing.T) map[string]string {
 
 // substituted is an expression with what Grafana makes of its variables.
 func substituted(expr string) string {
-	return strings.NewReplacer("$__rate_interval", "10s", "$job", ".*", "$upstream", ".*", "$class", ".*").Replace(expr)
+	return strings.NewReplacer("$__rate_interval", "10s", "$namespace", ".*", "$job", ".*", "$upstream", ".*", "$class", ".*").Replace(expr)
 }

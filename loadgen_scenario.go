@@ -57,8 +57,8 @@ func (c *loadgenCommand) checkFlags() error {
 		return fmt.Errorf("--duration %v, want more than 0s", *c.Duration)
 	case c.Warmup != nil && *c.Warmup < 0:
 		return fmt.Errorf("--warmup %v, want 0s or more", *c.Warmup)
-	case c.Timeout <= 0:
-		return fmt.Errorf("--timeout %v, want more than 0s", c.Timeout)
+	case c.Timeout <= 0 || c.Timeout > loadgen.MaxTimeout:
+		return fmt.Errorf("--timeout %v, want more than 0s, and at most %.0fh", c.Timeout, loadgen.MaxTimeout.Hours())
 	case c.Outstanding < 1:
 		return fmt.Errorf("--max-outstanding %d, want 1 or more", c.Outstanding)
 	case c.TraceSample != nil && !(*c.TraceSample >= 0 && *c.TraceSample <= 1):

@@ -28,6 +28,10 @@ type Lane struct {
 	InHand int
 	// Bytes is what all of them take at the broker. It may be Unknown.
 	Bytes int64
+	// MaxBytes and MaxMessages bound what the lane may hold: what is over it is
+	// refused with [ErrFull], or for dead letters the oldest ones go. 0 is no bound.
+	MaxBytes    int64
+	MaxMessages int64
 	// Oldest is when the first message that waits was stored; zero if there is
 	// none, or if the broker does not tell.
 	Oldest time.Time

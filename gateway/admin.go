@@ -186,10 +186,16 @@ type (
 		Demand            float64 `json:"demand"`
 		Most              float64 `json:"most"`
 	}
+	laneBound struct {
+		Bytes    int64 `json:"bytes,omitempty"` // none without, also below
+		Messages int64 `json:"messages,omitempty"`
+	}
 	queueState struct {
 		Lanes map[string]int `json:"lanes,omitempty"`
 		// Paused are the lanes that deliver nothing until they are resumed.
 		Paused []string `json:"paused"`
+		// Bounds are what each lane may hold.
+		Bounds map[string]laneBound `json:"bounds,omitempty"`
 		// InHand are messages that have left their lane and are not settled.
 		InHand map[string]int `json:"in_hand"`
 		Error  string         `json:"error,omitempty"`
@@ -228,9 +234,11 @@ func (g *Gateway) debugQueues(w http.ResponseWriter, r *http.Request) {
 // stateOf is what is known of a queue.
 func (g *Gateway) stateOf(q *queue) queueState {
 	view := g.viewOf(q)
-	shown := queueState{Lanes: make(map[string]int, len(view.lanes)), Paused: []string{}, InHand: g.inHandOf(q)}
+	shown := queueState{
+		Lanes: make(map[string]int, len(view.lanes)), Paused: []string{}, InHand: g.inHandOf(q), Bounds: make(map[string]laneBound, len(view.lanes)),
+	}
 	for _, l := range view.lanes {
-		shown.Lanes[l.Class] = l.Waiting
+		shown.Lanes[l.Class], shown.Bounds[l.Class] = l.Waiting, laneBound{l.MaxBytes, l.MaxMessages}
 		if l.Paused {
 			shown.Paused = append(shown.Paused, l.Class)
 		}

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"overtake/gateway/config"
 )
@@ -90,6 +92,25 @@ func load(files *config.TLS, content map[string][]byte) (*tls.Config, error) {
 	return loaded, nil
 }
 
+// leaves yields the certificates in use by the paths of their files, each file once. Of a
+// chain that is the first: what comes after it may have expired and be of no use but to
+// old clients, which ignore that.
+func (c *certificates) leaves() iter.Seq2[string, *x509.Certificate] {
+	inUse := c.current.Load().Certificates
+	return func(yield func(string, *x509.Certificate) bool) {
+		seen := make(map[string]bool)
+		for i, pair := range c.files.Pairs() {
+			if seen[pair.Cert] {
+				continue
+			}
+			seen[pair.Cert] = true
+			if !yield(pair.Cert, inUse[i].Leaf) {
+				return
+			}
+		}
+	}
+}
+
 // trusts reports whether one of the names that a client has shown is trusted.
 func (c *certificates) trusts(names []string) bool {
 	for _, name := range names {
@@ -129,6 +150,11 @@ func (g *Gateway) reloadCertificates() {
 			g.log.Error("new certificates are no good; those before stay in use", "listener", l.name, "error", err)
 		case changed:
 			g.log.Info("new certificates are in use", "listener", l.name)
+			for file, leaf := range c.leaves() {
+				if end := config.Expiry(leaf, time.Now()); end != "" {
+					g.log.Warn("a certificate has expired, or will soon", "listener", l.name, "certificate", file, "problem", end)
+				}
+			}
 		}
 	}
 }

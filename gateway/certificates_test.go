@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,12 +24,13 @@ type issuer struct {
 	t    *testing.T
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	file string // PEM
+	file string    // PEM
+	end  time.Time // of what it issues
 }
 
 func newIssuer(t *testing.T) *issuer {
 	t.Helper()
-	a := &issuer{t: t}
+	a := &issuer{t: t, end: time.Now().Add(time.Hour)}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the issuer"}, NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true,
@@ -65,7 +67,7 @@ func (a *issuer) sign(template *x509.Certificate) (der []byte, key *ecdsa.Privat
 // slash is a URI, one that begins with CN= the common name.
 func (a *issuer) issue(dir string, names ...string) (cert, key string) {
 	a.t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotAfter: a.end}
 	for _, name := range names {
 		switch cn, isCN := strings.CutPrefix(name, "CN="); {
 		case isCN:
@@ -181,6 +183,49 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	want("two.example", 3)
 	write(newKey)
 	want("two.example", 3)
+}
+
+// When a certificate ends is a metric, also where a listener names it twice, and one
+// that is new and has ended, or is about to, is warned of.
+func TestCertificatesExpire(t *testing.T) {
+	ca := newIssuer(t)
+	dir, other := t.TempDir(), t.TempDir()
+	issue := func(end time.Time) (cert, key string) {
+		ca.end = end.Truncate(time.Second)
+		return ca.issue(dir, "one.example")
+	}
+	day := 24 * time.Hour
+	cert, key := issue(time.Now().Add(90 * day))
+	second, secondKey := ca.issue(other, "two.example")
+	pair := "cert: " + cert + ", key: " + key
+	g := start(t, `listeners: [{address: "127.0.0.1:0", tls: {`+pair+`, certificates: [{`+pair+`}, {cert: `+second+`, key: `+secondKey+`}]}}]`, deadAddress(t))
+	metric := func(file string) {
+		t.Helper()
+		g.wantMetric(fmt.Sprintf(`overtake_certificate_expiry_timestamp_seconds{certificate=%q,listener="public"} %s`,
+			file, strconv.FormatFloat(float64(ca.end.Unix()), 'g', -1, 64)))
+	}
+	metric(second)
+	warned := 0
+	want := func(warnings int, text string) {
+		t.Helper()
+		g.reloadCertificates()
+		metric(cert)
+		if got := strings.Count(g.log.String(), "a certificate has expired, or will soon"); got != warnings {
+			t.Errorf("%d warnings were logged, want %d:\n%s", got, warnings, g.log)
+		}
+		if at := ca.end.UTC().Format("2006-01-02 15:04 UTC"); warnings > warned && !strings.Contains(g.log.String(), text+" on "+at) {
+			t.Errorf("the log does not say that it %s on %s:\n%s", text, at, g.log)
+		}
+		warned = warnings
+	}
+	want(0, "")
+	issue(time.Now().Add(13 * day))
+	want(1, "expires")
+	want(1, "") // once
+	issue(time.Now().Add(-day))
+	want(2, "expired")
+	issue(time.Now().Add(15 * day))
+	want(2, "")
 }
 
 // TestCertificatesBehindALink: as Kubernetes does it, the files are links through a

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
 
 	"overtake/broker"
 	"overtake/classifier"
@@ -55,6 +57,8 @@ type courier struct {
 	freed   chan struct{} // of capacity 1: working has become less
 	away    atomic.Bool   // the app could not be reached the last time
 	wg      sync.WaitGroup
+
+	complaints rate.Sometimes // how often the records' store is complained of
 }
 
 // awayPause is how often a courier whose app is away looks whether it is back,
@@ -168,22 +172,14 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 		}
 		out, err := c.attempt(ctx, d, e, o, s)
 		h.timing = out.timing
-		var f *failure
-		if err == nil || !errors.As(err, &f) || f.reason != reasonConnectFailed {
+		if !c.unsent(ctx, d, e, err) {
 			if err == nil && c.away.Swap(false) {
 				c.log.Info("the app is back")
 			}
 			c.settle(d, e, out, err)
 			return
 		}
-		if !c.away.Swap(true) {
-			c.log.Warn("the app can't be reached; messages wait", "error", err)
-		}
-		claimed := e.Started
-		wait := func() error {
-			return e.change(ctx, d.ID, func(r *record) bool { return r.requeue(claimed, reasonConnectFailed) })
-		}
-		if !c.insist(ctx, wait) || e.State.ended() || !pause(ctx, min(backoff(try), awayBackoff)) {
+		if e.State.ended() || !pause(ctx, min(backoff(try), awayBackoff)) {
 			c.settleBy(d, e, 0)
 			return
 		}
@@ -194,6 +190,28 @@ func (c *courier) deliver(ctx context.Context, h *handling) {
 			return
 		}
 	}
+}
+
+// unsent reports whether an attempt that failed is none, as the app has not seen it:
+// its slot is for others until there is another one. If ctx ends, the job may still
+// say that it is running.
+func (c *courier) unsent(ctx context.Context, d *broker.Delivery, e *entry, err error) bool {
+	if errors.Is(err, errStoreAway) {
+		c.storeAway(err)
+		return true
+	}
+	var f *failure
+	if !errors.As(err, &f) || f.reason != reasonConnectFailed {
+		return false
+	}
+	if !c.away.Swap(true) {
+		c.log.Warn("the app can't be reached; messages wait", "error", err)
+	}
+	claimed := e.Started
+	c.insist(ctx, func() error {
+		return e.change(ctx, d.ID, func(r *record) bool { return r.requeue(claimed, reasonConnectFailed) })
+	})
+	return true
 }
 
 // outcome is what an attempt came to: the app's answer, where it is kept, and
@@ -211,6 +229,8 @@ var (
 	errCancelled = errors.New("gateway: the job has ended meanwhile")
 	// errNotClaimed: the same, before the app saw it, or the shutdown began.
 	errNotClaimed = errors.New("gateway: the job was not claimed")
+	// errStoreAway: it could not be claimed now, as its state can't be written.
+	errStoreAway = errors.New("gateway: claim the job")
 )
 
 // attempt claims the job and sends it to the app, for which it uses up the slot.
@@ -230,10 +250,11 @@ func (c *courier) attempt(ctx context.Context, d *broker.Delivery, e *entry, o *
 	if e.book != nil {
 		defer e.book.records.Watch(d.ID, func() { life.end(errCancelled) })()
 	}
-	claim := func() error {
-		return e.change(ctx, d.ID, func(r *record) bool { return r.claim(d.Attempt, now()) })
+	err = e.change(ctx, d.ID, func(r *record) bool { return r.claim(d.Attempt, now()) })
+	if err != nil && ctx.Err() == nil {
+		return out, fmt.Errorf("%w: %w", errStoreAway, err)
 	}
-	if !c.insist(ctx, claim) || e.State.ended() {
+	if err != nil || e.State.ended() {
 		return out, errNotClaimed
 	}
 	var header fasthttp.ResponseHeader

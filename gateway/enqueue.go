@@ -43,6 +43,7 @@ func (g *Gateway) enqueue(ctx *fasthttp.RequestCtx, r *request, q *queue) error 
 		if cause := r.life.Err(); cause != nil {
 			return cause
 		}
+		g.metrics.jobsRefused.WithLabelValues(q.name, r.trail.Class, asFailure(err).reason).Inc()
 		return err
 	}
 	return g.accept(ctx, r, e)

@@ -83,6 +83,8 @@ type Gateway struct {
 	lanes         []*courier      // one per lane that is delivered; immutable after Start
 	cutOff        context.Context // ends what outlasts the drain
 	cut           context.CancelFunc
+	patient       context.Context // ends with it, or when a drain has waited long enough for stores of jobs
+	losePatience  context.CancelFunc
 	couriers      sync.WaitGroup
 	streams       sync.WaitGroup // answers that outlive their handler, see untilClose
 	stopHousework chan struct{}
@@ -115,6 +117,7 @@ func New(o Options) (*Gateway, error) {
 		g.log = slog.Default()
 	}
 	g.cutOff, g.cut = context.WithCancel(context.Background())
+	g.patient, g.losePatience = context.WithCancel(g.cutOff)
 	g.serving, g.stopCouriers = context.WithCancel(context.Background())
 	if slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Role == config.Outbound }) {
 		g.provenance = tracing.NewProvenance(cfg.Provenance.Max, cfg.Provenance.Keep)
@@ -227,6 +230,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 		defer g.reloading.Unlock()
 	})
 	g.stopCouriers()
+	defer time.AfterFunc(settleWithin, g.losePatience).Stop()
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
@@ -303,6 +307,7 @@ func (g *Gateway) startCouriers() {
 			c := &courier{
 				g: g, q: q, class: classifier.Class(i), name: class,
 				log: g.log.With("queue", q.name, "class", class), freed: make(chan struct{}, 1),
+				complaints: rate.Sometimes{Interval: time.Second},
 			}
 			g.lanes = append(g.lanes, c)
 			g.couriers.Go(func() { c.run(g.serving) })

@@ -159,6 +159,34 @@ func TestStoreThatIsAway(t *testing.T) {
 	}
 }
 
+// readOnly is a store that takes nothing.
+type readOnly struct{ JobRecords }
+
+func (readOnly) Save(context.Context, *broker.Record) error {
+	return fmt.Errorf("test: %w", broker.ErrUnavailable)
+}
+
+// A message whose job can't be claimed does not keep its slot from requests.
+func TestStoreThatTakesNothing(t *testing.T) {
+	app := serveRaw(t)
+	seen := app.answering(okNoBody)
+	queues, _ := openNATS(t)
+	q := newFakeQueue()
+	queue := queues["jobs"]
+	queue.Publisher, queue.Consumer, queue.Depths, queue.Records = q, q, q.depths, readOnly{queue.Records}
+	g := start(t, jobsRead, app.url(), map[string]Queue{"jobs": queue})
+	q.again("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	eventually(t, "its message waits", func() bool { return strings.Contains(g.log.String(), "its message waits") })
+	for range 10 {
+		if f := g.get("/page"); f.err != nil || f.StatusCode != 200 {
+			t.Fatalf("a request got %+v, want the slot", f)
+		}
+	}
+	if n := len(seen.all()); n != 10 {
+		t.Errorf("the app saw %d requests, want 10 and no delivery", n)
+	}
+}
+
 // A gateway that shuts down while the records are out of reach gives its messages
 // back.
 func TestShutdownWithTheStoreAway(t *testing.T) {

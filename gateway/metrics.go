@@ -19,6 +19,7 @@ type metrics struct {
 	seconds     *timings[string]
 	queueWait   *timings[[2]string]
 	deliveries  *prometheus.CounterVec
+	jobsRefused *prometheus.CounterVec
 	messageWait *timings[[2]string]
 	classified  *series[[2]string, prometheus.Counter]
 	turnedAway  *prometheus.CounterVec
@@ -62,6 +63,7 @@ func newMetrics(g *Gateway, version string) *metrics {
 			func(class string) []string { return []string{class} }, "class"),
 		queueWait:   newTimings("overtake_queue_wait_seconds", "Time a request waited for a slot.", pair, "upstream", "class"),
 		deliveries:  counter("overtake_deliveries_total", "Deliveries of messages, by what became of them.", "queue", "class", "result"),
+		jobsRefused: counter("overtake_jobs_refused_total", "Requests for a queue that did not become jobs, by why.", "queue", "class", "reason"),
 		messageWait: newTimings("overtake_message_wait_seconds", "Time a message waited from its publication to its dispatch.", pair, "queue", "class"),
 		classified:  newSeries(classified.MetricVec, func(by [2]string) prometheus.Counter { return classified.WithLabelValues(by[:]...) }),
 		turnedAway:  counter("overtake_connections_refused_total", "Connections of clients that got no request served.", "listener", "cause"),
@@ -74,7 +76,7 @@ func newMetrics(g *Gateway, version string) *metrics {
 	}
 	build := gauge("overtake_build_info", "1, with the version of the program.", prometheus.Labels{"version": version})
 	build.Set(1)
-	m.registry.MustRegister(m.requests, m.failures, m.seconds, m.queueWait, m.deliveries, m.messageWait, m.classified, m.dryRuns, m.exprErrors,
+	m.registry.MustRegister(m.requests, m.failures, m.seconds, m.queueWait, m.deliveries, m.jobsRefused, m.messageWait, m.classified, m.dryRuns, m.exprErrors,
 		m.turnedAway, m.reloads, m.reloadedWell, m.reloadedAt, build,
 		stateCollector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -95,6 +97,9 @@ func (m *metrics) begin(cfg *config.Config) {
 		for _, class := range cfg.Classes {
 			for _, result := range deliveryResults {
 				m.deliveries.WithLabelValues(queue, class.Name, result)
+			}
+			for _, reason := range []string{reasonQueueFull, reasonBrokerUnavailable} {
+				m.jobsRefused.WithLabelValues(queue, class.Name, reason)
 			}
 		}
 	}

@@ -20,6 +20,7 @@ const everyFeature = `
 listeners:
 - {address: "127.0.0.1:0"}
 - {address: "127.0.0.1:0", role: outbound}
+- {name: secure, address: "127.0.0.1:0", tls: $TLS}
 classes: [{name: interactive, objective: 25ms, socket: {priority: 6}}, {name: standard}, {name: batch}]
 rules:
 - {name: broken, class: batch, match: {expr: 'int(request.headers["x-odd"]) > 1'}}
@@ -35,7 +36,8 @@ tracing: {sample: 1}
 func startEverything(t *testing.T) *testGateway {
 	t.Helper()
 	q := newFakeQueue()
-	yaml := strings.ReplaceAll(everyFeature, "$LOG", filepath.Join(t.TempDir(), "access.log"))
+	cert, key := selfSigned(t)
+	yaml := strings.NewReplacer("$LOG", filepath.Join(t.TempDir(), "access.log"), "$TLS", "{cert: "+cert+", key: "+key+"}").Replace(everyFeature)
 	g, _ := startTraced(t, yaml, serveApp(t, func(http.ResponseWriter, *http.Request) {}), q.open())
 	g.get("/work", "X-Odd: odd")
 	g.get("/nowhere")

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ var (
 	descCalls     = desc("overtake_provenance_calls_total", "Calls of the app, by what told for which request they are.", "found_by")
 	descForgotten = desc("overtake_provenance_evicted_total", "Requests that were forgotten before their time, for lack of room.")
 	descUnlogged  = desc("overtake_access_log_dropped_total", "Lines of the access log that were lost: the file or stream took them too slowly, or not at all.")
+	descExpiry    = desc("overtake_certificate_expiry_timestamp_seconds", "When a certificate that a listener shows expires, in Unix time.", "listener", "certificate")
 	descDepth     = desc("overtake_lane_depth", "Messages that wait in a lane.", "queue", "class")
 )
 
@@ -45,7 +47,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (s stateCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInflight, descLimit, descLimitMin, descObjective, descReady, descQueueUp, descReserve, descWaiting, descServerUp, descRetries, descShed,
-		descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descDepth,
+		descOvertakes, descRefused, descSpans, descOrigins, descCalls, descForgotten, descUnlogged, descExpiry, descDepth,
 	} {
 		out <- d
 	}
@@ -61,6 +63,13 @@ func (s stateCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, u := range gen.upstreams {
 		u.collect(out, gen)
+	}
+	for _, l := range s.g.listeners {
+		if c := l.settings.Load().certificates; c != nil {
+			for file, leaf := range c.leaves() {
+				gauge(out, descExpiry, float64(leaf.NotAfter.Unix()), l.name, strings.ToValidUTF8(file, "\uFFFD")) // a path may be any bytes
+			}
+		}
 	}
 	s.counters(out)
 	s.readiness(out, gen)

@@ -16,7 +16,7 @@ import (
 type Queue struct {
 	Publisher broker.Publisher
 	Consumer  broker.Consumer
-	// Ping returns an error while the broker is away or takes no messages.
+	// Ping returns an error while the broker is away or takes no messages, or no states of jobs.
 	Ping func(context.Context) error
 	// Depths returns how many messages wait in each class's lane, by class
 	// name, or an error while the broker is away.

@@ -80,7 +80,7 @@ func asFailure(err error) *failure {
 	case errors.Is(err, errCutOff):
 		return &failure{reason: scheduler.Draining.String(), err: err}
 	case errors.Is(err, broker.ErrFull):
-		return &failure{reason: reasonQueueFull, err: err}
+		return &failure{reason: reasonQueueFull, detail: laneFull, err: err}
 	case errors.Is(err, broker.ErrTooLarge):
 		return &failure{
 			reason: reasonBadRequest, status: fasthttp.StatusRequestEntityTooLarge,
@@ -98,6 +98,9 @@ func isShed(err error) bool {
 	return errors.As(err, &shed) || errors.Is(err, broker.ErrFull)
 }
 
+// laneFull is the detail of a job that its lane, or the store of its state, has no room for.
+const laneFull = "The message queue has no room for another job of this class. Try again after Retry-After."
+
 // details say in a sentence what a client can make of a reason.
 var details = map[string]string{
 	scheduler.QueueFull.String():  "The queue for requests of this class is full. Try again after Retry-After.",
@@ -111,7 +114,7 @@ var details = map[string]string{
 	reasonUpstreamFailed:          "The app closed the connection or answered something that is not HTTP.",
 	reasonUpstreamTimeout:         "The app did not answer in time.",
 	reasonBadRequest:              "The request can't be understood or is not allowed.",
-	reasonBrokerUnavailable:       "The message broker can't be reached, so the job was not accepted. Try again.",
+	reasonBrokerUnavailable:       "The message broker can't be reached or takes no messages now, so the job was not accepted. Try again.",
 }
 
 // problemType is the media type of a problem.

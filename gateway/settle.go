@@ -61,11 +61,18 @@ func (c *courier) insist(ctx context.Context, f func() error) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		c.log.Warn("the state of a job can't be read or written; its message waits", "error", err)
+		c.storeAway(err)
 		if !pause(ctx, min(backoff(try), awayBackoff)) {
 			return false
 		}
 	}
+}
+
+// storeAway logs that the records' store does not do what it is asked.
+func (c *courier) storeAway(err error) {
+	c.complaints.Do(func() {
+		c.log.Warn("the state of a job can't be read or written, its message waits; more of these are logged once a second", "error", err)
+	})
 }
 
 // settle decides by the app's answer: 2xx is done; what is dead by the queue's
@@ -128,15 +135,15 @@ func (c *courier) unworked(d *broker.Delivery, e *entry, err error) {
 }
 
 // conclude changes the record and settles the message by what it says then.
-// While the records' store is away it waits, until what has not ended is cut
-// off; then the message comes again.
+// While the records' store is away it waits, but not for long in a drain; then the
+// message comes again.
 func (c *courier) conclude(d *broker.Delivery, e *entry, after time.Duration, f func(*record) bool) {
 	change := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 		defer cancel()
 		return e.change(ctx, d.ID, f)
 	}
-	if !c.insist(c.g.cutOff, change) {
+	if !c.insist(c.g.patient, change) {
 		c.log.Warn("message not settled; it will come again", "id", d.ID)
 		c.g.metrics.deliveries.WithLabelValues(c.q.name, c.name, deliveryUnsettled).Inc()
 		return

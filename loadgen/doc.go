@@ -26,7 +26,8 @@
 // What waits is bounded: above MaxOutstanding unanswered requests a class skips
 // and counts. Below, a request waits here only for a connection, be it that one
 // is just opened or that all that [Connections] allows are in use, and its latency
-// counts from the intended start all the same. A message is handed over to a
+// counts from the intended start all the same. One that was late by much more than the
+// verdict takes may be held, until a connection is idle or for a moment: that is lag. A message is handed over to a
 // publisher, whose wait for the broker is in its service time.
 //
 // A run in which the generator was late by more than a part of the latency,

@@ -144,6 +144,15 @@ func (c *Call) record(o Outcome) {
 	c.release()
 }
 
+// delay says that c really starts so much later than it was handed to its sender, which
+// held it for the sake of the generator.
+func (c *Call) delay(by time.Duration) {
+	c.started += by
+	if c.flow != nil {
+		c.flow.recorder.delay(c.intended, c.started)
+	}
+}
+
 // accept records the 202 for a job, which is not outstanding any more.
 func (c *Call) accept() {
 	c.flow.recorder.accept(c.intended)
@@ -170,6 +179,12 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 	}()
 	traceRun := newTraceRun()
 	for i, class := range sc.Classes {
+		if class.Timeout <= 0 {
+			class.Timeout = opts.RequestTimeout
+		}
+		if class.Timeout > MaxTimeout {
+			return flows, fmt.Errorf("loadgen: class %q: timeout %v, want at most %.0fh", class.Name, class.Timeout, MaxTimeout.Hours())
+		}
 		drawn, err := class.Request.Open(sc.Seed, class.Name)
 		if err != nil {
 			return flows, fmt.Errorf("loadgen: class %q: %w", class.Name, err)
@@ -177,9 +192,6 @@ func openFlows(ctx context.Context, sc Scenario, opts Options) (flows []*flow, e
 		loop, err := newLoop(ctx)
 		if err != nil {
 			return flows, err
-		}
-		if class.Timeout <= 0 {
-			class.Timeout = opts.RequestTimeout
 		}
 		flows = append(flows, &flow{
 			Class:    class.withDefaults(),

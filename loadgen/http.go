@@ -17,8 +17,9 @@ const (
 	// idleTimeout is below that of any usual server, so that a request rarely
 	// meets a connection that the server is just closing: nothing is retried.
 	idleTimeout = 2 * time.Second
-	// sweepEvery is how late a timeout or an idle connection is noticed at most.
-	sweepEvery = 100 * time.Millisecond
+	// restTimeout is for how long a server that has answered may go on taking the rest
+	// of the request.
+	restTimeout = 100 * time.Millisecond
 )
 
 // httpSender sends requests to one HTTP/1.1 server. Each request is tried once,
@@ -26,8 +27,8 @@ const (
 //
 // Each class has connections of its own, which only its loop touches: a small request
 // takes one system call to send and one to receive. Only what could block is done
-// elsewhere: dialing, and with TLS reading and writing. One look over all
-// connections from time to time finds what is overdue, so that no request needs a timer.
+// elsewhere: dialing, and with TLS reading and writing. Connections are kept in the order
+// in which they become overdue, so that no request needs a timer.
 type httpSender struct {
 	target  target
 	tls     *tls.Config
@@ -64,11 +65,7 @@ func openHTTP(ctx context.Context, e Endpoint, classes []Class, loops map[string
 	for _, class := range classes {
 		p := newPool(s, loops[class.Name], class.Connections)
 		s.pools[class.Name] = p
-		every := sweepEvery
-		if class.Timeout > 0 {
-			every = min(every, max(class.Timeout/10, time.Millisecond))
-		}
-		p.loop.attend(p.dial, every, p.sweep)
+		p.loop.attend(p)
 	}
 	return s, nil
 }

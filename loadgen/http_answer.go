@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 
 	"github.com/valyala/fasthttp"
@@ -14,6 +15,8 @@ const (
 	readBuffer = 64 << 10
 	// largestHeader is the largest response header that is read.
 	largestHeader = 64 << 10
+	// What records of TLS that a server sends first begin with.
+	recordAlert, recordHandshake = 21, 22
 )
 
 // answer is one answer while it comes, in whatever pieces. The zero value takes one; it
@@ -43,6 +46,10 @@ const (
 
 // errNoStatus is what a connection ends with whose answer is none of HTTP/1.
 var errNoStatus = errors.New("loadgen: an answer without a status line of HTTP/1")
+
+// errSpeaksTLS is what a connection ends with whose answer is a record of TLS (RFC 8446,
+// section 5.1), an alert most often.
+var errSpeaksTLS = errors.New("loadgen: the answer is TLS; give the target as https://HOST:PORT")
 
 // errLargeHeader is what a connection ends with whose header is above largestHeader.
 var errLargeHeader = errors.New("loadgen: an answer with a header of over 64 KiB")
@@ -74,6 +81,9 @@ func (a *answer) take(data []byte, r *headerReader) (rest []byte, whole bool, er
 // 15.2) is followed by another.
 func (a *answer) takeHeader(data []byte, r *headerReader) (rest []byte, whole bool, err error) {
 	block, rest, complete := a.cutHeader(data)
+	if len(block) > 1 && (block[0] == recordAlert || block[0] == recordHandshake) && block[1] == 3 {
+		return nil, false, errSpeaksTLS
+	}
 	// The library takes any version, and the status 000 for 200.
 	if len(block) >= len("HTTP/1.1 2") && (string(block[:7]) != "HTTP/1." || block[9] < '1' || block[9] > '9') {
 		return nil, false, errNoStatus
@@ -86,7 +96,7 @@ func (a *answer) takeHeader(data []byte, r *headerReader) (rest []byte, whole bo
 	}
 	h, err := r.read(block)
 	if err != nil {
-		return nil, false, err
+		return nil, false, fmt.Errorf("loadgen: an answer with a broken header: %w", err)
 	}
 	a.head = a.head[:0]
 	if status := h.StatusCode(); status >= 200 || status == fasthttp.StatusSwitchingProtocols {
@@ -217,5 +227,9 @@ func newHeaderReader() headerReader {
 func (r *headerReader) read(block []byte) (*fasthttp.ResponseHeader, error) {
 	r.block.Reset(block)
 	r.in.Reset(r.block)
-	return &r.header, r.header.Read(r.in)
+	err := r.header.Read(r.in)
+	if reason := errors.Unwrap(err); reason != nil {
+		err = reason // what is around it has the whole header
+	}
+	return &r.header, err
 }

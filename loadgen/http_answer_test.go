@@ -77,8 +77,8 @@ func FuzzChunkedAnswer(f *testing.F) {
 			t.Errorf("%q: %d bytes, the standard library has %d", data, n, want)
 		}
 		// The standard library takes no whitespace before an extension (RFC 9112,
-		// section 7.1.1).
-		if err != nil && whole && !bytes.ContainsAny(data, " \t") {
+		// section 7.1.1), and no more than 16 digits.
+		if err != nil && whole && !bytes.ContainsAny(data, " \t") && !boundedChunks(data) {
 			t.Errorf("%q: whole after %d bytes, the standard library says %v", data, n, err)
 		}
 		if err == nil && ours != nil && !boundedChunks(data) {
@@ -87,7 +87,7 @@ func FuzzChunkedAnswer(f *testing.F) {
 	})
 }
 
-// boundedChunks reports whether what is broken for us may be due to our bounds.
+// boundedChunks reports whether the bounds of the two readers may make the difference.
 func boundedChunks(data []byte) bool {
 	return len(data) > longestChunkLine || bytes.Contains(data, []byte("0000"))
 }

@@ -1,27 +1,27 @@
 package loadgen
 
-import "errors"
+import (
+	"errors"
+	"math"
+)
 
 // errChunk is what a connection ends with whose framing is broken.
 var errChunk = errors.New("loadgen: an answer with broken chunks")
 
-const (
-	// longestChunkLine bounds the line before a chunk, with its extensions.
-	longestChunkLine = 4 << 10
-	// chunkSizeDigits is how many a size may have: 16 would be negative.
-	chunkSizeDigits = 15
-)
+// longestChunkLine bounds the line before a chunk, with its extensions and any zeros
+// before its size.
+const longestChunkLine = 4 << 10
 
 // chunkReader finds the end of a chunked body (RFC 9112, section 7.1), in whatever
 // pieces it comes. The zero value takes one; it is not used for another.
 type chunkReader struct {
-	stage  chunkStage
-	left   int64 // of the chunk; while its line comes, the size so far
-	digits int   // of the size
-	blank  bool  // follows the size
-	line   int   // length of the line so far
-	total  int   // length of the trailer so far
-	cr     bool  // the line ends with the next byte
+	stage chunkStage
+	left  int64 // of the chunk; while its line comes, the size so far
+	digit bool  // the size has one
+	blank bool  // follows the size
+	line  int   // length of the line so far
+	total int   // length of the trailer so far
+	cr    bool  // the line ends with the next byte
 }
 
 type chunkStage uint8
@@ -70,14 +70,14 @@ func (c *chunkReader) step(b byte) (whole bool, err error) {
 		return false, errChunk
 	}
 	if c.cr = b == '\r'; c.cr {
-		if c.stage == chunkSize && c.digits == 0 {
+		if c.stage == chunkSize && !c.digit {
 			return false, errChunk
 		}
 		return false, nil
 	}
 	switch {
 	case b == '\n' && c.stage == chunkEnd:
-		c.stage, c.line, c.digits, c.blank = chunkSize, 0, 0, false
+		c.stage, c.line, c.digit, c.blank = chunkSize, 0, false, false
 	case b == '\n':
 		c.sized()
 	case c.stage == chunkEnd:
@@ -98,18 +98,19 @@ func (c *chunkReader) stepSize(b byte) error {
 		digit = b - 'a' + 10
 	case b >= 'A' && b <= 'F':
 		digit = b - 'A' + 10
-	case c.digits > 0 && b == ';':
+	case c.digit && b == ';':
 		c.stage = chunkExtension
 		return nil
-	case c.digits > 0 && (b == ' ' || b == '\t'): // bad whitespace, to be parsed all the same
+	case c.digit && (b == ' ' || b == '\t'): // bad whitespace, to be parsed all the same
 		c.blank = true
 		return nil
 	default:
 		return errChunk
 	}
-	if c.digits++; c.blank || c.digits > chunkSizeDigits {
+	if c.blank || c.left > math.MaxInt64>>4 {
 		return errChunk
 	}
+	c.digit = true
 	c.left = c.left<<4 | int64(digit)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -15,6 +16,8 @@ type stream interface {
 	// write sends a request: b, which is only valid during the call, and then the body
 	// of rest, if there is a rest. It reports whether all of it is written.
 	write(b []byte, rest *httpContent) (whole bool, err error)
+	// catchUp tells at once what has come, as far as that takes no waiting.
+	catchUp()
 	// close ends the connection. A second time it does nothing.
 	close()
 }
@@ -29,12 +32,15 @@ type conn struct {
 	answer answer
 	unsent bool // the request, even one that is answered, has not been written whole
 
-	deadline  time.Duration // of call, or of the rest of an answered one
-	idleSince time.Duration
-	served    int  // requests so far
-	ending    bool // the peer sends nothing after what is being read
-	failed    bool
-	gone      bool // closed
+	// An open connection is in one agenda, between these two.
+	agenda         *agenda
+	earlier, later *conn
+	deadline       time.Duration // there
+
+	served int  // requests so far
+	ending bool // the peer sends nothing after what is being read
+	failed bool
+	gone   bool // closed
 }
 
 // open makes nc the connection of c.
@@ -46,7 +52,8 @@ func (c *conn) open(nc net.Conn) (err error) {
 // send gives c a request. It may fail at once.
 func (c *conn) send(w waiter) {
 	p := c.pool
-	c.call, c.deadline = w.call, w.deadline
+	c.call = w.call
+	p.underway.add(c, w.deadline)
 	c.served++
 	c.answer = answer{head: c.answer.head[:0], toHead: w.call.Request.Method == fasthttp.MethodHead, job: w.call.Class.Job}
 	content := p.render(w.call.Request)
@@ -70,6 +77,9 @@ func (c *conn) written() {
 // errUnasked is what a connection ends with that has sent more than answers.
 var errUnasked = errors.New("loadgen: bytes that are no answer")
 
+// errCut is what a request fails with whose connection ends.
+var errCut = errors.New("loadgen: the connection ended before the answer was whole")
+
 // received takes what was read, and the error that reading ended with.
 func (c *conn) received(data []byte, err error) {
 	switch {
@@ -83,12 +93,16 @@ func (c *conn) received(data []byte, err error) {
 			c.finish(len(rest) == 0 && err == nil)
 			return
 		}
-		err = errors.Join(broken, err)
+		if broken != nil {
+			err = broken
+		}
 	}
 	switch {
 	case err == nil:
 	case errors.Is(err, io.EOF) && c.call != nil && c.answer.endsWithConnection():
 		c.finish(false)
+	case errors.Is(err, io.EOF):
+		c.fail(errCut)
 	default:
 		c.fail(err)
 	}
@@ -105,9 +119,25 @@ func (c *conn) finish(reusable bool) {
 		c.close()
 	case c.unsent:
 		// A server that answers early may never take the rest.
-		c.deadline = p.loop.clock() + sweepEvery
+		p.answered.add(c, p.loop.clock()+restTimeout)
 	default:
 		p.release(c)
+	}
+}
+
+// expire ends c, whose deadline is over. If the loop was held up, the answer may have come
+// before that and not have been read: whatever has come by now is in time.
+func (c *conn) expire() {
+	call := c.call
+	if call != nil {
+		c.stream.catchUp()
+	}
+	switch {
+	case c.call != call:
+	case call == nil && !c.unsent:
+		c.close()
+	default:
+		c.fail(os.ErrDeadlineExceeded)
 	}
 }
 
@@ -127,6 +157,7 @@ func (c *conn) close() {
 		return
 	}
 	c.gone = true
+	c.leave()
 	c.stream.close()
 	c.pool.lost(c)
 }

@@ -2,7 +2,6 @@ package loadgen
 
 import (
 	"net"
-	"os"
 	"time"
 )
 
@@ -14,19 +13,20 @@ type pool struct {
 
 	content *httpContent // of the latest request
 
-	// conns are all that are open, idle those without a request: the one that
-	// was used last is taken first, so that those too many become old. Some in
-	// idle may be gone already.
-	conns   map[*conn]struct{}
-	idle    []*conn
-	dialing int  // connections that are being opened
-	short   bool // dial will see whether more are needed
+	// conns are all that are open. Of those in idle, the one that was used last is
+	// taken first, so that those too many become old.
+	conns    map[*conn]struct{}
+	underway agenda // with a request
+	answered agenda // whose request has its answer and is not written whole
+	idle     agenda
+	dialing  int  // connections that are being opened
+	short    bool // settle will see whether more are needed
 	// shortSince is when that was noticed.
 	shortSince time.Duration
-	// waiting are requests that found none idle, the oldest first.
-	// MaxOutstanding bounds them.
-	waiting fifo
-	closed  bool
+	// waiting are requests that found no connection idle, held those that have to wait
+	// because the generator was late; the oldest first. MaxOutstanding bounds them.
+	waiting, held fifo
+	closed        bool
 
 	// Shared by the connections, each of which uses them for a moment.
 	in, out []byte
@@ -37,7 +37,6 @@ type pool struct {
 type waiter struct {
 	call            *Call
 	since, deadline time.Duration // on the clock of the loop
-	late            bool          // it started late
 }
 
 // maxDialing bounds how many connections of a class are being opened at a time, and so
@@ -45,15 +44,20 @@ type waiter struct {
 // latency says so.
 const maxDialing = 256
 
-// A generator that has been late would open thousands of connections for what has piled
+// A generator that was stopped would open thousands of connections for what has piled
 // up, which requests in time would never have needed, and be busy with that while more
 // piles up. So nothing is opened for longestRead while answers are left to be read, whose
-// connections are about to be idle; and what starts late by lateDial is waited for:
-// there are enough connections to keep the loop busy with it, and more only for what has
-// waited out of patience.
+// connections are about to be idle; and what starts late by heldLag is held: there are
+// enough connections to keep the loop busy with it, and more only for what has waited
+// out of patience.
+//
+// To be held is no doing of the target: such a request starts, as far as its lag, service
+// time and timeout go, when it gets a connection or has lost its patience. heldLag is
+// what the verdict never takes for more than one request in a hundred, and is more than
+// it takes to send what is due at the same moment.
 const (
 	longestRead = 10 * time.Millisecond
-	lateDial    = time.Millisecond
+	heldLag     = 4 * maxLagLimit
 	enough      = 2 * maxTogether
 	patience    = 100 * time.Millisecond
 )
@@ -70,17 +74,52 @@ func (p *pool) send(c *Call) {
 		return
 	}
 	now := p.loop.clock()
-	w := waiter{call: c, since: now, deadline: now + c.Timeout, late: c.started-c.intended > lateDial}
-	for n := len(p.idle); n > 0; n = len(p.idle) {
-		conn := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		if !conn.gone {
-			conn.send(w)
-			return
-		}
+	w := waiter{call: c, since: now, deadline: now + c.Timeout}
+	switch {
+	case p.idle.last != nil:
+		p.idle.last.send(w)
+		return
+	case c.started-c.intended > heldLag && p.mayDial():
+		p.held.push(w)
+	default:
+		p.waiting.push(w)
 	}
-	p.waiting.push(w)
 	p.needConn()
+}
+
+// mayDial reports whether the class may have one more connection.
+func (p *pool) mayDial() bool { return p.limit.Max == 0 || len(p.conns)+p.dialing < p.limit.Max }
+
+// next takes the request that has waited longest, if one waits. It starts now if it was
+// held.
+func (p *pool) next() (waiter, bool) {
+	if p.waiting.len()+p.held.len() == 0 {
+		return waiter{}, false
+	}
+	now := p.loop.clock()
+	p.giveUp(now)
+	w, waits := p.waiting.oldest()
+	if h, held := p.held.oldest(); held && (!waits || h.since < w.since) {
+		p.held.pop()
+		return h.startedAt(now), true
+	}
+	p.waiting.pop()
+	return w, waits
+}
+
+// giveUp times out what has waited for too long. It is never sent.
+func (p *pool) giveUp(now time.Duration) {
+	for w, ok := p.waiting.oldest(); ok && w.deadline <= now; w, ok = p.waiting.oldest() {
+		p.waiting.pop()
+		w.call.Finish(failed(FailTimeout))
+	}
+}
+
+// startedAt is w when it is held no longer.
+func (w waiter) startedAt(now time.Duration) waiter {
+	w.call.delay(now - w.since)
+	w.since, w.deadline = now, now+w.call.Timeout
+	return w
 }
 
 // needConn has the end of this turn, or of the next one, see whether connections are
@@ -92,8 +131,8 @@ func (p *pool) needConn() {
 	}
 }
 
-// dial opens connections for what waits, at the end of a turn.
-func (p *pool) dial() {
+// settle implements [attendant]: it opens connections for what waits.
+func (p *pool) settle() {
 	if !p.short {
 		return
 	}
@@ -102,7 +141,7 @@ func (p *pool) dial() {
 		return
 	}
 	p.short = false
-	for n := p.needed(); !p.closed && p.dialing < n && (p.limit.Max == 0 || len(p.conns)+p.dialing < p.limit.Max); {
+	for n := p.needed(); !p.closed && p.dialing < n && p.mayDial(); {
 		p.dialing++
 		p.sender.running.Go(func() {
 			nc, err := p.sender.dial()
@@ -113,11 +152,8 @@ func (p *pool) dial() {
 
 // needed is how many connections should be being opened.
 func (p *pool) needed() int {
-	n := p.waiting.inTime
-	if w, ok := p.waiting.oldest(); ok && p.loop.now-w.since > patience {
-		n = p.waiting.len()
-	}
-	return min(max(n, min(p.waiting.len(), enough-len(p.conns))), maxDialing)
+	n := p.waiting.len()
+	return min(max(n, min(n+p.held.len(), enough-len(p.conns))), maxDialing)
 }
 
 // dialed takes a connection, or the reason why there is none.
@@ -143,7 +179,7 @@ func (p *pool) dialed(nc net.Conn, err error) {
 // refused ends the request that has waited longest for a connection that could
 // not be opened.
 func (p *pool) refused(err error) {
-	w, ok := p.waiting.pop()
+	w, ok := p.next()
 	p.needConn()
 	if ok {
 		w.call.Finish(p.sender.judge(err, 0))
@@ -158,41 +194,37 @@ func (p *pool) lost(c *conn) {
 
 // release gives c, which is new or has its answer, the request that has waited longest.
 func (p *pool) release(c *conn) {
-	if w, ok := p.waiting.pop(); ok {
+	if w, ok := p.next(); ok {
 		c.send(w)
 		return
 	}
-	c.idleSince = p.loop.now
-	p.idle = append(p.idle, c)
+	p.idle.add(c, p.loop.now+idleTimeout)
 }
 
-// sweep times out what is overdue and closes what has been idle for too long.
-func (p *pool) sweep() { p.sweepAt(p.loop.now) }
+// due implements [attendant].
+func (p *pool) due() time.Duration {
+	at := min(p.underway.due(), p.answered.due(), p.idle.due())
+	if w, ok := p.waiting.oldest(); ok {
+		at = min(at, w.deadline)
+	}
+	if w, ok := p.held.oldest(); ok {
+		at = min(at, w.since+patience)
+	}
+	return at
+}
 
-func (p *pool) sweepAt(now time.Duration) {
-	for c := range p.conns {
-		if (c.call != nil || c.unsent) && now > c.deadline {
-			c.fail(os.ErrDeadlineExceeded)
-		}
+// expire implements [attendant]: it times out what is overdue, closes what has been idle
+// for too long, and has connections opened for what has lost its patience.
+func (p *pool) expire(now time.Duration) {
+	p.underway.expire(now)
+	p.answered.expire(now)
+	p.idle.expire(now)
+	p.giveUp(now)
+	for w, ok := p.held.oldest(); ok && w.since+patience <= now; w, ok = p.held.oldest() {
+		p.held.pop()
+		p.waiting.push(w.startedAt(now))
+		p.needConn()
 	}
-	for w, ok := p.waiting.oldest(); ok && now > w.deadline; w, ok = p.waiting.oldest() {
-		_, _ = p.waiting.pop()
-		w.call.Finish(failed(FailTimeout))
-	}
-	if p.waiting.len() > 0 {
-		p.needConn() // for what has lost its patience
-	}
-	kept := p.idle[:0]
-	for _, c := range p.idle {
-		if now-c.idleSince > idleTimeout {
-			c.close()
-		}
-		if !c.gone {
-			kept = append(kept, c)
-		}
-	}
-	clear(p.idle[len(kept):])
-	p.idle = kept
 }
 
 // close ends all requests and connections.
@@ -201,26 +233,23 @@ func (p *pool) close() {
 	for c := range p.conns {
 		c.fail(net.ErrClosed) // judged as unfinished: the sender is closed
 	}
-	for w, ok := p.waiting.pop(); ok; w, ok = p.waiting.pop() {
-		w.call.Finish(unfinished())
+	for _, line := range []*fifo{&p.waiting, &p.held} {
+		for w, ok := line.pop(); ok; w, ok = line.pop() {
+			w.call.Finish(unfinished())
+		}
 	}
-	p.idle = nil
 }
 
 // fifo is a queue of requests. The zero value is empty.
 type fifo struct {
 	waiters []waiter
 	first   int // of those that are still there
-	inTime  int // of those, the ones that did not start late
 }
 
 func (q *fifo) len() int { return len(q.waiters) - q.first }
 
 func (q *fifo) push(w waiter) {
 	q.waiters = append(q.waiters, w)
-	if !w.late {
-		q.inTime++
-	}
 }
 
 func (q *fifo) oldest() (waiter, bool) {
@@ -234,9 +263,6 @@ func (q *fifo) pop() (waiter, bool) {
 	w, ok := q.oldest()
 	if !ok {
 		return w, false
-	}
-	if !w.late {
-		q.inTime--
 	}
 	q.waiters[q.first] = waiter{}
 	q.first++

@@ -114,7 +114,7 @@ func openSender(t *testing.T, url string) *sender {
 	s := &sender{class: Class{Name: "a", Timeout: time.Minute}, outcomes: make(chan Outcome, 100)}
 	s.loop = openLoop(t)
 	var err error
-	if s.httpSender, err = openHTTP(t.Context(), Endpoint{Kind: kindHTTP, URL: url}, []Class{s.class}, map[string]*loop{"a": s.loop}, nil); err != nil {
+	if s.httpSender, err = openHTTP(t.Context(), Endpoint{Kind: kindHTTP, URL: url}, []Class{s.class}, map[string]*loop{"a": s.loop}, &tls.Config{InsecureSkipVerify: true}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
@@ -144,9 +144,9 @@ func (s *sender) open() (n int) {
 	return n
 }
 
-// sweep looks for what is too old at a later time.
-func (s *sender) sweep(later time.Duration) {
-	s.loop.do(func() { s.pools["a"].sweepAt(s.loop.now + later) })
+// expire looks for what is too old at a later time.
+func (s *sender) expire(later time.Duration) {
+	s.loop.do(func() { s.pools["a"].expire(s.loop.now + later) })
 }
 
 func TestIdleConnectionsAreClosed(t *testing.T) {
@@ -158,11 +158,11 @@ func TestIdleConnectionsAreClosed(t *testing.T) {
 			t.Fatalf("outcome %+v", o)
 		}
 	}
-	s.sweep(idleTimeout / 2)
+	s.expire(idleTimeout / 2)
 	if s.open() != 1 || connections.Load() != 1 {
 		t.Errorf("%d connections open of %d, want one of one", s.open(), connections.Load())
 	}
-	s.sweep(2 * idleTimeout)
+	s.expire(2 * idleTimeout)
 	eventually(t, "an old connection is closed", func() bool { return s.open() == 0 })
 }
 
@@ -212,32 +212,42 @@ func TestTimeoutClosesTheConnection(t *testing.T) {
 // taken for overdue.
 func TestAnswersBeforeTimeouts(t *testing.T) {
 	const requests, timeout = 3 * maxEvents, time.Second
-	var asked atomic.Int64
-	all := make(chan struct{}) // have a connection
-	s := openSender(t, serveRaw(t, func(nc net.Conn, in *bufio.Reader) {
-		for takeRequest(in) != nil {
+	for _, secure := range []bool{false, true} {
+		var asked atomic.Int64
+		all := make(chan struct{}) // have a connection
+		wait := func() {
 			if asked.Add(1) == requests {
 				close(all)
 			}
 			<-all
-			_, _ = io.WriteString(nc, okAnswer)
 		}
-	}))
-	s.outcomes = make(chan Outcome, 2*requests)
-	for _, round := range []struct{ timeout, stop time.Duration }{
-		{time.Minute, 0}, // opens the connections
-		{timeout, timeout * 3 / 2},
-	} {
-		s.loop.do(func() {
+		var url string
+		if secure {
+			url = serveTLS(t, nil, func(http.ResponseWriter, *http.Request) { wait() }).URL
+		} else {
+			url = serveRaw(t, func(nc net.Conn, in *bufio.Reader) {
+				for takeRequest(in) != nil {
+					wait()
+					_, _ = io.WriteString(nc, okAnswer)
+				}
+			})
+		}
+		s := openSender(t, url)
+		s.outcomes = make(chan Outcome, 2*requests)
+		for _, round := range []struct{ timeout, stop time.Duration }{
+			{time.Minute, 0}, // opens the connections
+			{timeout, timeout * 3 / 2},
+		} {
+			s.loop.do(func() {
+				for range requests {
+					s.Send(s.call(round.timeout))
+				}
+				time.Sleep(round.stop)
+			})
 			for range requests {
-				s.Send(NewCall("a/1", &s.class, &content.Request{Method: "GET", Target: "/"}, round.timeout,
-					func(_ *Call, o Outcome) { s.outcomes <- o }, nil))
-			}
-			time.Sleep(round.stop)
-		})
-		for range requests {
-			if o := <-s.outcomes; o.Kind != OutcomeOK {
-				t.Fatalf("after a stop of %v: %+v", round.stop, o)
+				if o := <-s.outcomes; o.Kind != OutcomeOK {
+					t.Fatalf("with TLS %v, after a stop of %v: %+v", secure, round.stop, o)
+				}
 			}
 		}
 	}
@@ -245,7 +255,7 @@ func TestAnswersBeforeTimeouts(t *testing.T) {
 
 // Close gives each request that is under way its outcome, once.
 func TestCloseEndsAll(t *testing.T) {
-	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))
+	s := openSender(t, serveRaw(t, hang))
 	for range 10 {
 		s.send(time.Minute)
 	}

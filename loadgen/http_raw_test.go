@@ -89,6 +89,8 @@ func TestAnswersEndWhereTheyEnd(t *testing.T) {
 		"large header": {answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20_000) + "\r\nContent-Length: 2\r\n\r\nok", bytes: 2},
 		"empty":        {answer: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
 		"chunked":      {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n3;a=b\r\nyou\r\n0\r\n\r\n", bytes: 8},
+		"zeros":        {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("0", 40) + "5\r\nhello\r\n0\r\n\r\n", bytes: 5},
+		"too large":    {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000000000000000\r\nhello", failed: FailRead, closes: true},
 		"trailers": {answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n" +
 			"5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n", bytes: 5},
 		"HEAD, no length": {method: "HEAD", answer: "HTTP/1.1 200 OK\r\n\r\n"},
@@ -208,5 +210,31 @@ func TestEarlyAnswerToALargeRequest(t *testing.T) {
 	}, Options{})
 	if got.Failed["status 413"] != 2 || connections.Load() != 2 {
 		t.Errorf("ok %d, failed %v, %d connections", got.OK, got.Failed, connections.Load())
+	}
+}
+
+// hang takes requests and answers none.
+func hang(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }
+
+// What went wrong with an answer is told beside the kind of failure, and never more than
+// a line of what the server has sent.
+func TestFirstFailures(t *testing.T) {
+	for answer, want := range map[string]string{
+		"\x15\x03\x01\x00\x02\x02\x46":                                             "the answer is TLS; give the target as https://HOST:PORT",
+		"\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03":                             "the answer is TLS; give the target as https://HOST:PORT",
+		"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n":                               "an answer without a status line of HTTP/1",
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel":                          "the connection ended before the answer was whole",
+		"HTTP/1.1 200 OK\r\nContent-Length: x\r\nSet-Cookie: secret\r\n\r\n":       "an answer with a broken header: ",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n":               "an answer with broken chunks",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", largestHeader) + "\r\n\r\n": "an answer with a header of over 64 KiB",
+	} {
+		var connections atomic.Int64
+		got, _ := runClass(t, serveRaw(t, used(&connections, answer, true)), 50*time.Millisecond, Class{
+			Name: "a", Arrivals: arrival.Plan{Bursts: arrival.Bursts{Size: 2}}, Request: content.Spec{Path: "/"},
+		}, Options{})
+		text := got.FirstFailures[FailRead]
+		if got.Failed[FailRead] != 2 || len(got.FirstFailures) != 1 || !strings.HasPrefix(text, want) || strings.Contains(text, "secret") || len(text) > maxErrorText {
+			t.Errorf("%.20q: failed %v, first %q", answer, got.Failed, got.FirstFailures)
+		}
 	}
 }

@@ -18,9 +18,8 @@ const (
 	maxWorkers = 8
 )
 
-// longestHold bounds for how long a tick waits for answers to be read that have come, so
-// that these are not taken for overdue.
-const longestHold = time.Second
+// never is later than any run lasts.
+const never = 100 * 365 * 24 * time.Hour
 
 // loop is the goroutine of one class. It starts the requests of the class in time, and
 // in between it takes what comes for them. As nothing else touches their connections,
@@ -47,12 +46,8 @@ type loop struct {
 	busy     []worker      // what was not done with its work in its turn
 	again    bool          // the next turn does not wait
 	full     bool          // there may be more to read than fits into this turn
-	after    func()        // each turn
-	tick     func()
-	every    time.Duration // between ticks
-	nextTick time.Time
-	held     time.Time // since when a tick has been held
-	rested   time.Time // when others could run
+	attended attendant     // nil for none
+	rested   time.Time     // when others could run
 	ended    bool
 }
 
@@ -63,6 +58,17 @@ type idleness struct{ asleep, awake atomic.Int64 }
 type worker interface {
 	// work does a part and reports whether more is left that can be done at once.
 	work() (more bool)
+}
+
+// attendant is who has something to do at a moment, and after each turn.
+type attendant interface {
+	// due returns when expire is to be called: a moment in the past is now.
+	due() time.Duration
+	// expire does what was due before now. By then, what has come in time has been
+	// taken, but for what did not fit into the turn.
+	expire(now time.Duration)
+	// settle ends a turn.
+	settle()
 }
 
 // newLoop starts a loop, which runs until close. When ctx ends, sleepUntil does.
@@ -85,9 +91,8 @@ func newLoop(ctx context.Context) (*loop, error) {
 
 // run takes turns, and runs a schedule when there is one.
 func (l *loop) run() {
-	const long = 100 * 365 * 24 * time.Hour
 	for !l.ended {
-		l.turn(l.base.Add(long))
+		l.turn(l.base.Add(never))
 		if run := l.schedule; run != nil {
 			l.schedule = nil
 			run()
@@ -127,10 +132,8 @@ func (l *loop) start(schedule func()) {
 	l.post(func() { l.schedule = schedule })
 }
 
-// attend has after run after each turn, and tick from time to time.
-func (l *loop) attend(after func(), every time.Duration, tick func()) {
-	l.post(func() { l.after, l.tick, l.every, l.nextTick = after, tick, every, time.Now().Add(every) })
-}
+// attend has a do its work on the loop.
+func (l *loop) attend(a attendant) { l.post(func() { l.attended = a }) }
 
 // clock reads the time that now had at the begin of the turn.
 func (l *loop) clock() time.Duration { return time.Since(l.base) }
@@ -150,13 +153,20 @@ func (l *loop) sleepUntil(at time.Time) bool {
 // turn waits until there is something to do, but no longer than until that moment, and
 // does a bounded amount of it.
 func (l *loop) turn(until time.Time) {
-	if l.tick != nil && l.nextTick.Before(until) {
-		until = l.nextTick
+	begun, overdue := time.Now(), false
+	if l.attended != nil {
+		due := l.base.Add(l.attended.due())
+		if due.Before(until) {
+			until = due
+		}
+		// If this turn began before the moment, the next one is for it: a loop that was
+		// held up has first to see what came meanwhile, and to let others do so.
+		overdue = !due.After(begun)
 	}
 	if len(l.busy) > 0 || l.again {
 		until, l.again = l.base, false // is over
 	}
-	l.poller.wait(until, time.Since(l.rested) > restEvery)
+	l.poller.wait(until, overdue || begun.Sub(l.rested) > restEvery)
 	now := time.Now()
 	if l.poller.parked {
 		l.rested = now
@@ -167,26 +177,12 @@ func (l *loop) turn(until time.Time) {
 	l.poller.serve()
 	l.runPosted()
 	l.workOn(busy)
-	if l.tick != nil && !now.Before(l.nextTick) {
-		l.tickUnlessFull(now)
+	if overdue {
+		l.attended.expire(l.now)
 	}
-	if l.after != nil {
-		l.after()
+	if l.attended != nil {
+		l.attended.settle()
 	}
-}
-
-// tickUnlessFull ticks, unless there may be more to read, and that has not been so for
-// long.
-func (l *loop) tickUnlessFull(now time.Time) {
-	if l.full && l.held.IsZero() {
-		l.held = now
-	}
-	if l.full && now.Sub(l.held) < longestHold {
-		return
-	}
-	l.held = time.Time{}
-	l.nextTick = now.Add(l.every)
-	l.tick()
 }
 
 func (l *loop) runPosted() {

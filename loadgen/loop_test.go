@@ -3,7 +3,6 @@ package loadgen
 import (
 	"bufio"
 	"context"
-	"io"
 	"net"
 	"runtime"
 	"slices"
@@ -87,12 +86,25 @@ func TestLoopOutlivesItsContext(t *testing.T) {
 	l.do(func() {})
 }
 
-// A loop ticks, asleep or not.
-func TestLoopTicks(t *testing.T) {
+// beat is due every millisecond.
+type beat struct {
+	at    time.Duration
+	beats atomic.Int64
+}
+
+func (b *beat) due() time.Duration { return b.at }
+func (b *beat) settle()            {}
+func (b *beat) expire(now time.Duration) {
+	b.at = now + time.Millisecond
+	b.beats.Add(1)
+}
+
+// A loop does what is due, asleep or not.
+func TestLoopKeepsMoments(t *testing.T) {
 	l := openLoop(t)
-	var ticks atomic.Int64
-	l.attend(func() {}, time.Millisecond, func() { ticks.Add(1) })
-	eventually(t, "ticks without a schedule", func() bool { return ticks.Load() >= 3 })
+	b := &beat{}
+	l.attend(b)
+	eventually(t, "beats without a schedule", func() bool { return b.beats.Load() >= 3 })
 	end := make(chan struct{})
 	l.start(func() {
 		for {
@@ -104,8 +116,8 @@ func TestLoopTicks(t *testing.T) {
 			}
 		}
 	})
-	before := ticks.Load()
-	eventually(t, "ticks in a sleep", func() bool { return ticks.Load() >= before+3 })
+	before := b.beats.Load()
+	eventually(t, "beats in a sleep", func() bool { return b.beats.Load() >= before+3 })
 	close(end)
 }
 
@@ -138,7 +150,7 @@ func TestBusyLoopLetsOthersRun(t *testing.T) {
 // Nothing is opened while answers are left to be read, but not for long; and what the
 // generator started late opens no more than enough.
 func TestConnectionsThatAreNeeded(t *testing.T) {
-	s := openSender(t, serveRaw(t, func(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }))
+	s := openSender(t, serveRaw(t, hang))
 	p := s.pools["a"]
 	send := func(n int, late time.Duration) {
 		for range n {
@@ -150,21 +162,24 @@ func TestConnectionsThatAreNeeded(t *testing.T) {
 	s.loop.do(func() {
 		send(10, 0)
 		s.loop.full = true
-		if p.dial(); p.dialing != 0 || !s.loop.again {
+		if p.settle(); p.dialing != 0 || !s.loop.again {
 			t.Errorf("%d connections are opened while there is something to read, and again is %v", p.dialing, s.loop.again)
 		}
 		s.loop.now += longestRead
-		if p.dial(); p.dialing != 10 {
+		if p.settle(); p.dialing != 10 {
 			t.Errorf("%d connections are opened in the end, want 10", p.dialing)
 		}
-		send(2*enough, 2*lateDial)
+		send(2*enough, 2*heldLag)
 		s.loop.full = false
-		if p.dial(); p.dialing != enough {
+		if p.settle(); p.dialing != enough {
 			t.Errorf("%d connections are opened for what is late, want %d", p.dialing, enough)
 		}
-		s.loop.now += 2 * patience
-		p.needConn()
-		if p.dial(); p.dialing != maxDialing {
+		due := p.due()
+		if due > s.loop.clock()+patience {
+			t.Errorf("patience ends in %v, want %v", due-s.loop.clock(), patience)
+		}
+		p.expire(due + patience)
+		if p.settle(); p.dialing != maxDialing {
 			t.Errorf("%d connections are opened for what has lost its patience, want %d", p.dialing, maxDialing)
 		}
 	})

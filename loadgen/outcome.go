@@ -51,7 +51,9 @@ const (
 type Outcome struct {
 	Kind  OutcomeKind
 	Cause string // shed reason or kind of failure
-	Bytes int64  // of the response body
+	// Err is what a failure was, where its kind does not tell. May be nil.
+	Err   error
+	Bytes int64 // of the response body
 	// Queue is how long the request waited in a gateway, as its Server-Timing
 	// tells. Negative if nothing told.
 	Queue time.Duration
@@ -85,18 +87,27 @@ func classifyStatus(status int, reason string, job bool) Outcome {
 
 // classifyError judges a request that got no complete answer.
 func classifyError(err error) Outcome {
+	o := failed(kindOf(err))
+	if o.Cause != FailTimeout {
+		o.Err = err
+	}
+	return o
+}
+
+// kindOf returns the kind of failure that err is.
+func kindOf(err error) string {
 	var op *net.OpError
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE),
 		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.ENOBUFS), errors.Is(err, syscall.ENOSPC):
-		return failed(FailSockets)
+		return FailSockets
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return failed(FailTimeout)
+		return FailTimeout
 	case errors.As(err, &op) && op.Op == "dial":
-		return failed(FailConnect)
+		return FailConnect
 	case errors.As(err, &op) && slices.Contains(opsTLS, op.Op):
-		return failed(FailTLS)
+		return FailTLS
 	}
-	return failed(FailRead)
+	return FailRead
 }

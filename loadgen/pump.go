@@ -58,6 +58,10 @@ func (p *pump) write(b []byte, rest *httpContent) (whole bool, err error) {
 	return false, nil
 }
 
+// catchUp implements [stream]. Who reads had the time to do so before the loop found that
+// something was overdue, see [loop.turn].
+func (p *pump) catchUp() {}
+
 // close implements [stream]. Who reads and who writes end, and close the connection. TLS
 // says farewell first, for which it may have to wait: not where something has failed.
 func (p *pump) close() {

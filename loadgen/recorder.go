@@ -3,6 +3,7 @@ package loadgen
 import (
 	"cmp"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 )
@@ -10,6 +11,9 @@ import (
 // maxCauses bounds the distinct shed reasons and failures of a class: they
 // come from the target, which may send anything.
 const maxCauses = 32
+
+// maxErrorText bounds the text of an error, which may quote what the target sent.
+const maxErrorText = 200
 
 // recorder collects the results of one class. It is safe for concurrent use.
 // It reads no clock: times are arguments, counted from the start of the run.
@@ -39,6 +43,8 @@ type recorder struct {
 
 	series  series
 	slowest slowest
+	// firstFailures are texts of measured errors, by kind.
+	firstFailures map[string]string
 
 	interval      histogram // latencies since the last progress
 	intervalStart time.Duration
@@ -130,6 +136,15 @@ func (r *recorder) start(intended, started time.Duration) {
 	}
 }
 
+// delay records the lag of a request that was started before, and was held then.
+func (r *recorder) delay(intended, started time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.measures(intended) {
+		r.lag.record(started - intended)
+	}
+}
+
 // accept counts the 202 for a job; its outcome comes later.
 func (r *recorder) accept(intended time.Duration) {
 	r.mu.Lock()
@@ -176,7 +191,20 @@ func (r *recorder) finish(c *Call, o Outcome, at time.Duration) {
 		if second := r.series.at(at); second != nil {
 			second.Failed++
 		}
+		r.explain(c.intended, o)
 	}
+}
+
+// explain keeps what the first failure of a kind was.
+func (r *recorder) explain(intended time.Duration, o Outcome) {
+	if o.Err == nil || !r.measures(intended) || r.firstFailures[o.Cause] != "" {
+		return
+	}
+	if r.firstFailures == nil {
+		r.firstFailures = make(map[string]string)
+	}
+	text := strings.TrimPrefix(o.Err.Error(), "loadgen: ")
+	r.firstFailures[o.Cause] = strings.ToValidUTF8(text[:min(len(text), maxErrorText)], "")
 }
 
 // succeed records the times of a success.
@@ -261,7 +289,7 @@ func (r *recorder) result(s Class, window time.Duration, jaeger string) ClassRes
 		Objective: millis(s.Objective),
 		Latency:   r.latency.summary(), Service: r.service.summary(), Lag: r.lag.summary(), Queue: r.queue.summary(),
 		Curve: r.latency.curve(), ServiceCurve: r.service.curve(), Distribution: r.latency.distribution(),
-		Series: r.series.result(), Slowest: r.slowest.result(r.from, jaeger),
+		Series: r.series.result(), Slowest: r.slowest.result(r.from, jaeger), FirstFailures: r.firstFailures,
 	}
 	if r.queueService > 0 {
 		result.QueueShare = round4(float64(r.queueSum) / float64(r.queueService))

@@ -180,6 +180,8 @@ type ClassResult struct {
 	Phases []PhaseResult `json:"phases,omitempty"`
 	// Slowest are the slowest successes, the slowest first.
 	Slowest []SlowRequest `json:"slowest"`
+	// FirstFailures say, by the kind of failure, what the first of that kind was.
+	FirstFailures map[string]string `json:"first_failures,omitempty"`
 }
 
 // Counts say what became of requests.

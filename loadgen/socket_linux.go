@@ -194,6 +194,21 @@ func (s *socket) read() (more bool) {
 	return false
 }
 
+// catchUp implements [stream].
+func (s *socket) catchUp() {
+	there, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+	if err != nil {
+		return // there will be an event
+	}
+	more := false
+	for range there/readBuffer + 2 { // one of them for the end
+		more = s.read()
+	}
+	if more {
+		s.resume()
+	}
+}
+
 // close implements [stream].
 func (s *socket) close() {
 	if s.fd >= 0 {

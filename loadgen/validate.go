@@ -9,8 +9,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"overtake/classifier/strictyaml"
+	"overtake/loadgen/arrival"
+	"overtake/loadgen/completion"
 )
+
+// MaxTimeout is how long a request may take at most.
+const MaxTimeout = 30 * 24 * time.Hour
 
 // withDefaults fills in what may be left empty.
 func (s Class) withDefaults() Class {
@@ -36,16 +43,43 @@ func (s Class) check(http bool) error {
 		return fmt.Errorf("class %q is not up to 64 visible ASCII characters without '/'", s.Class)
 	case s.Objective < 0:
 		return fmt.Errorf("objective %v is below 0", s.Objective)
-	case s.Timeout < 0:
-		return fmt.Errorf("timeout %v is below 0", s.Timeout)
+	case s.Timeout < 0 || s.Timeout > MaxTimeout:
+		return fmt.Errorf("timeout %v, want 0s to %.0fh", s.Timeout, MaxTimeout.Hours())
 	case s.Connections.Max < 0:
 		return fmt.Errorf("at most %d connections; want 1 or more, or 0 for no bound", s.Connections.Max)
 	case s.Connections.Requests < 0:
 		return fmt.Errorf("%d requests per connection; want 1 or more, or 0 for no bound", s.Connections.Requests)
-	case http && s.Request.Path == "":
-		return errors.New(`path "" does not begin with '/'`)
 	case s.Job && !http:
 		return errors.New("a job is posted over HTTP; name an endpoint of kind http, or none")
+	case http:
+		return s.checkHTTP()
+	}
+	return nil
+}
+
+// checkHTTP returns the first thing that is wrong with the requests of s as those of HTTP.
+func (s Class) checkHTTP() error {
+	connects := func(a arrival.Arrival) bool { return a.Method == fasthttp.MethodConnect }
+	switch {
+	case s.Request.Path == "":
+		return errors.New(`path "" does not begin with '/'`)
+	case s.Request.Method == fasthttp.MethodConnect || slices.ContainsFunc(s.Arrivals.Replay.Arrivals, connects):
+		return errors.New("method CONNECT asks for a tunnel, which has no answer to wait for (RFC 9110, section 9.3.6); want another method")
+	}
+	once := make(map[string]bool)
+	for _, f := range s.Request.Fields {
+		name := strings.ToLower(f.Name)
+		switch {
+		case strings.EqualFold(name, completion.HeaderID):
+			return fmt.Errorf("header %s is sent by the generator, which tells requests apart by it; leave it out", completion.HeaderID)
+		case name == "host" && strings.TrimSpace(f.Value) == "":
+			return errors.New("header Host is empty; give it a value, or leave it out for the target's")
+		case name == "authorization" && once[name]:
+			return errors.New("header Authorization is there twice; keep one, or else the user and password in the URL")
+		case name == "host" && once[name]:
+			return errors.New("header Host is there twice; keep one")
+		}
+		once[name] = true
 	}
 	return nil
 }

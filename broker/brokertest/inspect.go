@@ -31,6 +31,9 @@ func (c *client) lane(h Harness, class string) broker.Lane {
 	}
 	var classes []string
 	for _, l := range lanes {
+		if l.MaxBytes <= 0 {
+			c.t.Errorf("lane %s has no bound", l.Class)
+		}
 		classes = append(classes, l.Class)
 	}
 	if want := append(slices.Clone(h.Classes), broker.DeadLane); !slices.Equal(classes, want) {

@@ -54,7 +54,7 @@ func (j *Jobs) SaveAnswer(ctx context.Context, name string, r io.Reader) error {
 			if last {
 				msg.Header[headerLast] = []string{"1"}
 			}
-			_, err = j.conn.publish(ctx, msg)
+			_, err = j.conn.publish(ctx, answersStream, msg)
 		}
 		if err != nil {
 			j.dropAnswer(ctx, name, part)

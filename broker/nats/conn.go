@@ -28,7 +28,7 @@ type Conn struct {
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
-	opening sync.WaitGroup // queues that wait for the server
+	opening sync.WaitGroup // those who wait for the server; added to with mu, see doubt
 
 	mu       sync.Mutex
 	link     context.Context // ends when the present connection is lost, with the reason
@@ -36,6 +36,7 @@ type Conn struct {
 	there    chan struct{} // closed while there is a connection
 	reported string        // the last error of report since the connection changed
 	denied   denial
+	intakes  map[string]*intake // by stream
 }
 
 // denial is the last time that the server denied a permission. It tells so
@@ -48,6 +49,7 @@ type denial struct {
 func newConn(cfg *ConnConfig) *Conn {
 	c := &Conn{
 		log: cfg.Logger, place: placeOf(cfg), external: len(cfg.URLs) > 0, closed: make(chan struct{}), there: make(chan struct{}),
+		intakes: make(map[string]*intake),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -185,7 +187,9 @@ func (c *Conn) report(err error) {
 // Close closes the connection. Close the publishers and consumers of its
 // queues first: what they have under way ends with [broker.ErrUnavailable].
 func (c *Conn) Close(ctx context.Context) error {
+	c.mu.Lock()
 	c.cancel()
+	c.mu.Unlock()
 	c.opening.Wait() // not for long: they wait for nothing but c.ctx
 	c.nc.Close()
 	select {

@@ -133,7 +133,7 @@ func (c *Conn) options(cfg *ConnConfig) ([]natsgo.Option, error) {
 		natsgo.ClosedHandler(func(*natsgo.Conn) { close(c.closed) }),
 	}
 	if s := cfg.Server; s != nil {
-		return append(options, natsgo.InProcessServer(s.ns), natsgo.Token(s.token)), nil
+		return append(options, natsgo.InProcessServer(s), natsgo.Token(s.cfg.Token)), nil
 	}
 	if cfg.Dir != "" {
 		return append(options, natsgo.InProcessServer(socketDialer{cfg.Dir}), natsgo.Token(cfg.Token)), nil

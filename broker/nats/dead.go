@@ -41,7 +41,7 @@ func (q *Queue) storeDead(ctx context.Context, m *broker.Message, attempts uint6
 		ofThisStay()
 	}
 	msg := &natsgo.Msg{Subject: q.subject(deadName), Header: h, Data: m.Body}
-	ack, err := q.conn.publish(ctx, msg)
+	ack, err := q.conn.publish(ctx, q.stream(deadName), msg)
 	if err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
 	}
@@ -53,7 +53,7 @@ func (q *Queue) storeDead(ctx context.Context, m *broker.Message, attempts uint6
 		return err
 	}
 	ofThisStay()
-	if _, err = q.conn.publish(ctx, msg); err != nil {
+	if _, err = q.conn.publish(ctx, q.stream(deadName), msg); err != nil {
 		return fmt.Errorf("store dead letter: %w", err)
 	}
 	return nil
@@ -139,7 +139,7 @@ func (q *Queue) replay(ctx context.Context, letter *broker.DeadLetter, seq uint6
 	h := encodeHeader(m)
 	h[headerID] = []string{m.ID}
 	h[headerMsgID] = []string{fmt.Sprintf("%s replayed %d", m.ID, seq)}
-	_, err := q.conn.publish(ctx, &natsgo.Msg{Subject: q.subject(m.Class), Header: h, Data: m.Body})
+	_, err := q.conn.publish(ctx, q.stream(m.Class), &natsgo.Msg{Subject: q.subject(m.Class), Header: h, Data: m.Body})
 	return err
 }
 

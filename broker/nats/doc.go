@@ -80,6 +80,10 @@
 // messages are missing, and some that were done come again, dropped by the processes
 // that did them.
 //
+// A server that could not write to a stream, as the disk was full, takes nothing more
+// into it as long as it runs, without a word to publishers. The publisher asks the stream,
+// then ([Queue.Ping] says the same); [Server] starts its own anew when there is room.
+//
 // The server writes down which deliveries are under way at most every 100 ms.
 // If it is killed sooner than that after a delivery, the message comes again
 // at once and with the same attempt, rather than after AckWait with the next.

@@ -13,7 +13,7 @@ import (
 // publishRaw publishes with a header that no client library would write.
 func publishRaw(t *testing.T, server *Server, subject, header, body string) {
 	t.Helper()
-	c, err := server.ns.InProcessConn()
+	c, err := server.InProcessConn()
 	if err != nil {
 		t.Fatal(err)
 	}

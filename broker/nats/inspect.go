@@ -60,8 +60,11 @@ func (q *Queue) inspect(ctx context.Context, class string) (broker.Lane, error) 
 	if err != nil {
 		return broker.Lane{}, err
 	}
-	state := s.CachedInfo().State
-	lane := broker.Lane{Class: class, Waiting: int(state.Msgs), Bytes: int64(state.Bytes)}
+	state, bounds := s.CachedInfo().State, s.CachedInfo().Config
+	lane := broker.Lane{
+		Class: class, Waiting: int(state.Msgs), Bytes: int64(state.Bytes),
+		MaxBytes: max(bounds.MaxBytes, 0), MaxMessages: max(bounds.MaxMsgs, 0), // the server has -1 for none
+	}
 	if class == deadName {
 		if state.Msgs > 0 {
 			lane.Oldest = state.FirstTime

@@ -195,6 +195,15 @@ func (j *Jobs) answersConfig() jetstream.StreamConfig {
 	}
 }
 
+// Ping returns nil if the server answers and takes records, as far as is known, else
+// an error that is [broker.ErrUnavailable] or ctx's.
+func (j *Jobs) Ping(ctx context.Context) error {
+	if err := j.conn.Ping(ctx); err != nil {
+		return err
+	}
+	return j.conn.takes(recordsStream)
+}
+
 // Load returns the record with the ID. If there is none, its Revision is 0.
 func (j *Jobs) Load(ctx context.Context, id string) (broker.Record, error) {
 	r := broker.Record{ID: id}
@@ -280,7 +289,7 @@ func (j *Jobs) Save(ctx context.Context, r *broker.Record) error {
 		// killed would have that one again.
 		m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	}
-	ack, err := j.conn.publish(ctx, m, opts...)
+	ack, err := j.conn.publish(ctx, recordsStream, m, opts...)
 	if code := errorCode(err); code == jetstream.JSErrCodeStreamWrongLastSequence || code == jetstream.JSErrCodeStreamWrongLastSequenceConstant {
 		return fmt.Errorf("nats: save record %s: %w since revision %d", r.ID, broker.ErrConflict, r.Revision)
 	}

@@ -43,7 +43,7 @@ func (p *Publisher) Send(ctx context.Context, m *broker.Message) (wait func(cont
 	if err := p.enter(m); err != nil {
 		return nil, err
 	}
-	s, err := p.q.conn.send(ctx, &natsgo.Msg{Subject: p.q.subject(m.Class), Header: encodeHeader(m), Data: m.Body})
+	s, err := p.q.conn.send(ctx, p.q.stream(m.Class), &natsgo.Msg{Subject: p.q.subject(m.Class), Header: encodeHeader(m), Data: m.Body})
 	if err != nil {
 		p.gate.Leave()
 		return nil, p.wrap("publish", m, err)
@@ -95,9 +95,9 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return nil
 }
 
-// publish stores msg in the stream of its subject.
-func (c *Conn) publish(ctx context.Context, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
-	s, err := c.send(ctx, msg, opts...)
+// publish stores msg in the stream, whose subject it has.
+func (c *Conn) publish(ctx context.Context, stream string, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	s, err := c.send(ctx, stream, msg, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -111,19 +111,26 @@ type sent struct {
 	link   context.Context // the connection that it went over
 	since  time.Time
 	denied int // denials before it
+	in     *intake
+	closed <-chan struct{} // closed when the stream takes no messages
 }
 
 // send publishes msg. It does not try again when no stream answers: the caller
 // has its own idea of how long to wait.
-func (c *Conn) send(ctx context.Context, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (*sent, error) {
+func (c *Conn) send(ctx context.Context, stream string, msg *natsgo.Msg, opts ...jetstream.PublishOpt) (*sent, error) {
 	if ctx.Err() != nil {
 		return nil, cause(ctx, ctx.Err())
 	}
 	c.mu.Lock()
-	s := &sent{c: c, link: c.link, since: time.Now(), denied: c.denied.times}
+	in := c.intakeLocked(stream)
+	s := &sent{c: c, link: c.link, since: time.Now(), denied: c.denied.times, in: in, closed: in.closed}
+	shut := in.err
 	c.mu.Unlock()
 	if s.link.Err() != nil {
 		return nil, cause(ctx, context.Cause(s.link))
+	}
+	if shut != nil {
+		return nil, shut
 	}
 	var err error
 	if s.future, err = c.js.PublishMsgAsync(msg, append(opts, jetstream.WithRetryAttempts(0))...); err != nil {
@@ -140,6 +147,8 @@ func (s *sent) wait(ctx context.Context) (*jetstream.PubAck, error) {
 		return ack, nil
 	case err = <-s.future.Err():
 	default:
+		doubt := time.AfterFunc(time.Until(s.since.Add(askAfter)), func() { s.c.doubt(s.in) })
+		defer doubt.Stop()
 		patience := time.NewTimer(time.Until(s.since.Add(confirmTimeout)))
 		defer patience.Stop()
 		select {
@@ -150,6 +159,11 @@ func (s *sent) wait(ctx context.Context) (*jetstream.PubAck, error) {
 			err = ctx.Err()
 		case <-s.link.Done():
 			err = context.Cause(s.link)
+		case <-s.closed:
+			if shut := s.c.takes(s.in.stream); shut != nil {
+				return nil, shut
+			}
+			err = errNoAnswer // the stream takes messages again; whether it took this one is not known
 		case <-patience.C:
 			err = errNoAnswer
 		}

@@ -174,6 +174,19 @@ func (q *Queue) maxMessage() int32 {
 	return int32(min(q.conn.nc.MaxPayload(), q.cfg.MaxBytes, q.cfg.DeadBytes) - deadLetterRoom)
 }
 
+// Ping returns nil if the server answers and takes messages of all classes, as far as
+// is known, else an error that is [broker.ErrUnavailable] or ctx's.
+func (q *Queue) Ping(ctx context.Context) error {
+	if err := q.conn.Ping(ctx); err != nil {
+		return err
+	}
+	streams := make([]string, len(q.cfg.Classes))
+	for i, class := range q.cfg.Classes {
+		streams[i] = q.stream(class)
+	}
+	return q.conn.takes(streams...)
+}
+
 // Lane is what one lane of a queue holds.
 type Lane struct {
 	// Class is the latency class, or "dead" for the dead letters.

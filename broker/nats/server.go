@@ -88,10 +88,16 @@ func (c *ServerConfig) validate() error {
 // [ServerConfig].Listen it opens no port. [Connect] reaches it, also from another
 // process of a user who may use the folder.
 type Server struct {
-	ns    *server.Server
-	lock  *folderLock
-	door  *doorway // nil where there can't be one
-	token string
+	cfg     ServerConfig
+	trouble chan struct{} // of capacity 1, gets a word after each error that the server logs
+	lock    *folderLock
+	door    *doorway // nil where there can't be one
+
+	stopMending context.CancelFunc
+	mended      chan struct{} // closed when nobody mends it any more
+
+	mu sync.Mutex
+	ns *server.Server // mend replaces it
 
 	stop    sync.Once
 	stopped chan struct{} // closed when the folder has been released
@@ -110,26 +116,34 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ns, err := startServer(&cfg)
+	trouble := make(chan struct{}, 1)
+	ns, err := startServer(&cfg, trouble)
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	door, err := openDoorway(cfg.Dir, ns)
-	if err != nil {
+	if address, ok := ns.Addr().(*net.TCPAddr); ok {
+		host, _, _ := net.SplitHostPort(cfg.Listen)
+		cfg.Listen = net.JoinHostPort(host, strconv.Itoa(address.Port)) // also when it is started anew
+	}
+	s := &Server{cfg: cfg, trouble: trouble, lock: lock, ns: ns, mended: make(chan struct{}), stopped: make(chan struct{})}
+	if s.door, err = openDoorway(cfg.Dir, s); err != nil {
 		cfg.Logger.Warn("nats: other processes, such as overtake queue, can't reach the queues while this one runs", "error", err)
 	}
-	return &Server{ns: ns, lock: lock, door: door, token: cfg.Token, stopped: make(chan struct{})}, nil
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stopMending = cancel
+	go s.mend(ctx)
+	return s, nil
 }
 
 // Addr returns where the server listens, or nil if it does not.
-func (s *Server) Addr() net.Addr { return s.ns.Addr() }
+func (s *Server) Addr() net.Addr { return s.running().Addr() }
 
 // storeLimit is far above any disk. What bounds the disk is the bound of each
 // lane: a bound of the server would count what lanes reserve, also those of
 // former configurations, and then refuse to open the present ones.
 const storeLimit = 1 << 50
 
-func startServer(cfg *ServerConfig) (*server.Server, error) {
+func startServer(cfg *ServerConfig, trouble chan<- struct{}) (*server.Server, error) {
 	options := &server.Options{
 		ServerName:             "overtake",
 		DontListen:             cfg.Listen == "",
@@ -150,7 +164,7 @@ func startServer(cfg *ServerConfig) (*server.Server, error) {
 	if err != nil {
 		return nil, unusable(cfg.Dir, err)
 	}
-	log := &serverLog{log: cfg.Logger.With("component", "nats-server")}
+	log := &serverLog{log: cfg.Logger.With("component", "nats-server"), trouble: trouble}
 	ns.SetLoggerV2(log, false, false, false)
 	sizes := blockSizes(cfg.Dir)
 	ns.Start() // it returns when everything has started
@@ -218,9 +232,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop.Do(func() {
 		go func() {
 			defer close(s.stopped)
+			s.stopMending()
+			<-s.mended
 			s.door.close()
-			s.ns.Shutdown()
-			s.ns.WaitForShutdown()
+			s.running().Shutdown()
+			s.running().WaitForShutdown()
 			s.err = s.lock.release()
 		}()
 	})

@@ -12,6 +12,8 @@ import (
 type serverLog struct {
 	log   *slog.Logger
 	fatal atomic.Pointer[string] // the first fatal message
+	// trouble gets a word after each error, if there is room.
+	trouble chan<- struct{}
 }
 
 func (l *serverLog) Fatalf(format string, v ...any) {
@@ -19,8 +21,14 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	l.fatal.CompareAndSwap(nil, &msg)
 }
 
-func (l *serverLog) Errorf(format string, v ...any) { l.write(slog.LevelError, format, v) }
-func (l *serverLog) Warnf(format string, v ...any)  { l.write(slog.LevelWarn, format, v) }
+func (l *serverLog) Errorf(format string, v ...any) {
+	l.write(slog.LevelError, format, v)
+	select {
+	case l.trouble <- struct{}{}:
+	default:
+	}
+}
+func (l *serverLog) Warnf(format string, v ...any) { l.write(slog.LevelWarn, format, v) }
 
 // Noticef logs below what the server thinks of it: its start-up chatter is not
 // news to whoever runs a gateway.

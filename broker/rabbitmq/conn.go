@@ -142,6 +142,19 @@ func (c *Conn) request(ctx context.Context, call func(*amqp.Channel) error) erro
 	})
 }
 
+// waiting returns how many messages wait in a queue on the server.
+func (c *Conn) waiting(ctx context.Context, queue string) (int, error) {
+	var state amqp.Queue // where the call may write also after ctx has ended
+	err := c.request(ctx, func(ch *amqp.Channel) (err error) {
+		state, err = ch.QueueDeclarePassive(queue, true, false, false, false, nil)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return state.Messages, nil
+}
+
 // await waits for call, which the client library can't interrupt: when ctx ends
 // first, call goes on until the server answers or the connection is lost. Close
 // waits for it.

@@ -143,11 +143,7 @@ func (q *Queue) declareRetry(ctx context.Context, name, class string) error {
 }
 
 // holdsAny reports whether there is a message in a queue on the server.
-func (q *Queue) holdsAny(ctx context.Context, name string) (any bool, err error) {
-	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
-		state, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
-		any = state.Messages > 0
-		return err
-	})
-	return any, err
+func (q *Queue) holdsAny(ctx context.Context, name string) (bool, error) {
+	n, err := q.conn.waiting(ctx, name)
+	return n > 0, err
 }

@@ -60,15 +60,17 @@ func (q *Queue) Inspect(ctx context.Context) ([]broker.Lane, error) {
 			}
 			lane := broker.Lane{
 				Class: class, Waiting: state.Messages, InHand: broker.Unknown, Bytes: broker.Unknown, Consumers: state.Consumers,
+				MaxBytes: q.cfg.MaxBytes, // or else declaring it would have failed
 			}
 			if class == deadName {
-				lane.InHand = 0
+				lane.InHand, lane.MaxBytes = 0, q.cfg.DeadBytes
 			} else {
 				lane.PeekCounts = true
 				if lane.Paused, err = paused(ch, markerOf(name)); err != nil {
 					return err
 				}
 			}
+			lane.MaxMessages = lane.MaxBytes / messageBytes
 			lanes = append(lanes, lane)
 		}
 		return nil
@@ -126,14 +128,18 @@ func (q *Queue) Peek(ctx context.Context, lane string, limit int) (peeked []brok
 }
 
 // Purge implements [broker.Inspector].
-func (q *Queue) Purge(ctx context.Context, lane string) (n int, err error) {
-	err = q.inLane("purge", lane, func(name string) error {
-		return q.conn.request(ctx, func(ch *amqp.Channel) error {
+func (q *Queue) Purge(ctx context.Context, lane string) (int, error) {
+	n := 0 // where the call may write also after ctx has ended
+	err := q.inLane("purge", lane, func(name string) error {
+		return q.conn.request(ctx, func(ch *amqp.Channel) (err error) {
 			n, err = ch.QueuePurge(name, false)
 			return err
 		})
 	})
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // SetPaused implements [broker.Inspector].

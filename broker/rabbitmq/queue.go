@@ -299,12 +299,8 @@ func (q *Queue) Lanes(ctx context.Context) ([]Lane, error) {
 }
 
 // DeadDepth returns how many dead letters there are.
-func (q *Queue) DeadDepth(ctx context.Context) (n int, err error) {
-	err = q.conn.request(ctx, func(ch *amqp.Channel) error {
-		state, err := ch.QueueDeclarePassive(q.name(deadName), true, false, false, false, nil)
-		n = state.Messages
-		return err
-	})
+func (q *Queue) DeadDepth(ctx context.Context) (int, error) {
+	n, err := q.conn.waiting(ctx, q.name(deadName))
 	if err != nil {
 		return 0, fmt.Errorf("rabbitmq: queue %q: number of its dead letters: %w", q.cfg.Name, err)
 	}

@@ -68,12 +68,8 @@ func (s *Source) Next(ctx context.Context) (*broker.Taken, error) {
 }
 
 // Waiting implements [broker.Source]. Messages in hand are not among them.
-func (s *Source) Waiting(ctx context.Context) (n int, err error) {
-	err = s.conn.request(ctx, func(ch *amqp.Channel) error {
-		state, err := ch.QueueDeclarePassive(s.queue, true, false, false, false, nil)
-		n = state.Messages
-		return err
-	})
+func (s *Source) Waiting(ctx context.Context) (int, error) {
+	n, err := s.conn.waiting(ctx, s.queue)
 	if err != nil {
 		return 0, fmt.Errorf("rabbitmq: queue %q: number of its messages: %w", s.queue, err)
 	}

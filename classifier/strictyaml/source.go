@@ -46,7 +46,7 @@ func NewSource(file string) *Source {
 // Problems returns what is wrong, sorted by position; it is empty if nothing is.
 func (s *Source) Problems() Problems { return sorted(s.problems) }
 
-// Warnings returns what is accepted and has no effect, sorted by position.
+// Warnings returns what was recorded by Warn, sorted by position.
 func (s *Source) Warnings() Problems { return sorted(s.warnings) }
 
 func sorted(ps Problems) Problems {
@@ -166,7 +166,7 @@ func (s *Source) WrongOrigin(origin, hint, format string, args ...any) {
 	s.report("", place{file: origin}, fmt.Sprintf(format, args...), hint)
 }
 
-// Warn records that the value at path is accepted but has no effect.
+// Warn records that the value at path is accepted but has no effect, or not for long.
 func (s *Source) Warn(path, format string, args ...any) {
 	at := s.at(path)
 	s.warnings = append(s.warnings, Problem{File: at.file, Line: at.line, Column: at.column, Path: path, Text: fmt.Sprintf(format, args...)})

@@ -27,7 +27,26 @@ func TestRefusals(t *testing.T) {
 		{"a network that is too small", []string{"sidecar.redirect.excludeCIDRs[0]=10.0.0.0/33"}, []string{"/sidecar/redirect/excludeCIDRs/0"}},
 		{"one port for two", []string{"listeners[0].name=a", "listeners[0].port=9901", "listeners[0].servicePort=80"}, []string{"port 9901 of a", "admin.port"}},
 		{"a client CA without a certificate", []string{"listeners[0].name=a", "listeners[0].port=8080", "listeners[0].servicePort=80", "listeners[0].clientCA=true"}, []string{"a has clientCA and no tlsSecret"}},
-		{"latest", []string{"image.tag=latest"}, []string{"/image/tag"}},
+		{"latest", []string{"image.tag=latest"}, []string{"image.tag: latest names", "write a version"}},
+		{"the latest redirect", []string{"initImage.tag=latest"}, []string{"initImage.tag: latest names", "write a version"}},
+		{"a listener of the admin port's name", []string{"listeners[0].name=admin", "listeners[0].port=8080", "listeners[0].servicePort=80"}, []string{"listeners: admin is the name", "choose another"}},
+		{"a typo in settings", []string{"listeners[0].name=a", "listeners[0].port=8080", "listeners[0].servicePort=80", "listeners[0].settings.adress=x"}, []string{"listeners[].settings.adress is no key", "trust, proxy_protocol"}},
+		{"queues above the volume", []string{"broker.embedded.enabled=true", "broker.embedded.maxBytes=20GiB"}, []string{"broker.embedded.maxBytes: 20GiB", "broker.embedded.size, 8Gi", "write less"}},
+		{"queues as large as the volume", []string{"broker.embedded.enabled=true", "broker.embedded.maxBytes=8192MiB"}, []string{"broker.embedded.maxBytes: 8192MiB is not less"}},
+		{"queues above the volume by the configuration", []string{"broker.embedded.enabled=true", "config.brokers.local.max_bytes=9GiB"}, []string{"config.brokers.local.max_bytes: 9GiB", "write less"}},
+		{"a scrape longer than the interval", []string{"serviceMonitor.scrapeTimeout=30s"}, []string{"serviceMonitor.scrapeTimeout: 30s is more than serviceMonitor.interval, 15s"}},
+		{"a scrape longer than the interval, in other units", []string{"serviceMonitor.interval=59999ms", "serviceMonitor.scrapeTimeout=1m"}, []string{"serviceMonitor.scrapeTimeout: 1m is more"}},
+		{"servers of nobody", []string{"app.servers={http://shop:80}", "config.upstreams.api.servers={http://api:80}"}, []string{"app.servers: config.upstreams has no app", "http://shop:80", "config.upstreams.api.servers"}},
+		{"an access log that can't be written", []string{"config.access_log.output=/var/log/a.log"}, []string{"config.access_log.output: /var/log/a.log", "stdout or stderr", "gateway.extraVolumeMounts"}},
+		{"an access log beside the volume", []string{"config.access_log.output=/logs2/a.log", "gateway.extraVolumeMounts[0].name=a", "gateway.extraVolumeMounts[0].mountPath=/logs"}, []string{"config.access_log.output: /logs2/a.log"}},
+		{"an access log in a volume to be read", []string{"config.access_log.output=/logs/a.log", "gateway.extraVolumeMounts[0].name=a", "gateway.extraVolumeMounts[0].mountPath=/logs", "gateway.extraVolumeMounts[0].readOnly=true"}, []string{"config.access_log.output: /logs/a.log"}},
+		{"a sidecar's access log", []string{"sidecar.enabled=true", "sidecar.config.access_log.output=a.log"}, []string{"sidecar.config.access_log.output: a.log", "stdout or stderr"}},
+		{"an address for a network", []string{"networkPolicy.adminFrom[0].ipBlock.cidr=10.0.0.0"}, []string{"/networkPolicy/adminFrom/0/ipBlock/cidr"}},
+		{"a network too large", []string{"networkPolicy.publicFrom[0].ipBlock.cidr=10.0.0.0/33"}, []string{"/networkPolicy/publicFrom/0/ipBlock/cidr"}},
+		{"an exception that is none", []string{"networkPolicy.brokerFrom[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.brokerFrom[0].ipBlock.except[0]=x"}, []string{"/networkPolicy/brokerFrom/0/ipBlock/except/0"}},
+		{"a typo in who may connect", []string{"networkPolicy.adminFrom[0].podSelecter.matchLabels.a=b"}, []string{"/networkPolicy/adminFrom/0", "'podSelecter'"}},
+		{"a way out to an address", []string{"networkPolicy.egress.to[0].to[0].ipBlock.cidr=10.0.0.1"}, []string{"/networkPolicy/egress/to/0/to/0/ipBlock/cidr"}},
+		{"a label that is none", []string{"alerts.matchLabels.a-b=c"}, []string{"/alerts/matchLabels"}},
 		{"half a digest", []string{"image.digest=sha256:abc"}, []string{"/image/digest"}},
 		{"no limit of memory", []string{"gateway.resources.limits.memory=null"}, []string{"/gateway/resources/limits", "'memory'"}},
 		{"memory in bytes of mail", []string{"gateway.resources.limits.memory=1GB"}, []string{"/gateway/resources/limits/memory"}},
@@ -107,6 +126,39 @@ func TestRefusals(t *testing.T) {
 					t.Errorf("%v\nlacks %q", err, want)
 				}
 			}
+		})
+	}
+}
+
+// What is near to a refusal is taken.
+func TestNearRefusals(t *testing.T) {
+	const aListener = "listeners[0].name=a,listeners[0].port=8080,listeners[0].servicePort=80,"
+	sets := []string{
+		"broker.embedded.enabled=true,broker.embedded.maxBytes=8191MiB",
+		"broker.embedded.enabled=true,config.brokers.local.max_bytes=9GiB,config.brokers.local.dir=/other",
+		"broker.embedded.maxBytes=20GiB", // and no such broker
+		"serviceMonitor.interval=60s,serviceMonitor.scrapeTimeout=1m",
+		"config.upstreams.api.servers={http://api:80}",
+		"app.servers={http://shop:80},config.upstreams.api.servers={http://api:80},config.upstreams.app.timeout=1s",
+		"config.access_log.output=stderr",
+		"config.access_log.output=/dev/stdout",
+		"config.access_log.output=$${LOG}",
+		"config.access_log.output=/logs/a.log,gateway.extraVolumeMounts[0].name=a,gateway.extraVolumeMounts[0].mountPath=/logs/",
+		"broker.embedded.enabled=true,config.access_log.output=/var/lib/overtake/a.log",
+		"networkPolicy.enabled=true,networkPolicy.adminFrom[0].ipBlock.cidr=fd00::/8,networkPolicy.adminFrom[0].ipBlock.except={fd00:1::/32}",
+		"networkPolicy.enabled=true,networkPolicy.adminFrom[0].podSelector.matchLabels.a=b",
+	}
+	keys := programKeys(t, "Listener")
+	for _, key := range []string{"name", "address", "role", "tls"} { // those that other values set
+		delete(keys, key)
+	}
+	for key := range keys {
+		sets = append(sets, aListener+"listeners[0].settings."+key+"=x")
+	}
+	for _, set := range sets {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			render(t, "edge", "--set", set)
 		})
 	}
 }

@@ -138,17 +138,17 @@ func TestSchemaBoundsNumbers(t *testing.T) {
 	walk("", readSchema(t))
 }
 
-// The keys of config are those of the program's file, but for those that other values
-// set.
-func TestConfigKeys(t *testing.T) {
+// programKeys are the keys that a part of the program's file has.
+func programKeys(t *testing.T, part string) map[string]bool {
+	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "gateway/config/config.go"), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{}
+	keys := map[string]bool{}
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.TypeSpec)
-		if !ok || spec.Name.Name != "Config" {
+		if !ok || spec.Name.Name != part {
 			return true
 		}
 		for _, field := range spec.Type.(*ast.StructType).Fields.List {
@@ -160,11 +160,21 @@ func TestConfigKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 			if key, _, _ := strings.Cut(reflect.StructTag(tag).Get("yaml"), ","); key != "-" {
-				want[key] = true
+				keys[key] = true
 			}
 		}
 		return false
 	})
+	if len(keys) == 0 {
+		t.Fatalf("the program has no %s", part)
+	}
+	return keys
+}
+
+// The keys of config are those of the program's file, but for those that other values
+// set.
+func TestConfigKeys(t *testing.T) {
+	want := programKeys(t, "Config")
 	sections := map[string]*schema{"config": readSchema(t).Properties["config"], "sidecar.config": readSchema(t).Properties["sidecar"].Properties["config"]}
 	for _, key := range []string{"listeners", "admin", "drain_timeout", "admin_token"} {
 		if !want[key] {

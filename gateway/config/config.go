@@ -70,7 +70,8 @@ type Config struct {
 	DrainTimeout time.Duration `yaml:"drain_timeout"`
 
 	// Warnings are what the file asks for and this version accepts without
-	// doing it, and parts that can never take effect.
+	// doing it, parts that can never take effect, and certificates of listeners that
+	// have expired or will soon.
 	Warnings []strictyaml.Problem `yaml:"-"`
 
 	// source knows where values came from.

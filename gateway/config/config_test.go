@@ -20,11 +20,17 @@ import (
 // writeCertificate puts a self-signed certificate into the working directory.
 func writeCertificate(t *testing.T, cert, key string) {
 	t.Helper()
+	writeCertificateUntil(t, cert, key, time.Now().Add(90*24*time.Hour))
+}
+
+// writeCertificateUntil is writeCertificate for one that ends then.
+func writeCertificateUntil(t *testing.T, cert, key string, end time.Time) {
+	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: end}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +94,36 @@ func TestCertificateOfAnotherKey(t *testing.T) {
 	_, err := Parse("overtake.yaml", []byte("listeners: [{address: \":443\", tls: {cert: a.crt, key: b.key}}]"), lookup)
 	if err == nil || !strings.HasPrefix(err.Error(), "overtake.yaml:1:31: listeners[0].tls: not a certificate and its key") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// Who checks a file, or starts or reloads by it, is told of certificates that have
+// ended, or will within two weeks.
+func TestExpiringCertificates(t *testing.T) {
+	t.Chdir(t.TempDir())
+	day := 24 * time.Hour
+	for _, tc := range []struct {
+		end  time.Time
+		want string
+	}{
+		{time.Now().Add(-day), "expired on"},
+		{time.Now().Add(14*day - time.Minute), "expires on"},
+		{time.Now().Add(14*day + time.Minute), ""},
+	} {
+		writeCertificate(t, "a.crt", "a.key")
+		writeCertificateUntil(t, "b.crt", "b.key", tc.end)
+		c, err := Parse("overtake.yaml", []byte(`listeners: [{address: ":443", tls: {cert: a.crt, key: a.key, certificates: [{cert: b.crt, key: b.key}]}}]
+upstreams: {app: {servers: ["http://127.0.0.1:9000"]}}`), lookup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if tc.want != "" {
+			want = []string{"overtake.yaml:1:84: listeners[0].tls.certificates[0].cert: the certificate b.crt " + tc.want + " " + tc.end.UTC().Format("2006-01-02 15:04 UTC")}
+		}
+		if len(c.Warnings) != len(want) || len(want) > 0 && !strings.HasPrefix(c.Warnings[0].String(), want[0]) {
+			t.Errorf("warnings %v, want %q", c.Warnings, want)
+		}
 	}
 }
 

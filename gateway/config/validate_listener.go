@@ -93,15 +93,20 @@ func (v validator) validateTLS(at string, t *TLS) {
 	}
 }
 
-// validatePair checks that there is a certificate, with its key.
+// validatePair checks that there is a certificate, with its key, and warns of its end.
 func (v validator) validatePair(at string, pair Certificate) {
 	cert, haveCert := v.file(at+".cert", pair.Cert)
 	key, haveKey := v.file(at+".key", pair.Key)
 	if !haveCert || !haveKey {
 		return
 	}
-	if _, err := tls.X509KeyPair(cert, key); err != nil {
+	loaded, err := tls.X509KeyPair(cert, key)
+	if err != nil {
 		v.Problem(at, "", "not a certificate and its key: %v", err)
+		return
+	}
+	if end := Expiry(loaded.Leaf, time.Now()); end != "" {
+		v.Warn(at+".cert", "the certificate %s %s", v.Shown(at+".cert", pair.Cert), end)
 	}
 }
 

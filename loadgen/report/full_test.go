@@ -192,6 +192,7 @@ func TestHostileText(t *testing.T) {
 			c := &run.Classes[j]
 			c.Name, c.Class, c.Method, c.Path, c.Endpoint = evil, evil, evil, evil, evil
 			c.Shed, c.Failed = map[string]int64{evil: 1}, map[string]int64{evil: 1}
+			c.FirstFailures = map[string]string{evil: evil}
 			for k := range c.Phases {
 				c.Phases[k].Name = evil
 			}

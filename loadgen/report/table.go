@@ -33,7 +33,7 @@ func WriteTable(w io.Writer, r *loadgen.Report) error {
 	if anyTooFew(groups) {
 		writeLines(&b, "", []string{fewAnswersNote})
 	}
-	writeLines(&b, "", causes(groups))
+	writeLines(&b, "", append(causes(groups), firstFailures(groups)...))
 	writeLines(&b, "", headline(r))
 	writeExpectations(&b, r.Expectations)
 	writeLines(&b, "", verdictLines(r.Verdict))

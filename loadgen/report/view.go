@@ -70,7 +70,7 @@ func newPageView(r *loadgen.Report) pageView {
 	groups := groupRuns(r)
 	view := pageView{
 		Report: r, Valid: r.Verdict.State == loadgen.Valid, Title: pageTitle(r), About: curvesInWords(groups),
-		Causes: causes(groups), Load: loadRows(r),
+		Causes: append(causes(groups), firstFailures(groups)...), Load: loadRows(r),
 	}
 	for _, e := range r.Expectations {
 		if !e.Met {

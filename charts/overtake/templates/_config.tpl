@@ -99,6 +99,9 @@ would be in a file system that can't be written, or what would be a secret in a 
 {{- $_ := set $local "token" "${BROKER_TOKEN}" -}}
 {{- end -}}
 {{- include "overtake.config.missing" (list $made "local" $local) -}}
+{{- if ne (index . 2) "relay" -}}
+{{- include "overtake.config.refuseBytes" (list $made.local $broker.embedded) -}}
+{{- end -}}
 {{- end -}}
 {{- with $broker.nats -}}
 {{- if .enabled -}}
@@ -122,6 +125,22 @@ would be in a file system that can't be written, or what would be a secret in a 
 {{- if $made }}{{ $_ := set $file "brokers" $made }}{{ end -}}
 {{- end -}}
 
+{{- /*
+overtake.config.refuseBytes (list $broker .Values.broker.embedded): a bound above the
+volume. It is the program that says what a size is; it knows more units than Kubernetes.
+*/ -}}
+{{- define "overtake.config.refuseBytes" -}}
+{{- $broker := index . 0 -}}
+{{- $size := (index . 1).size -}}
+{{- $most := get $broker "max_bytes" | toString -}}
+{{- if and (hasPrefix "/var/lib/overtake/" (get $broker "dir")) (regexMatch "^[0-9]+[KMGT]iB$" $most) -}}
+{{- $name := eq $most (index . 1).maxBytes | ternary "broker.embedded.maxBytes" "config.brokers.local.max_bytes" -}}
+{{- if ge (include "overtake.bytes" (list (trimSuffix "B" $most) $name) | int64) (include "overtake.bytes" (list $size "broker.embedded.size") | int64) -}}
+{{- fail (printf "%s: %s is not less than broker.embedded.size, %s: the volume would be full before the queues are; write less, or leave it out for three quarters of size" $name $most $size) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "overtake.config.listeners" -}}
 {{- $listeners := list -}}
 {{- range .Values.listeners -}}
@@ -129,6 +148,12 @@ would be in a file system that can't be written, or what would be a secret in a 
 {{- range $key := list "name" "address" "role" "tls" -}}
 {{- if hasKey $listener $key -}}
 {{- fail (printf "listeners[].settings.%s can't be set here; set name, port, tlsSecret and clientCA of the listener" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $known := list "trust" "proxy_protocol" "proxy_protocol_from" "limits" "abort_on_close" -}}
+{{- range $key, $_ := $listener -}}
+{{- if not (has $key $known) -}}
+{{- fail (printf "listeners[].settings.%s is no key of a listener; the keys are %s" $key (join ", " $known)) -}}
 {{- end -}}
 {{- end -}}
 {{- $_ := set $listener "name" .name -}}
@@ -162,7 +187,14 @@ would be in a file system that can't be written, or what would be a secret in a 
 {{- if or (not $upstreams) (hasKey $upstreams "app") -}}
 {{- include "overtake.config.missing" (list $upstreams "app" (dict "servers" $values.app.servers)) -}}
 {{- $_ := set $file "upstreams" $upstreams -}}
+{{- else if ne (toJson $values.app.servers) (toJson (list "http://app:8080")) -}}
+{{- fail (printf "app.servers: config.upstreams has no app that would have %s for its servers; write them in config.upstreams.%s.servers, or call an upstream app" (join ", " $values.app.servers) (keys $upstreams | sortAlpha | first)) -}}
 {{- end -}}
+{{- $logs := ternary (list "/var/lib/overtake") (list) $values.broker.embedded.enabled -}}
+{{- range $values.gateway.extraVolumeMounts -}}
+{{- if not .readOnly }}{{ $logs = append $logs .mountPath }}{{ end -}}
+{{- end -}}
+{{- include "overtake.refuseLog" (list $file "config" $logs ", or mount a volume there by gateway.extraVolumes and gateway.extraVolumeMounts") -}}
 {{- else -}}
 {{- $file = pick $file "classes" "default_class" "rules" "brokers" "queues" "relays" -}}
 {{- range $name, $queue := default dict (get $file "queues") -}}

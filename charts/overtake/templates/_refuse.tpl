@@ -2,6 +2,16 @@
 {{- define "overtake.refuse" -}}
 {{- $embedded := .Values.broker.embedded -}}
 {{- $gateway := .Values.gateway -}}
+{{- range $name := list "image" "initImage" -}}
+{{- if eq (get $.Values $name).tag "latest" -}}
+{{- fail (printf "%s.tag: latest names another program every time; write a version, or leave it empty for the chart's, %s" $name $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.serviceMonitor -}}
+{{- if gt (include "overtake.milliseconds" .scrapeTimeout | int64) (include "overtake.milliseconds" .interval | int64) -}}
+{{- fail (printf "serviceMonitor.scrapeTimeout: %s is more than serviceMonitor.interval, %s, which Prometheus refuses; write no more than that" .scrapeTimeout .interval) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $gateway.enabled $embedded.enabled -}}
 {{- if gt (int (default 1 $gateway.replicas)) 1 -}}
 {{- fail (printf "gateway.replicas: %d can't be with broker.embedded.enabled: each pod would have a broker of its own, and a job posted to one would be unknown to the others; set gateway.replicas to 1, or use broker.nats or broker.rabbitmq" (int $gateway.replicas)) -}}
@@ -52,6 +62,9 @@
 {{- $servicePorts := dict -}}
 {{- range .Values.listeners -}}
 {{- $port := .port | toString -}}
+{{- if eq .name "admin" -}}
+{{- fail "listeners: admin is the name of the admin port, too; choose another" -}}
+{{- end -}}
 {{- if hasKey $ports $port -}}
 {{- fail (printf "listeners: port %s of %s is that of %s, too; choose another" $port .name (get $ports $port)) -}}
 {{- end -}}
@@ -65,6 +78,12 @@
 {{- if and $embedded.enabled $embedded.listen.enabled (hasKey $ports ($embedded.listen.port | toString)) -}}
 {{- fail (printf "broker.embedded.listen.port: %d is the port of %s, too; choose another" (int $embedded.listen.port) (get $ports ($embedded.listen.port | toString))) -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* overtake.milliseconds "15s" */ -}}
+{{- define "overtake.milliseconds" -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- mul (trimSuffix $unit . | int64) (get (dict "ms" 1 "s" 1000 "m" 60000) $unit) -}}
 {{- end -}}
 
 {{- /* overtake.refuseRedirect .Values.sidecar: what its init container would refuse at each start of a pod. */ -}}
@@ -89,5 +108,22 @@
 {{- end -}}
 {{- else if not $redirect.outboundPorts -}}
 {{- fail "sidecar.redirect has nothing to redirect: set sidecar.redirect.inbound to true, or sidecar.redirect.outboundPorts" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /*
+overtake.refuseLog (list .Values.config "config" (list "/logs") "remedy"): an access log
+where nothing can be written. The directories are those that can be.
+*/ -}}
+{{- define "overtake.refuseLog" -}}
+{{- $output := get (default dict (get (index . 0) "access_log")) "output" | toString -}}
+{{- $taken := or (has $output (list "" "stdout" "stderr")) (hasPrefix "/dev/" $output) (contains "${" $output) -}}
+{{- range index . 2 -}}
+{{- if hasPrefix (printf "%s/" (clean .)) (printf "%s/" (clean $output)) -}}
+{{- $taken = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $taken -}}
+{{- fail (printf "%s.access_log.output: %s is in the container's own file system, which can't be written; write stdout or stderr%s" (index . 1) $output (index . 3)) -}}
 {{- end -}}
 {{- end -}}

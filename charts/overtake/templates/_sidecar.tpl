@@ -153,6 +153,7 @@ checksum/overtake-sidecar: {{ include "overtake.config.restart" (list . (include
 {{- include "overtake.config.refuse" (list $sidecar.config "sidecar.config" $remedies) -}}
 {{- include "overtake.config.refuseBrokers" (list $sidecar.config "sidecar.config" "write the url of a broker elsewhere") -}}
 {{- include "overtake.config.needBroker" (list $sidecar.config "sidecar.config" "write sidecar.config.brokers, with the url of a broker elsewhere") -}}
+{{- include "overtake.refuseLog" (list $sidecar.config "sidecar.config" (list) "") -}}
 {{- $file := deepCopy $sidecar.config -}}
 {{- $outbound := int $sidecar.outboundPort -}}
 {{- $listeners := list (dict "name" "inbound" "role" "inbound" "address" (printf ":%d" (int $sidecar.inboundPort))) (dict "name" "outbound" "role" "outbound" "address" (printf "127.0.0.1:%d" $outbound)) -}}

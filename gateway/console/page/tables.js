@@ -34,7 +34,7 @@ function drawSheds(state) {
       say(tr.cells[2].firstChild, s.reason);
       say(tr.cells[3], count(s.recent));
       say(tr.cells[4], count(s.total));
-      say(tr.cells[5], shedMeans[s.reason] ?? "");
+      say(tr.cells[5], s.queue && s.reason === "queue_full" ? "its lane, or the store of its state, had no room: overtake queue show has the bounds" : shedMeans[s.reason] ?? "");
     });
 }
 
