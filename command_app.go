@@ -16,11 +16,13 @@ type appCommand struct {
 	Service []string `placeholder:"fixed|exponential|NAME" help:"How long /work?ms=N takes: N, or exponentially distributed with mean N (default fixed). With --file: the services to run here; may be repeated (default all)."`
 	Sharing bool     `help:"All requests run at once and share the workers, as on a processor: with n of them, each advances at the rate workers/n, at most 1."`
 
-	File       string `short:"f" placeholder:"FILE|NAME" help:"Run an application of many services: a graph from a file, or one that comes with the program, see --list."`
-	ListenBase int    `placeholder:"PORT" help:"With --file: the services without an address of their own listen on 127.0.0.1 from this port on, in the order of the file (default: any free ports)."`
-	Check      bool   `help:"With --file: print who calls whom, and run nothing."`
-	Print      bool   `help:"With --file: print the file of a graph that comes with the program, to be copied and changed, and run nothing."`
-	List       bool   `help:"Print the graphs that come with the program, and run nothing."`
+	File          string `short:"f" placeholder:"FILE|NAME" help:"Run an application of many services: a graph from a file, or one that comes with the program, see --list."`
+	ListenBase    int    `placeholder:"PORT" help:"With --file: the services are called on 127.0.0.1 from this port on, in the order of the file, but for those with an address of their own (default: any free ports). Of a service with a sidecar, it is that of the sidecar."`
+	Sidecars      bool   `help:"With --file: give every service a sidecar, also those of which the file does not say so."`
+	SidecarConfig string `placeholder:"FILE" help:"With --sidecars: configuration of those for which the file has none: their classes and tracing."`
+	Check         bool   `help:"With --file: print who calls whom, and run nothing."`
+	Print         bool   `help:"With --file: print the file of a graph that comes with the program, to be copied and changed, and run nothing."`
+	List          bool   `help:"Print the graphs that come with the program, and run nothing."`
 }
 
 // Help implements kong.HelpProvider.
@@ -33,7 +35,8 @@ Examples:
   curl 'http://127.0.0.1:9000/work?ms=5'
   overtake app -f bookinfo --check
   overtake app -f bookinfo --listen-base 9080 &
-  curl http://127.0.0.1:9080/productpage`
+  curl http://127.0.0.1:9080/productpage
+  overtake app -f bookinfo --sidecars --listen-base 9180`
 }
 
 // Run serves until ctx ends.
@@ -43,10 +46,12 @@ func (c *appCommand) Run(ctx context.Context) error {
 		return listGraphs()
 	case c.File != "" && (c.Listen != nil || c.Workers != nil || c.Sharing):
 		return &usageError{errors.New("--listen, --workers and --sharing are about the sample app: a graph has listen and workers of each service in its file, and --listen-base")}
+	case c.SidecarConfig != "" && !c.Sidecars:
+		return &usageError{errors.New("--sidecar-config is about the sidecars that --sidecars adds: give that too")}
 	case c.File != "":
 		return c.runGraph(ctx)
-	case c.Check || c.Print || c.ListenBase != 0:
-		return &usageError{errors.New("--check, --print and --listen-base are about a graph: give one with --file")}
+	case c.Check || c.Print || c.ListenBase != 0 || c.Sidecars:
+		return &usageError{errors.New("--check, --print, --listen-base and --sidecars are about a graph: give one with --file")}
 	}
 	return c.runSample(ctx)
 }

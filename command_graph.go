@@ -34,7 +34,7 @@ func loadGraph(name string) (*topology.Graph, error) {
 		if g, ok := topology.Builtin(name); ok {
 			return g, nil
 		}
-		return nil, &usageError{fmt.Errorf("--file %s: no graph is called that; %s; a file is ./%s", name, strictyaml.Suggest(name, topology.BuiltinNames()), name)}
+		return nil, &usageError{fmt.Errorf("--file %s: no graph is called that; %s", name, strictyaml.SuggestNameOrFile(name, topology.BuiltinNames()))}
 	}
 	text, err := strictyaml.ReadFile(name, strictyaml.MaxFile)
 	if err != nil {
@@ -45,17 +45,22 @@ func loadGraph(name string) (*topology.Graph, error) {
 		return nil, err
 	}
 	for _, service := range g.Names() {
-		side := g.Services[service].Sidecar
-		if side == nil || side.Config == "" {
-			continue
-		}
-		if f, err := strictyaml.OpenFile(side.Config); err != nil {
-			return nil, &usageError{fmt.Errorf("%s: services.%s.sidecar.config: %w; name a file, relative to where overtake is started", name, service, err)}
-		} else if err := f.Close(); err != nil {
-			return nil, err
+		if side := g.Services[service].Sidecar; side != nil && side.Config != "" {
+			if err := canOpen(side.Config); err != nil {
+				return nil, &usageError{fmt.Errorf("%s: services.%s.sidecar.config: %w", name, service, err)}
+			}
 		}
 	}
 	return g, nil
+}
+
+// canOpen finds out whether a sidecar could read its configuration file.
+func canOpen(config string) error {
+	f, err := strictyaml.OpenFile(config)
+	if err != nil {
+		return fmt.Errorf("%w; name a file, relative to where overtake is started", err)
+	}
+	return f.Close()
 }
 
 // runGraph runs services of a graph until ctx ends.
@@ -71,6 +76,14 @@ func (c *appCommand) runGraph(ctx context.Context) error {
 	g, err := loadGraph(c.File)
 	if err != nil {
 		return err
+	}
+	if c.Sidecars {
+		if c.SidecarConfig != "" {
+			if err := canOpen(c.SidecarConfig); err != nil {
+				return &usageError{fmt.Errorf("--sidecar-config: %w", err)}
+			}
+		}
+		g = g.WithSidecars(c.SidecarConfig)
 	}
 	if c.Check {
 		fmt.Print(g.Picture())
@@ -101,6 +114,11 @@ func (c *appCommand) runGraph(ctx context.Context) error {
 	}
 	for _, service := range running.Running() {
 		fmt.Println(service)
+	}
+	for _, service := range running.Running() {
+		if service.Door != "" {
+			fmt.Printf("front door: http://%s (%s)\n", service.Door, service.Service)
+		}
 	}
 	var failed error
 	select {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"overtake/loadgen/live"
 	"overtake/loadgen/nats"
 	reports "overtake/loadgen/report"
+	"overtake/tracing/jaegerquery"
 )
 
 // loadgenCommands are what the load generator does; driving a load needs no name.
@@ -33,9 +36,9 @@ type loadgenCommand struct {
 	List        bool           `help:"List the scenarios that are built in, and do nothing else."`
 	Print       string         `placeholder:"scenario|gateway" help:"Print the file of the built-in scenario that -f names, or a configuration of the gateway that suits it, and do nothing else."`
 	Target      string         `placeholder:"URL" help:"Where to send the load: http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ for Basic authorization."`
-	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second; NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
+	Class       []string       `sep:"none" placeholder:"NAME=RATE:PATH" help:"One part of the load, in requests per second (200, 200/s or 30/min); NAME=RATE:METHOD PATH for other methods than GET. NAME is a label for the report: which latency class the requests get is for the gateway's rules to say. Repeat it for a mixed load; one of the scenario with this name is replaced."`
 	Job         []string       `placeholder:"NAME" help:"Class whose requests are jobs: 202 is the expected answer, and latency counts until the work is done: as --completions lists it, or else as the resource in Location tells."`
-	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the rates of all classes (default ${default})."`
+	Rate        float64        `default:"1" placeholder:"FACTOR" help:"Multiplies the load of all classes (default ${default}): rates, sizes of bursts, and the speed of replays. 2 plays a recording in half the time; a duration that is given, or phases, keep their length."`
 	Duration    *time.Duration `placeholder:"DURATION" help:"How long to send (default 30s). A scenario with phases has its own."`
 	Warmup      *time.Duration `placeholder:"DURATION" help:"How long to send before measuring (default 0s)."`
 	Seed        *uint64        `placeholder:"N" help:"The same seed sends the same requests at the same times (default 1)."`
@@ -84,6 +87,8 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 		return &usageError{err}
 	}
 	warnOfCut(os.Stderr, load)
+	warnOfIdle(os.Stderr, load)
+	warnOfJaeger(ctx, os.Stderr, c.Jaeger)
 	if !signal.Ignored(syscall.SIGHUP) { // by nohup
 		var stop context.CancelFunc
 		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
@@ -104,6 +109,7 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 			missing = append(missing, err)
 		}
 	}
+	warnOfTLS(ctx, os.Stderr, load, report)
 	if missing = append(missing, worth(report)...); len(missing) > 0 {
 		return missing
 	}
@@ -114,6 +120,24 @@ func (c *loadgenCommand) Run(ctx context.Context) error {
 type shortfalls []error
 
 func (s shortfalls) Error() string { return errors.Join(s...).Error() }
+
+// warnOfTLS tells which servers of http:// URLs, none of whose answers was a success,
+// speak TLS: what is in the report about them, such as a connection that was closed,
+// does not say so.
+func warnOfTLS(ctx context.Context, w io.Writer, load loadgen.Scenario, report *loadgen.Report) {
+	succeeded := make(map[string]bool) // by URL
+	for _, run := range report.Runs {
+		for i, class := range run.Classes {
+			url := cmp.Or(load.Endpoints[load.Classes[i].Endpoint].URL, load.Target)
+			succeeded[url] = succeeded[url] || class.OK > 0 || class.FailedTotal() == 0
+		}
+	}
+	for _, url := range slices.Sorted(maps.Keys(succeeded)) {
+		if secure, ok := strings.CutPrefix(url, "http://"); ok && !succeeded[url] && loadgen.SpeaksTLS(ctx, url) {
+			_, _ = fmt.Fprintf(w, "%s speaks TLS, and was sent requests without: write https://%s\n", url, secure)
+		}
+	}
+}
 
 // warnOfCut tells which recorded arrivals lie after the end of the run.
 func warnOfCut(w io.Writer, load loadgen.Scenario) {
@@ -126,6 +150,40 @@ func warnOfCut(w io.Writer, load loadgen.Scenario) {
 	}
 }
 
+// warnOfIdle tells how much of the run's end has nothing due, if a load is recorded
+// and no more: what is done per second is counted over it, too.
+func warnOfIdle(w io.Writer, load loadgen.Scenario) {
+	var last time.Duration
+	for _, class := range load.Classes {
+		if len(class.Arrivals.Rate) > 0 || class.Arrivals.Bursts.Size > 0 {
+			return
+		}
+		last = max(last, class.Arrivals.Replay.End())
+	}
+	// An end is rounded up where nothing is said about it.
+	if idle := load.Warmup + load.Duration - last; idle > max(time.Second, load.Duration/10) {
+		_, _ = fmt.Fprintf(w, "no recorded arrival is due in the last %v of the run, which figures per second count too; let it last %v to leave that out\n",
+			idle.Truncate(time.Millisecond), (last - load.Warmup + time.Second).Truncate(time.Second))
+	}
+}
+
+// warnOfJaeger tells that links of the report lead nowhere; "" is no Jaeger. It waits
+// for up to 3 s.
+func warnOfJaeger(ctx context.Context, w io.Writer, pages string) {
+	if pages == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Second, errors.New("no answer within 3s"))
+	defer cancel()
+	client, err := jaegerquery.New(pages)
+	if err == nil {
+		err = client.Reach(ctx)
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(w, "--jaeger: %v. The links in the report lead nowhere until it is there\n", err)
+	}
+}
+
 // check returns what the flags and the file ask for.
 func (c *loadgenCommand) check() (load loadgen.Scenario, expectations []expect.Expectation, err error) {
 	if err := c.checkFlags(); err != nil {
@@ -134,17 +192,18 @@ func (c *loadgenCommand) check() (load loadgen.Scenario, expectations []expect.E
 	if load, err = c.scenario(); err != nil {
 		return load, nil, err
 	}
+	var wrong []error // all at once: each costs a try otherwise
 	for _, text := range c.Expect {
 		e, err := expect.Parse(text)
 		if err == nil {
 			err = e.Applies(load.Classes)
 		}
 		if err != nil {
-			return load, nil, fmt.Errorf("--expect: %w", err)
+			wrong = append(wrong, fmt.Errorf("--expect: %w", err))
 		}
 		expectations = append(expectations, e)
 	}
-	return load, expectations, nil
+	return load, expectations, errors.Join(wrong...)
 }
 
 // drive makes the runs and returns one report of them all. Both the report and

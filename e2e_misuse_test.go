@@ -77,11 +77,11 @@ func TestE2EMisuse(t *testing.T) {
 		{"missing flag", []string{"check"}, "", "", 2, `overtake: missing flags: --config=FILE \(overtake check --help has an example\)`},
 		{"bad source", []string{"explain", "GET", "/", "--source", "10.0.0"}, "", "", 2, `overtake: --source "10.0.0" is not an IP address, want one such as 10.1.2.3 .+`},
 		{"bad class", load("--class", "interactive=fast:/"), "", "", 2, `overtake: .+class "interactive=fast:/": rate "fast" is not a number; want NAME=RATE:PATH .+`},
-		{"bad duration", load("--class", "a=1:/", "--duration", "10"), "", "", 2, `overtake: --duration: .+missing unit in duration "10" .+`},
+		{"bad duration", load("--class", "a=1:/", "--duration", "10"), "", "", 2, `overtake: --duration: "10" is no duration: it has no unit; write 10s, or 10m for minutes .+`},
 		{"no duration", load("--class", "a=1:/", "--duration", "0s"), "", "", 2, `overtake: --duration 0s, want more than 0s .+`},
 		{"no load", load(), "", "", 2, `overtake: no load given; add -f shop, or --class 'interactive=200:/work\?ms=5' .+`},
 		{"job without class", load("--class", "a=1:/", "--job", "b"), "", "", 2, `overtake: --job b: there is no class of this name .+`},
-		{"target away", load("--class", "a=1:/", "--duration", "1s"), "", "", 1, `overtake: loadgen: target http://127.0.0.1:1 refused the connection; is the gateway running there\? .+`},
+		{"target away", load("--class", "a=1:/", "--duration", "1s"), "", "", 1, `overtake: loadgen: target http://127.0.0.1:1 refused the connection; is a server running there\? .+`},
 		{"demo too short", []string{"demo", "--duration", "10ms"}, "", "", 2, `overtake: --duration 10ms, want at least 1s .+`},
 		{"report in no folder", []string{"demo", "--out", "/dev/null/report"}, "", "", 1, `overtake: report: mkdir /dev/null: not a directory; give another folder with --out`},
 	} {

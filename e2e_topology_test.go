@@ -4,11 +4,13 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,6 +109,66 @@ services:
 	if classes, ids := seen.all(); classes != "interactive batch interactive batch" || ids != "r-interactive r-batch r-interactive r-batch" {
 		t.Errorf("the last hop saw %q of %q", classes, ids)
 	}
+}
+
+// A gateway in front of the port of a service gives the class, and it is kept in every
+// hop: that port is of the service's sidecar, where there is one. The services forward
+// what they do by default, and the sidecars know the classes from their configuration.
+func TestE2ETopologyBehindAGateway(t *testing.T) {
+	var seen [3]*seenClasses
+	for i := range seen {
+		seen[i] = watchClasses(t)
+	}
+	graph := writeGraph(t, `
+services:
+  a: {endpoints: [{path: /**, calls: [{url: %q}, {parallel: [{service: b, path: /}, {service: c, path: /}]}]}]}
+  b: {endpoints: [{path: /, calls: [{url: %q}]}]}
+  c: {endpoints: [{path: /, calls: [{url: %q}]}]}
+`, seen[0].url, seen[1].url, seen[2].url)
+	base := freePorts(t, 3)
+	classes := "classes: [{name: people}, {name: usual}, {name: night}]\ndefault_class: usual\n"
+	config := filepath.Join(t.TempDir(), "sidecars.yaml")
+	if err := os.WriteFile(config, []byte(classes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "app", "-f", graph, "--sidecars", "--sidecar-config", config, "--listen-base", strconv.Itoa(base))
+	door := p.find(t, `front door: (\S+) \(a\)`)
+	if want := fmt.Sprintf("http://127.0.0.1:%d", base); door != want {
+		t.Errorf("the front door is %s, want %s", door, want)
+	}
+	gateway := startGateway(t, classes+fmt.Sprintf(`
+upstreams: {app: {servers: [%q]}}
+rules: [{class: night, match: {path: /reports}}, {class: people, match: {path: /**}}]
+`, door))
+	for _, path := range []string{"/reports", "/page", "/reports"} {
+		stdout, stderr := tool(t, "curl", "-sS", "-f", gateway.url+path)
+		if stdout+stderr != "" {
+			t.Errorf("%s: %s%s", path, stdout, stderr)
+		}
+	}
+	for i, hop := range seen {
+		if got, _ := hop.all(); got != "night people night" {
+			t.Errorf("hop %d calls with the classes %q, want those that the gateway gave: night people night", i, got)
+		}
+	}
+}
+
+// freePorts returns the first of n ports in a row that were free a moment ago, and that
+// Linux hands out to nobody who asks for any port.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	for range 100 {
+		base := 10_000 + rand.IntN(20_000)
+		free := 0
+		for free < n && refuses(net.JoinHostPort("127.0.0.1", strconv.Itoa(base+free))) {
+			free++
+		}
+		if free == n {
+			return base
+		}
+	}
+	t.Fatal("no free ports in a row")
+	return 0
 }
 
 // Messages go through a real RabbitMQ with the forwarded headers, and go on after it

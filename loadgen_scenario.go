@@ -94,7 +94,7 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	s := loadgen.Scenario{Duration: 30 * time.Second, Seed: 1}
 	if c.File != "" {
 		var err error
-		if s, err = scenario.Open(c.File, c.Warmup, os.LookupEnv); err != nil {
+		if s, err = scenario.Open(c.File, scenario.Changes{Warmup: c.Warmup, Rate: c.Rate}, os.LookupEnv); err != nil {
 			return s, err
 		}
 	}
@@ -116,9 +116,6 @@ func (c *loadgenCommand) scenario() (loadgen.Scenario, error) {
 	if err := c.setClasses(&s); err != nil {
 		return s, err
 	}
-	for i := range s.Classes {
-		s.Classes[i].Arrivals = s.Classes[i].Arrivals.Times(c.Rate)
-	}
 	if err := authorize(&s); err != nil {
 		return s, err
 	}
@@ -138,6 +135,7 @@ func (c *loadgenCommand) setClasses(s *loadgen.Scenario) error {
 			return fmt.Errorf("--class %s: there are two of this name", class.Name)
 		}
 		given[class.Name] = true
+		class.Arrivals = class.Arrivals.Times(c.Rate) // as the file's are already
 		at := slices.IndexFunc(s.Classes, func(other loadgen.Class) bool { return other.Name == class.Name })
 		if at < 0 {
 			s.Classes = append(s.Classes, class)

@@ -78,6 +78,7 @@ func options(exit func(code int)) []kong.Option {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 		kong.Help(printHelp),
 		kong.Exit(exit),
+		durations(),
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 func TestScenariosSuitTheirGateways(t *testing.T) {
 	none := func(string) (string, bool) { return "", false }
 	for _, name := range scenario.Names() {
-		s, err := scenario.Open(name, nil, none)
+		s, err := scenario.Open(name, scenario.Changes{}, none)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -128,7 +128,7 @@ func probe(ctx context.Context, t target, tlsConfig *tls.Config) error {
 		_ = conn.Close()
 		return nil
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("loadgen: target %s refused the connection; is the gateway running there? (%w)", t.url, err)
+		return fmt.Errorf("loadgen: target %s refused the connection; is a server running there? (%w)", t.url, err)
 	case errors.As(err, &untrusted):
 		return fmt.Errorf("loadgen: the certificate of target %s is not trusted: %w; give --insecure, or have SSL_CERT_FILE name its CA", t.url, untrusted.Err)
 	case errors.As(err, &noTLS):
@@ -136,4 +136,22 @@ func probe(ctx context.Context, t target, tlsConfig *tls.Config) error {
 	default:
 		return fmt.Errorf("loadgen: target %s can't be reached: %w", t.url, err)
 	}
+}
+
+// SpeaksTLS reports whether the server at the base URL rawURL, which has the scheme
+// http, makes a TLS handshake: then it could not read what it was sent. No request is
+// sent. It takes up to 3 s, or until ctx ends.
+func SpeaksTLS(ctx context.Context, rawURL string) bool {
+	t, err := parseTarget(rawURL)
+	if err != nil || t.tls {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	conn, err := dial(ctx, t.addr, &tls.Config{ServerName: t.name, InsecureSkipVerify: true}) // nothing is told to whoever that is
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }

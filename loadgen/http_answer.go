@@ -15,8 +15,6 @@ const (
 	readBuffer = 64 << 10
 	// largestHeader is the largest response header that is read.
 	largestHeader = 64 << 10
-	// What records of TLS that a server sends first begin with.
-	recordAlert, recordHandshake = 21, 22
 )
 
 // answer is one answer while it comes, in whatever pieces. The zero value takes one; it
@@ -49,10 +47,6 @@ const (
 // errNoStatus is what a connection ends with whose answer is none of HTTP/1.
 var errNoStatus = errors.New("loadgen: an answer without a status line of HTTP/1")
 
-// errSpeaksTLS is what a connection ends with whose answer is a record of TLS (RFC 8446,
-// section 5.1), an alert most often.
-var errSpeaksTLS = errors.New("loadgen: the answer is TLS; give the target as https://HOST:PORT")
-
 // errLargeHeader is what a connection ends with whose header is above largestHeader.
 var errLargeHeader = errors.New("loadgen: an answer with a header of over 64 KiB")
 
@@ -83,9 +77,6 @@ func (a *answer) take(data []byte, r *headerReader) (rest []byte, whole bool, er
 // 15.2) is followed by another.
 func (a *answer) takeHeader(data []byte, r *headerReader) (rest []byte, whole bool, err error) {
 	block, rest, complete := a.cutHeader(data)
-	if len(block) > 1 && (block[0] == recordAlert || block[0] == recordHandshake) && block[1] == 3 {
-		return nil, false, errSpeaksTLS
-	}
 	// The library takes any version, and the status 000 for 200.
 	if len(block) >= len("HTTP/1.1 2") && (string(block[:7]) != "HTTP/1." || block[9] < '1' || block[9] > '9') {
 		return nil, false, errNoStatus

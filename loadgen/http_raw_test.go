@@ -220,8 +220,7 @@ func hang(_ net.Conn, in *bufio.Reader) { _, _ = io.Copy(io.Discard, in) }
 // a line of what the server has sent.
 func TestFirstFailures(t *testing.T) {
 	for answer, want := range map[string]string{
-		"\x15\x03\x01\x00\x02\x02\x46":                                             "the answer is TLS; give the target as https://HOST:PORT",
-		"\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03":                             "the answer is TLS; give the target as https://HOST:PORT",
+		"\x15\x03\x01\x00\x02\x02\x46":                                             "the connection ended before the answer was whole",
 		"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n":                               "an answer without a status line of HTTP/1",
 		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel":                          "the connection ended before the answer was whole",
 		"HTTP/1.1 200 OK\r\nContent-Length: x\r\nSet-Cookie: secret\r\n\r\n":       "an answer with a broken header: ",

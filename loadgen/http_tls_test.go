@@ -53,6 +53,22 @@ func TestUnusableTLSTarget(t *testing.T) {
 	}
 }
 
+func TestSpeaksTLS(t *testing.T) {
+	server := serveTLS(t, nil, func(http.ResponseWriter, *http.Request) {})
+	plain := httptest.NewServer(server.Config.Handler)
+	t.Cleanup(plain.Close)
+	ln, away := listen(t)
+	_ = ln.Close()
+	for url, want := range map[string]bool{
+		strings.Replace(server.URL, "https:", "http:", 1): true,
+		server.URL: false, plain.URL: false, away: false, "nats://" + plain.Listener.Addr().String(): false,
+	} {
+		if got := SpeaksTLS(t.Context(), url); got != want {
+			t.Errorf("%s: %v", url, got)
+		}
+	}
+}
+
 func TestTLSFailuresHaveTheirKind(t *testing.T) {
 	var handshakes atomic.Int64
 	server := serveTLS(t, &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {

@@ -23,7 +23,8 @@ type Progress struct {
 	Classes []ClassProgress
 }
 
-// ClassProgress is one class at that moment. Counts are since the start;
+// ClassProgress is one class at that moment. Counts are those of the report: of the
+// requests that are measured, and during the warm-up, of those until then.
 // DonePerSecond, P50 and P99 are of the time since the last call.
 type ClassProgress struct {
 	Name, Class                     string

@@ -28,7 +28,7 @@ type recorder struct {
 	objective time.Duration // immutable; 0 is met by every success
 
 	mu           sync.Mutex
-	total        figures // warm-up included
+	warmup       figures // of requests that were due before the window
 	measured     figures
 	phases       []phaseFigures
 	inWindow     int64 // successes within [from, to)
@@ -78,7 +78,7 @@ func newFigures() figures {
 func newRecorder(from, to, objective time.Duration, phases []Phase) *recorder {
 	r := &recorder{
 		from: from, to: to, objective: objective,
-		total: newFigures(), measured: newFigures(),
+		warmup: newFigures(), measured: newFigures(),
 		latency: newHistogram(), service: newHistogram(), lag: newHistogram(), queue: newHistogram(),
 		series: newSeries(from), interval: newHistogram(),
 	}
@@ -109,7 +109,9 @@ func (r *recorder) phase(intended time.Duration) *phaseFigures {
 // update applies f to all figures that a request with this intended start
 // belongs to.
 func (r *recorder) update(intended time.Duration, f func(*figures)) {
-	f(&r.total)
+	if intended < r.from {
+		f(&r.warmup)
+	}
 	if r.measures(intended) {
 		f(&r.measured)
 	}
@@ -282,10 +284,14 @@ func countCause(causes map[string]int64, cause string) {
 func (r *recorder) progress(s Class, now time.Duration) ClassProgress {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	counts := &r.measured.Counts
+	if now < r.from {
+		counts = &r.warmup.Counts
+	}
 	p := ClassProgress{
 		Name: s.Name, Class: s.Class,
-		Sent: r.total.Sent, OK: r.total.OK, Skipped: r.total.Skipped,
-		Shed: r.total.ShedTotal(), Failed: r.total.FailedTotal(),
+		Sent: counts.Sent, OK: counts.OK, Skipped: counts.Skipped,
+		Shed: counts.ShedTotal(), Failed: counts.FailedTotal(),
 		P50: r.interval.quantile(0.50), P99: r.interval.quantile(0.99),
 		Lag: r.lag.quantile(0.99),
 	}

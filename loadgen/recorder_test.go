@@ -136,3 +136,27 @@ func TestImpossibleQueueTimeIsNotTold(t *testing.T) {
 		}
 	}
 }
+
+// What is shown while a run goes on counts what its report counts: the last line has
+// the numbers of the table. Until something is measured, it is the warm-up.
+func TestProgressCountsWhatTheReportCounts(t *testing.T) {
+	r := newRecorder(time.Second, 3*time.Second, 0, nil)
+	send := func(intended time.Duration) {
+		r.start(intended, intended)
+		r.finish(&Call{intended: intended, started: intended}, Outcome{Kind: OutcomeOK}, intended+time.Millisecond)
+		r.skip(intended, 1)
+	}
+	send(100 * time.Millisecond)
+	send(200 * time.Millisecond)
+	if p := r.progress(Class{}, 500*time.Millisecond); p.Sent != 2 || p.OK != 2 || p.Skipped != 2 {
+		t.Errorf("in the warm-up: %+v", p)
+	}
+	if p := r.progress(Class{}, time.Second); p.Sent != 0 || p.OK != 0 || p.Skipped != 0 {
+		t.Errorf("at its end: %+v", p)
+	}
+	send(1500 * time.Millisecond)
+	p, got := r.progress(Class{}, 4*time.Second), r.result(Class{}, 2*time.Second, "")
+	if p.Sent != 1 || p.Sent != got.Sent || p.OK != got.OK || p.Skipped != got.Skipped {
+		t.Errorf("in the end: %+v, and the report has %+v", p, got.Counts)
+	}
+}

@@ -226,6 +226,7 @@ type PhaseResult struct {
 // SlowRequest is one of the slowest requests of a class.
 type SlowRequest struct {
 	TraceID string  `json:"trace_id"` // as sent in traceparent, 32 hexadecimal digits
+	Sampled bool    `json:"sampled"`  // it asked to be recorded there
 	URL     string  `json:"url,omitempty"`
 	Request string  `json:"request"`    // method and target, or where a message was published
 	At      float64 `json:"at_seconds"` // intended start, from the end of the warm-up

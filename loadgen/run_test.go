@@ -241,7 +241,7 @@ func TestUnreachableTarget(t *testing.T) {
 	_ = ln.Close()
 	sc := Scenario{Target: url, Duration: time.Hour, Classes: []Class{{Name: "a", Arrivals: arrival.Steady(1), Request: content.Spec{Path: "/"}}}}
 	_, err := Run(t.Context(), sc, Options{})
-	if want := "loadgen: target " + url + " refused the connection; is the gateway running there?"; err == nil ||
+	if want := "loadgen: target " + url + " refused the connection; is a server running there?"; err == nil ||
 		!strings.HasPrefix(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -127,7 +127,8 @@ func (e Endpoint) destination() string {
 //	NAME=RATE:PATH           interactive=200:/work?ms=5
 //	NAME=RATE:METHOD PATH    batch=140:POST /jobs/report?ms=50
 //
-// RATE is in requests per second and may have a fraction.
+// RATE is in requests per second and may have a fraction. As in a scenario, it may also
+// be written with its unit: 200/s, or 30/min.
 func ParseClassFlag(value string) (Class, error) {
 	fail := func(problem string) (Class, error) {
 		return Class{}, fmt.Errorf("loadgen: class %q: %s; want NAME=RATE:PATH or NAME=RATE:METHOD PATH,"+
@@ -141,9 +142,9 @@ func ParseClassFlag(value string) (Class, error) {
 	if !ok {
 		return fail("no ':' after the rate")
 	}
-	rate, err := strconv.ParseFloat(rateText, 64)
-	if err != nil {
-		return fail(fmt.Sprintf("rate %q is not a number", rateText))
+	rate, problem := parseRate(rateText)
+	if problem != "" {
+		return fail(problem)
 	}
 	s := Class{Name: name, Class: name, Arrivals: arrival.Steady(rate)}
 	s.Request.Method, s.Request.Path = splitRequest(request)
@@ -151,6 +152,21 @@ func ParseClassFlag(value string) (Class, error) {
 		return fail(err.Error())
 	}
 	return s, nil
+}
+
+// parseRate returns requests per second, or what is wrong with the text.
+func parseRate(text string) (rate float64, problem string) {
+	digits, unit, hasUnit := strings.Cut(text, "/")
+	rate, err := strconv.ParseFloat(digits, 64)
+	switch {
+	case err != nil:
+		return 0, fmt.Sprintf("rate %q is not a number", text)
+	case unit == "min":
+		return rate / 60, ""
+	case hasUnit && unit != "s":
+		return 0, fmt.Sprintf("rate %q is neither per second (%s/s) nor per minute (%s/min)", text, digits, digits)
+	}
+	return rate, ""
 }
 
 // splitRequest separates "METHOD PATH"; a lone path, which may have spaces in its

@@ -20,6 +20,8 @@ func TestParseClassFlag(t *testing.T) {
 		{"batch=140:POST /jobs/report?ms=50", "batch", 140, "POST", "/jobs/report?ms=50"},
 		{"a=0.5:/x:y=z", "a", 0.5, "GET", "/x:y=z"},
 		{"a=1e3:/", "a", 1000, "GET", "/"},
+		{"a=20/s:/a/s", "a", 20, "GET", "/a/s"},
+		{"a=90/min:POST /", "a", 1.5, "POST", "/"},
 	} {
 		s, err := ParseClassFlag(test.flag)
 		if err != nil {
@@ -41,6 +43,10 @@ func TestParseClassFlagSaysTheRightForm(t *testing.T) {
 		"a b=200:/":         "name",
 		"a/b=200:/":         "name",
 		"a=fast:/":          `rate "fast"`,
+		"a=fast/s:/":        `rate "fast/s" is not a number`,
+		"a=20/h:/":          `rate "20/h" is neither per second (20/s) nor per minute (20/min)`,
+		"a=20/:/":           `rate "20/" is neither per second`,
+		"a=-1/s:/":          "rate",
 		"a=0:/":             "rate",
 		"a=-1:/":            "rate",
 		"a=NaN:/":           "rate",
@@ -66,6 +72,7 @@ func FuzzParseClassFlag(f *testing.F) {
 	f.Add("interactive=200:/work?ms=5")
 	f.Add("batch=140:POST /jobs/report?ms=50")
 	f.Add("a=:=: /")
+	f.Add("a=30/min:/")
 	f.Fuzz(func(t *testing.T, flag string) {
 		s, err := ParseClassFlag(flag)
 		if err != nil {

@@ -56,13 +56,13 @@ func (s *slowest) result(from time.Duration, jaeger string) []SlowRequest {
 	result := make([]SlowRequest, 0, len(sorted))
 	for _, r := range sorted {
 		slow := SlowRequest{
-			TraceID: traceID(r.traceParent), Request: strings.TrimSpace(r.method + " " + r.target),
+			TraceID: traceID(r.traceParent), Sampled: strings.HasSuffix(r.traceParent, "-01"), Request: strings.TrimSpace(r.method + " " + r.target),
 			At:      round3((r.intended - from).Seconds()),
 			Latency: millis(r.latency), Service: millis(r.service), Queue: millis(r.queue),
 		}
 		// Only what was asked to be recorded can be looked up: the flag sampled of
 		// W3C Trace Context.
-		if jaeger != "" && slow.TraceID != "" && strings.HasSuffix(r.traceParent, "-01") {
+		if jaeger != "" && slow.TraceID != "" && slow.Sampled {
 			slow.URL = strings.TrimSuffix(jaeger, "/") + "/trace/" + slow.TraceID
 		}
 		result = append(result, slow)

@@ -24,7 +24,7 @@ func TestSlowestLinksToRecordedTraces(t *testing.T) {
 	for flags, want := range map[string]string{"00": "", "01": "http://jaeger/trace/" + id} {
 		var s slowest
 		s.add(&Call{Class: &Class{}, TraceParent: "00-" + id + "-" + id[:16] + "-" + flags}, 1, 1, 0)
-		if got := s.result(0, "http://jaeger/")[0]; got.URL != want || got.TraceID != id {
+		if got := s.result(0, "http://jaeger/")[0]; got.URL != want || got.TraceID != id || got.Sampled != (flags == "01") {
 			t.Errorf("flags %s: %+v, want the link %q", flags, got, want)
 		}
 	}

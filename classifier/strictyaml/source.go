@@ -3,6 +3,7 @@ package strictyaml
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 )
@@ -187,6 +188,18 @@ func (s *Source) Shown(path, value string) string {
 // IsFile says whether a value that is a file or the name of something that comes
 // with the program is a file: it has a '/' or a '.' in it, as names have not.
 func IsFile(nameOrFile string) bool { return strings.ContainsAny(nameOrFile, `/.\`) }
+
+// SuggestNameOrFile is the hint for a value that is no file by [IsFile] and not one of
+// names: the file that it can be meant for, if there is one, or else the nearest name,
+// and how to write a file.
+func SuggestNameOrFile(name string, names []string) string {
+	for _, file := range []string{name, name + ".yaml", name + ".yml"} {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			return "did you mean the file ./" + file + "?"
+		}
+	}
+	return Suggest(name, names) + "; a file has a '/' or a '.' in its name: ./" + name + ".yaml"
+}
 
 // Join appends a key to a path: "a" and "b" are "a.b".
 func Join(path, key string) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +26,24 @@ const (
 // it, or an access log, as [ReadAccessLog] does.
 func Read(r io.Reader, class string) ([]Arrival, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
-	begin, err := b.Peek(5)
+	begin, err := b.Peek(4 << 10)
 	if err != nil && err != io.EOF {
 		return nil, fmt.Errorf("arrival: %w", err)
 	}
-	if text := string(begin); strings.HasPrefix(text, "{") || text == "time=" {
+	line, _, _ := strings.Cut(string(begin), "\n")
+	switch {
+	case strings.HasPrefix(line, "{"), strings.HasPrefix(line, "time="):
 		return ReadAccessLog(b, class)
+	case commonLog.MatchString(line):
+		return nil, errors.New("arrival: line 1 looks like the common or combined format of nginx and Apache, whose times are whole seconds;" +
+			" want an access log of the gateway, or a CSV file with columns at, method, path, class")
 	}
 	return ReadCSV(b, class)
 }
+
+// commonLog is how a line of the Common Log Format begins, and of the combined one:
+// host, identity, user and time.
+var commonLog = regexp.MustCompile(`^\S+ \S+ .*\[\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}\]`)
 
 // recording collects what a file has about one class.
 type recording struct {

@@ -64,6 +64,24 @@ func TestReadCSVMistakes(t *testing.T) {
 	}
 }
 
+// What nginx and Apache log is no CSV file, and is not told what to quote.
+func TestReadCommonLog(t *testing.T) {
+	const want = "arrival: line 1 looks like the common or combined format of nginx and Apache, whose times are whole seconds;" +
+		" want an access log of the gateway, or a CSV file with columns at, method, path, class"
+	for _, line := range []string{
+		`203.0.113.9 - - [22/Nov/2026:12:26:05 +0000] "GET /products/7?page=2 HTTP/1.1" 200 2326 "-" "curl/8.5.0"` + "\n",
+		`::1 - frank [02/Jan/2026:01:02:03 -0700] "POST / HTTP/1.0" 201 0`,
+		`203.0.113.9 - Frank Miller [02/Jan/2026:01:02:03 -0700] "GET / HTTP/1.0" 200 1`,
+	} {
+		if _, err := Read(strings.NewReader(line), ""); err == nil || err.Error() != want {
+			t.Errorf("%s\ngot  %v\nwant %s", line, err, want)
+		}
+	}
+	if got, err := Read(strings.NewReader("at,path\n1,\"/a - - [22/Nov/2026:12:26:05 +0000]\"\n"), ""); err == nil || strings.Contains(err.Error(), "nginx") {
+		t.Errorf("a CSV file: %v, %v", got, err)
+	}
+}
+
 // logLines writes lines as the gateway does.
 func logLines(t testing.TB, text bool, write func(line func(at time.Time, attributes ...any))) string {
 	var out bytes.Buffer

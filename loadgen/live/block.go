@@ -84,12 +84,15 @@ func (v *View) paint(colour, text string) string {
 	return colour + text + plain
 }
 
-// bar draws how much of the run is over.
+// bar draws how much of the run is over, and says of when the table's figures are.
 func bar(p loadgen.Progress, width int) string {
-	const widest, narrowest = 40, 8
+	const widest, narrowest, lately = 40, 8, "; done/s, p50, p99: lately"
 	text := fmt.Sprintf("%.0f of %.0f s", min(p.Elapsed, p.Total).Seconds(), p.Total.Seconds())
 	if left := p.Total - p.Elapsed; left > 0 {
 		text += fmt.Sprintf(", %.0f s left", left.Seconds())
+	}
+	if width-len(text)-len(lately)-len("[] ") >= 2*narrowest {
+		text += lately
 	}
 	space := min(widest, width-len(text)-len("[] "))
 	if space < narrowest || p.Total <= 0 {

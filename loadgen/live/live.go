@@ -116,7 +116,7 @@ func (v *View) line(p loadgen.Progress) string {
 	for _, c := range p.Classes {
 		fmt.Fprintf(&b, " | %s: sent %d", c.Name, c.Sent)
 		if !p.Final {
-			fmt.Fprintf(&b, ", done %.0f/s", c.DonePerSecond)
+			fmt.Fprintf(&b, ", lately done %.0f/s", c.DonePerSecond)
 			if c.P99 > 0 {
 				fmt.Fprintf(&b, ", p50 %s p99 %s ms", report.Milliseconds(c.P50), report.Milliseconds(c.P99))
 			}

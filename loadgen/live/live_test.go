@@ -123,14 +123,14 @@ func TestViewOnTerminal(t *testing.T) {
 	}{
 		{120, `$ overtake loadgen
 shop: class order, run 1 of 2
-[================                        ] 12 of 30 s, 18 s left
+[================                        ] 12 of 30 s, 18 s left; done/s, p50, p99: lately
 class                       sent  done/s  p50 ms  p99 ms  shed  failed  skipped  p99 lately
 interactive                 2400     200    6.50    21.0     0       0        0  ████████████████████████
 batch-reports-of-the-night  1714     137   2,000   1,000   120       0        0  ▃▄▅▆▇██▂▃▄▅▆▇██▂▃▄▅▆▇██▂
 generator so far: VALID, requests start 0.40 ms late (p99)`},
 		{80, `$ overtake loadgen
 shop: class order, run 1 of 2
-[================                        ] 12 of 30 s, 18 s left
+[===========                  ] 12 of 30 s, 18 s left; done/s, p50, p99: lately
 class                       sent  done/s  p50 ms  p99 ms  shed  p99 lately
 interactive                 2400     200    6.50    21.0     0  ███████████████
 batch-reports-of-the-night  1714     137   2,000   1,000   120  ▄▅▆▇██▂▃▄▅▆▇██▂
@@ -207,7 +207,7 @@ func TestViewTellsOfTrouble(t *testing.T) {
 	}
 	p = moment(31 * time.Second)
 	v.Progress(p)
-	if got := screen.String(); !strings.Contains(got, "class order, waiting for answers\n[========================================] 30 of 30 s\n") {
+	if got := screen.String(); !strings.Contains(got, "class order, waiting for answers\n[========================================] 30 of 30 s; done/s, p50, p99: lately\n") {
 		t.Errorf("after the last request:\n%s", got)
 	}
 }
@@ -280,9 +280,9 @@ func TestViewWithoutTerminal(t *testing.T) {
 		}
 		v.Progress(at(31*time.Second, true))
 	}
-	want := `class order, run 1 of 2 0/30s | batch: sent 71, done 137/s, p50 2,000 p99 2,000 ms, shed 5
-class order, run 1 of 2 2/30s | batch: sent 285, done 137/s, p50 2,000 p99 5,000 ms, shed 20
-class order, run 1 of 2 4/30s | batch: sent 571, done 137/s, p50 2,000 p99 1,000 ms, shed 40
+	want := `class order, run 1 of 2 0/30s | batch: sent 71, lately done 137/s, p50 2,000 p99 2,000 ms, shed 5
+class order, run 1 of 2 2/30s | batch: sent 285, lately done 137/s, p50 2,000 p99 5,000 ms, shed 20
+class order, run 1 of 2 4/30s | batch: sent 571, lately done 137/s, p50 2,000 p99 1,000 ms, shed 40
 class order, run 1 of 2 30/30s done | batch: sent 4428, shed 310
 `
 	want += strings.ReplaceAll(want, "run 1", "run 2")

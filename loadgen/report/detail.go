@@ -106,8 +106,8 @@ func (m measured) slowest() []slowRequest {
 	return all[:most]
 }
 
-// slowestLines lists the slowest requests of each class with where to look them
-// up: the link to Jaeger, or else the trace id.
+// slowestLines lists the slowest requests of each class with where to look those up
+// that asked to be recorded: the link to Jaeger, or else the trace id.
 func slowestLines(groups []group) []string {
 	const each = 3
 	var lines []string
@@ -124,7 +124,10 @@ func slowestLines(groups []group) []string {
 				if g.repeated() {
 					text += fmt.Sprintf(" of run %d", s.in.run.Repeat)
 				}
-				lines = append(lines, text+": "+s.Request, "    "+traceText(s.SlowRequest))
+				lines = append(lines, text+": "+s.Request)
+				if s.Sampled {
+					lines = append(lines, "    "+traceText(s.SlowRequest))
+				}
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func fullRun(condition string, repeat int, p99 loadgen.Millis) loadgen.RunResult
 		Series:       []loadgen.Second{{Second: 0, Sent: 50, Done: 49, Good: 48, Shed: 1, P50: 6, P99: 40, Queue: 1.5}, {Second: 1, Sent: 50, Done: 50, P50: 7, P99: 44}},
 		Phases:       []loadgen.PhaseResult{phase("calm", 0), phase("crowd", 6)},
 		Slowest: []loadgen.SlowRequest{
-			{TraceID: "41dc80f15040e6350001000000000000", URL: "http://127.0.0.1:16686/trace/41dc80f15040e6350001000000000000", Request: "POST /pay", At: 12.34, Latency: 80, Service: 79, Queue: 31},
+			{TraceID: "41dc80f15040e6350001000000000000", Sampled: true, URL: "http://127.0.0.1:16686/trace/41dc80f15040e6350001000000000000", Request: "POST /pay", At: 12.34, Latency: 80, Service: 79, Queue: 31},
 			{TraceID: "41dc80f15040e6350001000000000001", Request: "POST /pay", At: 0.5, Latency: 79, Service: 78},
 		},
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-	"time"
 
 	"overtake/classifier/strictyaml"
 	"overtake/loadgen"
@@ -60,15 +59,14 @@ func About(name string) string {
 
 // Open returns the scenario in a file, or that which is built in under a name; see
 // [strictyaml.IsFile].
-// A warmup that is not nil replaces that of the file, and all that counts from its
-// end moves with it. Its error is [strictyaml.Problems] if the file can be read.
-func Open(nameOrFile string, warmup *time.Duration, lookupEnv func(string) (string, bool)) (loadgen.Scenario, error) {
+// Its error is [strictyaml.Problems] if the file can be read.
+func Open(nameOrFile string, changes Changes, lookupEnv func(string) (string, bool)) (loadgen.Scenario, error) {
 	if !strictyaml.IsFile(nameOrFile) {
 		text, _, ok := Text(nameOrFile)
 		if !ok {
-			return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario is called %q; %s; a file is ./%s", nameOrFile, strictyaml.Suggest(nameOrFile, Names()), nameOrFile)
+			return loadgen.Scenario{}, fmt.Errorf("scenario: no scenario is called %q; %s", nameOrFile, strictyaml.SuggestNameOrFile(nameOrFile, Names()))
 		}
-		return opened(read(nameOrFile+scenarioSuffix, text, warmup, lookupEnv, func(string) (io.ReadCloser, error) {
+		return opened(read(nameOrFile+scenarioSuffix, text, changes, lookupEnv, func(string) (io.ReadCloser, error) {
 			return nil, errors.New("what is built in has no folder")
 		}))
 	}
@@ -80,7 +78,7 @@ func Open(nameOrFile string, warmup *time.Duration, lookupEnv func(string) (stri
 		}
 		return loadgen.Scenario{}, fmt.Errorf("scenario: %s can't be read: %w; give a file, or one of %s", nameOrFile, err, strings.Join(Names(), ", "))
 	}
-	return opened(Read(nameOrFile, data, warmup, lookupEnv))
+	return opened(Read(nameOrFile, data, changes, lookupEnv))
 }
 
 func opened(s loadgen.Scenario, problems strictyaml.Problems) (loadgen.Scenario, error) {

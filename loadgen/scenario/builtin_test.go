@@ -17,7 +17,7 @@ func TestBuiltin(t *testing.T) {
 		t.Errorf("names %s, want %s", got, want)
 	}
 	for _, name := range Names() {
-		s, err := Open(name, nil, nil)
+		s, err := Open(name, Changes{}, nil)
 		if err != nil {
 			t.Errorf("%s:\n%v", name, err)
 			continue
@@ -29,7 +29,7 @@ func TestBuiltin(t *testing.T) {
 		if !ok || !strings.Contains(string(gateway), `"`+name+`"`) {
 			t.Errorf("%s has no configuration of a gateway that names it", name)
 		}
-		for _, part := range []string{"Start:  overtake app", name + ".gateway.yaml", "loadgen -f " + name, "Look at"} {
+		for _, part := range []string{"Start:  overtake app", "loadgen -f " + name + " --print gateway >overtake.yaml\n", "loadgen -f " + name + " --target", "Look at"} {
 			if !strings.Contains(string(text), part) {
 				t.Errorf("%s does not say %q", name, part)
 			}
@@ -55,7 +55,7 @@ func TestBuiltin(t *testing.T) {
 
 // The phases of slow-upstream replace one class by the other.
 func TestSlowUpstreamReplaces(t *testing.T) {
-	s, err := Open("slow-upstream", nil, nil)
+	s, err := Open("slow-upstream", Changes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +85,11 @@ func TestSlowUpstreamReplaces(t *testing.T) {
 
 // Two of the same seed are the same, and one more class leaves the others.
 func TestBuiltinReplays(t *testing.T) {
-	first, err := Open("shop", nil, nil)
+	first, err := Open("shop", Changes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, _ := Open("shop", nil, nil)
+	second, _ := Open("shop", Changes{}, nil)
 	for i, c := range first.Classes {
 		a, b := c.Arrivals.Open(first.Seed, c.Name), second.Classes[i].Arrivals.Open(second.Seed, c.Name)
 		x, _ := c.Request.Open(first.Seed, c.Name)
@@ -109,15 +109,20 @@ func TestBuiltinReplays(t *testing.T) {
 
 func TestOpenWrongName(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("x", []byte("name: x\n"), 0o600); err != nil { // ./x
-		t.Fatal(err)
+	for _, file := range []string{"x", "booking.yaml", "other.yml"} {
+		if err := os.WriteFile(file, []byte("name: x\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for name, want := range map[string]string{
-		"shpo":         `scenario: no scenario is called "shpo"; did you mean "shop"?; a file is ./shpo`,
-		"x":            `scenario: no scenario is called "x"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file is ./x`,
+		"shpo":         `scenario: no scenario is called "shpo"; did you mean "shop"?; a file has a '/' or a '.' in its name: ./shpo.yaml`,
+		"nothing":      `scenario: no scenario is called "nothing"; want flash-crowd, noisy-tenant, paper, shop, slow-upstream or webhooks; a file has a '/' or a '.' in its name: ./nothing.yaml`,
+		"x":            `scenario: no scenario is called "x"; did you mean the file ./x?`,
+		"booking":      `scenario: no scenario is called "booking"; did you mean the file ./booking.yaml?`,
+		"other":        `scenario: no scenario is called "other"; did you mean the file ./other.yml?`,
 		"nowhere.yaml": "scenario: nowhere.yaml can't be read: no such file or directory; give a file, or one of flash-crowd, noisy-tenant, paper, shop, slow-upstream, webhooks",
 	} {
-		if _, err := Open(name, nil, nil); err == nil || err.Error() != want {
+		if _, err := Open(name, Changes{}, nil); err == nil || err.Error() != want {
 			t.Errorf("%s\ngot  %v\nwant %s", name, err, want)
 		}
 	}

@@ -91,7 +91,7 @@ func TestDocsExamples(t *testing.T) {
 {"time":"2026-01-02T09:00:00Z","method":"GET","target":"/","class":"interactive","total_ms":1}`
 	defer delete(recordings, "access.log")
 	for _, block := range blocks {
-		if _, problems := read("docs.yaml", block[1], nil, lookup, openRecording); len(problems) > 0 {
+		if _, problems := read("docs.yaml", block[1], Changes{}, lookup, openRecording); len(problems) > 0 {
 			t.Errorf("%s\n%v", block[1], problems)
 		}
 	}
@@ -99,7 +99,7 @@ func TestDocsExamples(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)[^`]*` \\|.*`(\\{\\{[^`]+\\}\\})` \\|$").FindAllSubmatch(text, -1) {
 		functions = append(functions, string(m[1]))
 		scenario := "classes: [{name: a, rate: 1/s, path: '/" + string(m[2]) + "'}]"
-		if _, problems := read("docs.yaml", []byte(scenario), nil, lookup, openRecording); len(problems) > 0 {
+		if _, problems := read("docs.yaml", []byte(scenario), Changes{}, lookup, openRecording); len(problems) > 0 {
 			t.Errorf("%v", problems)
 		}
 	}

@@ -83,7 +83,7 @@ func TestMistakes(t *testing.T) {
 func TestMistakesHaveRemedies(t *testing.T) {
 	found := 0
 	mistakeTests(t, func(file, title, input, _ string) {
-		_, problems := read("scenario.yaml", []byte(input), nil, lookup, openRecording)
+		_, problems := read("scenario.yaml", []byte(input), Changes{}, lookup, openRecording)
 		found += len(problems)
 		for _, p := range problems {
 			if title == "nothing" || title == "no classes" || title == "syntax" {
@@ -103,7 +103,7 @@ func TestMistakesHaveRemedies(t *testing.T) {
 }
 
 func verdict(input string) string {
-	_, problems := read("scenario.yaml", []byte(input), nil, lookup, openRecording)
+	_, problems := read("scenario.yaml", []byte(input), Changes{}, lookup, openRecording)
 	if len(problems) > 0 {
 		return problems.Error() + "\n"
 	}
@@ -122,7 +122,7 @@ func FuzzRead(f *testing.F) {
 		if len(data) > 8<<10 {
 			return // the parser is slow on long input
 		}
-		s, problems := read("scenario.yaml", data, nil, lookup, openRecording)
+		s, problems := read("scenario.yaml", data, Changes{}, lookup, openRecording)
 		if len(problems) > 0 {
 			if problems[0].Text == "" {
 				t.Fatalf("%#v", problems)

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/url"
@@ -24,12 +25,23 @@ const (
 	maxConsumers, maxConnections = 10_000, 60_000
 )
 
+// Changes are what is to be different from what a file says.
+type Changes struct {
+	// Warmup replaces that of the file, and all that counts from its end moves with
+	// it. nil keeps it.
+	Warmup *time.Duration
+	// Rate multiplies the load of all classes, as [arrival.Plan.Times] does. A length
+	// that comes from a replay is divided by it; one that is given, as the duration or
+	// by phases, stays. 0 is 1.
+	Rate float64
+}
+
 // Read reads a scenario file that was loaded already; name is what problems call it,
 // and recorded arrivals that it names are read relative to its folder. lookupEnv finds
-// the variables of ${NAME}; a warmup that is not nil replaces that of the file. All problems come at once, sorted by position; with any,
+// the variables of ${NAME}. All problems come at once, sorted by position; with any,
 // the scenario is of no use. A scenario may lack a target: that can come from a flag.
-func Read(name string, data []byte, warmup *time.Duration, lookupEnv func(string) (string, bool)) (loadgen.Scenario, strictyaml.Problems) {
-	return read(name, data, warmup, lookupEnv, func(recording string) (io.ReadCloser, error) {
+func Read(name string, data []byte, changes Changes, lookupEnv func(string) (string, bool)) (loadgen.Scenario, strictyaml.Problems) {
+	return read(name, data, changes, lookupEnv, func(recording string) (io.ReadCloser, error) {
 		if !filepath.IsAbs(recording) {
 			recording = filepath.Join(filepath.Dir(name), recording)
 		}
@@ -44,7 +56,7 @@ type draft struct {
 	open func(recording string) (io.ReadCloser, error)
 }
 
-func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string) (string, bool), open func(string) (io.ReadCloser, error)) (loadgen.Scenario, strictyaml.Problems) {
+func read(name string, data []byte, changes Changes, lookupEnv func(string) (string, bool), open func(string) (io.ReadCloser, error)) (loadgen.Scenario, strictyaml.Problems) {
 	d := &draft{open: open}
 	d.Source = strictyaml.Decode(name, data, &d.file, lookupEnv)
 	if d.Unreadable() {
@@ -59,8 +71,8 @@ func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 	}
 	d.checkTarget("target", f.Target)
 	d.checkTimes()
-	if warmup != nil { // before anything counts from its end
-		f.Warmup = *warmup
+	if changes.Warmup != nil { // before anything counts from its end
+		f.Warmup = *changes.Warmup
 	}
 	s := loadgen.Scenario{
 		Name: f.Name, Target: f.Target, Warmup: f.Warmup, Duration: f.Duration, Seed: f.Seed,
@@ -82,15 +94,21 @@ func read(name string, data []byte, warmup *time.Duration, lookupEnv func(string
 		s.Classes = append(s.Classes, d.class(at, &f.Classes[i]))
 	}
 	d.checkPhaseRates(s)
+	factor := cmp.Or(changes.Rate, 1)
 	if !d.Given("duration") && len(f.Phases) == 0 {
-		s.Duration = lengthOfReplays(s)
+		s.Duration = lengthOfReplays(s, factor)
+	}
+	if factor != 1 {
+		for i := range s.Classes {
+			s.Classes[i].Arrivals = s.Classes[i].Arrivals.Times(factor)
+		}
 	}
 	return s, d.Problems()
 }
 
 // lengthOfReplays is how long the scenario takes if nothing says so: as long as what
-// was recorded, or else the default.
-func lengthOfReplays(s loadgen.Scenario) time.Duration {
+// was recorded, in whole seconds and then factor times as fast, or else the default.
+func lengthOfReplays(s loadgen.Scenario, factor float64) time.Duration {
 	var length time.Duration
 	for _, c := range s.Classes {
 		if replay := c.Arrivals.Replay; len(replay.Arrivals) > 0 {
@@ -100,7 +118,8 @@ func lengthOfReplays(s loadgen.Scenario) time.Duration {
 	if length == 0 {
 		return s.Duration
 	}
-	return min(length.Truncate(time.Second)+time.Second, maxRun) // the last one is in it
+	whole := length.Truncate(time.Second).Seconds() + 1 // the last one is in it
+	return time.Duration(min(whole/factor, maxRun.Seconds()) * float64(time.Second)).Round(time.Microsecond)
 }
 
 // checkTarget checks the base URL of a server, if one is given.

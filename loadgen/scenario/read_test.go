@@ -22,16 +22,24 @@ func TestReplayGivesTheDuration(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "calls.csv"), []byte("at\n1\n90\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for classes, want := range map[string]time.Duration{
-		"classes: [{name: a, path: /, replay: {file: calls.csv}}, {name: b, path: /, rate: 1/s}]":     91 * time.Second,
-		"warmup: 5s\nclasses: [{name: a, path: /, replay: {file: calls.csv, speed: 2x}}]":             46 * time.Second,
-		"duration: 7s\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]":                      7 * time.Second,
-		"phases: [{name: p, duration: 8s}]\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]": 8 * time.Second,
-		"classes: [{name: b, path: /, rate: 1/s}]":                                                    30 * time.Second,
+	for _, c := range []struct {
+		text   string
+		factor float64
+		want   time.Duration
+	}{
+		{"classes: [{name: a, path: /, replay: {file: calls.csv}}, {name: b, path: /, rate: 1/s}]", 1, 91 * time.Second},
+		{"classes: [{name: a, path: /, replay: {file: calls.csv}}, {name: b, path: /, rate: 1/s}]", 2, 45500 * time.Millisecond},
+		{"classes: [{name: a, path: /, replay: {file: calls.csv}}]", 0.1, 910 * time.Second},
+		{"classes: [{name: a, path: /, replay: {file: calls.csv}}]", 1e-9, 720 * time.Hour},
+		{"warmup: 5s\nclasses: [{name: a, path: /, replay: {file: calls.csv, speed: 2x}}]", 1, 46 * time.Second},
+		{"warmup: 5s\nclasses: [{name: a, path: /, replay: {file: calls.csv, speed: 2x}}]", 2, 23 * time.Second},
+		{"duration: 7s\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]", 2, 7 * time.Second},
+		{"phases: [{name: p, duration: 8s}]\nclasses: [{name: a, path: /, replay: {file: calls.csv}}]", 2, 8 * time.Second},
+		{"classes: [{name: b, path: /, rate: 1/s}]", 2, 30 * time.Second},
 	} {
-		s, problems := Read(filepath.Join(folder, "s.yaml"), []byte(classes), nil, nil)
-		if len(problems) > 0 || s.Duration != want {
-			t.Errorf("%s: %v, %v, want %v", classes, s.Duration, problems, want)
+		s, problems := Read(filepath.Join(folder, "s.yaml"), []byte(c.text), Changes{Rate: c.factor}, nil)
+		if len(problems) > 0 || s.Duration != c.want {
+			t.Errorf("%s, %v times: %v, %v, want %v", c.text, c.factor, s.Duration, problems, c.want)
 		}
 	}
 }
@@ -66,7 +74,7 @@ classes:
   - {name: order, endpoint: orders, rate: 1/s, body: {text: hello}}
   - {name: event, endpoint: events, rate: 1/s, headers: {k: v}}
 `)
-	s, err := Open(path, nil, lookup)
+	s, err := Open(path, Changes{}, lookup)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +116,7 @@ classes:
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got  %+v\nwant %+v", s, want)
 	}
-	if _, err := Open(write("bad.yaml", "rate: 1"), nil, lookup); err == nil {
+	if _, err := Open(write("bad.yaml", "rate: 1"), Changes{}, lookup); err == nil {
 		t.Error("a wrong file can be opened")
 	}
 }

@@ -10,7 +10,7 @@ func TestVariablesAreNotShown(t *testing.T) {
 		{"path: /a, query: {key: '${KEY}'}", "/a", "/a"},
 		{"path: /a, query: {key: open}", "/a", ""},
 	} {
-		s, problems := read("s.yaml", []byte("classes: [{name: a, rate: 1/s, "+c.class+"}]"), nil, lookup, openRecording)
+		s, problems := read("s.yaml", []byte("classes: [{name: a, rate: 1/s, "+c.class+"}]"), Changes{}, lookup, openRecording)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}

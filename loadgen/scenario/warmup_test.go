@@ -24,11 +24,11 @@ classes:
 `)
 	}
 	for _, warmup := range []time.Duration{0, 12 * time.Second} {
-		got, problems := read("mine.yaml", text("2s"), &warmup, lookup, openRecording)
+		got, problems := read("mine.yaml", text("2s"), Changes{Warmup: &warmup}, lookup, openRecording)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		want, _ := read("mine.yaml", text(warmup.String()), nil, lookup, openRecording)
+		want, _ := read("mine.yaml", text(warmup.String()), Changes{}, lookup, openRecording)
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("warm-up %v\ngot  %+v\nwant %+v", warmup, got, want)
 		}

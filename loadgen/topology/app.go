@@ -17,9 +17,11 @@ import (
 type Options struct {
 	// Only names the services to run here; none is all of them.
 	Only []string
-	// ListenBase is the port of the first service of the graph on 127.0.0.1, the
-	// others following in the order of the file, whether they run here or not.
-	// Services with a listen of their own keep it. 0 is any port that is free.
+	// ListenBase is the port on 127.0.0.1 at which the first service of the graph is
+	// called, the others following in the order of the file, whether they run here or
+	// not. Where a service has a sidecar, that is the one that listens there, and the
+	// service on a free port behind it. Services with a listen of their own, and
+	// sidecars with an inbound, keep it. 0 is any port that is free.
 	ListenBase int
 	// StartSidecar starts the sidecars that the graph asks for.
 	StartSidecar StartSidecar
@@ -31,7 +33,8 @@ type Options struct {
 type App struct {
 	graph     *Graph
 	servers   map[string]*server
-	order     []string // of those that run here
+	order     []string          // of those that run here
+	addresses map[string]string // what dials each service
 	brokers   map[string]broker
 	failed    chan error // has the first error that ends it, see Failed
 	consuming context.CancelFunc
@@ -46,6 +49,9 @@ type Running struct {
 	Address string // where it listens
 	// Inbound and Outbound are the listeners of its sidecar, if it has one.
 	Inbound, Outbound string
+	// Door is where it is called from outside, HOST:PORT, if it has endpoints and no
+	// service of the graph calls it; else empty.
+	Door string
 }
 
 // Start runs services of g until Shutdown. ctx bounds the start alone. A broker
@@ -66,11 +72,10 @@ func Start(ctx context.Context, g *Graph, opts Options) (_ *App, err error) {
 	if err := a.listen(ctx, opts); err != nil {
 		return nil, err
 	}
-	if err := a.startSidecars(ctx, opts.StartSidecar); err != nil {
+	if err := a.startSidecars(ctx, opts); err != nil {
 		return nil, err
 	}
-	addresses, err := a.addresses(opts.ListenBase)
-	if err != nil {
+	if err := a.locate(opts.ListenBase); err != nil {
 		return nil, err
 	}
 	if err := a.openBrokers(); err != nil {
@@ -82,7 +87,7 @@ func Start(ctx context.Context, g *Graph, opts Options) (_ *App, err error) {
 		if v.sidecar != nil {
 			proxy = v.sidecar.Outbound
 		}
-		v.out, v.brokers = newOutgoing(addresses, proxy), a.brokers
+		v.out, v.brokers = newOutgoing(a.addresses, proxy), a.brokers
 	}
 	for _, name := range a.order {
 		v := a.servers[name]
@@ -136,10 +141,24 @@ func (g *Graph) listenAddress(s *Service, base int) string {
 	switch {
 	case s.Listen != "":
 		return s.Listen
-	case base > 0:
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(base+slices.Index(g.order, s.name)))
+	case base > 0 && s.Sidecar == nil:
+		return g.numbered(s, base)
 	}
 	return "127.0.0.1:0"
+}
+
+// inboundAddress is where the sidecar of a service is to listen for calls of others;
+// "" is any free port of the service's host.
+func (g *Graph) inboundAddress(s *Service, base int) string {
+	if s.Sidecar.Inbound == "" && base > 0 {
+		return g.numbered(s, base)
+	}
+	return s.Sidecar.Inbound
+}
+
+// numbered is the address that a service has by its place in the file.
+func (g *Graph) numbered(s *Service, base int) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(base+slices.Index(g.order, s.name)))
 }
 
 func (a *App) listen(ctx context.Context, opts Options) error {
@@ -155,20 +174,20 @@ func (a *App) listen(ctx context.Context, opts Options) error {
 	return nil
 }
 
-func (a *App) startSidecars(ctx context.Context, start StartSidecar) error {
+func (a *App) startSidecars(ctx context.Context, opts Options) error {
 	for _, name := range a.order {
 		v := a.servers[name]
 		side := v.service.Sidecar
 		if side == nil {
 			continue
 		}
-		if start == nil {
+		if opts.StartSidecar == nil {
 			return fmt.Errorf("topology: %s wants a sidecar, and there is nothing to start one with", name)
 		}
 		host, _, _ := net.SplitHostPort(v.listener.Addr().String())
 		spec := SidecarSpec{
 			Service: name, App: "http://" + dialable(v.listener.Addr().String()), Config: side.Config,
-			Inbound: side.Inbound, Outbound: side.Outbound,
+			Inbound: a.graph.inboundAddress(v.service, opts.ListenBase), Outbound: side.Outbound,
 		}
 		if spec.Inbound == "" {
 			spec.Inbound = net.JoinHostPort(host, "0")
@@ -176,7 +195,7 @@ func (a *App) startSidecars(ctx context.Context, start StartSidecar) error {
 		if spec.Outbound == "" {
 			spec.Outbound = "127.0.0.1:0"
 		}
-		running, err := start(ctx, spec)
+		running, err := opts.StartSidecar(ctx, spec)
 		if err != nil {
 			return fmt.Errorf("topology: sidecar of %s: %w", name, err)
 		}
@@ -185,34 +204,34 @@ func (a *App) startSidecars(ctx context.Context, start StartSidecar) error {
 	return nil
 }
 
-// addresses returns what dials each service that those here call.
-func (a *App) addresses(base int) (map[string]string, error) {
-	addresses := make(map[string]string)
+// locate finds what dials each service that those here call.
+func (a *App) locate(base int) error {
+	a.addresses = make(map[string]string)
 	for _, name := range a.graph.order {
 		s := a.graph.Services[name]
 		v := a.servers[name]
 		switch {
 		case s.Address != "":
-			addresses[name] = s.Address
+			a.addresses[name] = s.Address
 		case v != nil && v.sidecar != nil:
-			addresses[name] = dialable(v.sidecar.Inbound)
+			a.addresses[name] = dialable(v.sidecar.Inbound)
 		case v != nil:
-			addresses[name] = dialable(v.listener.Addr().String())
+			a.addresses[name] = dialable(v.listener.Addr().String())
 		case s.Sidecar != nil:
-			addresses[name] = s.Sidecar.Inbound
+			a.addresses[name] = a.graph.inboundAddress(s, base)
 		default:
-			addresses[name] = a.graph.listenAddress(s, base)
+			a.addresses[name] = a.graph.listenAddress(s, base)
 		}
 	}
 	for _, name := range a.order {
 		for _, callee := range a.graph.Services[name].callees() {
-			host, port, _ := net.SplitHostPort(addresses[callee])
+			host, port, _ := net.SplitHostPort(a.addresses[callee])
 			if a.servers[callee] == nil && (port == "0" || port == "" || host == "") {
-				return nil, fmt.Errorf("topology: %s calls %s, which does not run here; say where it is: services.%s.address", name, callee, callee)
+				return fmt.Errorf("topology: %s calls %s, which does not run here; say where it is: services.%s.address", name, callee, callee)
 			}
 		}
 	}
-	return addresses, nil
+	return nil
 }
 
 // dialable is address with a host: what listens everywhere is dialled on loopback.
@@ -247,12 +266,21 @@ func (s *Service) callees() []string {
 
 // Running returns the services that run here, in the order of the file.
 func (a *App) Running() []Running {
+	inner := make(map[string]bool) // those that are called by others
+	for _, name := range a.graph.order {
+		for _, callee := range a.graph.Services[name].callees() {
+			inner[callee] = true
+		}
+	}
 	var all []Running
 	for _, name := range a.order {
 		v := a.servers[name]
 		r := Running{Service: name, Address: v.listener.Addr().String()}
 		if v.sidecar != nil {
 			r.Inbound, r.Outbound = v.sidecar.Inbound, v.sidecar.Outbound
+		}
+		if len(v.service.Endpoints) > 0 && !inner[name] {
+			r.Door = a.addresses[name]
 		}
 		all = append(all, r)
 	}

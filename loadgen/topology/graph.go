@@ -108,7 +108,8 @@ type Sidecar struct {
 	// Config is the sidecar's configuration file: its classes, rules, tracing.
 	Config string `yaml:"config"`
 	// Inbound and Outbound are where it listens for the others' and for the
-	// service's own calls; a port of 0, the default, is any that is free.
+	// service's own calls; a port of 0, the default, is any that is free. Where the
+	// graph is run with a [Options.ListenBase], that gives Inbound its default.
 	Inbound  string `yaml:"inbound"`
 	Outbound string `yaml:"outbound"`
 
@@ -125,6 +126,22 @@ func (s *Sidecar) UnmarshalShort(text []byte) error {
 		return strictyaml.Mistake{What: "is neither true nor false", Hint: "write true, or {config: FILE}"}
 	}
 	return nil
+}
+
+// WithSidecars returns a graph in which every service has a sidecar: the one that its
+// file gives it, or else one with the configuration file config, which may be empty. g
+// stays as it is.
+func (g *Graph) WithSidecars(config string) *Graph {
+	with := *g
+	with.Services = make(map[string]*Service, len(g.Services))
+	for name, s := range g.Services {
+		copied := *s
+		if copied.Sidecar == nil {
+			copied.Sidecar = &Sidecar{Config: config}
+		}
+		with.Services[name] = &copied
+	}
+	return &with
 }
 
 // Names returns the names of the services, in the order of the file.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -104,8 +105,8 @@ func (p *proxies) start(_ context.Context, spec SidecarSpec) (*RunningSidecar, e
 		return nil, err
 	}
 	transport := &http.Transport{}
-	serve := func(name string, target func(*http.Request) *url.URL) (*http.Server, string) {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	serve := func(name, address string, target func(*http.Request) *url.URL) (*http.Server, string) {
+		ln, err := net.Listen("tcp", address)
 		if err != nil {
 			p.t.Fatal(err)
 		}
@@ -123,8 +124,8 @@ func (p *proxies) start(_ context.Context, spec SidecarSpec) (*RunningSidecar, e
 		go func() { _ = s.Serve(ln) }()
 		return s, ln.Addr().String()
 	}
-	in, inbound := serve("in", func(*http.Request) *url.URL { return app })
-	out, outbound := serve("out", func(r *http.Request) *url.URL { return &url.URL{Scheme: "http", Host: r.URL.Host} })
+	in, inbound := serve("in", spec.Inbound, func(*http.Request) *url.URL { return app })
+	out, outbound := serve("out", spec.Outbound, func(r *http.Request) *url.URL { return &url.URL{Scheme: "http", Host: r.URL.Host} })
 	return &RunningSidecar{Inbound: inbound, Outbound: outbound, Stop: func() error {
 		transport.CloseIdleConnections()
 		return errors.Join(in.Close(), out.Close())
@@ -150,17 +151,62 @@ services:
 	}
 }
 
-// freePorts returns the first of n ports in a row that were free a moment ago.
+// With --listen-base, a service is called at the same port whether it has a sidecar or
+// not: the sidecar has it then, also for those who call the service from outside and
+// from other processes. What the file says about addresses holds.
+func TestSidecarsAtListenBase(t *testing.T) {
+	base := freePorts(t, 5)
+	g := parse(t, `
+services:
+  a: {endpoints: [{path: /a, calls: [{service: b, path: /b}, {service: d, path: /d}]}]}
+  b: {sidecar: {inbound: "127.0.0.1:0"}, endpoints: [{path: /b, calls: [{service: c, path: /c}]}]}
+  c: {sidecar: true, endpoints: [{path: /c}]}
+  d: {listen: "127.0.0.1:0", endpoints: [{path: /d}]}
+  e: {endpoints: [{path: /e}]}
+`)
+	one, other := &proxies{t: t}, &proxies{t: t}
+	with := g.WithSidecars("")
+	here := run(t, with, Options{Only: []string{"a", "b", "e"}, ListenBase: base, StartSidecar: one.start})
+	run(t, with, Options{Only: []string{"c", "d"}, ListenBase: base, StartSidecar: other.start})
+	port := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", base+i) }
+	resp, err := here.http.Get("http://" + port(0) + "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	if got, want := strings.Join(one.seen, ", "), "a in /a, a out /b, b in /b, b out /c, a out /d"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if got, want := strings.Join(other.seen, ", "), "c in /c, d in /d"; got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	var doors []string
+	for i, r := range here.Running() {
+		if at := port([]int{0, 1, 4}[i]); (r.Inbound == at) == (r.Service == "b") || r.Address == at {
+			t.Errorf("%s; the port of its place is %s", r, at)
+		}
+		doors = append(doors, r.Door)
+	}
+	if got, want := strings.Join(doors, " "), port(0)+"  "+port(4); got != want {
+		t.Errorf("the front doors are %q, want %q", got, want)
+	}
+	if g.Services["a"].Sidecar != nil {
+		t.Error("the graph itself was changed")
+	}
+}
+
+// freePorts returns the first of n ports in a row that were free a moment ago, and that
+// Linux hands out to nobody who asks for any port.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := ln.Addr().(*net.TCPAddr).Port
-		open := []net.Listener{ln}
-		for i := 1; i < n && err == nil; i++ {
+		base := 10_000 + rand.IntN(20_000)
+		var open []net.Listener
+		var ln net.Listener
+		var err error
+		for i := 0; i < n && err == nil; i++ {
 			if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+i)); err == nil {
 				open = append(open, ln)
 			}

@@ -25,6 +25,9 @@ const (
 // ErrNotFound is that Jaeger has no such trace.
 var ErrNotFound = errors.New("no such trace")
 
+// errWho is that somebody wants to know who asks.
+var errWho = errors.New("give who you are in the address: http://USER:PASSWORD@HOST")
+
 // Client asks one Jaeger. It may be used by several goroutines.
 type Client struct {
 	base *url.URL // without a slash at its end
@@ -68,6 +71,16 @@ func (c *Client) String() string {
 	base := *c.base
 	base.User = nil
 	return base.String()
+}
+
+// Reach says why a Jaeger is not there. One that wants to know who asks is: a browser
+// may have that.
+func (c *Client) Reach(ctx context.Context) error {
+	err := ask(ctx, c, func(string) {}, nil, "api", "services")
+	if errors.Is(err, errWho) {
+		return nil
+	}
+	return err
 }
 
 // Trace returns one trace, and an error that is ErrNotFound if Jaeger has none
@@ -210,7 +223,7 @@ func (c *Client) refused(response *http.Response, complaints []errorJSON) error 
 	}
 	switch {
 	case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-		return fmt.Errorf("jaeger: %s answered %s: give who you are in the address: http://USER:PASSWORD@HOST", c, response.Status)
+		return fmt.Errorf("jaeger: %s answered %s: %w", c, response.Status, errWho)
 	case code == http.StatusNotFound && said != "":
 		return fmt.Errorf("jaeger: %s: %w", said, ErrNotFound)
 	case said != "":

@@ -140,6 +140,14 @@ func TestErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrNotFound) {
 				t.Errorf("Trace: %v\nwant %s", err, c.want)
 			}
+			err = client.Reach(t.Context())
+			if name == "who are you" {
+				if err != nil {
+					t.Errorf("Reach: %v", err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Reach: %v\nwant %s", err, c.want)
+			}
 		})
 	}
 	unknown := `{"data":null,"errors":[{"code":404,"msg":"trace not found"}]}`

@@ -15,11 +15,16 @@ func (n *node) try() string {
 	if resent, err := strconv.Atoi(n.Text("http.request.resend_count")); err == nil && resent < 1000 {
 		number = resent + 1
 	}
+	return strings.Join(strings.Fields(fmt.Sprintf("try %d %s %s", number, n.Text("http.response.status_code"), n.server())), " ")
+}
+
+// server is whom a client span calls, "" if that is not known.
+func (n *node) server() string {
 	server := n.Text("server.address")
 	if port := n.Text("server.port"); server != "" && port != "" {
 		server += ":" + port
 	}
-	return strings.Join(strings.Fields(fmt.Sprintf("try %d %s %s", number, n.Text("http.response.status_code"), server)), " ")
+	return server
 }
 
 // failed reports whether the span tells of a failure or a refusal.

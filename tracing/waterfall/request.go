@@ -23,7 +23,8 @@ type Request struct {
 	// Classes are those of the hops, in their order, without repeats.
 	Classes []string
 	Hops    int
-	// Slowest describes the hop or lane with the most time of its own, SlowestTime.
+	// Slowest describes the hop or lane with the most time of its own, SlowestTime, or
+	// the app behind a hop if that has more.
 	Slowest     string
 	SlowestTime time.Duration
 	// Status is the first hop's answer, with the reason if it was refused, be it by
@@ -44,6 +45,10 @@ func NewRequest(t jaegerquery.Trace) *Request {
 	r := &Request{ID: t.ID, roots: grow(t.Spans), spans: len(t.Spans)}
 	if len(r.roots) == 0 {
 		return r
+	}
+	// What calls the first gateway begins the trace more often than it records spans.
+	if first := r.roots[0]; first.hop() && first.Text("overtake.role") == "ingress" {
+		first.orphan = false
 	}
 	pauses := r.pauses()
 	var all, waited, queued, laned []interval
@@ -66,7 +71,7 @@ func NewRequest(t jaegerquery.Trace) *Request {
 	r.Worked = covered(all) - r.Waited
 	r.Paused = covered(append(all, pauses...)) - r.Worked - r.Waited
 	for _, root := range r.roots {
-		r.rank(root)
+		r.rank(root, nil)
 	}
 	return r
 }
@@ -147,32 +152,49 @@ func (n *node) refusedBelow() (said string) {
 	return said
 }
 
-// rank finds the slowest hop in a tree, and returns the stretches of the hops and
-// lanes that are next below n or n itself.
-func (r *Request) rank(n *node) []interval {
+// rank finds the slowest hop in a tree, and returns the stretches of the hops, lanes and
+// apps that are next below n or n itself.
+func (r *Request) rank(n, parent *node) []interval {
 	var below []interval
 	for _, child := range n.children {
-		below = append(below, r.rank(child)...)
+		below = append(below, r.rank(child, n)...)
 	}
-	if !n.hop() && !(n.own && n.Name == laneSpan) {
+	if !n.hop() && !(n.own && n.Name == laneSpan) && !n.app() {
 		return below
 	}
 	for i := range below {
 		below[i] = below[i].within(n.interval())
 	}
 	if own := n.end.Sub(n.start) - covered(below); own > r.SlowestTime || r.Slowest == "" {
-		r.Slowest, r.SlowestTime = n.title(), own
+		r.Slowest, r.SlowestTime = n.title(parent), own
 	}
 	return []interval{n.interval()}
 }
 
-// title says which hop or lane it is.
-func (n *node) title() string {
-	name := n.Name
-	if n.Name == laneSpan {
-		name = "lane " + n.Text("messaging.destination.name")
+// app reports whether n is a try at something that is no hop of this trace: an app, or
+// whatever else is there. Its spans may be below, and the hops that its calls pass.
+func (n *node) app() bool {
+	return n.own && n.Kind == tracing.Client && !slices.ContainsFunc(n.children, func(child *node) bool {
+		return child.hop() && child.Text("overtake.role") != "outbound"
+	})
+}
+
+// title says which hop, lane or app it is.
+func (n *node) title(parent *node) string {
+	switch {
+	case n.Name == laneSpan:
+		return clean(strings.TrimSpace(n.Service + " lane " + n.Text("messaging.destination.name")))
+	case n.Kind == tracing.Client:
+		title := "the app behind " + n.Service
+		if parent != nil && parent.Text("overtake.role") == "outbound" {
+			title = "whom " + n.Service + " calls"
+		}
+		if server := n.server(); server != "" {
+			title += " (" + server + ")"
+		}
+		return clean(title)
 	}
-	return clean(strings.TrimSpace(n.Service + " " + name))
+	return clean(strings.TrimSpace(n.Service + " " + n.Name))
 }
 
 // share is part of whole in percent.

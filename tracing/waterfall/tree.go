@@ -85,7 +85,15 @@ func grow(spans []jaegerquery.Span) []*node {
 	return roots
 }
 
+// byStart has what waits before what is done then: Jaeger counts in microseconds, in
+// which both may begin.
 func byStart(a, b *node) int {
+	if a.waits() != b.waits() && a.start.Equal(b.start) {
+		if a.waits() {
+			return -1
+		}
+		return 1
+	}
 	return cmp.Or(a.start.Compare(b.start), b.end.Compare(a.end))
 }
 
@@ -137,6 +145,15 @@ func (n *node) shift(by time.Duration) {
 
 // changed reports whether the class is another one than above.
 func (n *node) changed() bool { return n.class != "" && n.was != "" && n.class != n.was }
+
+// depth is how many spans are above the lowest one below n, n among them.
+func (n *node) depth() int {
+	deepest := 0
+	for _, child := range n.children {
+		deepest = max(deepest, child.depth()+1)
+	}
+	return deepest
+}
 
 // walk calls f for n and all below it, each before what is below it.
 func (n *node) walk(f func(*node)) {

@@ -24,7 +24,9 @@ const (
 	leastWidth = 60
 	roomy      = 100 // from here on, trees may take more room
 	timeWidth  = 8   // columns of a duration
-	deepest    = 10  // spans below this are not moved to the right any more
+	goodName   = 24  // columns of a name, where there is room for all
+	leastName  = 14  // and however deep it is
+	leastBar   = 16
 	// mostSiblings is how many spans are shown below one span.
 	mostSiblings = 24
 )
@@ -49,6 +51,7 @@ type picture struct {
 	*Request
 	label, class, bar int // columns of each part
 	step              int // columns that a child is further right
+	deepest           int // spans below this are moved no further, but say how deep they are
 }
 
 // Write draws the request.
@@ -61,13 +64,7 @@ func (r *Request) Write(w io.Writer, s Screen) error {
 			p.class = min(max(p.class, length(classText(n))), 14)
 		}
 	})
-	p.step = 1
-	if p.Width >= roomy {
-		p.step = 2
-	}
-	rest := p.Width - p.class - timeWidth - 3
-	p.label = min(rest*11/20, 60)
-	p.bar = rest - p.label
+	p.divide()
 	p.summary()
 	if p.spans == 0 {
 		fmt.Fprintln(p.out, "\nthis trace has no spans")
@@ -79,6 +76,23 @@ func (r *Request) Write(w io.Writer, s Screen) error {
 	fmt.Fprintln(p.out)
 	p.legend()
 	return p.out.Flush()
+}
+
+// divide gives the columns to the parts. A deep trace takes some from the bars.
+func (p *picture) divide() {
+	rest := p.Width - p.class - timeWidth - 3
+	p.step = 1
+	if p.Width >= roomy {
+		p.step = 2
+	}
+	depth := 0
+	for _, root := range p.roots {
+		depth = max(depth, root.depth())
+	}
+	p.label = min(rest*11/20, 60)
+	p.label = max(p.label, min(depth*p.step+goodName, rest-leastBar))
+	p.bar = rest - p.label
+	p.deepest = (p.label - leastName) / p.step
 }
 
 // paint colours text.
@@ -168,7 +182,7 @@ func (p *picture) rows(nodes []*node, parent *node, depth int) {
 		for i, n := range hidden {
 			sum[i] = n.interval()
 		}
-		text := fmt.Sprintf("%s… and %d more, in %s", p.indent(depth), len(hidden), took(covered(sum)))
+		text := fmt.Sprintf("%s%s… and %d more, in %s", p.indent(depth), p.below(depth), len(hidden), took(covered(sum)))
 		fmt.Fprintln(p.out, p.paint(dim, cut(text, p.Width)))
 	}
 }
@@ -194,7 +208,17 @@ func weighty(nodes []*node) (shown, hidden []*node) {
 	return shown, hidden
 }
 
-func (p *picture) indent(depth int) string { return strings.Repeat(" ", p.step*min(depth, deepest)) }
+func (p *picture) indent(depth int) string {
+	return strings.Repeat(" ", p.step*min(depth, p.deepest))
+}
+
+// below says how much deeper a row is than it is moved to the right; "" if it is not.
+func (p *picture) below(depth int) string {
+	if depth <= p.deepest {
+		return ""
+	}
+	return fmt.Sprintf("+%d ", depth-p.deepest)
+}
 
 // row draws one span.
 func (p *picture) row(n, parent *node, depth int) {
@@ -224,7 +248,7 @@ func (p *picture) row(n, parent *node, depth int) {
 	if n.changed() {
 		class = purple
 	}
-	fmt.Fprintln(p.out, p.paint(label, fit(p.indent(depth)+mark+name, p.label))+" "+p.paint(class, fit(text, p.class))+" "+
+	fmt.Fprintln(p.out, p.paint(label, fit(p.indent(depth)+p.below(depth)+mark+name, p.label))+" "+p.paint(class, fit(text, p.class))+" "+
 		p.bars(n)+" "+fitRight(took(n.end.Sub(n.start)), timeWidth))
 	for _, detail := range n.details() {
 		for _, line := range wrap(detail, p.Width-length(p.indent(depth))-4) {
