@@ -43,15 +43,17 @@ type flow struct {
 	outstanding atomic.Int64 // sent and not answered
 }
 
-// run starts the requests of f at their intended times, until end or until ctx of the
-// loop ends, on which it runs. It never waits for an answer; when it is late it sends at
-// once what is due, and skips what is not sent some time after end.
+// run starts the requests of f at their intended times, until end, also where nothing
+// more is due before, or until ctx of the loop ends, on which it runs. It never waits
+// for an answer; when it is late it sends at once what is due, and skips what is not
+// sent some time after end.
 func (f *flow) run(end time.Duration) {
 	var woken time.Duration // when the schedule last slept
 	var together int        // requests since
 	for n := int64(0); ; n++ {
 		due, more := f.schedule.Next()
 		if !more || due.At >= end {
+			f.loop.sleepUntil(f.start.Add(end))
 			return
 		}
 		now := time.Since(f.start)

@@ -162,9 +162,6 @@ func (r *run) pending() bool {
 func (r *run) result() RunResult {
 	sc := r.scenario
 	window := min(r.scheduled, r.end) - sc.Warmup
-	if !r.interrupted { // the last request comes a little before the end
-		window = sc.Duration
-	}
 	result := RunResult{
 		Condition: r.opts.Condition, Repeat: 1, Target: sc.targetURL(), Started: r.start.UTC(), Seed: sc.Seed,
 		WarmupSeconds:   round3(sc.Warmup.Seconds()),
