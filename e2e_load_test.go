@@ -228,7 +228,7 @@ func TestE2ELoadgenInterrupted(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		dir := t.TempDir()
 		p := start(t, "loadgen", "--target", app, "--class", "page=50:/work?ms=1", "--duration", "10m", "--repeat", "2", "--out", dir)
-		p.find(t, `page: sent \d+, done \d+/s, p50`)
+		p.find(t, `page: sent \d+, lately done \d+/s, p50`)
 		p.signal(t, signal)
 		if code := p.wait(t); code != exitFailed {
 			t.Errorf("after %v it exited with %d, want %d", signal, code, exitFailed)

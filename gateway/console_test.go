@@ -123,8 +123,8 @@ func TestConsoleShowsTheNextGateway(t *testing.T) {
 	}
 }
 
-// TestConsoleShowsSheds: what was refused, why and where; it is in no latency.
-func TestConsoleShowsSheds(t *testing.T) {
+// TestConsoleShowsRefusals: what was refused, why and where; it is in no latency.
+func TestConsoleShowsRefusals(t *testing.T) {
 	app := newGate()
 	g := start(t, noRoom, serveApp(t, app.ServeHTTP))
 	letGo := g.hold(app)

@@ -34,7 +34,12 @@ func (w *forwardedFor) each(yield func(name, value string)) {
 	if w.tls {
 		proto = "https"
 	}
-	hosts, protos := cmp.Or(w.told("X-Forwarded-Host"), first.host, w.host), cmp.Or(w.told("X-Forwarded-Proto"), first.proto, proto)
+	hosts, protos := w.told("X-Forwarded-Host"), w.told("X-Forwarded-Proto")
+	if addresses == "" && hosts == "" && protos == "" {
+		// Of a proxy that speaks X-Forwarded-*, Forwarded may be the client's own.
+		hosts, protos = first.host, first.proto
+	}
+	hosts, protos = cmp.Or(hosts, w.host), cmp.Or(protos, proto)
 	own := element{node: w.client, host: hosts, proto: protos}
 	if w.received != nil {
 		own.host, own.proto = firstMember(hosts), firstMember(protos)

@@ -68,6 +68,11 @@ func TestForwardedAgrees(t *testing.T) {
 			forwarded: "for=198.51.100.1;proto=http, " + own + ";proto=https", addresses: "203.0.113.7, 127.0.0.1", proto: "https",
 		},
 		{
+			name:      "a Forwarded that the proxy let pass says nothing about host and scheme",
+			received:  "Forwarded: for=198.51.100.1;proto=https;host=evil.example\r\nX-Forwarded-For: 203.0.113.7\r\n",
+			forwarded: "for=198.51.100.1;proto=https;host=evil.example, " + own + ";proto=http", addresses: "203.0.113.7, 127.0.0.1", proto: "http",
+		},
+		{
 			name:      "a Forwarded that would swallow ours",
 			received:  "Forwarded: for=198.51.100.1;host=\"a\r\nX-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n",
 			forwarded: "for=203.0.113.7;host=shop.example;proto=https, " + own + ";proto=https", addresses: "203.0.113.7, 127.0.0.1", proto: "https",

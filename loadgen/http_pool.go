@@ -53,8 +53,8 @@ const maxDialing = 256
 //
 // To be held is no doing of the target: such a request starts, as far as its lag, service
 // time and timeout go, when it gets a connection or has lost its patience. heldLag is
-// what the verdict takes for more than one request in a hundred only of a class that is
-// slow and rare, and is more than it takes to send what is due at the same moment.
+// a lag that the verdict allows to one request in a hundred at most, unless the class is
+// slow and rare, and more than it takes to send what is due at the same moment.
 const (
 	longestRead = 10 * time.Millisecond
 	heldLag     = 4 * usualLagLimit

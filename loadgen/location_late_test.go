@@ -117,3 +117,26 @@ func TestOverdueLooks(t *testing.T) {
 		t.Error(v)
 	}
 }
+
+// A time in whole seconds was cut: the end is in the second that begins there, and in
+// between the two looks.
+func TestEndOfAJobInWholeSeconds(t *testing.T) {
+	second := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := func(ms int) time.Time { return second.Add(time.Duration(ms) * time.Millisecond) }
+	for _, c := range []struct {
+		name                 string
+		finished             time.Time
+		from, to, at, within int
+	}{
+		{"exact", at(250), -100, 900, 250, 0},
+		{"cut, within one second", second, 300, 500, 400, 100},
+		{"cut, the second ends first", second, 600, 1400, 800, 200},
+		{"cut, another second", second, 1200, 1400, 1300, 100},
+		{"not told", time.Time{}, 300, 500, 400, 100},
+	} {
+		end, within := jobView{Finished: c.finished}.end(at(c.from), at(c.to))
+		if !end.Equal(at(c.at)) || within != time.Duration(c.within)*time.Millisecond {
+			t.Errorf("%s: %v within %v, want %v within %d ms", c.name, end, within, at(c.at), c.within)
+		}
+	}
+}

@@ -56,11 +56,22 @@ func parseJob(body []byte) (view jobView, ok bool) {
 }
 
 // end returns when the job ended, which was between from and to, and by how much that
-// may be wrong: 0 if the job itself tells.
+// may be wrong: 0 if the job itself tells, and not in whole seconds.
 func (v jobView) end(from, to time.Time) (at time.Time, within time.Duration) {
-	if v.Finished.Before(from) || v.Finished.After(to) {
-		within = to.Sub(from) / 2
-		return from.Add(within), within
+	begin, end := v.Finished, v.Finished
+	if v.Finished.Nanosecond() == 0 { // cut to seconds
+		end = end.Add(time.Second)
 	}
-	return v.Finished, 0
+	if !begin.After(to) && !end.Before(from) {
+		from, to = later(from, begin), earlier(to, end)
+	}
+	within = to.Sub(from) / 2
+	return from.Add(within), within
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

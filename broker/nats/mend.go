@@ -33,7 +33,10 @@ func (s *Server) mend(ctx context.Context) {
 			return
 		}
 		why := writeError(s.running())
-		if why == nil {
+		if why == nil { // a client's error, perhaps, of which there may be many
+			if !pause(ctx, lookForRoom) {
+				return
+			}
 			continue
 		}
 		s.cfg.Logger.Error("nats: the embedded server can't write and takes no messages; it goes on when there is room", "folder", s.cfg.Dir, "error", why)

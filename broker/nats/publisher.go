@@ -148,14 +148,15 @@ func (s *sent) wait(ctx context.Context) (*jetstream.PubAck, error) {
 	case err = <-s.future.Err():
 	default:
 		doubt := time.AfterFunc(time.Until(s.since.Add(askAfter)), func() { s.c.doubt(s.in) })
-		defer doubt.Stop()
 		patience := time.NewTimer(time.Until(s.since.Add(confirmTimeout)))
 		defer patience.Stop()
 		select {
 		case ack := <-s.future.Ok():
+			doubt.Stop()
 			return ack, nil
 		case err = <-s.future.Err():
-		case <-ctx.Done():
+			doubt.Stop()
+		case <-ctx.Done(): // who gives up early has reason to doubt all the same
 			err = ctx.Err()
 		case <-s.link.Done():
 			err = context.Cause(s.link)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,6 +118,7 @@ func StartServer(cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = os.Remove(filepath.Join(cfg.Dir, trialName)) // of a process that was killed while it wrote it
 	trouble := make(chan struct{}, 1)
 	ns, err := startServer(&cfg, trouble)
 	if err != nil {

@@ -56,7 +56,20 @@ async function withTabs(use) {
   } finally {
     child.kill();
     await ended;
-    rmSync(profile, { recursive: true, force: true, maxRetries: 20 }); // its children may end a moment later
+    await remove(profile);
+  }
+}
+
+// remove tries again for a while: children of the browser end a moment later, and may
+// put a file into a folder that was looked through already.
+async function remove(folder) {
+  for (let left = 50; ; left--) {
+    try {
+      return rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (left === 0) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
 

@@ -74,7 +74,7 @@ func (g group) timesText(m measured, count func(loadgen.ClassResult) int64) stri
 	}
 	others := ""
 	if len(in) > most {
-		others = fmt.Sprintf(", and %d other runs", len(in)-most)
+		others = fmt.Sprintf(", and %d more", len(in)-most)
 		slices.SortStableFunc(in, func(a, b classRun) int { return cmp.Compare(count(b.result), count(a.result)) })
 		in = in[:most]
 	}

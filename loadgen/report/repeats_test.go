@@ -84,7 +84,7 @@ func TestFailuresOfEveryRunAreTold(t *testing.T) {
 	many.Runs[0].Classes[0].Repeated = 1
 	table, _ = shown(t, many)
 	wants(t, "the table", table,
-		"book failed: timeout: 28 times (run 7: 7, run 6: 6, run 5: 5, run 4: 4, run 3: 3, and 2 other runs)", "book done more than once: once (run 1)")
+		"book failed: timeout: 28 times (run 7: 7, run 6: 6, run 5: 5, run 4: 4, run 3: 3, and 2 more)", "book done more than once: once (run 1)")
 
 	one := booking(1)
 	one.Runs[0].Classes[0].Failed = map[string]int64{"status 500": 2, "read": 1}
