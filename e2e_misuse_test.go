@@ -83,7 +83,7 @@ func TestE2EMisuse(t *testing.T) {
 		{"job without class", load("--class", "a=1:/", "--job", "b"), "", "", 2, `overtake: --job b: there is no class of this name .+`},
 		{"target away", load("--class", "a=1:/", "--duration", "1s"), "", "", 1, `overtake: loadgen: target http://127.0.0.1:1 refused the connection; is a server running there\? .+`},
 		{"demo too short", []string{"demo", "--duration", "10ms"}, "", "", 2, `overtake: --duration 10ms, want at least 1s .+`},
-		{"report in no folder", []string{"demo", "--out", "/dev/null/report"}, "", "", 2, `overtake: report: mkdir /dev/null: not a directory; give another folder with --out (overtake demo --help has an example)`},
+		{"report in no folder", []string{"demo", "--out", "/dev/null/report"}, "", "", 2, `overtake: report: mkdir /dev/null: not a directory; give another folder with --out \(overtake demo --help has an example\)`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "overtake.yaml")
