@@ -147,13 +147,13 @@ func cutText(cut jaegerquery.Cut, l listed) string {
 	if cut.Least > 0 {
 		looked = fmt.Sprintf("the newest were looked at, and all with one span of at least %v, so that traces whose time adds up from shorter spans may be missing", cut.Least)
 	}
-	return fmt.Sprintf("note: %s has more than %d %s, the most that one search takes: %s; a shorter --since finds all", oneLine(cut.Service), cut.Page, l, looked)
+	return fmt.Sprintf("note: %s has more than %d %s, the most that one search takes: %s; a shorter --since finds all", printableLine(cut.Service), cut.Page, l, looked)
 }
 
 // names lists services, of which there may be hundreds.
 func names(services []string) string {
 	const most = 10
-	text := oneLine(strings.Join(services[:min(most, len(services))], ", "))
+	text := printableLine(strings.Join(services[:min(most, len(services))], ", "))
 	if more := len(services) - most; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

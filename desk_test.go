@@ -194,7 +194,7 @@ func TestDeskViewsAreSafe(t *testing.T) {
 		_ = w.Flush()
 	})
 	// It was not published by Overtake: nobody says when it died.
-	if strings.Contains(stdout, "\x1b") || !strings.Contains(stdout, "a [2Jb") || !strings.Contains(stdout, "died      -\n") {
+	if strings.Contains(stdout, "\x1b") || !strings.Contains(stdout, `a\x1b[2Jb`) || !strings.Contains(stdout, "died      -\n") {
 		t.Errorf("printed %q", stdout)
 	}
 }

@@ -161,14 +161,14 @@ func newDeadView(l *broker.DeadLetter) messageView {
 func tableMessages(w *tabwriter.Writer, messages []messageView) {
 	fmt.Fprintln(w, "ID\tCLASS\tATTEMPTS\tAGE\tSIZE\tBODY")
 	for _, m := range messages {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(m.ID), m.Class, m.Attempts, age(m.Published), sizeText(int64(m.Size)), m.start())
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printableLine(m.ID), m.Class, m.Attempts, age(m.Published), sizeText(int64(m.Size)), m.start())
 	}
 }
 
 func tableDead(w *tabwriter.Writer, letters []messageView) {
 	fmt.Fprintln(w, "ID\tCLASS\tATTEMPTS\tAGE\tSIZE\tREASON")
 	for _, m := range letters {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(m.ID), oneLine(m.Class), m.Attempts, age(m.Died), sizeText(int64(m.Size)), oneLine(m.Reason))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printableLine(m.ID), printableLine(m.Class), m.Attempts, age(m.Died), sizeText(int64(m.Size)), printableLine(m.Reason))
 	}
 }
 
@@ -178,11 +178,11 @@ func (m *messageView) page(w *tabwriter.Writer) {
 	if m.Died != nil {
 		died = fmt.Sprintf("%s (%s ago)", m.Died.UTC().Format(time.RFC3339), age(m.Died))
 	}
-	fmt.Fprintf(w, "id\t%s\nclass\t%s\nattempts\t%d\ndied\t%s\nreason\t%s\nsize\t%s\n\nheader\n", oneLine(m.ID), oneLine(m.Class), m.Attempts,
-		died, oneLine(m.Reason), sizeText(int64(m.Size)))
+	fmt.Fprintf(w, "id\t%s\nclass\t%s\nattempts\t%d\ndied\t%s\nreason\t%s\nsize\t%s\n\nheader\n", printableLine(m.ID), printableLine(m.Class), m.Attempts,
+		died, printableLine(m.Reason), sizeText(int64(m.Size)))
 	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
 		for _, value := range m.Headers[name] {
-			fmt.Fprintf(w, "  %s\t%s\n", oneLine(name), oneLine(value))
+			fmt.Fprintf(w, "  %s\t%s\n", printableLine(name), printableLine(value))
 		}
 	}
 	fmt.Fprintln(w, "\nbody")
@@ -197,7 +197,7 @@ func (m *messageView) page(w *tabwriter.Writer) {
 // start is the beginning of the body in one line.
 func (m *messageView) start() string {
 	const most = 40
-	text := oneLine(m.Body)
+	text := printableLine(m.Body)
 	switch {
 	case m.BodyBase64 != "":
 		return "(not text)"
@@ -212,16 +212,6 @@ func isText(b []byte) bool {
 	return utf8.Valid(b) && !strings.ContainsFunc(string(b), func(r rune) bool {
 		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t'
 	})
-}
-
-// oneLine keeps what comes from outside from steering the terminal.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // age is how long ago t was, "-" if that is not known.
